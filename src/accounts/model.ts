@@ -1,0 +1,50 @@
+/** The shapes of accounts and tokens, as clients send and get them. */
+import { type Static, t } from "elysia"
+import { Text } from "../http/text.ts"
+
+const email = Text({
+  description: "Trimmed, and compared without case",
+  examples: ["ada@example.org"],
+  minLength: 3,
+  maxLength: 254,
+  pattern: "^[^\\s@]+@[^\\s@]+$",
+  patternMessage: "must be an email address",
+  trimmed: true,
+})
+const password = Text({ format: "password", minLength: 8, maxLength: 256 })
+
+export const registration = t.Object(
+  { email, password },
+  { $id: "Registration", additionalProperties: false },
+)
+
+/** Looser than a registration: what could never have been registered is simply wrong. */
+export const credentials = t.Object(
+  {
+    email: Text({ examples: ["ada@example.org"] }),
+    password: Text({ format: "password" }),
+  },
+  { $id: "Credentials", additionalProperties: false },
+)
+
+export const user = t.Object(
+  {
+    id: t.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+    email: t.Union([t.String(), t.Null()], {
+      description: "Null for a user who came from outside",
+    }),
+    created_at: t.String({ format: "date-time" }),
+  },
+  { $id: "User", additionalProperties: false },
+)
+export type User = Static<typeof user>
+
+export const tokens = t.Object(
+  {
+    access_token: t.String({ description: "A JWT for the Authorization header" }),
+    token_type: t.Literal("bearer"),
+    expires_in: t.Integer({ description: "Seconds until the access token expires" }),
+    refresh_token: t.String({ description: "Opaque and single-use" }),
+  },
+  { $id: "Tokens", additionalProperties: false },
+)

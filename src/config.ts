@@ -1,0 +1,129 @@
+/** The configuration: one schema of environment variables; every problem is reported at once. */
+import { isIP } from "node:net"
+import { parseDatabaseUrl } from "./database/connection.ts"
+
+/** Reads one variable. Throws a message that never holds the value: it may be a secret. */
+type Reader<T> = (value: string | undefined) => T
+
+const fail = (message: string): never => {
+  throw new RangeError(message)
+}
+
+const text =
+  <T extends string | undefined>(fallback: T): Reader<string | T> =>
+  (value) =>
+    value ?? fallback
+
+const integer =
+  <T extends number | undefined>(fallback: T, min: number, max: number): Reader<number | T> =>
+  (value) => {
+    if (value === undefined) return fallback
+    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
+    return number >= min && number <= max
+      ? number
+      : fail(`must be a whole number from ${min} to ${max}`)
+  }
+
+const oneOf =
+  <const T extends string>(fallback: NoInfer<T>, ...choices: T[]): Reader<T> =>
+  (value) =>
+    value === undefined
+      ? fallback
+      : (choices.find((choice) => choice === value) ?? fail(`must be one of ${choices.join(", ")}`))
+
+const list =
+  <T>(read: (item: string) => T): Reader<T[]> =>
+  (value) =>
+    (value ?? "")
+      .split(",")
+      .map((item) => item.trim())
+      .filter((item) => item !== "")
+      .map(read)
+
+const url =
+  (parse: (value: string) => URL, ...protocols: string[]): Reader<string | undefined> =>
+  (value) => {
+    if (value === undefined) return undefined
+    try {
+      if (protocols.includes(parse(value).protocol)) return value
+    } catch {}
+    return fail(`must be a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")}`)
+  }
+
+const origin = (item: string) =>
+  item === "*" || (URL.canParse(item) && new URL(item).origin === item)
+    ? item
+    : fail("must be * or origins such as https://app.example, separated by commas")
+
+const network = (item: string) => {
+  const [address = "", prefix, ...rest] = item.split("/")
+  const version = isIP(address)
+  const bits = prefix === undefined ? 0 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
+  return version !== 0 && rest.length === 0 && bits <= (version === 4 ? 32 : 128)
+    ? item
+    : fail("must be IP addresses or CIDR networks, separated by commas")
+}
+
+const schema = {
+  DATABASE_URL: url(parseDatabaseUrl, "postgres:", "postgresql:"),
+  DATABASE_POOL_SIZE: integer(10, 1, 1_000),
+  DATABASE_WAIT_SECONDS: integer(30, 0, 3_600),
+  DATABASE_PREPARED_STATEMENTS: oneOf("true", "true", "false"),
+  DATA_DIR: text("./data"),
+  SECRET_KEY: text(undefined),
+  ALGORITHM: oneOf("HS256", "HS256", "HS384", "HS512"),
+  ACCESS_TOKEN_EXPIRE_MINUTES: integer(30, 1, 525_600),
+  REFRESH_TOKEN_EXPIRE_DAYS: integer(30, 1, 3_650),
+  REGISTRATIONS_PER_HOUR: integer(20, 1, 1_000_000),
+  JWT_ISSUER: text(undefined),
+  JWT_AUDIENCE: text(undefined),
+  JWKS_URL: url((value) => new URL(value), "https:", "http:"),
+  HOST: text("127.0.0.1"),
+  PORT: integer(8000, 0, 65_535),
+  METRICS_PORT: integer(undefined, 0, 65_535),
+  CORS_ORIGINS: list(origin),
+  TRUSTED_PROXIES: list(network),
+  LOG_LEVEL: oneOf("info", "trace", "debug", "info", "warn", "error", "fatal", "silent"),
+  SHUTDOWN_TIMEOUT_SECONDS: integer(10, 1, 3_600),
+}
+
+export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)[Name]> }
+
+/** Bytes: RFC 7518, section 3.2 wants a key at least as long as the hash. */
+const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
+
+const contradictions = (config: Config): string[] => {
+  const { ALGORITHM, DATABASE_URL, SECRET_KEY, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = config
+  const bytes = SECRET_KEY_BYTES[ALGORITHM]
+  const problems: string[] = []
+  if (DATABASE_URL !== undefined && SECRET_KEY === undefined)
+    problems.push("SECRET_KEY is required with DATABASE_URL: all instances must share it")
+  if (SECRET_KEY !== undefined && Buffer.byteLength(SECRET_KEY) < bytes)
+    problems.push(`SECRET_KEY must have at least ${bytes} bytes for ${ALGORITHM}`)
+  if ((JWT_ISSUER === undefined) !== (JWKS_URL === undefined))
+    problems.push("JWT_ISSUER and JWKS_URL must be set together")
+  if (JWT_AUDIENCE !== undefined && JWT_ISSUER === undefined)
+    problems.push("JWT_AUDIENCE needs JWT_ISSUER")
+  return problems
+}
+
+export class ConfigError extends Error {
+  override name = "ConfigError"
+}
+
+/** An empty variable counts as unset. Throws a ConfigError that names every problem. */
+export const readConfig = (env: Record<string, string | undefined>): Config => {
+  const problems: string[] = []
+  const read = ([name, reader]: [string, Reader<unknown>]) => {
+    try {
+      return [name, reader(env[name] || undefined)]
+    } catch (error) {
+      problems.push(`${name} ${error instanceof RangeError ? error.message : "cannot be read"}`)
+      return [name, undefined]
+    }
+  }
+  const config = Object.fromEntries(Object.entries(schema).map(read)) as Config
+  if (problems.length === 0 || config.ALGORITHM) problems.push(...contradictions(config))
+  if (problems.length > 0) throw new ConfigError(problems.join("\n"))
+  return config
+}

@@ -1,0 +1,13 @@
+/** Makes the routes of an instance ask for a bearer token, and tells them who the caller is. */
+import { Elysia } from "elysia"
+import type { Tokens } from "../accounts/tokens.ts"
+import { noQuery, strictQuery } from "./query.ts"
+
+export const signedIn = (tokens: Tokens) =>
+  new Elysia()
+    .use(tokens.signer)
+    .derive({ as: "scoped" }, async ({ request, jwt }) => ({
+      caller: await tokens.authenticate(request.headers.get("authorization"), jwt.verify),
+    }))
+    .onTransform({ as: "scoped" }, strictQuery)
+    .guard({ as: "scoped", query: noQuery })

@@ -1,0 +1,52 @@
+/** A string schema as JSON Schema means it: lengths in code points, and nothing Postgres cannot store. */
+import { Kind, TypeRegistry } from "@sinclair/typebox"
+import { t } from "elysia"
+
+type TextOptions = {
+  description?: string
+  examples?: string[]
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+  /** What the message says where `pattern` does not match. */
+  patternMessage?: string
+  /** White space around the value does not count (the handler removes it). */
+  trimmed?: boolean
+  format?: string
+}
+
+type TextSchema = TextOptions & { nullable?: boolean; [Kind]: "Text" }
+
+const codePoints = (value: string) => {
+  let count = 0
+  for (const _ of value) count++
+  return count
+}
+
+/** The rule that `value` breaks, as a message for people, or undefined. */
+export const brokenTextRule = (schema: TextSchema, value: unknown): string | undefined => {
+  if (value === null && schema.nullable) return undefined
+  if (typeof value !== "string")
+    return schema.nullable ? "must be a string or null" : "must be a string"
+  if (value.includes("\0")) return "must not contain U+0000"
+  if (!value.isWellFormed()) return "must not contain lone surrogates"
+  const text = schema.trimmed ? value.trim() : value
+  const { minLength = 0, maxLength = Number.POSITIVE_INFINITY } = schema
+  // A string has at most as many code points as UTF-16 units, and at least half as many.
+  if (text.length < minLength || (text.length < 2 * minLength && codePoints(text) < minLength))
+    return minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`
+  if (text.length > maxLength && codePoints(text) > maxLength)
+    return `must have at most ${maxLength} characters`
+  if (schema.pattern !== undefined && !new RegExp(schema.pattern, "u").test(text))
+    return schema.patternMessage ?? "has a wrong form"
+  return undefined
+}
+
+TypeRegistry.Set<TextSchema>("Text", (schema, value) => brokenTextRule(schema, value) === undefined)
+
+const text = <T>(options: TextOptions & { nullable?: true }) =>
+  t.Unsafe<T>({ ...options, type: "string", [Kind]: "Text" })
+
+export const Text = (options: TextOptions = {}) => text<string>(options)
+export const NullableText = (options: TextOptions = {}) =>
+  text<string | null>({ ...options, nullable: true })

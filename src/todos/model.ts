@@ -1,0 +1,58 @@
+/** The shapes of a todo, as clients send and get it. */
+import { type Static, t } from "elysia"
+import { NullableText, Text } from "../http/text.ts"
+
+const title = Text({
+  description: "Not only white space",
+  examples: ["Buy milk"],
+  minLength: 1,
+  maxLength: 254,
+  pattern: "[^\\s\\u0085]",
+  patternMessage: "must not be only white space",
+})
+const description = NullableText({ examples: ["Two litres, and oats"], maxLength: 999 })
+const isCompleted = t.Boolean({ description: "Whether it is done" })
+
+/** A client may send back what it got: these are accepted, and ignored. */
+const readOnly = {
+  id: t.Optional(t.Unknown({ readOnly: true })),
+  created_at: t.Optional(t.Unknown({ readOnly: true })),
+  updated_at: t.Optional(t.Unknown({ readOnly: true })),
+}
+
+const instant = (description: string) => t.String({ format: "date-time", description })
+
+export const todo = t.Object(
+  {
+    id: t.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+    title,
+    description,
+    is_completed: isCompleted,
+    created_at: instant("When it was created"),
+    updated_at: instant("When it last changed"),
+  },
+  { $id: "Todo", additionalProperties: false },
+)
+export type Todo = Static<typeof todo>
+
+export const newTodo = t.Object(
+  {
+    title,
+    description: t.Optional(description),
+    is_completed: t.Optional(isCompleted),
+    ...readOnly,
+  },
+  { $id: "NewTodo", additionalProperties: false },
+)
+export type NewTodo = Static<typeof newTodo>
+
+export const todoChanges = t.Object(
+  {
+    title: t.Optional(title),
+    description: t.Optional(description),
+    is_completed: t.Optional(isCompleted),
+    ...readOnly,
+  },
+  { $id: "TodoChanges", additionalProperties: false },
+)
+export type TodoChanges = Static<typeof todoChanges>
