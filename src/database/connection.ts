@@ -16,9 +16,7 @@ export const parseDatabaseUrl = (url: string): URL =>
   new URL(url.replace(/^(\w+:\/\/[^/@]*@)(?=\/)/, "$1localhost"))
 
 /** libpq's way to say a Unix socket in a URL is `?host=/directory`; postgres.js knows none. */
-export const connectionOptions = (
-  url: string,
-): postgres.Options<Record<string, postgres.PostgresType>> => {
+export const connectionOptions = (url: string) => {
   const { searchParams, hostname, port, username, password, pathname } = parseDatabaseUrl(url)
   const host = searchParams.get("host") ?? decodeURIComponent(hostname)
   return {
