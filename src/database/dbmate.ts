@@ -20,13 +20,9 @@ const understood = new Set([
   "target_session_attrs",
 ])
 
-/** WHATWG's URLs have no user without a host; Postgres' have, where a parameter names the host. */
-export const parseDatabaseUrl = (url: string): URL =>
-  new URL(url.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)(?=[/?#]|$)/, "$1localhost"))
-
 /** The same database in the words of dbmate's driver (lib/pq). */
 export const dbmateUrl = (url: string): string => {
-  const named = parseDatabaseUrl(url)
+  const named = new URL(url)
   const parameters = named.searchParams
   for (const name of [...parameters.keys()]) if (!understood.has(name)) parameters.delete(name)
   // The driver's default is "require", which a socket or a local server cannot meet.

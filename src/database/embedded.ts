@@ -61,7 +61,7 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
       await server.stop()
       await exited
     }
-    const url = `postgres://todo@/todo?host=${encodeURIComponent(socketDirectory.name)}&port=5432`
+    const url = `postgres://todo@localhost/todo?host=${encodeURIComponent(socketDirectory.name)}&port=5432`
     return { url, stop, exited }
   } catch (error) {
     unlock()

@@ -1,6 +1,7 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
 import postgres from "postgres"
-import { dbmate, parseDatabaseUrl } from "./dbmate.ts"
+import { connectionOptions } from "./connection.ts"
+import { dbmate } from "./dbmate.ts"
 import { migrationFiles } from "./migration-files.ts"
 
 /** Versions, the oldest first. The unknown ones were applied by a newer release than this one. */
@@ -55,24 +56,18 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
     return work()
   })
 
-const connect = (url: string) => {
-  const { searchParams } = parseDatabaseUrl(url)
-  const host = searchParams.get("host")
-  return postgres(url.replace(/@\//, "@localhost/").replace(/\?.*/, ""), {
-    ...(host ? { host } : {}),
-    max: 2,
-    prepare: false,
-    fetch_types: false,
-    onnotice: () => {},
-  })
-}
-
 export const migrate = async (
   url: string,
   command: "up" | "down" | "status",
   files = migrationFiles,
 ): Promise<Migrated> => {
-  const sql = connect(url)
+  const sql = postgres({
+    ...connectionOptions(url),
+    max: 2,
+    prepare: false,
+    fetch_types: false,
+    onnotice: () => {},
+  })
   const isNeeded = ({ pending }: SchemaState) => command === "down" || pending.length > 0
   const run = async (): Promise<Migrated> => {
     const before = await schemaState(sql, files)
