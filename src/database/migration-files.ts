@@ -1,0 +1,10 @@
+/** Every file of db/migrations by its name. Imported one by one: only so are they in the binary. */
+import users from "../../db/migrations/20260101000001_users.sql" with { type: "text" }
+import todos from "../../db/migrations/20260101000002_todos.sql" with { type: "text" }
+import sessions from "../../db/migrations/20260101000003_sessions.sql" with { type: "text" }
+
+export const migrationFiles: Record<string, string> = {
+  "20260101000001_users.sql": users,
+  "20260101000002_todos.sql": todos,
+  "20260101000003_sessions.sql": sessions,
+}

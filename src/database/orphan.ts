@@ -1,0 +1,53 @@
+/** Ends a Postgres that outlived its service, so that the next one can start on the same data. */
+import { readFileSync, rmSync, statSync } from "node:fs"
+import { join } from "node:path"
+
+const isPostmasterOf = (cluster: string, pid: number) => {
+  if (process.platform !== "linux") {
+    const command = Bun.spawnSync(["ps", "-o", "command=", "-p", String(pid)]).stdout.toString()
+    return command.includes("postgres") && command.includes(cluster)
+  }
+  try {
+    const own = statSync(cluster)
+    const directory = statSync(`/proc/${pid}/cwd`)
+    const name = readFileSync(`/proc/${pid}/comm`, "utf8").trim()
+    return name === "postgres" && directory.ino === own.ino && directory.dev === own.dev
+  } catch {
+    return false
+  }
+}
+
+const send = (pid: number, signal: NodeJS.Signals) => {
+  try {
+    process.kill(pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
+  }
+}
+
+/** Fast shutdown, then immediate, then none at all; Postgres recovers from each. */
+const escalation = [
+  ["SIGINT", 10_000],
+  ["SIGQUIT", 3_000],
+  ["SIGKILL", 3_000],
+] as const
+
+/** To be called with the lock on DATA_DIR held: whatever runs there now has no service. */
+export const endOrphan = async (cluster: string) => {
+  const pidFile = join(cluster, "postmaster.pid")
+  const pid = await Bun.file(pidFile)
+    .text()
+    .then(Number.parseInt, () => Number.NaN)
+  if (Number.isNaN(pid)) return
+  for (const [signal, patienceMs] of escalation) {
+    if (!isPostmasterOf(cluster, pid)) break
+    send(pid, signal)
+    const deadline = Date.now() + patienceMs
+    while (isPostmasterOf(cluster, pid) && Date.now() < deadline) await Bun.sleep(20)
+  }
+  if (isPostmasterOf(cluster, pid)) throw new Error(`Postgres (process ${pid}) does not end`)
+  // Process ids are reused, in containers at once: a stale file would make Postgres refuse.
+  // That its processes are gone it also knows from the shared memory, which it checks itself.
+  rmSync(pidFile, { force: true })
+  rmSync(join(cluster, ".s.PGSQL.5432.lock"), { force: true })
+}
