@@ -92,11 +92,12 @@ export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)
 /** Bytes: RFC 7518, section 3.2 wants a key at least as long as the hash. */
 const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
 
-const contradictions = (config: Config): string[] => {
+const contradictions = (config: Config, needsSecretKey: boolean): string[] => {
   const { ALGORITHM, DATABASE_URL, SECRET_KEY, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = config
-  const bytes = SECRET_KEY_BYTES[ALGORITHM]
+  // Where ALGORITHM itself was wrong, the least that any of them takes.
+  const bytes = SECRET_KEY_BYTES[ALGORITHM ?? "HS256"]
   const problems: string[] = []
-  if (DATABASE_URL !== undefined && SECRET_KEY === undefined)
+  if (needsSecretKey && DATABASE_URL !== undefined && SECRET_KEY === undefined)
     problems.push("SECRET_KEY is required with DATABASE_URL: all instances must share it")
   if (SECRET_KEY !== undefined && Buffer.byteLength(SECRET_KEY) < bytes)
     problems.push(`SECRET_KEY must have at least ${bytes} bytes for ${ALGORITHM}`)
@@ -112,7 +113,10 @@ export class ConfigError extends Error {
 }
 
 /** An empty variable counts as unset. Throws a ConfigError that names every problem. */
-export const readConfig = (env: Record<string, string | undefined>): Config => {
+export const readConfig = (
+  env: Record<string, string | undefined>,
+  needsSecretKey = true,
+): Config => {
   const problems: string[] = []
   const read = ([name, reader]: [string, Reader<unknown>]) => {
     try {
@@ -123,7 +127,7 @@ export const readConfig = (env: Record<string, string | undefined>): Config => {
     }
   }
   const config = Object.fromEntries(Object.entries(schema).map(read)) as Config
-  if (problems.length === 0 || config.ALGORITHM) problems.push(...contradictions(config))
+  problems.push(...contradictions(config, needsSecretKey))
   if (problems.length > 0) throw new ConfigError(problems.join("\n"))
   return config
 }

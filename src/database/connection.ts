@@ -28,13 +28,15 @@ export const connectionOptions = (url: string) => {
   }
 }
 
+/** One slow statement must not hold up others that were sent behind it. (Not in the types.) */
+const pipelining = { max_pipeline: 1 }
+
 export const connect = (url: string, poolSize: number): Sql =>
   postgres<Types>({
     ...connectionOptions(url),
     max: poolSize,
     fetch_types: false,
-    // One slow statement must not hold up others that were sent behind it.
-    max_pipeline: 1,
+    ...pipelining,
     // The default grows to 20 s, and requests would wait as long after the database is back.
     backoff: () => 0.1,
     connect_timeout: 2,

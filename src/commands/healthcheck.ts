@@ -1,0 +1,27 @@
+/** `todo-api healthcheck`: whether the service on HOST and PORT is ready, for a container's probe. */
+import { readConfig } from "../config.ts"
+
+const TIMEOUT_MS = 5_000
+
+/** What a server that listens everywhere answers to on this machine. */
+const reachable = (host: string) =>
+  host === "0.0.0.0"
+    ? "127.0.0.1"
+    : host === "::"
+      ? "[::1]"
+      : host.includes(":")
+        ? `[${host}]`
+        : host
+
+export const healthcheck = async (env: NodeJS.ProcessEnv): Promise<number> => {
+  const { HOST, PORT } = readConfig(env, false)
+  const url = `http://${reachable(HOST)}:${PORT}/health/ready`
+  try {
+    const { ok, status } = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+    console.log(ok ? "ready" : `not ready: ${status}`)
+    return ok ? 0 : 1
+  } catch {
+    console.log(`not ready: no answer from ${url}`)
+    return 1
+  }
+}

@@ -1,0 +1,22 @@
+/** `todo-api migrate up|down|status`: changes the schema of the database, or tells its state. */
+import { readConfig } from "../config.ts"
+import { startEmbedded } from "../database/embedded.ts"
+import { migrate } from "../database/migrations.ts"
+
+export const runMigrate = async (
+  env: NodeJS.ProcessEnv,
+  command: "up" | "down" | "status",
+): Promise<number> => {
+  const { DATABASE_URL, DATA_DIR } = readConfig(env, false)
+  const embedded = DATABASE_URL ? undefined : await startEmbedded(DATA_DIR)
+  try {
+    const { changed, ...state } = await migrate(DATABASE_URL ?? embedded?.url ?? "", command)
+    for (const version of changed)
+      console.log(`${command === "down" ? "rolled back" : "applied"} ${version}`)
+    for (const [name, versions] of Object.entries(state))
+      console.log(`${name}: ${versions.join(" ") || "none"}`)
+    return 0
+  } finally {
+    await embedded?.stop()
+  }
+}

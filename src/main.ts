@@ -1,0 +1,119 @@
+/** From the command line to a command: the only reader of arguments and environment, and of exit. */
+import { parseArgs } from "node:util"
+import { version } from "../package.json"
+import { healthcheck } from "./commands/healthcheck.ts"
+import { runMigrate } from "./commands/migrate.ts"
+import { serve } from "./commands/serve.ts"
+import { ConfigError } from "./config.ts"
+import { isAway } from "./database/errors.ts"
+
+const HELP = `todo-api ${version}: a multi-user todo REST API
+
+Usage:
+  todo-api [serve]                  start the database if it is embedded, migrate, listen
+  todo-api migrate [up|down|status] change the database's schema, or tell its state (default: up)
+  todo-api openapi                  print the OpenAPI document
+  todo-api healthcheck              exit 0 when the service on HOST and PORT is ready
+  todo-api --help | --version
+
+Options of serve:
+  --no-migrate                      serve only if the schema is current already
+  --allow-newer-schema              serve although the schema is newer than this version (roll-back)
+
+Exit codes: 0 ended as asked, 64 wrong command line, 69 the database did not come,
+78 wrong configuration, 1 anything else. Configuration: environment variables, see README.md.
+`
+
+/** sysexits.h */
+const EXIT = { usage: 64, unavailable: 69, config: 78, failure: 1 }
+
+class UsageError extends Error {}
+
+type Flags = { "no-migrate"?: boolean; "allow-newer-schema"?: boolean }
+type Command = (env: NodeJS.ProcessEnv, args: string[], flags: Flags) => Promise<number>
+
+const print = async (text: string) => {
+  process.stdout.write(text)
+  return 0
+}
+
+const noArguments = (args: string[]) => {
+  if (args.length > 0) throw new UsageError(`unexpected argument: ${args[0]}`)
+}
+
+const noFlags = (flags: Flags) => {
+  for (const flag of Object.keys(flags)) throw new UsageError(`--${flag} is an option of serve`)
+}
+
+const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
+
+const commands: Record<string, Command> = {
+  serve: (env, args, flags) => {
+    noArguments(args)
+    return serve(env, {
+      migrate: flags["no-migrate"] !== true,
+      allowNewerSchema: flags["allow-newer-schema"] === true,
+    })
+  },
+  migrate: (env, [direction = "up", ...rest], flags) => {
+    noArguments(rest)
+    noFlags(flags)
+    if (!isDirection(direction)) throw new UsageError("migrate takes up, down or status")
+    return runMigrate(env, direction)
+  },
+  openapi: (_env, args, flags) => {
+    noArguments(args)
+    noFlags(flags)
+    return print("{}\n")
+  },
+  healthcheck: (env, args, flags) => {
+    noArguments(args)
+    noFlags(flags)
+    return healthcheck(env)
+  },
+}
+
+const parse = (argv: string[]) => {
+  try {
+    return parseArgs({
+      args: argv,
+      allowPositionals: true,
+      options: {
+        help: { type: "boolean", short: "h" },
+        version: { type: "boolean", short: "v" },
+        "no-migrate": { type: "boolean" },
+        "allow-newer-schema": { type: "boolean" },
+      },
+    })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
+  const { values, positionals } = parse(argv)
+  const { help, version: wantsVersion, ...flags } = values
+  if (help) return print(HELP)
+  if (wantsVersion) return print(`${version}\n`)
+  const [name = "serve", ...args] = positionals
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (!command) throw new UsageError(`unknown command: ${name}`)
+  return command(env, args, flags)
+}
+
+/** What went wrong, in words for the person at the terminal, and the exit code that says it. */
+const failure = (error: unknown): [message: string, code: number] => {
+  if (error instanceof UsageError) return [`${error.message}\nTry todo-api --help`, EXIT.usage]
+  if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
+  const message = error instanceof Error ? error.message : String(error)
+  if (isAway(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
+  return [message, EXIT.failure]
+}
+
+try {
+  process.exitCode = await run(process.argv.slice(2), process.env)
+} catch (error) {
+  const [message, code] = failure(error)
+  console.error(`todo-api: ${message}`)
+  process.exitCode = code
+}

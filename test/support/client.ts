@@ -1,0 +1,78 @@
+/** A client as tests want one: any method, any body, and a signed-in user in one call. */
+
+type Headers = Record<string, string>
+export type Answer = { status: number; headers: globalThis.Headers; body: unknown; text: string }
+
+type Sent = { headers?: Headers; body?: unknown }
+
+/** A string or bytes go as they are, anything else as JSON; its type is JSON unless it is said. */
+const encode = (body: unknown) =>
+  typeof body === "string" || body instanceof Uint8Array || body instanceof ReadableStream
+    ? body
+    : JSON.stringify(body)
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+export const createClient = (url: string) => {
+  const call = async (
+    method: string,
+    path: string,
+    { headers = {}, body }: Sent = {},
+  ): Promise<Answer> => {
+    const response = await fetch(url + path, {
+      method,
+      redirect: "manual",
+      ...(body === undefined
+        ? { headers }
+        : { headers: { "content-type": "application/json", ...headers }, body: encode(body) }),
+    })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, body: parse(text), text }
+  }
+
+  /** Calls under /api/v1 with a token. */
+  const withToken = (token: string) => {
+    const as =
+      (method: string) =>
+      (path: string, body?: unknown, headers: Headers = {}) =>
+        call(method, `/api/v1${path}`, {
+          headers: { authorization: `Bearer ${token}`, ...headers },
+          body,
+        })
+    return {
+      token,
+      get: (path: string, headers?: Headers) => as("GET")(path, undefined, headers),
+      delete: (path: string, headers?: Headers) => as("DELETE")(path, undefined, headers),
+      post: as("POST"),
+      put: as("PUT"),
+      patch: as("PATCH"),
+    }
+  }
+
+  let users = 0
+  return {
+    call,
+    withToken,
+    /** A new user, registered and logged in. */
+    async user(email = `user-${++users}@example.org`, password = "correct horse") {
+      const body = { email, password }
+      const registered = await call("POST", "/api/v1/auth/register", { body })
+      const login = await call("POST", "/api/v1/auth/login", { body })
+      const { id } = registered.body as { id: number }
+      const { access_token, refresh_token } = login.body as Record<string, string>
+      return {
+        ...withToken(access_token ?? ""),
+        id,
+        email,
+        password,
+        refreshToken: refresh_token ?? "",
+      }
+    },
+  }
+}
