@@ -3,6 +3,7 @@ import { parseArgs } from "node:util"
 import { version } from "../package.json"
 import { healthcheck } from "./commands/healthcheck.ts"
 import { runMigrate } from "./commands/migrate.ts"
+import { printOpenapi } from "./commands/openapi.ts"
 import { serve } from "./commands/serve.ts"
 import { ConfigError } from "./config.ts"
 import { isAway } from "./database/errors.ts"
@@ -64,7 +65,7 @@ const commands: Record<string, Command> = {
   openapi: (_env, args, flags) => {
     noArguments(args)
     noFlags(flags)
-    return print("{}\n")
+    return printOpenapi()
   },
   healthcheck: (env, args, flags) => {
     noArguments(args)

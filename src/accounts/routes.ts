@@ -5,7 +5,7 @@ import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { noQuery, strictQuery } from "../http/query.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { hashPassword, verifyPassword } from "./passwords.ts"
 import { findCredentials, findUser, insertOutsideUser, insertUser } from "./queries.ts"
@@ -42,7 +42,11 @@ export const auth = ({ sql, config, tokens }: Deps) =>
         ...jsonBody,
         body: model.registration,
         response: { 201: model.user },
-        detail: { operationId: "register", summary: "Register an account" },
+        detail: {
+          operationId: "register",
+          summary: "Register an account",
+          refuses: ["EMAIL_TAKEN"],
+        },
       },
     )
     .post(
@@ -57,24 +61,26 @@ export const auth = ({ sql, config, tokens }: Deps) =>
         ...jsonBody,
         body: model.credentials,
         response: { 200: model.tokens },
-        detail: { operationId: "login", summary: "Log in" },
+        detail: { operationId: "login", summary: "Log in", refuses: ["INVALID_CREDENTIALS"] },
       },
     )
 
 export const me = ({ sql, tokens }: Deps) =>
-  new Elysia({ prefix: "/users/me", tags: ["accounts"] }).use(signedIn(tokens)).get(
-    "",
-    async ({ caller, set }) => {
-      set.headers["cache-control"] = "no-store"
-      const user = await findUser(sql, caller.userId)
-      if (user) return user
-      await insertOutsideUser(sql, caller.userId)
-      const created = await findUser(sql, caller.userId)
-      if (!created) throw invalidToken("The user is gone")
-      return created
-    },
-    {
-      response: { 200: model.user },
-      detail: { operationId: "getMe", summary: "Get the caller's account" },
-    },
-  )
+  new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
+    .use(signedIn(tokens))
+    .get(
+      "",
+      async ({ caller, set }) => {
+        set.headers["cache-control"] = "no-store"
+        const user = await findUser(sql, caller.userId)
+        if (user) return user
+        await insertOutsideUser(sql, caller.userId)
+        const created = await findUser(sql, caller.userId)
+        if (!created) throw invalidToken("The user is gone")
+        return created
+      },
+      {
+        response: { 200: model.user },
+        detail: { operationId: "getMe", summary: "Get the caller's account" },
+      },
+    )

@@ -5,7 +5,7 @@ import type { Deps } from "../app.ts"
 import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import { entityTag, matchesWeakly } from "./entity-tag.ts"
 import * as model from "./model.ts"
 import {
@@ -43,7 +43,7 @@ export const todos = ({ sql, tokens }: Deps) => {
     return row
   }
 
-  return new Elysia({ prefix: "/todos", tags: ["todos"] })
+  return new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
     })
@@ -60,7 +60,11 @@ export const todos = ({ sql, tokens }: Deps) => {
         ...jsonBody,
         body: model.newTodo,
         response: { 201: model.todo },
-        detail: { operationId: "createTodo", summary: "Create a todo" },
+        detail: {
+          operationId: "createTodo",
+          summary: "Create a todo",
+          gives: ["ETag", "Location"],
+        },
       },
     )
     .get("", ({ caller }) => listTodos(sql, caller.userId), {
@@ -80,7 +84,12 @@ export const todos = ({ sql, tokens }: Deps) => {
       {
         params,
         response: { 200: model.todo, 304: t.Undefined() },
-        detail: { operationId: "getTodo", summary: "Get a todo" },
+        detail: {
+          operationId: "getTodo",
+          summary: "Get a todo",
+          takes: ["If-None-Match"],
+          gives: ["ETag"],
+        },
       },
     )
     .put(
@@ -95,7 +104,7 @@ export const todos = ({ sql, tokens }: Deps) => {
         params,
         body: model.todoChanges,
         response: { 200: model.todo },
-        detail: { operationId: "putTodo", summary: "Change a todo" },
+        detail: { operationId: "putTodo", summary: "Change a todo", gives: ["ETag"] },
       },
     )
     .patch(
@@ -110,7 +119,11 @@ export const todos = ({ sql, tokens }: Deps) => {
         params,
         body: model.todoChanges,
         response: { 200: model.todo },
-        detail: { operationId: "patchTodo", summary: "Change a todo by a merge patch" },
+        detail: {
+          operationId: "patchTodo",
+          summary: "Change a todo by a merge patch",
+          gives: ["ETag"],
+        },
       },
     )
     .delete(
