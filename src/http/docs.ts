@@ -25,9 +25,21 @@ const documentation = {
   info: { title: "Todo API", version, description: introduction },
   servers: [{ url: "/", description: "This server" }],
   tags: [
-    { name: "accounts", description: "Registering, logging in and out, and the caller's account" },
-    { name: "todos", description: "The caller's own todos: nobody else can see them" },
-    { name: "health", description: "For load balancers and orchestrators" },
+    {
+      name: "accounts",
+      "x-displayName": "Accounts",
+      description: "Registering, logging in and out, and the caller's account",
+    },
+    {
+      name: "todos",
+      "x-displayName": "Todos",
+      description: "The caller's own todos: nobody else can see them",
+    },
+    {
+      name: "health",
+      "x-displayName": "Health",
+      description: "For load balancers and orchestrators",
+    },
   ],
   components: {
     securitySchemes: {

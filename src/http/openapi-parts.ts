@@ -114,8 +114,8 @@ const meanings: Record<ErrorCode, string> = {
   SERVICE_UNAVAILABLE: "The database is away, or the service is shutting down",
 }
 
-const errorTable = Object.entries(meanings)
-  .map(([code, meaning]) => `| \`${code}\` | ${statuses[code as ErrorCode]} | ${meaning} |`)
+const listOfErrors = Object.entries(meanings)
+  .map(([code, meaning]) => `- \`${code}\` (${statuses[code as ErrorCode]}): ${meaning}`)
   .join("\n")
 
 /** What is true of all routes: the first page of the reference. */
@@ -133,9 +133,7 @@ OPTIONS answers 204 with \`Allow\`.
 Every error is a problem document (RFC 9457) of the type \`application/problem+json\`: \`detail\` is for
 people, \`error_code\` for programs.
 
-| error_code | status | when |
-| --- | --- | --- |
-${errorTable}
+${listOfErrors}
 `.trim()
 
 export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
