@@ -38,23 +38,26 @@ const prepare = async () => {
 
 let server: ReturnType<typeof prepare> | undefined
 
-const clone = async (): Promise<TestDatabase> => {
+const create = async (from: "template" | "template1"): Promise<TestDatabase> => {
   server ??= prepare()
   const { url, admin, template } = await server
   const name = uniqueName("test")
-  await admin`create database ${admin(name)} template ${admin(template)} strategy file_copy`
+  const source = from === "template" ? template : from
+  await admin`create database ${admin(name)} template ${admin(source)} strategy file_copy`
   const drop = async () => {
     await admin`drop database ${admin(name)} with (force)`
   }
   return { url: databaseUrl(url, name), drop }
 }
 
+export const createEmptyDatabase = () => create("template1")
+
 let next: Promise<TestDatabase> | undefined
 
-/** The next one is made while this one is in use. */
+/** A migrated one. The next is made while this one is in use. */
 export const createDatabase = (): Promise<TestDatabase> => {
-  const database = next ?? clone()
-  next = database.then(clone)
+  const database = next ?? create("template")
+  next = database.then(() => create("template"))
   next.catch(() => {})
   return database
 }
