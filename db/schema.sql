@@ -30,7 +30,7 @@ CREATE TABLE public.todos (
     title text NOT NULL,
     description text,
     is_completed boolean DEFAULT false NOT NULL,
-    version integer DEFAULT 1 NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT todos_description_length CHECK ((char_length(description) <= 999)),

@@ -1,5 +1,5 @@
 /** Databases for tests: one server for the run, one migrated template, a clone of it for each. */
-import { afterAll } from "bun:test"
+import { afterAll, setDefaultTimeout } from "bun:test"
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import postgres from "postgres"
@@ -61,6 +61,9 @@ export const createDatabase = (): Promise<TestDatabase> => {
   next.catch(() => {})
   return database
 }
+
+/** The first test that wants a database also waits for the server, on a busy machine for long. */
+setDefaultTimeout(20_000)
 
 /** bunfig.toml preloads this module, so that this is the end of the run and not of a file. */
 afterAll(async () => {
