@@ -1,11 +1,11 @@
-/** `todo-api openapi`: prints the document that /openapi.json serves, and needs no database for it. */
+/** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
 import { createTokens } from "../accounts/tokens.ts"
 import { createApp } from "../app.ts"
 import { readConfig } from "../config.ts"
 import { connect } from "../database/connection.ts"
 import { createLog } from "../http/log.ts"
 
-export const printOpenapi = async (): Promise<number> => {
+export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)
   const app = createApp({
     config,
@@ -16,6 +16,5 @@ export const printOpenapi = async (): Promise<number> => {
     isReady: async () => false,
   })
   const answer = await app.handle(new Request("http://localhost/openapi.json"))
-  process.stdout.write(await answer.text())
-  return 0
+  return answer.text()
 }

@@ -6,6 +6,8 @@ import { type ErrorCode, statuses } from "../errors.ts"
 export type Part = { [name: string]: unknown }
 
 const string = { type: "string" }
+/** Of a header: it is never left out where it is documented. */
+const required = true
 
 export const requestHeaders = {
   "X-Request-Id": {
@@ -31,23 +33,28 @@ export const requestHeaders = {
 
 export const answerHeaders = {
   "X-Request-Id": {
+    required,
     description: "Names the request: the caller's own id, or a new UUIDv7",
     schema: { ...string, pattern: "^[A-Za-z0-9._-]{1,128}$" },
   },
   "X-Content-Type-Options": {
+    required,
     description: "The type of the answer is meant as it says",
     schema: { ...string, enum: ["nosniff"] },
   },
   "Cache-Control": {
+    required,
     description: "`no-store` on tokens and users, `private, no-cache` on todos",
     schema: { ...string, enum: ["no-store", "private, no-cache"] },
   },
   ETag: {
+    required,
     description: "The strong entity tag of the todo's version, for If-Match and If-None-Match",
     schema: string,
     example: '"1"',
   },
   Location: {
+    required,
     description: "Where the new todo is",
     schema: { ...string, format: "uri-reference" },
     example: "/api/v1/todos/1",
@@ -65,15 +72,17 @@ export const answerHeaders = {
     schema: { type: "integer", minimum: 0 },
   },
   "Retry-After": {
+    required,
     description: "Seconds after which to try again",
     schema: { type: "integer", minimum: 0 },
   },
   "WWW-Authenticate": {
+    required,
     description: 'RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent',
     schema: string,
     example: "Bearer",
   },
-  Accept: { description: "The content types that the route takes", schema: string },
+  Accept: { required, description: "The content types that the route takes", schema: string },
 } satisfies Record<string, Part>
 
 export type RequestHeader = keyof typeof requestHeaders
