@@ -13,11 +13,15 @@ export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo) => {
   return row
 }
 
-export const listTodos = (sql: Sql, ownerId: number) => sql<Todo[]>`
-  select id, title, description, is_completed, created_at, updated_at
-  from todos
-  where owner_id = ${ownerId}
-  order by created_at, id`
+export const listTodos = async (sql: Sql, ownerId: number): Promise<Todo[]> => {
+  const rows = await sql<Todo[]>`
+    select id, title, description, is_completed, created_at, updated_at
+    from todos
+    where owner_id = ${ownerId}
+    order by created_at, id`
+  // An array as such: Elysia answers with a subclass, such as this, but without our headers.
+  return [...rows]
+}
 
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
   const [row] = await sql<Versioned[]>`
