@@ -35,7 +35,9 @@ export const todos = ({ sql, tokens }: Deps) => {
       return insertTodo(sql, ownerId, todo)
     })
 
-  const params = t.Object({ id: t.String({ description: "The id of a todo" }) })
+  const params = t.Object({
+    id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
+  })
 
   const update = async (ownerId: number, id: string, changes: model.TodoChanges) => {
     const row = await updateTodo(sql, ownerId, todoId(id), changes)
