@@ -4,7 +4,7 @@
 create table throttles (
   -- A SHA-256 of what is counted: neither emails nor addresses are kept here.
   key text not null,
-  attempts integer not null,
+  attempts bigint not null,
   -- The end of the window.
   expires_at timestamptz not null,
   constraint throttles_pkey primary key (key),
