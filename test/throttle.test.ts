@@ -39,6 +39,12 @@ const statusesOf = (answers: { status: number }[]) => {
 const guesses = async (times: number, email: string, options = {}) =>
   statusesOf(await Promise.all(Array.from({ length: times }, () => logIn(email, "wrong", options))))
 
+/** One that is made, and eight that are only counted: each costs a hash. */
+const nineGuesses = async (email: string) => {
+  expect((await logIn(email, "wrong")).status).toBe(401)
+  await sql`update throttles set attempts = attempts + 8 where attempts > 0`
+}
+
 test("of any number of concurrent guesses at an account ten are judged", async () => {
   const ada = await app.user()
   expect(await guesses(40, ada.email)).toEqual({ 401: 10, 429: 30 })
@@ -47,7 +53,8 @@ test("of any number of concurrent guesses at an account ten are judged", async (
 test("after ten failed logins the right password is refused too, and only there", async () => {
   const ada = await app.user()
   const bob = await app.user()
-  expect(await guesses(10, ada.email)).toEqual({ 401: 10 })
+  await nineGuesses(ada.email)
+  expect((await logIn(ada.email, "wrong")).status).toBe(401)
   const refused = await logIn(ada.email.toUpperCase(), ada.password)
   expect(refused.status).toBe(429)
   expect(refused.body).toMatchObject({ error_code: "TOO_MANY_REQUESTS", status: 429 })
@@ -71,14 +78,14 @@ test("after ten failed logins the right password is refused too, and only there"
 })
 
 test("an email that nobody has is throttled like any other, whatever its case", async () => {
-  expect(await guesses(5, "nobody@example.org")).toEqual({ 401: 5 })
-  expect(await guesses(6, "Nobody@Example.org ")).toEqual({ 401: 5, 429: 1 })
+  await nineGuesses("nobody@example.org")
+  expect(await guesses(2, "Nobody@Example.org ")).toEqual({ 401: 1, 429: 1 })
 })
 
 test("a success clears the count of the account and the address", async () => {
   const ada = await app.user()
   for (let round = 0; round < 2; round++) {
-    expect(await guesses(9, ada.email)).toEqual({ 401: 9 })
+    await nineGuesses(ada.email)
     expect((await logIn(ada.email, ada.password)).status).toBe(200)
   }
 })
@@ -106,7 +113,8 @@ test("a hundred failed logins from an address are the last, whoever they name", 
 
 test("what is refused by the throttle is not counted as a failed login of the address", async () => {
   await sql`delete from throttles`
-  expect(await guesses(10, "nobody@example.org")).toEqual({ 401: 10 })
+  await nineGuesses("nobody@example.org")
+  expect((await logIn("nobody@example.org", "wrong")).status).toBe(401)
   expect(await guesses(20, "nobody@example.org")).toEqual({ 429: 20 })
   const counts = await sql<{ attempts: number }[]>`select attempts from throttles`
   expect(counts.map(({ attempts }) => attempts)).toEqual([10, 10])
@@ -117,22 +125,23 @@ test("a wrong current password counts as a failed login", async () => {
   const change = (current_password: string) =>
     ada.put("/users/me/password", { current_password, new_password: "a better horse" }, from)
   const from = { "x-forwarded-for": address() }
-  const wrong = await Promise.all(Array.from({ length: 12 }, () => change("wrong")))
-  expect(statusesOf(wrong)).toEqual({ 403: 10, 429: 2 })
+  await nineGuesses(ada.email)
+  expect(statusesOf([await change("wrong"), await change("wrong")])).toEqual({ 403: 1, 429: 1 })
   expect((await change(ada.password)).status).toBe(429)
   expect((await logIn(ada.email, ada.password)).status).toBe(429)
 })
 
 test("a right current password clears the count", async () => {
   const ada = await app.user()
-  expect(await guesses(9, ada.email)).toEqual({ 401: 9 })
+  await nineGuesses(ada.email)
   const changed = await ada.put(
     "/users/me/password",
     { current_password: ada.password, new_password: "a better horse" },
     { "x-forwarded-for": address() },
   )
   expect(changed.status).toBe(204)
-  expect(await guesses(10, ada.email)).toEqual({ 401: 10 })
+  await nineGuesses(ada.email)
+  expect(await guesses(2, ada.email)).toEqual({ 401: 1, 429: 1 })
 })
 
 test("neither emails nor addresses are stored with the counts", async () => {
@@ -162,22 +171,22 @@ test("REGISTRATIONS_PER_HOUR limits the registrations of an address", async () =
 
 test("X-Forwarded-For means nothing unless a trusted proxy says it", async () => {
   await using exposed = await startApp({ DATABASE_URL: app.databaseUrl })
-  for (let i = 1; i <= 10; i++)
-    await logIn("nobody@example.org", "wrong", { from: address(i), at: exposed })
-  const refused = await logIn("nobody@example.org", "wrong", { from: address(11), at: exposed })
-  expect(refused.status).toBe(429)
+  const guess = (from: string) => logIn("nobody@example.org", "wrong", { from, at: exposed })
+  expect((await guess(address(1))).status).toBe(401)
+  await sql`update throttles set attempts = attempts + 9 where attempts > 0`
+  expect((await guess(address(2))).status).toBe(429)
 })
 
 test("a login takes as long for an unknown email as for a wrong password", async () => {
   const ada = await app.user()
   const median = async (email: string) => {
     const times: number[] = []
-    for (let i = 0; i < 7; i++) {
+    for (let i = 0; i < 5; i++) {
       const start = performance.now()
       expect((await logIn(email, "wrong")).status).toBe(401)
       times.push(performance.now() - start)
     }
-    return times.sort((a, b) => a - b)[3] ?? 0
+    return times.sort((a, b) => a - b)[2] ?? 0
   }
   // Without a hash it would take a tenth.
   const ratio = (await median("nobody@example.org")) / (await median(ada.email))

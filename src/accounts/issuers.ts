@@ -1,5 +1,6 @@
 /** Users from outside: tokens of the configured issuer, and who their subjects are here. */
 import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
+import type { Logger } from "pino"
 import type { Config } from "../config.ts"
 import type { Sql } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
@@ -47,9 +48,13 @@ const createUserIds = (sql: Sql, issuer: string) => {
 type Settings = Pick<Config, "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE">
 
 /** Undefined where no issuer is configured. */
-export const createIssuer = (sql: Sql, { JWT_ISSUER, JWKS_URL, JWT_AUDIENCE }: Settings) => {
+export const createIssuer = (
+  sql: Sql,
+  { JWT_ISSUER, JWKS_URL, JWT_AUDIENCE }: Settings,
+  log: Logger,
+) => {
   if (JWT_ISSUER === undefined || JWKS_URL === undefined) return undefined
-  const findKey = createJwks(JWKS_URL)
+  const findKey = createJwks(JWKS_URL, log)
   const userIds = createUserIds(sql, JWT_ISSUER)
 
   const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTPayload> => {

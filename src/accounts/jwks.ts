@@ -1,8 +1,9 @@
 /** The public keys of an outside issuer (RFC 7517, section 5), fetched when they are needed. */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
+import type { Logger } from "pino"
 import { unavailable } from "../errors.ts"
 
-const FETCH_TIMEOUT_MS = 3_000
+const FETCH_TIMEOUT_MS = 2_000
 /** Bytes. A key takes about 500. */
 const SIZE_LIMIT = 256 * 1024
 const FRESH_MS = 5 * 60_000
@@ -36,7 +37,7 @@ const fetchKeys = async (url: string): Promise<JWTVerifyGetKey> => {
  * Finds the key of a token, for jose. Throws a 503 where the issuer, which may have it, is down,
  * and jose's JWKSNoMatchingKey where it has no such key.
  */
-export const createJwks = (url: string): JWTVerifyGetKey => {
+export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
   let keys: JWTVerifyGetKey | undefined
   let fetchedAt = Number.NEGATIVE_INFINITY
   let failedAt = Number.NEGATIVE_INFINITY
@@ -48,7 +49,8 @@ export const createJwks = (url: string): JWTVerifyGetKey => {
       keys = await fetchKeys(url)
       fetchedAt = performance.now()
       return true
-    } catch {
+    } catch (err) {
+      log.warn({ err }, "the issuer's keys could not be fetched")
       failedAt = performance.now()
       return false
     } finally {

@@ -82,7 +82,7 @@ type Settings = Pick<
 
 export const createTokens = (config: Settings, secretKey: string, sql: Sql, log: Logger) => {
   const signer = plugin(secretKey, config.ALGORITHM)
-  const issuer = createIssuer(sql, config)
+  const issuer = createIssuer(sql, config, log)
   const accepted = createCache<Accepted>(ACCEPTED_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
   const revocations = createRevocations(sql, log, () =>
