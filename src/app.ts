@@ -1,7 +1,9 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
-import { auth, me } from "./accounts/routes.ts"
+import { auth } from "./accounts/auth-routes.ts"
+import { me } from "./accounts/routes.ts"
+import type { Throttle } from "./accounts/throttle.ts"
 import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
@@ -15,6 +17,7 @@ export type Deps = {
   config: Config
   sql: Sql
   tokens: Tokens
+  throttle: Throttle
   log: Logger
   isReady: () => Promise<boolean>
 }

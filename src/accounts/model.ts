@@ -27,6 +27,18 @@ export const credentials = t.Object(
   },
   { $id: "Credentials", additionalProperties: false },
 )
+export type Credentials = Static<typeof credentials>
+
+export const refreshToken = t.Object(
+  { refresh_token: Text({ description: "The one of the last answer" }) },
+  { $id: "RefreshToken", additionalProperties: false },
+)
+
+export const passwordChange = t.Object(
+  { current_password: Text({ format: "password" }), new_password: password },
+  { $id: "PasswordChange", additionalProperties: false },
+)
+export type PasswordChange = Static<typeof passwordChange>
 
 export const user = t.Object(
   {

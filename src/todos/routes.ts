@@ -32,7 +32,7 @@ export const todos = ({ sql, tokens }: Deps) => {
     insertTodo(sql, ownerId, todo).catch(async (error: unknown) => {
       if (constraintOf(error) !== "todos_owner_id_fkey") throw error
       await insertOutsideUser(sql, ownerId)
-      return insertTodo(sql, ownerId, todo)
+      return insert(ownerId, todo)
     })
 
   const params = t.Object({
