@@ -8,12 +8,14 @@ import type { Sql } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
 export type Deps = {
   config: Config
   sql: Sql
   tokens: Tokens
+  cursors: Cursors
   log: Logger
   isReady: () => Promise<boolean>
 }

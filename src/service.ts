@@ -7,6 +7,7 @@ import { connect, type Sql } from "./database/connection.ts"
 import { startEmbedded } from "./database/embedded.ts"
 import { migrate, schemaState } from "./database/migrations.ts"
 import { secretKey } from "./secret-key.ts"
+import { createCursors } from "./todos/cursor.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -50,8 +51,10 @@ export const startService = async (options: Options): Promise<Service> => {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
     await prepareSchema(url, options)
     const sql = connect(url, config.DATABASE_POOL_SIZE)
-    const tokens = createTokens(config, secretKey(config))
-    const app = createApp({ config, sql, tokens, log, isReady: () => isReady(sql) })
+    const key = secretKey(config)
+    const tokens = createTokens(config, key)
+    const cursors = createCursors(key)
+    const app = createApp({ config, sql, tokens, cursors, log, isReady: () => isReady(sql) })
     app.listen({
       hostname: config.HOST,
       port: config.PORT,
