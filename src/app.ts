@@ -1,7 +1,9 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
-import { auth, me } from "./accounts/routes.ts"
+import { auth } from "./accounts/auth-routes.ts"
+import { me } from "./accounts/routes.ts"
+import type { Throttle } from "./accounts/throttle.ts"
 import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
@@ -9,12 +11,15 @@ import { answerError } from "./http/answer-error.ts"
 import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
 export type Deps = {
   config: Config
   sql: Sql
   tokens: Tokens
+  throttle: Throttle
+  cursors: Cursors
   log: Logger
   isReady: () => Promise<boolean>
 }

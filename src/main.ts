@@ -34,7 +34,7 @@ type Flags = { "no-migrate"?: boolean; "allow-newer-schema"?: boolean }
 type Command = (env: NodeJS.ProcessEnv, args: string[], flags: Flags) => Promise<number>
 
 const print = async (text: string) => {
-  process.stdout.write(text)
+  await Bun.write(Bun.stdout, text)
   return 0
 }
 

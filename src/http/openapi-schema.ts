@@ -1,7 +1,13 @@
 /** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
 import { type Part, referTo } from "./openapi-parts.ts"
 
-export type Schema = Part & { $id?: string; anyOf?: Schema[]; examples?: unknown[] }
+export type Schema = Part & {
+  $id?: string
+  anyOf?: Schema[]
+  examples?: unknown[]
+  /** Of a string in a path or a query: what it stands for. The route reads it strictly. */
+  encodes?: Schema
+}
 
 /** What has another name there, or is known to TypeBox and `Text` alone. */
 const TRANSLATED = new Set(["$id", "anyOf", "const", "examples", "patternMessage", "trimmed"])
@@ -14,7 +20,8 @@ export const translate = (schema: Schema, named: Part): Part => {
     if (Array.isArray(value)) return value.map(inner)
     return isSchema(value) ? translate(value, named) : value
   }
-  const { $id, anyOf = [], examples, const: only } = schema
+  const { $id, anyOf = [], examples, const: only, encodes } = schema
+  if (encodes) return translate(encodes, named)
   const kept = Object.entries(schema).filter(([name]) => !TRANSLATED.has(name))
   const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Part = {
