@@ -22,7 +22,11 @@ export const translate = (schema: Schema, named: Part): Part => {
   }
   const { $id, anyOf = [], examples, const: only, encodes } = schema
   if (encodes) return translate(encodes, named)
-  const kept = Object.entries(schema).filter(([name]) => !TRANSLATED.has(name))
+  // The pattern of a number or a boolean in a query is that of its text.
+  const isText = schema["type"] === "string"
+  const kept = Object.entries(schema).filter(
+    ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
+  )
   // Elysia takes an integer in a string too, where the document means only the integer.
   const choices = anyOf.filter(
     ({ type, format }) => type !== "null" && !(type === "string" && format === "integer"),
