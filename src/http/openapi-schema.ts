@@ -22,8 +22,8 @@ export const translate = (schema: Schema, named: Part): Part => {
   }
   const { $id, anyOf = [], examples, const: only, encodes } = schema
   if (encodes) return translate(encodes, named)
-  // The pattern of a number or a boolean in a query is that of its text.
-  const isText = schema["type"] === "string"
+  // The pattern of a number, a boolean or a choice in a query is that of its text.
+  const isText = schema["type"] === "string" && !("enum" in schema)
   const kept = Object.entries(schema).filter(
     ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
   )
