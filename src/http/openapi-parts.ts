@@ -1,6 +1,5 @@
 /** What the OpenAPI document says of the headers and refusals that many routes share. */
 import { STATUS_CODES } from "node:http"
-import type { TObject } from "@sinclair/typebox"
 import { type ErrorCode, statuses } from "../errors.ts"
 
 /** A part of the document, as plain JSON. */
@@ -95,8 +94,6 @@ declare module "elysia/types" {
     takes?: RequestHeader[]
     gives?: AnswerHeader[]
     refuses?: ErrorCode[]
-    /** The route's `query` again, where an instance's guard has one: Elysia tells of the guard's. */
-    query?: TObject
   }
 }
 

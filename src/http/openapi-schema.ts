@@ -5,7 +5,7 @@ export type Schema = Part & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
-  /** Of a string in a path or a query: what it stands for. The route reads it strictly. */
+  /** Of a string in a path, which the route reads itself: what it stands for. */
   encodes?: Schema
 }
 

@@ -16,12 +16,7 @@ import { type Schema, translate } from "./openapi-schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
 type Answer = { $id?: string; description?: string; content?: Content }
-type Parameter = {
-  in: string
-  name: string
-  examples?: unknown[] | undefined
-  schema: Schema
-} & Part
+type Parameter = Part & { examples?: unknown[]; schema: Schema }
 type Operation = Part & {
   security?: Part[]
   parameters?: Parameter[]
@@ -30,7 +25,6 @@ type Operation = Part & {
   takes?: RequestHeader[]
   gives?: AnswerHeader[]
   refuses?: ErrorCode[]
-  query?: { properties: { [name: string]: Schema } }
 }
 export type RawDocument = Part & {
   paths: { [path: string]: { [method: string]: Operation } }
@@ -46,15 +40,6 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Part
   schema: translate(schema, named.schemas),
   ...(examples && { example: examples[0] }),
 })
-
-const queryParameters = (query: Operation["query"]): Parameter[] =>
-  Object.entries(query?.properties ?? {}).map(([name, { description, examples, ...schema }]) => ({
-    name,
-    in: "query",
-    description,
-    examples,
-    schema,
-  }))
 
 /** Every PATCH of ours takes RFC 7396 beside plain JSON. */
 const requestContent = (method: string, schema: Schema, named: Named): Part => {
@@ -95,7 +80,7 @@ const refusals = (path: string, { security, requestBody, refuses = [] }: Operati
 
 const operation = (path: string, method: string, raw: Operation, named: Named): Part => {
   const { parameters = [], requestBody, responses, security = [], ...rest } = raw
-  const { takes = [], gives = [], refuses: _, query, ...said } = rest
+  const { takes = [], gives = [], refuses: _, ...said } = rest
   const headers: AnswerHeader[] = isApi(path) ? ["Cache-Control", ...gives] : gives
   const body = schemaOf(requestBody?.content)
   const answers: Part = {}
@@ -110,7 +95,7 @@ const operation = (path: string, method: string, raw: Operation, named: Named): 
     ...said,
     security,
     parameters: [
-      ...[...parameters, ...queryParameters(query)].map((given) => parameter(given, named)),
+      ...parameters.map((given) => parameter(given, named)),
       ...takes.map((name) => referTo("parameters", name)),
     ],
     ...(body && { requestBody: { required: true, content: requestContent(method, body, named) } }),
