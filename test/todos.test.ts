@@ -169,8 +169,8 @@ for (const [member, most] of [
 
 test("U+0000 and lone surrogates are refused, as escapes too", async () => {
   for (const member of ["title", "description"])
-    for (const escape of ["\\u0000", "\\ud800", "\\udc00x"]) {
-      const answer = await ada.post("/todos", `{"title":"x","${member}":"a${escape}"}`)
+    for (const escaped of ["\\u0000", "\\ud800", "\\udc00x"]) {
+      const answer = await ada.post("/todos", `{"title":"x","${member}":"a${escaped}"}`)
       expect(answer).toMatchObject({ status: 400, body: { errors: [{ pointer: `/${member}` }] } })
     }
 })

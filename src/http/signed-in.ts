@@ -3,11 +3,14 @@ import { Elysia } from "elysia"
 import type { Tokens } from "../accounts/tokens.ts"
 import { noQuery, strictQuery } from "./query.ts"
 
-export const signedIn = (tokens: Tokens) =>
+/** For routes of which each says what query it takes: a guard's schema would go before theirs. */
+export const signedInWithQuery = (tokens: Tokens) =>
   new Elysia()
     .use(tokens.signer)
     .derive({ as: "scoped" }, async ({ request, jwt }) => ({
       caller: await tokens.authenticate(request.headers.get("authorization"), jwt.verify),
     }))
     .onTransform({ as: "scoped" }, strictQuery)
-    .guard({ as: "scoped", query: noQuery })
+
+export const signedIn = (tokens: Tokens) =>
+  signedInWithQuery(tokens).guard({ as: "scoped", query: noQuery })
