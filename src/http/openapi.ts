@@ -6,12 +6,11 @@ import {
   answerHeaders,
   headersOf,
   type Part,
-  problem,
   type RequestHeader,
   referTo,
-  refusal,
   requestHeaders,
-} from "./openapi-parts.ts"
+} from "./openapi-headers.ts"
+import { problem, refusal } from "./openapi-problems.ts"
 import { type Schema, translate } from "./openapi-schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
