@@ -241,6 +241,22 @@ test("no login by the old password survives a password change that it races with
   }
 })
 
+test("a login that a password change overtakes opens no session", async () => {
+  const ada = await app.user()
+  const bob = await app.user("bob@example.org", "another horse")
+  const login = await sql.begin(async (transaction) => {
+    await transaction`
+      update users
+      set password_hash = (select password_hash from users where id = ${bob.id})
+      where id = ${ada.id}`
+    const overtaken = logIn(ada)
+    await Bun.sleep(200)
+    return { overtaken }
+  })
+  expect((await login.overtaken).status).toBe(401)
+  expect((await logIn({ ...ada, password: bob.password })).status).toBe(200)
+})
+
 test("of two concurrent password changes one succeeds", async () => {
   const ada = await app.user()
   const change = (new_password: string) =>
@@ -312,6 +328,7 @@ test("what is revoked on one instance is refused within 5 s on another that know
 test("a revocation that is committed late, after younger ones, is not missed", async () => {
   const slow = await app.user()
   const fast = await app.user()
+  expect(await works(fast.token)).toBe(true)
   await sql.begin(async (transaction) => {
     await transaction`
       insert into revocations (key, expires_at)
