@@ -8,8 +8,10 @@ import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
+import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
 export type Deps = {
@@ -17,6 +19,7 @@ export type Deps = {
   sql: Sql
   tokens: Tokens
   throttle: Throttle
+  cursors: Cursors
   log: Logger
   isReady: () => Promise<boolean>
 }
@@ -34,4 +37,5 @@ export const createApp = (deps: Deps) => {
     .use(headers)
     .use(health(deps.isReady))
     .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
+    .use(docs())
 }

@@ -5,7 +5,7 @@ import { constraintOf } from "../database/errors.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { noQuery, strictQuery } from "../http/query.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
 import { findCredentials, insertUser } from "./queries.ts"
@@ -35,7 +35,7 @@ const logIn = async (deps: Deps, { email, password }: model.Credentials, address
 }
 
 const logout = ({ sql, tokens }: Deps) =>
-  new Elysia().use(signedIn(tokens)).post(
+  new Elysia({ detail: { security: bearer } }).use(signedIn(tokens)).post(
     "/logout",
     async ({ caller, status }) => {
       const revoked = await endSession(sql, caller)
@@ -77,6 +77,7 @@ export const auth = (deps: Deps) =>
         detail: {
           operationId: "register",
           summary: "Register an account",
+          refuses: ["EMAIL_TAKEN", "TOO_MANY_REQUESTS"],
           description: "The number of registrations from one address in an hour is limited.",
         },
       },
@@ -91,6 +92,7 @@ export const auth = (deps: Deps) =>
         detail: {
           operationId: "login",
           summary: "Log in",
+          refuses: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
             "Opens a session. After 10 failed logins of an account from an address, or 100 from " +
             "an address, in 15 minutes it answers 429, to the right password too.",
@@ -104,6 +106,7 @@ export const auth = (deps: Deps) =>
       detail: {
         operationId: "refresh",
         summary: "Get new tokens for a refresh token",
+        refuses: ["UNAUTHORIZED"],
         description:
           "A refresh token is good once. If the answer got lost, the same request may be repeated " +
           "within 10 seconds; using it again later ends the whole session.",

@@ -11,7 +11,8 @@ const email = Text({
   patternMessage: "must be an email address",
   trimmed: true,
 })
-const password = Text({ format: "password", minLength: 8, maxLength: 256 })
+const examples = ["correct horse battery staple"]
+const password = Text({ format: "password", examples, minLength: 8, maxLength: 256 })
 
 export const registration = t.Object(
   { email, password },
@@ -22,7 +23,7 @@ export const registration = t.Object(
 export const credentials = t.Object(
   {
     email: Text({ examples: ["ada@example.org"] }),
-    password: Text({ format: "password" }),
+    password: Text({ format: "password", examples }),
   },
   { $id: "Credentials", additionalProperties: false },
 )
@@ -47,7 +48,7 @@ export const user = t.Object(
     }),
     created_at: t.String({ format: "date-time" }),
   },
-  { $id: "User", additionalProperties: false },
+  { $id: "User", description: "The account", additionalProperties: false },
 )
 export type User = Static<typeof user>
 
@@ -58,5 +59,5 @@ export const tokens = t.Object(
     expires_in: t.Integer({ description: "Seconds until the access token expires" }),
     refresh_token: t.String({ description: "Opaque and single-use" }),
   },
-  { $id: "Tokens", additionalProperties: false },
+  { $id: "Tokens", description: "The tokens of a session", additionalProperties: false },
 )

@@ -3,7 +3,7 @@ import { Elysia, t } from "elysia"
 import type { Deps } from "../app.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
 import { deleteUser, findPasswordHash, findUser, insertOutsideUser } from "./queries.ts"
@@ -33,7 +33,7 @@ const change = async (
 
 export const me = (deps: Deps) => {
   const { sql, config, tokens } = deps
-  return new Elysia({ prefix: "/users/me", tags: ["accounts"] })
+  return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "no-store"
     })
@@ -71,6 +71,7 @@ export const me = (deps: Deps) => {
         detail: {
           operationId: "changePassword",
           summary: "Change the password",
+          refuses: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
             "Ends every other session of the user. A wrong current password counts as a failed " +
             "login; a user who came from outside has none.",
