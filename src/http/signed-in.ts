@@ -6,11 +6,14 @@ import { noQuery, strictQuery } from "./query.ts"
 /** For the `detail` of an instance that is signed in: what the document says of it. */
 export const bearer = [{ bearerAuth: [] }]
 
-export const signedIn = (tokens: Tokens) =>
+/** For routes of which each says what query it takes: a guard's schema would go before theirs. */
+export const signedInWithQuery = (tokens: Tokens) =>
   new Elysia()
     .use(tokens.signer)
     .derive({ as: "scoped" }, async ({ request, jwt }) => ({
       caller: await tokens.authenticate(request.headers.get("authorization"), jwt.verify),
     }))
     .onTransform({ as: "scoped" }, strictQuery)
-    .guard({ as: "scoped", query: noQuery })
+
+export const signedIn = (tokens: Tokens) =>
+  signedInWithQuery(tokens).guard({ as: "scoped", query: noQuery })
