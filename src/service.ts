@@ -1,7 +1,9 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
 import type { Logger } from "pino"
+import { createThrottle } from "./accounts/throttle.ts"
 import { createTokens } from "./accounts/tokens.ts"
 import { createApp } from "./app.ts"
+import { startCleanUp } from "./clean-up.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { startEmbedded } from "./database/embedded.ts"
@@ -47,14 +49,26 @@ const isReady = async (sql: Sql) => {
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
+  const background: (() => Promise<void>)[] = []
+  const endBackground = () => Promise.all(background.map((end) => end()))
   try {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
     await prepareSchema(url, options)
     const sql = connect(url, config.DATABASE_POOL_SIZE)
     const key = secretKey(config)
-    const tokens = createTokens(config, key)
+    const tokens = createTokens(config, key, sql, log)
+    const throttle = createThrottle(sql, config)
     const cursors = createCursors(key)
-    const app = createApp({ config, sql, tokens, cursors, log, isReady: () => isReady(sql) })
+    const app = createApp({
+      config,
+      sql,
+      tokens,
+      throttle,
+      cursors,
+      log,
+      isReady: () => isReady(sql),
+    })
+    background.push(await tokens.followRevocations(), startCleanUp(sql, log))
     app.listen({
       hostname: config.HOST,
       port: config.PORT,
@@ -67,11 +81,13 @@ export const startService = async (options: Options): Promise<Service> => {
       url: String(app.server?.url).replace(/\/$/, ""),
       async stop() {
         await app.stop()
+        await endBackground()
         await sql.end()
         await embedded?.stop()
       },
     }
   } catch (error) {
+    await endBackground()
     await embedded?.stop()
     throw error
   }

@@ -3,7 +3,10 @@ import { Elysia } from "elysia"
 import type { Tokens } from "../accounts/tokens.ts"
 import { noQuery, strictQuery } from "./query.ts"
 
-/** For routes of which each says what query it takes: a guard's schema would go before theirs. */
+/** For the `detail` of an instance that is signed in: what the document says of it. */
+export const bearer = [{ bearerAuth: [] }]
+
+/** Each route then says what query it takes. (The schema of a guard would go before the route's.) */
 export const signedInWithQuery = (tokens: Tokens) =>
   new Elysia()
     .use(tokens.signer)
@@ -12,5 +15,6 @@ export const signedInWithQuery = (tokens: Tokens) =>
     }))
     .onTransform({ as: "scoped" }, strictQuery)
 
+/** For routes that take no query. */
 export const signedIn = (tokens: Tokens) =>
   signedInWithQuery(tokens).guard({ as: "scoped", query: noQuery })

@@ -61,7 +61,7 @@ export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
   return row
 }
 
-/** Of all owners, and so many at once that no lock is held for long. Returns how many it deleted. */
+/** Of all owners, so many at most. Returns how many; rows in use are left for the next time. */
 export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
   (
     await sql`
