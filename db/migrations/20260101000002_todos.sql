@@ -9,7 +9,7 @@ create table todos (
   description text,
   is_completed boolean not null default false,
   -- Grows with every change: the entity tag.
-  version integer not null default 1,
+  version bigint not null default 1,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   -- The owner first: one index serves every statement that names a todo, and the table can be

@@ -4,7 +4,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs"
 import { dirname, join } from "node:path"
 
 /** A predecessor that is still shutting down gets this long to let go. */
-const patienceMs = 5_000
+const patienceMs = 2_000
 
 /** Makes names in a directory survive a power cut: a rename alone does not. */
 export const syncDirectory = (directory: string) => {

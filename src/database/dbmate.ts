@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { parseDatabaseUrl } from "./connection.ts"
 import { dbmateBinary } from "./runtime.ts"
 
 /** What its driver would not understand it passes on to the server, which refuses it. */
@@ -22,7 +23,7 @@ const understood = new Set([
 
 /** The same database in the words of dbmate's driver (lib/pq). */
 export const dbmateUrl = (url: string): string => {
-  const named = new URL(url)
+  const named = parseDatabaseUrl(url)
   const parameters = named.searchParams
   for (const name of [...parameters.keys()]) if (!understood.has(name)) parameters.delete(name)
   // The driver's default is "require", which a socket or a local server cannot meet.

@@ -37,19 +37,22 @@ export const schemaState = async (sql: Sql, files = migrationFiles): Promise<Sch
 
 /**
  * Undefined while another holds the lock. It belongs to a transaction, not to a session, because
- * a session behind PgBouncer is not ours; and it is tried, not waited for, because a waiting
- * statement's snapshot would block "create index concurrently" for ever.
+ * a session behind PgBouncer is not ours. No snapshot may be kept meanwhile, or "create index
+ * concurrently" would wait for us: so the lock is tried and not waited for, and by the simple
+ * protocol, because the extended one's portals keep theirs.
  */
 const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
   sql.begin(async (transaction) => {
     const [lock] = await transaction<{ held: boolean }[]>`
-      select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as held`
+      select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as held
+    `.simple()
     if (!lock?.held) return undefined
     // The transaction is idle for as long as the migrations take.
     await transaction`
       select set_config(name, '0', true)
       from pg_settings
-      where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')`
+      where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
+    `.simple()
     return work()
   })
 

@@ -1,5 +1,5 @@
 /** Databases for tests: one server for the run, one migrated template, a clone of it for each. */
-import { afterAll } from "bun:test"
+import { afterAll, setDefaultTimeout } from "bun:test"
 import { randomUUID } from "node:crypto"
 import { join } from "node:path"
 import postgres from "postgres"
@@ -38,26 +38,32 @@ const prepare = async () => {
 
 let server: ReturnType<typeof prepare> | undefined
 
-const clone = async (): Promise<TestDatabase> => {
+const create = async (from: "template" | "template1"): Promise<TestDatabase> => {
   server ??= prepare()
   const { url, admin, template } = await server
   const name = uniqueName("test")
-  await admin`create database ${admin(name)} template ${admin(template)} strategy file_copy`
+  const source = from === "template" ? template : from
+  await admin`create database ${admin(name)} template ${admin(source)} strategy file_copy`
   const drop = async () => {
     await admin`drop database ${admin(name)} with (force)`
   }
   return { url: databaseUrl(url, name), drop }
 }
 
+export const createEmptyDatabase = () => create("template1")
+
 let next: Promise<TestDatabase> | undefined
 
-/** The next one is made while this one is in use. */
+/** A migrated one. The next is made while this one is in use. */
 export const createDatabase = (): Promise<TestDatabase> => {
-  const database = next ?? clone()
-  next = database.then(clone)
+  const database = next ?? create("template")
+  next = database.then(() => create("template"))
   next.catch(() => {})
   return database
 }
+
+/** The first test that wants a database also waits for the server, on a busy machine for long. */
+setDefaultTimeout(20_000)
 
 /** bunfig.toml preloads this module, so that this is the end of the run and not of a file. */
 afterAll(async () => {

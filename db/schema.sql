@@ -1,0 +1,92 @@
+-- What db/migrations add up to: written by "bun run schema", never by hand.
+
+CREATE TABLE public.deleted_users (
+    id bigint NOT NULL,
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.sessions (
+    id uuid NOT NULL,
+    user_id bigint NOT NULL,
+    refresh_token_hash bytea NOT NULL,
+    previous_token_hash bytea,
+    rotated_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sessions_previous_token_hash_sha256 CHECK ((octet_length(previous_token_hash) = 32)),
+    CONSTRAINT sessions_refresh_token_hash_sha256 CHECK ((octet_length(refresh_token_hash) = 32))
+);
+
+CREATE SEQUENCE public.todo_ids
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    MAXVALUE 9007199254740991
+    CACHE 1;
+
+CREATE TABLE public.todos (
+    owner_id bigint NOT NULL,
+    id bigint DEFAULT nextval('public.todo_ids'::regclass) NOT NULL,
+    title text NOT NULL,
+    description text,
+    is_completed boolean DEFAULT false NOT NULL,
+    version bigint DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT todos_description_length CHECK ((char_length(description) <= 999)),
+    CONSTRAINT todos_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
+    CONSTRAINT todos_title_length CHECK (((char_length(title) >= 1) AND (char_length(title) <= 254))),
+    CONSTRAINT todos_title_not_blank CHECK ((btrim(title, '	
+                  　﻿'::text) <> ''::text))
+);
+
+CREATE SEQUENCE public.user_ids
+    START WITH 4503599627370496
+    INCREMENT BY 1
+    MINVALUE 4503599627370496
+    MAXVALUE 9007199254740991
+    CACHE 1;
+
+CREATE TABLE public.users (
+    id bigint DEFAULT nextval('public.user_ids'::regclass) NOT NULL,
+    email text,
+    password_hash text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT users_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
+    CONSTRAINT users_email_with_password CHECK (((email IS NULL) = (password_hash IS NULL))),
+    CONSTRAINT users_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
+    CONSTRAINT users_password_hash_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text))
+);
+
+ALTER TABLE ONLY public.deleted_users
+    ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.todos
+    ADD CONSTRAINT todos_pkey PRIMARY KEY (owner_id, id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+CREATE INDEX sessions_by_expires_at ON public.sessions USING btree (expires_at);
+
+CREATE INDEX sessions_by_user_id ON public.sessions USING btree (user_id);
+
+CREATE UNIQUE INDEX sessions_refresh_token_hash_key ON public.sessions USING btree (refresh_token_hash);
+
+CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, created_at, id);
+
+CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, title COLLATE "C", id);
+
+CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, updated_at, id);
+
+CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
+
+ALTER TABLE ONLY public.sessions
+    ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.todos
+    ADD CONSTRAINT todos_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
+

@@ -1,0 +1,26 @@
+/** The README's tour, word for word. */
+import { expect, test } from "bun:test"
+import { join } from "node:path"
+import { startApp } from "./support/app.ts"
+
+const readme = await Bun.file(join(import.meta.dir, "../README.md")).text()
+
+/** What differs from one run to the next. */
+const withoutTimes = (text: string) =>
+  text.replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, "<time>").trim()
+
+const tour = [
+  ...(readme.match(/```console\n(.*?)```/s)?.[1] ?? "").matchAll(/^\$ (.*)\n((?:(?!\$ ).*\n)*)/gm),
+].map(([, command = "", output = ""]) => ({ command, output: withoutTimes(output) }))
+
+test("each command of the README's tour answers what the README says", async () => {
+  await using app = await startApp()
+  expect(tour.length).toBeGreaterThan(5)
+  const script = tour.map(({ command }) => `${command}\nprintf '\\n\\036'`).join("\n")
+  const shell = Bun.spawn(["bash", "-c", script.replaceAll("http://127.0.0.1:8000", app.url)], {
+    stdout: "pipe",
+  })
+  const outputs = (await new Response(shell.stdout).text()).split("\u001e").map(withoutTimes)
+  for (const [index, { command, output }] of tour.entries())
+    expect(`${command}\n${outputs[index]}`).toBe(`${command}\n${output}`)
+})

@@ -1,0 +1,88 @@
+/** Processes that have an embedded database, and what belongs to them. */
+import { afterAll } from "bun:test"
+import { readFileSync, rmSync } from "node:fs"
+import { join } from "node:path"
+import postgres from "postgres"
+import { connectionOptions } from "../../src/database/connection.ts"
+import { startEmbedded } from "../../src/database/embedded.ts"
+import { temporaryDirectory } from "./temporary.ts"
+
+const script = join(import.meta.dir, "embedded-service.ts")
+
+/** With no environment at all: no PATH, no HOME, no locale. */
+export const startService = async (
+  dataDir: string,
+  account: { uid?: number; gid?: number } = {},
+) => {
+  const service = Bun.spawn([process.execPath, script, dataDir], {
+    ...account,
+    cwd: "/",
+    env: {},
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  const kill = async (signal: NodeJS.Signals) => {
+    service.kill(signal)
+    return service.exited
+  }
+  for await (const output of service.stdout) {
+    const url = new TextDecoder().decode(output).trim()
+    return { pid: service.pid, url, kill, exited: service.exited }
+  }
+  throw new Error(await service.stderr.text())
+}
+
+export const query = async (url: string, text: string): Promise<unknown[]> => {
+  const sql = postgres({ ...connectionOptions(url), max: 1 })
+  try {
+    return (await sql.unsafe(text).values()).flat()
+  } finally {
+    await sql.end()
+  }
+}
+
+const prepare = async () => {
+  const { path } = temporaryDirectory()
+  const database = await startEmbedded(path)
+  await query(database.url, "create table kept as select 1 as row")
+  await database.stop()
+  return path
+}
+
+let prepared: Promise<string> | undefined
+
+/** A DATA_DIR that was used before, as a copy: a tenth of the time that a new one takes. */
+export const usedDataDir = async (name = "data") => {
+  prepared ??= prepare()
+  const directory = temporaryDirectory()
+  const path = join(directory.path, name)
+  Bun.spawnSync(["cp", "-a", await prepared, path])
+  return { path, [Symbol.dispose]: directory[Symbol.dispose] }
+}
+
+/** bunfig.toml preloads this module, so that this is the end of the run and not of a file. */
+afterAll(async () => {
+  if (prepared) rmSync(await prepared, { recursive: true })
+})
+
+export const postmasterOf = (dataDir: string): number =>
+  Number.parseInt(readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8"), 10)
+
+export const guardOf = (pid: number): number => {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
+  const isGuard = (child: string) => readFileSync(`/proc/${child}/cmdline`, "utf8").includes("read")
+  return Number(children.find(isGuard))
+}
+
+/** Gone, or dead and not yet collected by init. */
+export const isGone = (pid: number): boolean => {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, "utf8").includes(") Z ")
+  } catch {
+    return true
+  }
+}
+
+export const until = async (condition: () => boolean) => {
+  while (!condition()) await Bun.sleep(10)
+}
