@@ -12,6 +12,8 @@ export const listen = (app: ReturnType<typeof createApp>, { HOST, PORT }: Config
     reusePort: false,
     // The framework's error pages show source code.
     development: false,
+    // Above it the server would answer without a body; json-body.ts has the limit that counts.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     // What no hook of the app has caught.
     error(error: Error) {
       log.error({ err: error }, "unexpected error")
