@@ -1,22 +1,28 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
-import { auth, me } from "./accounts/routes.ts"
+import { auth } from "./accounts/auth-routes.ts"
+import { me } from "./accounts/routes.ts"
+import type { Throttle } from "./accounts/throttle.ts"
 import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
 import { cors } from "./http/cors.ts"
+import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
 import type { Log } from "./http/log.ts"
 import type { Metrics } from "./http/metrics.ts"
 import { createObserver } from "./http/observe.ts"
+import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
 export type Deps = {
   config: Config
   sql: Sql
   tokens: Tokens
+  throttle: Throttle
+  cursors: Cursors
   log: Log
   metrics?: Metrics | undefined
   isReady: () => Promise<boolean>
@@ -40,4 +46,5 @@ export const createApp = (deps: Deps) => {
     .use(cors(config.CORS_ORIGINS))
     .use(health(deps.isReady))
     .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
+    .use(docs())
 }

@@ -1,6 +1,8 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
+import { createThrottle } from "./accounts/throttle.ts"
 import { createTokens } from "./accounts/tokens.ts"
 import { createApp } from "./app.ts"
+import { startCleanUp } from "./clean-up.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { startEmbedded } from "./database/embedded.ts"
@@ -10,6 +12,7 @@ import { listen } from "./http/listen.ts"
 import type { Log } from "./http/log.ts"
 import { createMetrics } from "./http/metrics.ts"
 import { secretKey } from "./secret-key.ts"
+import { createCursors } from "./todos/cursor.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -61,32 +64,37 @@ const CLOSING_SHARE = 0.2
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
+  const background: (() => Promise<void>)[] = []
+  const endBackground = () => Promise.all(background.map((end) => end()))
   try {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
     await awaitDatabase(url, config.DATABASE_WAIT_SECONDS, log)
     await prepareSchema(url, options)
-    const database = connect(url, {
-      poolSize: config.DATABASE_POOL_SIZE,
-      prepare: config.DATABASE_PREPARED_STATEMENTS === "true",
-    })
-    const { sql } = database
-    const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(database.state)
+    const prepare = config.DATABASE_PREPARED_STATEMENTS === "true"
+    const sql = connect(url, config.DATABASE_POOL_SIZE, prepare)
+    const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(sql.state)
     let isStopping = false
+    const key = secretKey(config)
+    const tokens = createTokens(config, key, sql, log)
     const app = createApp({
       config,
       sql,
-      tokens: createTokens(config, secretKey(config)),
+      tokens,
+      throttle: createThrottle(sql, config),
+      cursors: createCursors(key),
       log,
       metrics,
       isReady: async () => !isStopping && (await isReady(sql)),
       isStopping: () => isStopping,
     })
+    background.push(await tokens.followRevocations(), startCleanUp(sql, log))
     const server = listen(app, config, log)
     const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
 
     const close = async () => {
       await scraped?.stop(true)
-      await database.close()
+      await endBackground()
+      await sql.end()
       await embedded?.stop()
     }
     return {
@@ -109,6 +117,7 @@ export const startService = async (options: Options): Promise<Service> => {
       },
     }
   } catch (error) {
+    await endBackground()
     await embedded?.stop()
     throw error
   }

@@ -10,8 +10,6 @@ import type { Answer } from "./support/client.ts"
 import { postmasterOf, usedDataDir } from "./support/embedded.ts"
 import { createDatabase } from "./support/postgres.ts"
 
-const LIMITS = { poolSize: 2, prepare: true }
-
 /** A service on a Postgres of its own, which a test may break. */
 const startBreakable = async () => {
   const dataDir = await usedDataDir()
@@ -98,9 +96,9 @@ test.concurrent("a server that closes every connection at once fails a statement
     socket.destroy()
   }).listen(0, "127.0.0.1")
   const { port } = closing.address() as { port: number }
-  const database = connect(`postgres://x@127.0.0.1:${port}/x`, LIMITS)
+  const sql = connect(`postgres://x@127.0.0.1:${port}/x`, 2)
   const [outcome, milliseconds] = await timed(
-    Promise.resolve(database.sql`select 1`).catch((error) => error.code),
+    Promise.resolve(sql`select 1`).catch((error) => error.code),
   )
   expect(outcome).toMatch(/CONNECT/)
   expect(milliseconds).toBeLessThan(5_000)
@@ -108,14 +106,13 @@ test.concurrent("a server that closes every connection at once fails a statement
   const attempts = connections
   await Bun.sleep(200)
   expect(connections).toBe(attempts)
-  await database.close()
+  await sql.end()
   closing.close()
 }, 10_000)
 
 test.concurrent("slow statements hold up nobody else's, and are cancelled on the server too", async () => {
   const { url, drop } = await createDatabase()
-  const database = connect(url, LIMITS)
-  const { sql } = database
+  const sql = connect(url, 2)
   const slow = Promise.resolve(sql`select 'slow', pg_sleep(60)`).catch((error) => error.code)
   await Bun.sleep(50)
   const [, milliseconds] = await timed(Promise.all(Array.from({ length: 20 }, () => sql`select 1`)))
@@ -130,29 +127,27 @@ test.concurrent("slow statements hold up nobody else's, and are cancelled on the
         and pid <> pg_backend_pid()`,
   ).toHaveLength(0)
   // One cancelled statement is no reason to give up the connections.
-  expect(database.state()).toMatchObject({ busy: 0, cancelled: 1, replaced: 0 })
-  await database.close()
+  expect(sql.state()).toMatchObject({ busy: 0, cancelled: 1, replaced: 0 })
+  await sql.end()
   await drop()
 }, 10_000)
 
 test.concurrent("a statement that finds no free connection in time is given up, and never runs", async () => {
   const { url, drop } = await createDatabase()
-  const database = connect(url, LIMITS)
-  const { sql } = database
+  const sql = connect(url, 2)
   await sql`create table ran (name text)`
   const slow = [1, 2].map(() => sql`select pg_sleep(2)`)
   const outcomes = Promise.allSettled([...slow, sql`insert into ran (name) values ('late')`])
   const late = (await outcomes)[2]
   expect(late).toMatchObject({ status: "rejected", reason: { code: "POOL_EXHAUSTED" } })
   expect(await sql`select name from ran`).toHaveLength(0)
-  await database.close()
+  await sql.end()
   await drop()
 }, 10_000)
 
 test.concurrent("a transaction is one unit, takes one connection, and has the limit of one statement", async () => {
   const { url, drop } = await createDatabase()
-  const database = connect(url, LIMITS)
-  const { sql } = database
+  const sql = connect(url, 2)
   await sql`create table kept (name text)`
   const insert = (name: string, wait: number) =>
     sql.begin(async (transaction) => {
@@ -166,8 +161,8 @@ test.concurrent("a transaction is one unit, takes one connection, and has the li
     { status: "rejected", reason: { code: "57014" } },
   ])
   expect(await sql<{ name: string }[]>`select name from kept`).toMatchObject([{ name: "quick" }])
-  expect(database.state()).toMatchObject({ busy: 0, waiting: 0, replaced: 0 })
-  await database.close()
+  expect(sql.state()).toMatchObject({ busy: 0, waiting: 0, replaced: 0 })
+  await sql.end()
   await drop()
 }, 10_000)
 

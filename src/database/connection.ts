@@ -21,9 +21,9 @@ export interface Statements {
 
 export interface Sql extends Statements {
   begin<Result>(work: (transaction: Statements) => Promise<Result>): Promise<Result>
+  state(): PoolState
+  end(): Promise<void>
 }
-
-export type Database = { sql: Sql; state(): PoolState; close(): Promise<void> }
 
 /** `2026-01-03 09:30:00.1+00`, as Postgres prints it in UTC, to `2026-01-03T09:30:00.100Z`. */
 const toRfc3339 = (text: string): string => {
@@ -70,10 +70,7 @@ const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Stateme
     },
   )
 
-export const connect = (
-  url: string,
-  { poolSize, prepare }: { poolSize: number; prepare: boolean },
-): Database => {
+export const connect = (url: string, poolSize: number, prepare = true): Sql => {
   const { connection, ...options } = connectionOptions(url)
   const open = () =>
     postgres<Types>({
@@ -94,12 +91,13 @@ export const connect = (
       },
     })
   const pool = createPool<postgres.TransactionSql<Columns>, Tag>(poolSize, open)
-  const sql = Object.assign(
+  return Object.assign(
     limitedTag((make) => pool.limited(make)),
     {
       begin: <Result>(work: (transaction: Statements) => Promise<Result>) =>
         pool.begin((limit, transaction) => work(limitedTag((make) => limit(make(transaction))))),
+      state: pool.state,
+      end: pool.end,
     },
   )
-  return { sql, state: pool.state, close: pool.close }
 }

@@ -149,7 +149,7 @@ export const createPool = <Transaction, Tag extends Connections<Transaction>>(
       return transaction
     },
     state: (): PoolState => ({ size, waiting: waiting.length, ...counts }),
-    async close() {
+    async end() {
       clearInterval(sweeper)
       await connections.end({ timeout: CONNECT_LIMIT_SECONDS })
     },
