@@ -1,13 +1,13 @@
 /** From the command line to a command: the only reader of arguments and environment, and of exit. */
 import { parseArgs } from "node:util"
-import { version } from "../package.json"
 import { healthcheck } from "./commands/healthcheck.ts"
 import { runMigrate } from "./commands/migrate.ts"
 import { serve } from "./commands/serve.ts"
 import { ConfigError } from "./config.ts"
 import { isAway } from "./database/errors.ts"
+import { version } from "./version.ts"
 
-const HELP = `todo-api ${version}: a multi-user todo REST API
+const HELP = `todo-api: a multi-user todo REST API
 
 Usage:
   todo-api [serve]                  start the database if it is embedded, migrate, listen
@@ -94,7 +94,7 @@ const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
   const { values, positionals } = parse(argv)
   const { help, version: wantsVersion, ...flags } = values
   if (help) return print(HELP)
-  if (wantsVersion) return print(`${version}\n`)
+  if (wantsVersion) return print(`todo-api ${version()}\n`)
   const [name = "serve", ...args] = positionals
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) throw new UsageError(`unknown command: ${name}`)
