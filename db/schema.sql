@@ -1,20 +1,39 @@
 -- What db/migrations add up to: written by "bun run schema", never by hand.
 
-CREATE TABLE public.deleted_users (
-    id bigint NOT NULL,
-    deleted_at timestamp with time zone DEFAULT now() NOT NULL
+CREATE TABLE public.identities (
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    user_id bigint NOT NULL,
+    CONSTRAINT identities_subject_length CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 255)))
+);
+
+CREATE TABLE public.refresh_tokens (
+    hash bytea NOT NULL,
+    session_id uuid NOT NULL,
+    rotated_at timestamp with time zone,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT refresh_tokens_hash_sha256 CHECK ((octet_length(hash) = 32))
+);
+
+CREATE TABLE public.revocations (
+    key text NOT NULL,
+    transaction_id xid8 DEFAULT pg_current_xact_id() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT revocations_key_kind CHECK ((key ~ '^(user|session|token):.'::text))
 );
 
 CREATE TABLE public.sessions (
     id uuid NOT NULL,
     user_id bigint NOT NULL,
-    refresh_token_hash bytea NOT NULL,
-    previous_token_hash bytea,
-    rotated_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.throttles (
+    key text NOT NULL,
+    attempts bigint NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT sessions_previous_token_hash_sha256 CHECK ((octet_length(previous_token_hash) = 32)),
-    CONSTRAINT sessions_refresh_token_hash_sha256 CHECK ((octet_length(refresh_token_hash) = 32))
+    CONSTRAINT throttles_attempts_not_negative CHECK ((attempts >= 0))
 );
 
 CREATE SEQUENCE public.todo_ids
@@ -58,11 +77,23 @@ CREATE TABLE public.users (
     CONSTRAINT users_password_hash_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text))
 );
 
-ALTER TABLE ONLY public.deleted_users
-    ADD CONSTRAINT deleted_users_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (issuer, subject);
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_user_id_key UNIQUE (user_id);
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY public.revocations
+    ADD CONSTRAINT revocations_pkey PRIMARY KEY (key);
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.throttles
+    ADD CONSTRAINT throttles_pkey PRIMARY KEY (key);
 
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_pkey PRIMARY KEY (owner_id, id);
@@ -70,11 +101,19 @@ ALTER TABLE ONLY public.todos
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX refresh_tokens_by_expires_at ON public.refresh_tokens USING btree (expires_at);
+
+CREATE INDEX refresh_tokens_by_session_id ON public.refresh_tokens USING btree (session_id);
+
+CREATE INDEX revocations_by_expires_at ON public.revocations USING btree (expires_at);
+
+CREATE INDEX revocations_by_transaction_id ON public.revocations USING btree (transaction_id);
+
 CREATE INDEX sessions_by_expires_at ON public.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_by_user_id ON public.sessions USING btree (user_id);
 
-CREATE UNIQUE INDEX sessions_refresh_token_hash_key ON public.sessions USING btree (refresh_token_hash);
+CREATE INDEX throttles_by_expires_at ON public.throttles USING btree (expires_at);
 
 CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, created_at, id);
 
@@ -83,6 +122,9 @@ CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, title COLLATE
 CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, updated_at, id);
 
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
+
+ALTER TABLE ONLY public.refresh_tokens
+    ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;

@@ -1,11 +1,14 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
-import { auth, me } from "./accounts/routes.ts"
+import { auth } from "./accounts/auth-routes.ts"
+import { me } from "./accounts/routes.ts"
+import type { Throttle } from "./accounts/throttle.ts"
 import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
+import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
 import { todos } from "./todos/routes.ts"
@@ -14,6 +17,7 @@ export type Deps = {
   config: Config
   sql: Sql
   tokens: Tokens
+  throttle: Throttle
   log: Logger
   isReady: () => Promise<boolean>
 }
@@ -31,4 +35,5 @@ export const createApp = (deps: Deps) => {
     .use(headers)
     .use(health(deps.isReady))
     .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
+    .use(docs())
 }

@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util"
 import { healthcheck } from "./commands/healthcheck.ts"
 import { runMigrate } from "./commands/migrate.ts"
+import { openapiDocument } from "./commands/openapi.ts"
 import { serve } from "./commands/serve.ts"
 import { ConfigError } from "./config.ts"
 import { isAway } from "./database/errors.ts"
@@ -33,7 +34,7 @@ type Flags = { "no-migrate"?: boolean; "allow-newer-schema"?: boolean }
 type Command = (env: NodeJS.ProcessEnv, args: string[], flags: Flags) => Promise<number>
 
 const print = async (text: string) => {
-  process.stdout.write(text)
+  await Bun.write(Bun.stdout, text)
   return 0
 }
 
@@ -61,10 +62,10 @@ const commands: Record<string, Command> = {
     if (!isDirection(direction)) throw new UsageError("migrate takes up, down or status")
     return runMigrate(env, direction)
   },
-  openapi: (_env, args, flags) => {
+  openapi: async (_env, args, flags) => {
     noArguments(args)
     noFlags(flags)
-    return print("{}\n")
+    return print(await openapiDocument())
   },
   healthcheck: (env, args, flags) => {
     noArguments(args)

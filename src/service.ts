@@ -1,5 +1,7 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
 import type { Logger } from "pino"
+import { startCleanUp } from "./accounts/clean-up.ts"
+import { createThrottle } from "./accounts/throttle.ts"
 import { createTokens } from "./accounts/tokens.ts"
 import { createApp } from "./app.ts"
 import type { Config } from "./config.ts"
@@ -48,12 +50,16 @@ const isReady = async (sql: Sql) => {
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
+  const background: (() => Promise<void>)[] = []
+  const endBackground = () => Promise.all(background.map((end) => end()))
   try {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
     await prepareSchema(url, options)
     const sql = connect(url, config.DATABASE_POOL_SIZE)
-    const tokens = createTokens(config, secretKey(config))
-    const app = createApp({ config, sql, tokens, log, isReady: () => isReady(sql) })
+    const tokens = createTokens(config, secretKey(config), sql, log)
+    const throttle = createThrottle(sql, config)
+    const app = createApp({ config, sql, tokens, throttle, log, isReady: () => isReady(sql) })
+    background.push(await tokens.followRevocations(), startCleanUp(sql, log))
     app.listen({
       hostname: config.HOST,
       port: config.PORT,
@@ -66,11 +72,13 @@ export const startService = async (options: Options): Promise<Service> => {
       url: String(app.server?.url).replace(/\/$/, ""),
       async stop() {
         await app.stop()
+        await endBackground()
         await sql.end()
         await embedded?.stop()
       },
     }
   } catch (error) {
+    await endBackground()
     await embedded?.stop()
     throw error
   }

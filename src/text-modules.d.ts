@@ -3,3 +3,9 @@ declare module "*.sql" {
   const text: string
   export default text
 }
+
+/** Files that are served as they are: the import is their path, also inside the binary. */
+declare module "*/standalone.js" {
+  const path: string
+  export default path
+}

@@ -24,16 +24,7 @@ create table users (
 -- Emails are unique without case, beyond ASCII too, whatever the locale of the database is.
 create unique index users_email_key on users (lower(email collate "und-x-icu"));
 
--- The ids of users who are gone. A row here keeps the id from ever being used again and makes
--- every token that names it refused.
-create table deleted_users (
-  id bigint not null,
-  deleted_at timestamptz not null default now(),
-  constraint deleted_users_pkey primary key (id)
-);
-
 -- migrate:down
 
-drop table deleted_users;
 drop table users;
 drop sequence user_ids;

@@ -11,7 +11,8 @@ const email = Text({
   patternMessage: "must be an email address",
   trimmed: true,
 })
-const password = Text({ format: "password", minLength: 8, maxLength: 256 })
+const examples = ["correct horse battery staple"]
+const password = Text({ format: "password", examples, minLength: 8, maxLength: 256 })
 
 export const registration = t.Object(
   { email, password },
@@ -22,10 +23,22 @@ export const registration = t.Object(
 export const credentials = t.Object(
   {
     email: Text({ examples: ["ada@example.org"] }),
-    password: Text({ format: "password" }),
+    password: Text({ format: "password", examples }),
   },
   { $id: "Credentials", additionalProperties: false },
 )
+export type Credentials = Static<typeof credentials>
+
+export const refreshToken = t.Object(
+  { refresh_token: Text({ description: "The one of the last answer" }) },
+  { $id: "RefreshToken", additionalProperties: false },
+)
+
+export const passwordChange = t.Object(
+  { current_password: Text({ format: "password" }), new_password: password },
+  { $id: "PasswordChange", additionalProperties: false },
+)
+export type PasswordChange = Static<typeof passwordChange>
 
 export const user = t.Object(
   {
@@ -35,7 +48,7 @@ export const user = t.Object(
     }),
     created_at: t.String({ format: "date-time" }),
   },
-  { $id: "User", additionalProperties: false },
+  { $id: "User", description: "The account", additionalProperties: false },
 )
 export type User = Static<typeof user>
 
@@ -46,5 +59,5 @@ export const tokens = t.Object(
     expires_in: t.Integer({ description: "Seconds until the access token expires" }),
     refresh_token: t.String({ description: "Opaque and single-use" }),
   },
-  { $id: "Tokens", additionalProperties: false },
+  { $id: "Tokens", description: "The tokens of a session", additionalProperties: false },
 )

@@ -1,25 +1,44 @@
-/** All SQL over users and their sessions. */
+/** All SQL over users: those who registered, and those who came from outside. */
 import type { Sql } from "../database/connection.ts"
 import type { User } from "./model.ts"
+import { goneUser } from "./refusals.ts"
 
+/** The key of a user who is gone, in revocations. */
+const tombstone = (sql: Sql, id: number) => sql`'user:' || ${id}::bigint`
+
+/** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
+const drawnId = (sql: Sql) => sql`
+  select id
+  from (select nextval('user_ids') as id) as drawn
+  where not exists (select from users where users.id = drawn.id)
+    and not exists (select from revocations where key = 'user:' || drawn.id)`
+
+/** Undefined where the id that was drawn is taken: draw again. */
 export const insertUser = async (sql: Sql, email: string, passwordHash: string) => {
-  // Skips ids that another system's tokens took first: a row of users, or one of deleted_users.
   const [row] = await sql<User[]>`
     insert into users (id, email, password_hash)
     select id, ${email}, ${passwordHash}
-    from (select nextval('user_ids') as id) as drawn
-    where not exists (select from deleted_users where deleted_users.id = drawn.id)
+    from (${drawnId(sql)}) as free
     on conflict on constraint users_pkey do nothing
     returning id, email, created_at`
   return row
 }
 
 export const findCredentials = async (sql: Sql, email: string) => {
-  const [row] = await sql<{ id: number; password_hash: string | null }[]>`
+  const [row] = await sql<{ id: number; password_hash: string }[]>`
     select id, password_hash
     from users
     where lower(email collate "und-x-icu") = lower(${email} collate "und-x-icu")`
   return row
+}
+
+/** Null for a user who came from outside. */
+export const findPasswordHash = async (sql: Sql, id: number) => {
+  const [row] = await sql<{ password_hash: string | null }[]>`
+    select password_hash
+    from users
+    where id = ${id}`
+  return row?.password_hash ?? null
 }
 
 export const findUser = async (sql: Sql, id: number) => {
@@ -30,21 +49,55 @@ export const findUser = async (sql: Sql, id: number) => {
   return row
 }
 
-/** For a user whom another system's token names: created on first sight of a write. */
-export const insertOutsideUser = (sql: Sql, id: number) => sql`
-  insert into users (id)
-  select ${id}::bigint
-  where not exists (select from deleted_users where id = ${id})
-  on conflict on constraint users_pkey do nothing`
+/**
+ * For a user whom another system's token names: created on first sight of a write. Throws the 401
+ * of a user who is gone.
+ */
+export const insertOutsideUser = async (sql: Sql, id: number) => {
+  const [row] = await sql<[{ is_gone: boolean }]>`
+    with created as (
+      insert into users (id)
+      select ${id}::bigint
+      where not exists (select from users where id = ${id})
+        and not exists (select from revocations where key = ${tombstone(sql, id)})
+      on conflict on constraint users_pkey do nothing
+    )
+    select exists (select from revocations where key = ${tombstone(sql, id)}) as is_gone`
+  if (row.is_gone) throw goneUser()
+}
 
-export const insertSession = (
-  sql: Sql,
-  session: { id: string; userId: number; refreshTokenHash: Uint8Array; days: number },
-) => sql`
-  insert into sessions (id, user_id, refresh_token_hash, expires_at)
-  values (
-    ${session.id},
-    ${session.userId},
-    ${session.refreshTokenHash},
-    now() + make_interval(days => ${session.days})
-  )`
+/** The id stays taken, and the email becomes free. */
+export const deleteUser = (sql: Sql, id: number) => sql`
+  with deleted as (
+    delete from users
+    where id = ${id}
+  )
+  insert into revocations (key, expires_at)
+  values (${tombstone(sql, id)}, 'infinity')
+  on conflict on constraint revocations_pkey do nothing`
+
+export const findIdentity = async (sql: Sql, issuer: string, subject: string) => {
+  const [row] = await sql<{ user_id: number }[]>`
+    select user_id
+    from identities
+    where issuer = ${issuer}
+      and subject = ${subject}`
+  return row?.user_id
+}
+
+/** Undefined where another request was first, or where the id that was drawn is taken. */
+export const insertIdentity = async (sql: Sql, issuer: string, subject: string) => {
+  const [row] = await sql<{ id: number }[]>`
+    with identity as (
+      insert into identities (issuer, subject, user_id)
+      select ${issuer}, ${subject}, id
+      from (${drawnId(sql)}) as free
+      on conflict on constraint identities_pkey do nothing
+      returning user_id
+    )
+    insert into users (id)
+    select user_id
+    from identity
+    returning id`
+  return row?.id
+}

@@ -1,80 +1,99 @@
-/** /auth and /users/me: accounts, logins, and who the caller is. Shapes: model.ts. SQL: queries.ts. */
-import { Elysia } from "elysia"
+/** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
+import { Elysia, t } from "elysia"
 import type { Deps } from "../app.ts"
-import { constraintOf } from "../database/errors.ts"
-import { Problem } from "../errors.ts"
+import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { noQuery, strictQuery } from "../http/query.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
-import { hashPassword, verifyPassword } from "./passwords.ts"
-import { findCredentials, findUser, insertOutsideUser, insertUser } from "./queries.ts"
-import { openSession } from "./sessions.ts"
-import { invalidToken } from "./tokens.ts"
+import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
+import { deleteUser, findPasswordHash, findUser, insertOutsideUser } from "./queries.ts"
+import { goneUser, wrongCurrentPassword } from "./refusals.ts"
+import { changePassword } from "./session-queries.ts"
+import { type Caller, userKey } from "./tokens.ts"
 
-const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is registered already")
-const wrongCredentials = () =>
-  new Problem("INVALID_CREDENTIALS", "Email or password is wrong", {
-    headers: { "www-authenticate": "Bearer" },
+/** The keys of the sessions that ended. */
+const change = async (
+  { sql, throttle }: Deps,
+  { userId, sessionId }: Caller,
+  { current_password, new_password }: model.PasswordChange,
+  address: string,
+) => {
+  const from = await findPasswordHash(sql, userId)
+  const guess = throttle.guess(userId, address)
+  return inTurn(async () => {
+    await throttle.countGuess(guess)
+    const isRight = await verifyPassword(current_password, from)
+    if (from === null || !isRight) throw wrongCurrentPassword()
+    const to = await hashPassword(new_password)
+    const ended = await changePassword(sql, { userId, sessionId, from, to, guess })
+    if (!ended) throw wrongCurrentPassword()
+    return ended
   })
+}
 
-export const auth = ({ sql, config, tokens }: Deps) =>
-  new Elysia({ prefix: "/auth", tags: ["accounts"] })
-    .onTransform(strictQuery)
+export const me = (deps: Deps) => {
+  const { sql, config, tokens } = deps
+  return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "no-store"
     })
-    .guard({ query: noQuery })
-    .post(
-      "/register",
-      async ({ body, status }) => {
-        const passwordHash = await hashPassword(body.password)
-        for (;;) {
-          const user = await insertUser(sql, body.email.trim(), passwordHash).catch(
-            (error: unknown) => {
-              throw constraintOf(error) === "users_email_key" ? emailTaken() : error
-            },
-          )
-          if (user) return status(201, user)
-        }
+    .use(signedIn(tokens))
+    .use(clientAddress(config.TRUSTED_PROXIES))
+    .get(
+      "",
+      async ({ caller }) => {
+        const user = await findUser(sql, caller.userId)
+        if (user) return user
+        await insertOutsideUser(sql, caller.userId)
+        const created = await findUser(sql, caller.userId)
+        if (!created) throw goneUser()
+        return created
+      },
+      {
+        response: { 200: model.user },
+        detail: {
+          operationId: "getMe",
+          summary: "Get the caller's account",
+          description: "Who the access token is of.",
+        },
+      },
+    )
+    .put(
+      "/password",
+      async ({ caller, body, address, status }) => {
+        tokens.revoke(await change(deps, caller, body, address))
+        return status(204, undefined)
       },
       {
         ...jsonBody,
-        body: model.registration,
-        response: { 201: model.user },
-        detail: { operationId: "register", summary: "Register an account" },
+        body: model.passwordChange,
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "changePassword",
+          summary: "Change the password",
+          refuses: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          description:
+            "Ends every other session of the user. A wrong current password counts as a failed " +
+            "login; a user who came from outside has none.",
+        },
       },
     )
-    .post(
-      "/login",
-      async ({ body }) => {
-        const found = await findCredentials(sql, body.email.trim())
-        const isRight = await verifyPassword(body.password, found?.password_hash)
-        if (!found || !isRight) throw wrongCredentials()
-        return openSession(sql, config, tokens, found.id)
+    .delete(
+      "",
+      async ({ caller, status }) => {
+        await deleteUser(sql, caller.userId)
+        tokens.revoke([userKey(caller.userId)])
+        return status(204, undefined)
       },
       {
-        ...jsonBody,
-        body: model.credentials,
-        response: { 200: model.tokens },
-        detail: { operationId: "login", summary: "Log in" },
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deleteMe",
+          summary: "Delete the account",
+          description:
+            "The user, their todos and their sessions are gone for good, and all their tokens " +
+            "are refused. The email may be registered anew.",
+        },
       },
     )
-
-export const me = ({ sql, tokens }: Deps) =>
-  new Elysia({ prefix: "/users/me", tags: ["accounts"] }).use(signedIn(tokens)).get(
-    "",
-    async ({ caller, set }) => {
-      set.headers["cache-control"] = "no-store"
-      const user = await findUser(sql, caller.userId)
-      if (user) return user
-      await insertOutsideUser(sql, caller.userId)
-      const created = await findUser(sql, caller.userId)
-      if (!created) throw invalidToken("The user is gone")
-      return created
-    },
-    {
-      response: { 200: model.user },
-      detail: { operationId: "getMe", summary: "Get the caller's account" },
-    },
-  )
+}

@@ -1,11 +1,28 @@
 /** /health: whether the process lives, and whether it can do its work. */
-import { Elysia } from "elysia"
+import { Elysia, t } from "elysia"
 import { unavailable } from "../errors.ts"
+
+const ok = { status: "ok" as const }
+const response = t.Object({ status: t.Literal("ok") }, { $id: "Health", description: "It is well" })
 
 export const health = (isReady: () => Promise<boolean>) =>
   new Elysia({ prefix: "/health", tags: ["health"] })
-    .get("/live", () => ({ status: "ok" }))
-    .get("/ready", async () => {
-      if (!(await isReady())) throw unavailable("The service is not ready")
-      return { status: "ok" }
+    .get("/live", () => ok, {
+      response,
+      detail: { operationId: "getLiveness", summary: "Ask whether the process lives" },
     })
+    .get(
+      "/ready",
+      async () => {
+        if (!(await isReady())) throw unavailable("The service is not ready")
+        return ok
+      },
+      {
+        response,
+        detail: {
+          operationId: "getReadiness",
+          summary: "Ask whether it can do its work",
+          refuses: ["SERVICE_UNAVAILABLE"],
+        },
+      },
+    )

@@ -3,6 +3,9 @@ import { Elysia } from "elysia"
 import type { Tokens } from "../accounts/tokens.ts"
 import { noQuery, strictQuery } from "./query.ts"
 
+/** For the `detail` of an instance that is signed in: what the document says of it. */
+export const bearer = [{ bearerAuth: [] }]
+
 export const signedIn = (tokens: Tokens) =>
   new Elysia()
     .use(tokens.signer)

@@ -31,7 +31,7 @@ export const todo = t.Object(
     created_at: instant("When it was created"),
     updated_at: instant("When it last changed"),
   },
-  { $id: "Todo", additionalProperties: false },
+  { $id: "Todo", description: "The todo", additionalProperties: false },
 )
 export type Todo = Static<typeof todo>
 

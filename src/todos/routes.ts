@@ -5,7 +5,7 @@ import type { Deps } from "../app.ts"
 import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
-import { signedIn } from "../http/signed-in.ts"
+import { bearer, signedIn } from "../http/signed-in.ts"
 import { entityTag, matchesWeakly } from "./entity-tag.ts"
 import * as model from "./model.ts"
 import {
@@ -32,10 +32,12 @@ export const todos = ({ sql, tokens }: Deps) => {
     insertTodo(sql, ownerId, todo).catch(async (error: unknown) => {
       if (constraintOf(error) !== "todos_owner_id_fkey") throw error
       await insertOutsideUser(sql, ownerId)
-      return insertTodo(sql, ownerId, todo)
+      return insert(ownerId, todo)
     })
 
-  const params = t.Object({ id: t.String({ description: "The id of a todo" }) })
+  const params = t.Object({
+    id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
+  })
 
   const update = async (ownerId: number, id: string, changes: model.TodoChanges) => {
     const row = await updateTodo(sql, ownerId, todoId(id), changes)
@@ -43,7 +45,7 @@ export const todos = ({ sql, tokens }: Deps) => {
     return row
   }
 
-  return new Elysia({ prefix: "/todos", tags: ["todos"] })
+  return new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
     })
@@ -60,7 +62,11 @@ export const todos = ({ sql, tokens }: Deps) => {
         ...jsonBody,
         body: model.newTodo,
         response: { 201: model.todo },
-        detail: { operationId: "createTodo", summary: "Create a todo" },
+        detail: {
+          operationId: "createTodo",
+          summary: "Create a todo",
+          gives: ["ETag", "Location"],
+        },
       },
     )
     .get("", ({ caller }) => listTodos(sql, caller.userId), {
@@ -80,7 +86,12 @@ export const todos = ({ sql, tokens }: Deps) => {
       {
         params,
         response: { 200: model.todo, 304: t.Undefined() },
-        detail: { operationId: "getTodo", summary: "Get a todo" },
+        detail: {
+          operationId: "getTodo",
+          summary: "Get a todo",
+          takes: ["If-None-Match"],
+          gives: ["ETag"],
+        },
       },
     )
     .put(
@@ -95,7 +106,7 @@ export const todos = ({ sql, tokens }: Deps) => {
         params,
         body: model.todoChanges,
         response: { 200: model.todo },
-        detail: { operationId: "putTodo", summary: "Change a todo" },
+        detail: { operationId: "putTodo", summary: "Change a todo", gives: ["ETag"] },
       },
     )
     .patch(
@@ -110,7 +121,11 @@ export const todos = ({ sql, tokens }: Deps) => {
         params,
         body: model.todoChanges,
         response: { 200: model.todo },
-        detail: { operationId: "patchTodo", summary: "Change a todo by a merge patch" },
+        detail: {
+          operationId: "patchTodo",
+          summary: "Change a todo by a merge patch",
+          gives: ["ETag"],
+        },
       },
     )
     .delete(

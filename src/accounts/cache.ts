@@ -1,0 +1,31 @@
+/** A bounded map of what was looked up before: two generations, the older one is dropped whole. */
+export const createCache = <T>(limit: number) => {
+  let young = new Map<string, T>()
+  let old = new Map<string, T>()
+
+  const set = (key: string, value: T) => {
+    if (young.size >= limit / 2) {
+      old = young
+      young = new Map()
+    }
+    young.set(key, value)
+  }
+
+  return {
+    get(key: string): T | undefined {
+      const found = young.get(key)
+      if (found !== undefined) return found
+      const kept = old.get(key)
+      if (kept !== undefined) set(key, kept)
+      return kept
+    },
+    set,
+    deleteWhere(isUnwanted: (value: T) => boolean) {
+      for (const generation of [young, old])
+        for (const [key, value] of generation) if (isUnwanted(value)) generation.delete(key)
+    },
+    get size() {
+      return young.size + old.size
+    },
+  }
+}

@@ -1,0 +1,31 @@
+/** The refusals of accounts, each with the header that its status asks for. */
+import { Problem } from "../errors.ts"
+
+const unauthorized = (detail: string, challenge: string) =>
+  new Problem("UNAUTHORIZED", detail, { headers: { "www-authenticate": challenge } })
+
+export const missingToken = () => unauthorized("A bearer token is required", "Bearer")
+
+/** RFC 6750, section 3.1. The description is one of ours, never the client's text. */
+export const invalidToken = (description: string) =>
+  unauthorized(description, `Bearer error="invalid_token", error_description="${description}"`)
+
+export const revokedToken = () => invalidToken("The token has been revoked")
+export const goneUser = () => invalidToken("The user is gone")
+
+export const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is registered already")
+
+export const wrongCredentials = () =>
+  new Problem("INVALID_CREDENTIALS", "Email or password is wrong", {
+    headers: { "www-authenticate": "Bearer" },
+  })
+
+export const wrongRefreshToken = () =>
+  unauthorized("The refresh token is unknown, used or expired", "Bearer")
+
+export const wrongCurrentPassword = () =>
+  new Problem("INVALID_CREDENTIALS", "The current password is wrong", { status: 403 })
+
+/** RFC 6585, section 4. */
+export const tooManyRequests = (detail: string, retryAfter: number) =>
+  new Problem("TOO_MANY_REQUESTS", detail, { headers: { "retry-after": String(retryAfter) } })

@@ -1,0 +1,19 @@
+/** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
+import { createThrottle } from "../accounts/throttle.ts"
+import { createTokens } from "../accounts/tokens.ts"
+import { createApp } from "../app.ts"
+import { readConfig } from "../config.ts"
+import { connect } from "../database/connection.ts"
+import { createLog } from "../http/log.ts"
+
+export const openapiDocument = async (): Promise<string> => {
+  const config = readConfig({}, false)
+  const log = createLog("silent")
+  // Connects with its first query, and none is made.
+  const sql = connect("postgres://localhost", 1)
+  const tokens = createTokens(config, crypto.randomUUID(), sql, log)
+  const throttle = createThrottle(sql, config)
+  const app = createApp({ config, sql, tokens, throttle, log, isReady: async () => false })
+  const answer = await app.handle(new Request("http://localhost/openapi.json"))
+  return answer.text()
+}

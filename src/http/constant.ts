@@ -1,0 +1,33 @@
+/** An answer that stays the same while the process runs: compressed once, revalidated by its tag. */
+import { promisify } from "node:util"
+import { gzip } from "node:zlib"
+
+type Source = () => Promise<Uint8Array | string>
+
+/** RFC 9110, section 12.5.3, as far as one coding needs it. */
+const takesGzip = (request: Request) =>
+  /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers.get("accept-encoding") ?? "")
+
+/** Only the compressed form is kept: few clients ask for the other. */
+const compress = async (source: Source) => {
+  const content = await source()
+  return {
+    gzipped: await promisify(gzip)(content),
+    // Weak, because it stands for both forms.
+    etag: `W/"${Bun.hash(content).toString(36)}"`,
+  }
+}
+
+export const constant = (source: Source, headers: Record<string, string>) => {
+  let compressed: ReturnType<typeof compress> | undefined
+  return async ({ request }: { request: Request }): Promise<Response> => {
+    compressed ??= compress(source)
+    const { gzipped, etag } = await compressed
+    const all = { ...headers, etag, vary: "accept-encoding", "cache-control": "no-cache" }
+    if (request.headers.get("if-none-match")?.includes(etag))
+      return new Response(null, { status: 304, headers: all })
+    return takesGzip(request)
+      ? new Response(gzipped, { headers: { ...all, "content-encoding": "gzip" } })
+      : new Response(await source(), { headers: all })
+  }
+}

@@ -1,0 +1,29 @@
+/** One test an operation of the document: whatever is sent, the answer is one that it promises. */
+import { afterAll, beforeAll, describe, test } from "bun:test"
+import { type App, startApp } from "./app.ts"
+import { type Operation, readOperations } from "./document.ts"
+import { expectDocumentedAnswers, seed } from "./documented.ts"
+
+/** Hashing a password takes some 20 ms, and so does a new caller. */
+const isSlow = ({ tags, method }: Operation) => tags.includes("accounts") && method !== "GET"
+
+/** `runs`: how many requests are made up for each operation. */
+export const testDocumentedAnswers = async (runs: number) => {
+  const operations = await readOperations()
+  describe(`whatever is sent (seed ${seed}), the answer is one that the document promises:`, () => {
+    let app: App
+    beforeAll(async () => {
+      app = await startApp()
+    })
+    afterAll(() => app[Symbol.asyncDispose]())
+
+    for (const operation of operations) {
+      const some = isSlow(operation) ? Math.ceil(runs / 5) : runs
+      test(
+        `${operation.method} ${operation.path}`,
+        () => expectDocumentedAnswers(app, operation, some),
+        10_000 + some * 200,
+      )
+    }
+  })
+}

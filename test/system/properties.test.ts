@@ -1,0 +1,3 @@
+import { testDocumentedAnswers } from "../support/properties.ts"
+
+await testDocumentedAnswers(Number(process.env["PROPERTY_RUNS"] ?? 1_500))
