@@ -1,5 +1,15 @@
 -- What db/migrations add up to: written by "bun run schema", never by hand.
 
+CREATE TABLE public.idempotency_keys (
+    owner_id bigint NOT NULL,
+    key text NOT NULL COLLATE pg_catalog."C",
+    body_hash bytea NOT NULL,
+    todo_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT idempotency_keys_body_hash_sha256 CHECK ((octet_length(body_hash) = 32)),
+    CONSTRAINT idempotency_keys_key_visible_ascii CHECK ((key ~ '^[!-~]{1,255}$'::text))
+);
+
 CREATE TABLE public.identities (
     issuer text NOT NULL,
     subject text NOT NULL,
@@ -52,6 +62,7 @@ CREATE TABLE public.todos (
     version bigint DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    search_text text GENERATED ALWAYS AS (((upper(lower((title COLLATE "und-x-icu"))) || 'x'::text) || upper(lower((COALESCE(description, ''::text) COLLATE "und-x-icu"))))) STORED NOT NULL,
     CONSTRAINT todos_description_length CHECK ((char_length(description) <= 999)),
     CONSTRAINT todos_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
     CONSTRAINT todos_title_length CHECK (((char_length(title) >= 1) AND (char_length(title) <= 254))),
@@ -77,6 +88,9 @@ CREATE TABLE public.users (
     CONSTRAINT users_password_hash_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text))
 );
 
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (owner_id, key);
+
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (issuer, subject);
 
@@ -101,6 +115,8 @@ ALTER TABLE ONLY public.todos
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
+
 CREATE INDEX refresh_tokens_by_expires_at ON public.refresh_tokens USING btree (expires_at);
 
 CREATE INDEX refresh_tokens_by_session_id ON public.refresh_tokens USING btree (session_id);
@@ -115,13 +131,16 @@ CREATE INDEX sessions_by_user_id ON public.sessions USING btree (user_id);
 
 CREATE INDEX throttles_by_expires_at ON public.throttles USING btree (expires_at);
 
-CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, created_at, id);
+CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, is_completed, created_at, id);
 
-CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, title COLLATE "C", id);
+CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, is_completed, title COLLATE "C", id);
 
-CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, updated_at, id);
+CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, is_completed, updated_at, id);
 
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
+
+ALTER TABLE ONLY public.idempotency_keys
+    ADD CONSTRAINT idempotency_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;

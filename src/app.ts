@@ -11,6 +11,7 @@ import { answerError } from "./http/answer-error.ts"
 import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
 export type Deps = {
@@ -18,6 +19,7 @@ export type Deps = {
   sql: Sql
   tokens: Tokens
   throttle: Throttle
+  cursors: Cursors
   log: Logger
   isReady: () => Promise<boolean>
 }

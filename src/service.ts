@@ -1,14 +1,15 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
 import type { Logger } from "pino"
-import { startCleanUp } from "./accounts/clean-up.ts"
 import { createThrottle } from "./accounts/throttle.ts"
 import { createTokens } from "./accounts/tokens.ts"
 import { createApp } from "./app.ts"
+import { startCleanUp } from "./clean-up.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { startEmbedded } from "./database/embedded.ts"
 import { migrate, schemaState } from "./database/migrations.ts"
 import { secretKey } from "./secret-key.ts"
+import { createCursors } from "./todos/cursor.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -56,9 +57,19 @@ export const startService = async (options: Options): Promise<Service> => {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
     await prepareSchema(url, options)
     const sql = connect(url, config.DATABASE_POOL_SIZE)
-    const tokens = createTokens(config, secretKey(config), sql, log)
+    const key = secretKey(config)
+    const tokens = createTokens(config, key, sql, log)
     const throttle = createThrottle(sql, config)
-    const app = createApp({ config, sql, tokens, throttle, log, isReady: () => isReady(sql) })
+    const cursors = createCursors(key)
+    const app = createApp({
+      config,
+      sql,
+      tokens,
+      throttle,
+      cursors,
+      log,
+      isReady: () => isReady(sql),
+    })
     background.push(await tokens.followRevocations(), startCleanUp(sql, log))
     app.listen({
       hostname: config.HOST,

@@ -12,6 +12,14 @@ create table todos (
   version bigint not null default 1,
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
+  -- What a search looks into: title and description without their case, beyond ASCII too, whatever
+  -- the locale of the database is. Lower and then upper: only both make one of s, of long s and
+  -- of the sigmas. Stored, because folding a million rows for a search takes seconds. The x keeps
+  -- a match from spanning both: folded text has no small letters.
+  search_text text not null generated always as (
+    upper(lower(title collate "und-x-icu")) || 'x'
+      || upper(lower(coalesce(description, '') collate "und-x-icu"))
+  ) stored,
   -- The owner first: one index serves every statement that names a todo, and the table can be
   -- distributed by owner.
   constraint todos_pkey primary key (owner_id, id),
@@ -26,12 +34,14 @@ create table todos (
   constraint todos_description_length check (char_length(description) <= 999)
 );
 
--- One index for each way of listing: the owner, the sort key, and the id that makes the order
--- total. Each is read in both directions.
-create index todos_by_created_at on todos (owner_id, created_at, id);
-create index todos_by_updated_at on todos (owner_id, updated_at, id);
+-- One index for each way of listing, read in both directions: the owner, the filter, the sort key,
+-- and the id that makes the order total. A list without the filter merges two ranges of the same
+-- index. Every change moves updated_at and so writes every index: three more of them, without the
+-- filter, would make the indexes 1.7 times as large and bulk writes 1.8 times as slow.
+create index todos_by_created_at on todos (owner_id, is_completed, created_at, id);
+create index todos_by_updated_at on todos (owner_id, is_completed, updated_at, id);
 -- By code point, so that the order is the same on every server.
-create index todos_by_title on todos (owner_id, title collate "C", id);
+create index todos_by_title on todos (owner_id, is_completed, title collate "C", id);
 
 -- migrate:down
 

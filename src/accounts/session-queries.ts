@@ -201,11 +201,8 @@ export const revokedSince = async (sql: Sql, horizon: string | null) => {
 
 const expiring = ["sessions", "refresh_tokens", "revocations", "throttles"]
 
-/** Rows of one statement: few enough to hold no lock for long. */
-const BATCH = 1_000
-
-/** The number of rows that this batch deleted. Rows that are in use are left for the next time. */
-export const deleteExpired = async (sql: Sql) => {
+/** So many of each table at most. Returns how many; rows in use are left for the next time. */
+export const deleteExpired = async (sql: Sql, limit: number) => {
   let deleted = 0
   for (const table of expiring) {
     const { count } = await sql`
@@ -214,7 +211,7 @@ export const deleteExpired = async (sql: Sql) => {
         select ctid
         from ${sql(table)}
         where expires_at < now()
-        limit ${BATCH}
+        limit ${limit}
         for update skip locked
       ))`
     deleted += count

@@ -5,15 +5,23 @@ import { createApp } from "../app.ts"
 import { readConfig } from "../config.ts"
 import { connect } from "../database/connection.ts"
 import { createLog } from "../http/log.ts"
+import { createCursors } from "../todos/cursor.ts"
 
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)
   const log = createLog("silent")
   // Connects with its first query, and none is made.
   const sql = connect("postgres://localhost", 1)
-  const tokens = createTokens(config, crypto.randomUUID(), sql, log)
-  const throttle = createThrottle(sql, config)
-  const app = createApp({ config, sql, tokens, throttle, log, isReady: async () => false })
+  const key = crypto.randomUUID()
+  const app = createApp({
+    config,
+    sql,
+    tokens: createTokens(config, key, sql, log),
+    throttle: createThrottle(sql, config),
+    cursors: createCursors(key),
+    log,
+    isReady: async () => false,
+  })
   const answer = await app.handle(new Request("http://localhost/openapi.json"))
   return answer.text()
 }

@@ -16,7 +16,7 @@ import { type Schema, translate } from "./openapi-schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
 type Answer = { $id?: string; description?: string; content?: Content }
-type Parameter = { in: string; name: string; examples?: unknown[]; schema: Schema }
+type Parameter = Part & { examples?: unknown[]; schema: Schema }
 type Operation = Part & {
   security?: Part[]
   parameters?: Parameter[]

@@ -50,3 +50,14 @@ const text = <T>(options: TextOptions & { nullable?: true }) =>
 export const Text = (options: TextOptions = {}) => text<string>(options)
 export const NullableText = (options: TextOptions = {}) =>
   text<string | null>({ ...options, nullable: true })
+
+type ParameterOptions = TextOptions & {
+  type: "string" | "integer" | "boolean"
+  enum?: string[]
+  minimum?: number
+  maximum?: number
+}
+
+/** A parameter of a query: text that stands for a value of `type`, by which it is documented. */
+export const Parameter = <T extends string = string>(options: ParameterOptions) =>
+  t.Unsafe<T>({ ...options, [Kind]: "Text" })

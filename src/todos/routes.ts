@@ -6,18 +6,17 @@ import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
-import { entityTag, matchesWeakly } from "./entity-tag.ts"
+import { createOnce } from "./create-once.ts"
+import type { Place } from "./cursor.ts"
+import { entityTag, expectedVersions, matchesWeakly } from "./entity-tag.ts"
+import { listQuery, PAGE_LIMIT, readListQuery } from "./list-query.ts"
 import * as model from "./model.ts"
-import {
-  deleteTodo,
-  findTodo,
-  insertTodo,
-  listTodos,
-  updateTodo,
-  type Versioned,
-} from "./queries.ts"
+import { nextLink, pageAnswer, streamAnswer } from "./pages.ts"
+import { countTodos, deleteTodo, findTodo, insertTodo, listTodos, updateTodo } from "./queries.ts"
 
 const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
+const changedMeanwhile = () =>
+  new Problem("PRECONDITION_FAILED", "The todo has another version than If-Match names")
 
 /** Throws the 404 of a missing todo where the text names no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -26,24 +25,39 @@ const todoId = (text: string): number => {
   return id
 }
 
-export const todos = ({ sql, tokens }: Deps) => {
+/** The foreign keys that a write breaks whose owner is no user yet. */
+const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
+
+export const todos = ({ sql, tokens, cursors, log }: Deps) => {
   /** Whoever another system's token names is created by the first write. */
-  const insert = (ownerId: number, todo: model.NewTodo): Promise<Versioned> =>
-    insertTodo(sql, ownerId, todo).catch(async (error: unknown) => {
-      if (constraintOf(error) !== "todos_owner_id_fkey") throw error
+  const asUser = <T>(ownerId: number, write: () => Promise<T>): Promise<T> =>
+    write().catch(async (error: unknown) => {
+      if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
       await insertOutsideUser(sql, ownerId)
-      return insert(ownerId, todo)
+      return write()
     })
+
+  const create = async (ownerId: number, key: string | null, body: model.NewTodo) =>
+    key === null
+      ? { created: await insertTodo(sql, ownerId, body), isReplay: false }
+      : createOnce(sql, ownerId, key, body)
+
+  const update = async (
+    ownerId: number,
+    id: string,
+    changes: model.TodoChanges,
+    ifMatch: string | null,
+  ) => {
+    const row = await updateTodo(sql, ownerId, todoId(id), changes, expectedVersions(ifMatch))
+    if (!row) throw noSuchTodo()
+    const { is_expected, ...updated } = row
+    if (!is_expected) throw changedMeanwhile()
+    return updated
+  }
 
   const params = t.Object({
     id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
   })
-
-  const update = async (ownerId: number, id: string, changes: model.TodoChanges) => {
-    const row = await updateTodo(sql, ownerId, todoId(id), changes)
-    if (!row) throw noSuchTodo()
-    return row
-  }
 
   return new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set }) => {
@@ -52,8 +66,12 @@ export const todos = ({ sql, tokens }: Deps) => {
     .use(signedIn(tokens))
     .post(
       "",
-      async ({ caller, body, set, status }) => {
-        const { version, ...todo } = await insert(caller.userId, body)
+      async ({ caller, body, request, set, status }) => {
+        const { userId } = caller
+        const key = request.headers.get("idempotency-key")
+        const { created, isReplay } = await asUser(userId, () => create(userId, key, body))
+        const { version, ...todo } = created
+        if (isReplay) set.headers["idempotent-replayed"] = "true"
         set.headers.location = `/api/v1/todos/${todo.id}`
         set.headers.etag = entityTag(version)
         return status(201, todo)
@@ -65,14 +83,41 @@ export const todos = ({ sql, tokens }: Deps) => {
         detail: {
           operationId: "createTodo",
           summary: "Create a todo",
-          gives: ["ETag", "Location"],
+          takes: ["Idempotency-Key"],
+          gives: ["ETag", "Location", "Idempotent-Replayed"],
+          refuses: ["IDEMPOTENCY_KEY_REUSED"],
         },
       },
     )
-    .get("", ({ caller }) => listTodos(sql, caller.userId), {
-      response: { 200: t.Array(model.todo) },
-      detail: { operationId: "listTodos", summary: "List the caller's todos" },
-    })
+    .get(
+      "",
+      async ({ caller, query, set }) => {
+        const { userId } = caller
+        const { selection, limit, wantsCount } = readListQuery(query)
+        const after =
+          query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+        const pageAfter = (place?: Place) =>
+          listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, place)
+        const [page, count] = await Promise.all([
+          pageAfter(after),
+          wantsCount ? countTodos(sql, userId, selection) : undefined,
+        ])
+        if (count !== undefined) set.headers["x-total-count"] = String(count)
+        if (!page.next) return pageAnswer(page)
+        if (limit === undefined) return streamAnswer(page, pageAfter, log)
+        set.headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
+        return pageAnswer(page)
+      },
+      {
+        query: listQuery,
+        response: { 200: t.Array(model.todo) },
+        detail: {
+          operationId: "listTodos",
+          summary: "List the caller's todos",
+          gives: ["Link", "X-Total-Count"],
+        },
+      },
+    )
     .get(
       "/:id",
       async ({ caller, params, request, set, status }) => {
@@ -96,8 +141,9 @@ export const todos = ({ sql, tokens }: Deps) => {
     )
     .put(
       "/:id",
-      async ({ caller, params, body, set }) => {
-        const { version, ...todo } = await update(caller.userId, params.id, body)
+      async ({ caller, params, body, request, set }) => {
+        const ifMatch = request.headers.get("if-match")
+        const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
         set.headers.etag = entityTag(version)
         return todo
       },
@@ -106,13 +152,20 @@ export const todos = ({ sql, tokens }: Deps) => {
         params,
         body: model.todoChanges,
         response: { 200: model.todo },
-        detail: { operationId: "putTodo", summary: "Change a todo", gives: ["ETag"] },
+        detail: {
+          operationId: "putTodo",
+          summary: "Change a todo",
+          takes: ["If-Match"],
+          gives: ["ETag"],
+          refuses: ["PRECONDITION_FAILED"],
+        },
       },
     )
     .patch(
       "/:id",
-      async ({ caller, params, body, set }) => {
-        const { version, ...todo } = await update(caller.userId, params.id, body)
+      async ({ caller, params, body, request, set }) => {
+        const ifMatch = request.headers.get("if-match")
+        const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
         set.headers.etag = entityTag(version)
         return todo
       },
@@ -124,20 +177,30 @@ export const todos = ({ sql, tokens }: Deps) => {
         detail: {
           operationId: "patchTodo",
           summary: "Change a todo by a merge patch",
+          takes: ["If-Match"],
           gives: ["ETag"],
+          refuses: ["PRECONDITION_FAILED"],
         },
       },
     )
     .delete(
       "/:id",
-      async ({ caller, params, status }) => {
-        if (!(await deleteTodo(sql, caller.userId, todoId(params.id)))) throw noSuchTodo()
+      async ({ caller, params, request, status }) => {
+        const versions = expectedVersions(request.headers.get("if-match"))
+        const found = await deleteTodo(sql, caller.userId, todoId(params.id), versions)
+        if (!found) throw noSuchTodo()
+        if (!found.is_expected) throw changedMeanwhile()
         return status(204, undefined)
       },
       {
         params,
         response: { 204: t.Undefined() },
-        detail: { operationId: "deleteTodo", summary: "Delete a todo" },
+        detail: {
+          operationId: "deleteTodo",
+          summary: "Delete a todo",
+          takes: ["If-Match"],
+          refuses: ["PRECONDITION_FAILED"],
+        },
       },
     )
 }

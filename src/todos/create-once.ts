@@ -1,0 +1,52 @@
+/** Idempotency-Key: a create that may be repeated, and is answered as it was the first time. */
+import { createHash } from "node:crypto"
+import type { Sql } from "../database/connection.ts"
+import { Problem } from "../errors.ts"
+import { FIRST_VERSION } from "./entity-tag.ts"
+import type { NewTodo } from "./model.ts"
+import { findKeyUse, insertTodoOnce, type Versioned } from "./queries.ts"
+
+const VISIBLE_ASCII = /^[!-~]{1,255}$/
+
+/** The same text for equal JSON values: the order of members does not count. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  )
+
+const sha256 = (text: string) => createHash("sha256").update(text).digest()
+
+/** The first answer follows from the body, which is the same, and from what was stored. */
+export const createOnce = async (
+  sql: Sql,
+  ownerId: number,
+  key: string,
+  body: NewTodo,
+): Promise<{ created: Versioned; isReplay: boolean }> => {
+  if (!VISIBLE_ASCII.test(key))
+    throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
+  const bodyHash = sha256(canonical(body))
+  // The key can expire between the two statements: then it is there to be used again.
+  for (;;) {
+    const created = await insertTodoOnce(sql, ownerId, key, bodyHash, body)
+    if (created) return { created, isReplay: false }
+    const use = await findKeyUse(sql, ownerId, key)
+    if (!use) continue
+    if (!bodyHash.equals(use.body_hash))
+      throw new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
+    return {
+      created: {
+        id: use.todo_id,
+        title: body.title,
+        description: body.description ?? null,
+        is_completed: body.is_completed ?? false,
+        created_at: use.created_at,
+        updated_at: use.created_at,
+        version: FIRST_VERSION,
+      },
+      isReplay: true,
+    }
+  }
+}
