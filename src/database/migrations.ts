@@ -1,6 +1,7 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
+import { tmpdir } from "node:os"
 import postgres from "postgres"
-import { connectionOptions } from "./connection.ts"
+import { connectionOptions, type Statements } from "./connection.ts"
 import { dbmate } from "./dbmate.ts"
 import { migrationFiles } from "./migration-files.ts"
 
@@ -9,10 +10,12 @@ export type SchemaState = { applied: string[]; pending: string[]; unknown: strin
 /** `changed`: what this call applied or rolled back. */
 export type Migrated = SchemaState & { changed: string[] }
 
+type Files = Record<string, string>
+
 const lockPollMs = 100
 const undefinedTable = "42P01"
 
-const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
+const appliedVersions = async (sql: Statements): Promise<string[]> => {
   try {
     const rows = await sql<{ version: string }[]>`
       select version
@@ -26,7 +29,7 @@ const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
 }
 
 export const schemaState = async (
-  sql: postgres.Sql,
+  sql: Statements,
   files = migrationFiles,
 ): Promise<SchemaState> => {
   const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))
@@ -62,7 +65,7 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
 export const migrate = async (
   url: string,
   command: "up" | "down" | "status",
-  files = migrationFiles,
+  { files = migrationFiles, dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
   const sql = postgres({
     ...connectionOptions(url),
@@ -74,7 +77,8 @@ export const migrate = async (
   const isNeeded = ({ pending }: SchemaState) => command === "down" || pending.length > 0
   const run = async (): Promise<Migrated> => {
     const before = await schemaState(sql, files)
-    if (isNeeded(before)) await dbmate(url, files, command === "up" ? "migrate" : "rollback")
+    if (isNeeded(before))
+      await dbmate(url, dataDir, files, command === "up" ? "migrate" : "rollback")
     const after = await schemaState(sql, files)
     const changed = new Set(before.applied).symmetricDifference(new Set(after.applied))
     return { ...after, changed: [...changed] }
