@@ -5,11 +5,14 @@ export type Route = { method: string; path: string }
 
 const toPattern = (path: string) =>
   new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
+/** Of the paths that have routes. */
+const patterns = new Map<string, RegExp>()
 
 /** The Allow header of a path, or undefined where no route has it. */
 const allowed = (routes: Route[], path: string): string | undefined => {
   const methods = new Set<string>()
-  for (const route of routes) if (toPattern(route.path).test(path)) methods.add(route.method)
+  for (const route of routes)
+    if (patterns.getOrInsertComputed(route.path, toPattern).test(path)) methods.add(route.method)
   if (methods.size === 0) return undefined
   if (methods.has("GET")) methods.add("HEAD")
   return [...methods.add("OPTIONS")].sort().join(", ")
