@@ -8,7 +8,7 @@ import { HOARDER, signToken, startDatabase } from "./data.ts"
 import { drive, type Measured } from "./load.ts"
 import { type Operation, operations, serialize, takeNumbers } from "./operations.ts"
 import { median, spread, table } from "./report.ts"
-import { installRivals, type Server, startServer } from "./servers.ts"
+import { installPackages, type Server, startServer } from "./servers.ts"
 
 const setting = (name: string, fallback: number) => Number(process.env[name] ?? fallback)
 const ROUNDS = setting("BENCH_ROUNDS", 3)
@@ -22,7 +22,7 @@ const ONLY = process.env["BENCH_ONLY"] ?? ""
 const FASTEST = 30_000
 
 await using database = await startDatabase()
-installRivals()
+installPackages()
 const ours = await startServer("todo-api", database.url, {
   LOG_LEVEL: process.env["LOG_LEVEL"] ?? "info",
 })

@@ -68,9 +68,10 @@ export const startServer = async (
   return { name, kind, url, pid: server.pid, stop }
 }
 
-/** The rivals' packages, of exactly the versions that their lockfiles name. */
-export const installRivals = () => {
-  for (const cwd of [programs.Hono.cwd, programs.Fastify.cwd]) {
+/** Packages that only measuring needs, of exactly the versions that their lockfiles name. */
+export const installPackages = () => {
+  const loadGenerator = Bun.which("wrk") ? [] : [join(here, "autocannon")]
+  for (const cwd of [programs.Hono.cwd, programs.Fastify.cwd, ...loadGenerator]) {
     const install = Bun.spawnSync([bun, "install", "--frozen-lockfile"], { cwd, stdout: "ignore" })
     if (!install.success) throw new Error(`bun install failed in ${cwd}`)
   }
