@@ -111,8 +111,9 @@ try {
     const servers = [floor, ours, ...(operation.isCommon ? rivals : [])]
     if (operation.status === 401) servers.push(cheapest404)
     measured.push(...rows(operation, await compete(operation, servers)))
-    console.log(table(measured.splice(0)))
+    console.error(`${operation.name}: measured`)
   }
+  console.log(table(measured))
 } finally {
   for (const server of [ours, floor, ...rivals, cheapest404]) await server.stop()
   rmSync(directory, { recursive: true, force: true })
