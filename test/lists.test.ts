@@ -8,6 +8,7 @@ import {
   insertRows,
   type Listed,
   nextPath,
+  outsideUser,
   type Row,
   type User,
   walk,
@@ -37,8 +38,9 @@ const row = (values: Partial<Row> = {}): Row => ({
 const rows = (count: number, values: (i: number) => Partial<Row> = () => ({})) =>
   Array.from({ length: count }, (_, i) => row(values(i)))
 
+const someone = () => outsideUser(app, sql)
 const userWith = async (wanted: Row[]) => {
-  const user = await app.user()
+  const user = await someone()
   return { user, listed: await insertRows(sql, user.id, wanted) }
 }
 
@@ -54,7 +56,7 @@ const expectedIds = (listed: Listed[], sort: (typeof sorts)[number]) => {
 const total = (headers: Headers) => headers.get("x-total-count")
 
 test("the whole list is an array of todos, the oldest first", async () => {
-  const user = await app.user()
+  const user = await someone()
   expect((await user.get("/todos")).text).toBe("[]")
   const created = []
   for (const title of ["b", "a", "c"]) created.push((await user.post("/todos", { title })).body)
@@ -67,7 +69,7 @@ test("the whole list is an array of todos, the oldest first", async () => {
 
 test("nobody sees the todos of others", async () => {
   await userWith(rows(3))
-  const user = await app.user()
+  const user = await someone()
   for (const query of ["", "?limit=10", "?is_completed=false", "?q=todo", "?sort=-title"])
     expect((await user.get(`/todos${query}`)).body).toEqual([])
   expect(total((await user.get("/todos?count=true")).headers)).toBe("0")
@@ -290,7 +292,8 @@ test("a cursor that was tampered with is refused, whatever character it is", asy
 })
 
 test("instances that share a secret key take each other's cursors, others do not", async () => {
-  const { user } = await userWith(rows(3))
+  const user = await app.user()
+  await insertRows(sql, user.id, rows(3))
   const DATABASE_URL = app.databaseUrl
   const cursor = await firstCursor(user, "limit=1")
   await using twin = await startApp({ DATABASE_URL })
@@ -338,7 +341,7 @@ const refusals: Record<string, string[]> = {
 }
 for (const [parameter, wrong] of Object.entries(refusals))
   test(`a wrong ${parameter} is refused by its name`, async () => {
-    const user = await app.user()
+    const user = await someone()
     for (const value of wrong)
       expect(await user.get(`/todos?${parameter}=${value}`)).toMatchObject({
         status: 400,
@@ -347,7 +350,7 @@ for (const [parameter, wrong] of Object.entries(refusals))
   })
 
 test("a repeated parameter is refused, and every wrong one is named", async () => {
-  const user = await app.user()
+  const user = await someone()
   expect(await user.get("/todos?limit=1&limit=1")).toMatchObject({
     status: 400,
     body: { errors: [{ parameter: "limit" }] },
@@ -358,7 +361,7 @@ test("a repeated parameter is refused, and every wrong one is named", async () =
 })
 
 test("a search has at most 100 characters, emoji too", async () => {
-  const user = await app.user()
+  const user = await someone()
   const search = (length: number) => user.get(`/todos?q=${encodeURIComponent("😀".repeat(length))}`)
   expect([(await search(100)).status, (await search(101)).status]).toEqual([200, 400])
 })

@@ -1,6 +1,6 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
 import postgres from "postgres"
-import { connectionOptions } from "./connection.ts"
+import { connectionOptions, type Statements } from "./connection.ts"
 import { dbmate } from "./dbmate.ts"
 import { migrationFiles } from "./migration-files.ts"
 
@@ -12,7 +12,7 @@ export type Migrated = SchemaState & { changed: string[] }
 const lockPollMs = 100
 const undefinedTable = "42P01"
 
-const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
+const appliedVersions = async (sql: Statements): Promise<string[]> => {
   try {
     const rows = await sql<{ version: string }[]>`
       select version
@@ -25,10 +25,7 @@ const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
   }
 }
 
-export const schemaState = async (
-  sql: postgres.Sql,
-  files = migrationFiles,
-): Promise<SchemaState> => {
+export const schemaState = async (sql: Statements, files = migrationFiles): Promise<SchemaState> => {
   const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))
   const applied = await appliedVersions(sql)
   return {

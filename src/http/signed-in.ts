@@ -6,7 +6,7 @@ import { noQuery, strictQuery } from "./query.ts"
 /** For the `detail` of an instance that is signed in: what the document says of it. */
 export const bearer = [{ bearerAuth: [] }]
 
-/** For routes of which each says what query it takes: a guard's schema would go before theirs. */
+/** Each route then says what query it takes. (The schema of a guard would go before the route's.) */
 export const signedInWithQuery = (tokens: Tokens) =>
   new Elysia()
     .use(tokens.signer)
@@ -15,5 +15,6 @@ export const signedInWithQuery = (tokens: Tokens) =>
     }))
     .onTransform({ as: "scoped" }, strictQuery)
 
+/** For routes that take no query. */
 export const signedIn = (tokens: Tokens) =>
   signedInWithQuery(tokens).guard({ as: "scoped", query: noQuery })

@@ -1,6 +1,7 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
-import { Elysia, t } from "elysia"
+import { type DocumentDecoration, Elysia, t } from "elysia"
 import { insertOutsideUser } from "../accounts/queries.ts"
+import type { Caller } from "../accounts/tokens.ts"
 import type { Deps } from "../app.ts"
 import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
@@ -43,13 +44,15 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
       ? { created: await insertTodo(sql, ownerId, body), isReplay: false }
       : createOnce(sql, ownerId, key, body)
 
+  /** PUT and PATCH differ in the types they take, and in name. */
   const update = async (
-    ownerId: number,
+    { userId }: Caller,
     id: string,
     changes: model.TodoChanges,
-    ifMatch: string | null,
+    sent: Headers,
   ) => {
-    const row = await updateTodo(sql, ownerId, todoId(id), changes, expectedVersions(ifMatch))
+    const versions = expectedVersions(sent.get("if-match"))
+    const row = await updateTodo(sql, userId, todoId(id), changes, versions)
     if (!row) throw noSuchTodo()
     const { is_expected, ...updated } = row
     if (!is_expected) throw changedMeanwhile()
@@ -60,152 +63,142 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
     id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
   })
 
-  return (
-    new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
-      .onTransform(({ set }) => {
-        set.headers["cache-control"] = "private, no-cache"
-      })
-      .use(signedInWithQuery(tokens))
-      .get(
-        "",
-        async ({ caller, query, set }) => {
-          const { userId } = caller
-          const { selection, limit, wantsCount } = readListQuery(query)
-          const after =
-            query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
-          const pageAfter = (place?: Place) =>
-            listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, place)
-          const [page, count] = await Promise.all([
-            pageAfter(after),
-            wantsCount ? countTodos(sql, userId, selection) : undefined,
-          ])
-          if (count !== undefined) set.headers["x-total-count"] = String(count)
-          if (!page.next) return pageAnswer(page)
-          if (limit === undefined) return streamAnswer(page, pageAfter, log)
-          set.headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
-          return pageAnswer(page)
+  const updating = { params, body: model.todoChanges, response: { 200: model.todo } }
+  const conditional: DocumentDecoration = {
+    takes: ["If-Match"],
+    gives: ["ETag"],
+    refuses: ["PRECONDITION_FAILED"],
+  }
+
+  return new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "private, no-cache"
+    })
+    .use(signedInWithQuery(tokens))
+    .get(
+      "",
+      async ({ caller, query, set }) => {
+        const { userId } = caller
+        const { selection, limit, wantsCount } = readListQuery(query)
+        const after =
+          query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+        const pageAfter = (place?: Place) =>
+          listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, place)
+        const [page, count] = await Promise.all([
+          pageAfter(after),
+          wantsCount ? countTodos(sql, userId, selection) : undefined,
+        ])
+        if (count !== undefined) set.headers["x-total-count"] = String(count)
+        if (!page.next) return pageAnswer(page)
+        if (limit === undefined) return streamAnswer(page, pageAfter, log)
+        set.headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
+        return pageAnswer(page)
+      },
+      {
+        query: listQuery,
+        response: { 200: t.Array(model.todo) },
+        detail: {
+          operationId: "listTodos",
+          summary: "List the caller's todos",
+          gives: ["Link", "X-Total-Count"],
         },
-        {
-          query: listQuery,
-          response: { 200: t.Array(model.todo) },
-          detail: {
-            operationId: "listTodos",
-            summary: "List the caller's todos",
-            gives: ["Link", "X-Total-Count"],
-          },
+      },
+    )
+    .guard({ query: noQuery })
+    .post(
+      "",
+      async ({ caller, body, request, set, status }) => {
+        const { userId } = caller
+        const key = request.headers.get("idempotency-key")
+        const { created, isReplay } = await asUser(userId, () => create(userId, key, body))
+        const { version, ...todo } = created
+        if (isReplay) set.headers["idempotent-replayed"] = "true"
+        set.headers.location = `/api/v1/todos/${todo.id}`
+        set.headers.etag = entityTag(version)
+        return status(201, todo)
+      },
+      {
+        ...jsonBody,
+        body: model.newTodo,
+        response: { 201: model.todo },
+        detail: {
+          operationId: "createTodo",
+          summary: "Create a todo",
+          takes: ["Idempotency-Key"],
+          gives: ["ETag", "Location", "Idempotent-Replayed"],
+          refuses: ["IDEMPOTENCY_KEY_REUSED"],
         },
-      )
-      // No other route takes a query.
-      .guard({ query: noQuery })
-      .post(
-        "",
-        async ({ caller, body, request, set, status }) => {
-          const { userId } = caller
-          const key = request.headers.get("idempotency-key")
-          const { created, isReplay } = await asUser(userId, () => create(userId, key, body))
-          const { version, ...todo } = created
-          if (isReplay) set.headers["idempotent-replayed"] = "true"
-          set.headers.location = `/api/v1/todos/${todo.id}`
-          set.headers.etag = entityTag(version)
-          return status(201, todo)
+      },
+    )
+    .get(
+      "/:id",
+      async ({ caller, params, request, set, status }) => {
+        const row = await findTodo(sql, caller.userId, todoId(params.id))
+        if (!row) throw noSuchTodo()
+        const { version, ...todo } = row
+        set.headers.etag = entityTag(version)
+        const known = request.headers.get("if-none-match")
+        return known !== null && matchesWeakly(known, version) ? status(304, undefined) : todo
+      },
+      {
+        params,
+        response: { 200: model.todo, 304: t.Undefined() },
+        detail: {
+          operationId: "getTodo",
+          summary: "Get a todo",
+          takes: ["If-None-Match"],
+          gives: ["ETag"],
         },
-        {
-          ...jsonBody,
-          body: model.newTodo,
-          response: { 201: model.todo },
-          detail: {
-            operationId: "createTodo",
-            summary: "Create a todo",
-            takes: ["Idempotency-Key"],
-            gives: ["ETag", "Location", "Idempotent-Replayed"],
-            refuses: ["IDEMPOTENCY_KEY_REUSED"],
-          },
+      },
+    )
+    .put(
+      "/:id",
+      async ({ caller, params, body, request, set }) => {
+        const { version, ...todo } = await update(caller, params.id, body, request.headers)
+        set.headers.etag = entityTag(version)
+        return todo
+      },
+      {
+        ...jsonBody,
+        ...updating,
+        detail: { ...conditional, operationId: "putTodo", summary: "Change a todo" },
+      },
+    )
+    .patch(
+      "/:id",
+      async ({ caller, params, body, request, set }) => {
+        const { version, ...todo } = await update(caller, params.id, body, request.headers)
+        set.headers.etag = entityTag(version)
+        return todo
+      },
+      {
+        ...mergePatchBody,
+        ...updating,
+        detail: {
+          ...conditional,
+          operationId: "patchTodo",
+          summary: "Change a todo by a merge patch",
         },
-      )
-      .get(
-        "/:id",
-        async ({ caller, params, request, set, status }) => {
-          const row = await findTodo(sql, caller.userId, todoId(params.id))
-          if (!row) throw noSuchTodo()
-          const { version, ...todo } = row
-          set.headers.etag = entityTag(version)
-          const known = request.headers.get("if-none-match")
-          return known !== null && matchesWeakly(known, version) ? status(304, undefined) : todo
+      },
+    )
+    .delete(
+      "/:id",
+      async ({ caller, params, request, status }) => {
+        const versions = expectedVersions(request.headers.get("if-match"))
+        const found = await deleteTodo(sql, caller.userId, todoId(params.id), versions)
+        if (!found) throw noSuchTodo()
+        if (!found.is_expected) throw changedMeanwhile()
+        return status(204, undefined)
+      },
+      {
+        params,
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deleteTodo",
+          summary: "Delete a todo",
+          takes: ["If-Match"],
+          refuses: ["PRECONDITION_FAILED"],
         },
-        {
-          params,
-          response: { 200: model.todo, 304: t.Undefined() },
-          detail: {
-            operationId: "getTodo",
-            summary: "Get a todo",
-            takes: ["If-None-Match"],
-            gives: ["ETag"],
-          },
-        },
-      )
-      .put(
-        "/:id",
-        async ({ caller, params, body, request, set }) => {
-          const ifMatch = request.headers.get("if-match")
-          const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
-          set.headers.etag = entityTag(version)
-          return todo
-        },
-        {
-          ...jsonBody,
-          params,
-          body: model.todoChanges,
-          response: { 200: model.todo },
-          detail: {
-            operationId: "putTodo",
-            summary: "Change a todo",
-            takes: ["If-Match"],
-            gives: ["ETag"],
-            refuses: ["PRECONDITION_FAILED"],
-          },
-        },
-      )
-      .patch(
-        "/:id",
-        async ({ caller, params, body, request, set }) => {
-          const ifMatch = request.headers.get("if-match")
-          const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
-          set.headers.etag = entityTag(version)
-          return todo
-        },
-        {
-          ...mergePatchBody,
-          params,
-          body: model.todoChanges,
-          response: { 200: model.todo },
-          detail: {
-            operationId: "patchTodo",
-            summary: "Change a todo by a merge patch",
-            takes: ["If-Match"],
-            gives: ["ETag"],
-            refuses: ["PRECONDITION_FAILED"],
-          },
-        },
-      )
-      .delete(
-        "/:id",
-        async ({ caller, params, request, status }) => {
-          const versions = expectedVersions(request.headers.get("if-match"))
-          const found = await deleteTodo(sql, caller.userId, todoId(params.id), versions)
-          if (!found) throw noSuchTodo()
-          if (!found.is_expected) throw changedMeanwhile()
-          return status(204, undefined)
-        },
-        {
-          params,
-          response: { 204: t.Undefined() },
-          detail: {
-            operationId: "deleteTodo",
-            summary: "Delete a todo",
-            takes: ["If-Match"],
-            refuses: ["PRECONDITION_FAILED"],
-          },
-        },
-      )
-  )
+      },
+    )
 }

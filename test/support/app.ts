@@ -28,6 +28,7 @@ export const startApp = async (settings: Settings = {}) => {
   return {
     ...createClient(service.url),
     url: service.url,
+    metricsUrl: service.metricsUrl,
     databaseUrl,
     stop: () => service.stop(),
     async [Symbol.asyncDispose]() {
