@@ -1,11 +1,11 @@
 /** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
-import { type Part, referTo } from "./openapi-parts.ts"
+import { type Part, referTo } from "./openapi-headers.ts"
 
 export type Schema = Part & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
-  /** Of a string in a path or a query: what it stands for. The route reads it strictly. */
+  /** Of a string in a path, which the route reads itself: what it stands for. */
   encodes?: Schema
 }
 
@@ -22,7 +22,11 @@ export const translate = (schema: Schema, named: Part): Part => {
   }
   const { $id, anyOf = [], examples, const: only, encodes } = schema
   if (encodes) return translate(encodes, named)
-  const kept = Object.entries(schema).filter(([name]) => !TRANSLATED.has(name))
+  // The pattern of a number, a boolean or a choice in a query is that of its text.
+  const isText = schema["type"] === "string" && !("enum" in schema)
+  const kept = Object.entries(schema).filter(
+    ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
+  )
   // Elysia takes an integer in a string too, where the document means only the integer.
   const choices = anyOf.filter(
     ({ type, format }) => type !== "null" && !(type === "string" && format === "integer"),
