@@ -1,6 +1,5 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
-import type { Logger } from "pino"
 import { auth } from "./accounts/auth-routes.ts"
 import { me } from "./accounts/routes.ts"
 import type { Throttle } from "./accounts/throttle.ts"
@@ -8,9 +7,13 @@ import type { Tokens } from "./accounts/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
+import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import type { Log } from "./http/log.ts"
+import type { Metrics } from "./http/metrics.ts"
+import { createObserver } from "./http/observe.ts"
 import type { Cursors } from "./todos/cursor.ts"
 import { todos } from "./todos/routes.ts"
 
@@ -20,11 +23,15 @@ export type Deps = {
   tokens: Tokens
   throttle: Throttle
   cursors: Cursors
-  log: Logger
+  log: Log
+  metrics?: Metrics | undefined
   isReady: () => Promise<boolean>
+  isStopping: () => boolean
 }
 
 export const createApp = (deps: Deps) => {
+  const { config, log, metrics } = deps
+  const { hooks, observe } = createObserver(log, metrics, deps.isStopping)
   const app = new Elysia({
     // Unknown members are refused, not removed.
     normalize: false,
@@ -33,8 +40,10 @@ export const createApp = (deps: Deps) => {
     handler: { standardHostname: false },
   })
   return app
-    .onError(answerError(deps.log, () => app.routes))
+    .onError(answerError({ log, metrics, observe, routes: () => app.routes }))
+    .use(hooks)
     .use(headers)
+    .use(cors(config.CORS_ORIGINS))
     .use(health(deps.isReady))
     .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
     .use(docs())

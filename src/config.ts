@@ -1,6 +1,6 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
 import { isIP } from "node:net"
-import { parseDatabaseUrl } from "./database/connection.ts"
+import { connectionOptions, parseDatabaseUrl } from "./database/connection.ts"
 
 /** Reads one variable. Throws a message that never holds the value: it may be a secret. */
 type Reader<T> = (value: string | undefined) => T
@@ -50,6 +50,13 @@ const url =
     return fail(`must be a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")}`)
   }
 
+/** Reads what it names, too: a certificate authority that is missing is no database that is away. */
+const databaseUrl: Reader<string | undefined> = (value) => {
+  const checked = url(parseDatabaseUrl, "postgres:", "postgresql:")(value)
+  if (checked !== undefined) connectionOptions(checked)
+  return checked
+}
+
 const origin = (item: string) =>
   item === "*" || (URL.canParse(item) && new URL(item).origin === item)
     ? item
@@ -65,7 +72,7 @@ const network = (item: string) => {
 }
 
 const schema = {
-  DATABASE_URL: url(parseDatabaseUrl, "postgres:", "postgresql:"),
+  DATABASE_URL: databaseUrl,
   DATABASE_POOL_SIZE: integer(10, 1, 1_000),
   DATABASE_WAIT_SECONDS: integer(30, 0, 3_600),
   DATABASE_PREPARED_STATEMENTS: oneOf("true", "true", "false"),

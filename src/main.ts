@@ -124,10 +124,15 @@ const failure = (error: unknown): [message: string, code: number] => {
   return [message, EXIT.failure]
 }
 
-try {
-  process.exitCode = await run(process.argv.slice(2), process.env)
-} catch (error) {
-  const [message, code] = failure(error)
-  console.error(`todo-api: ${message}`)
-  process.exitCode = code
+const main = async (): Promise<number> => {
+  try {
+    return await run(process.argv.slice(2), process.env)
+  } catch (error) {
+    const [message, code] = failure(error)
+    console.error(`todo-api: ${message}`)
+    return code
+  }
 }
+
+// Not the end of the event loop: a signal during the start leaves work behind that nobody awaits.
+process.exit(await main())

@@ -1,5 +1,4 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
-import type { Logger } from "pino"
 import { createThrottle } from "./accounts/throttle.ts"
 import { createTokens } from "./accounts/tokens.ts"
 import { createApp } from "./app.ts"
@@ -8,17 +7,26 @@ import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { startEmbedded } from "./database/embedded.ts"
 import { migrate, schemaState } from "./database/migrations.ts"
+import { awaitDatabase } from "./database/wait.ts"
+import { listen } from "./http/listen.ts"
+import type { Log } from "./http/log.ts"
+import { createMetrics } from "./http/metrics.ts"
 import { secretKey } from "./secret-key.ts"
 import { createCursors } from "./todos/cursor.ts"
 
 export type Service = {
   /** Where it listens. */
   url: string
+  metricsUrl: string | undefined
+  /** Resolves when the embedded database has ended. */
+  databaseEnded: Promise<void>
+  /** Turns readiness 503, and asks clients to leave: each answer closes its connection. */
+  drain(): void
   /** Takes no new connection, answers what is under way, and closes the database. */
   stop(): Promise<void>
 }
 
-type Options = { config: Config; log: Logger; migrate: boolean; allowNewerSchema: boolean }
+type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
 
 /** A schema that this version cannot serve. */
 export class SchemaError extends Error {
@@ -48,6 +56,13 @@ const isReady = async (sql: Sql) => {
   }
 }
 
+/** Resolves to false if it takes longer than `ms`. */
+const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
+  Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
+
+/** Of the time for shutting down, what is kept for closing the database. */
+const CLOSING_SHARE = 0.2
+
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
@@ -55,37 +70,52 @@ export const startService = async (options: Options): Promise<Service> => {
   const endBackground = () => Promise.all(background.map((end) => end()))
   try {
     const url = config.DATABASE_URL ?? embedded?.url ?? ""
+    await awaitDatabase(url, config.DATABASE_WAIT_SECONDS, log)
     await prepareSchema(url, options)
-    const sql = connect(url, config.DATABASE_POOL_SIZE)
+    const prepare = config.DATABASE_PREPARED_STATEMENTS === "true"
+    const sql = connect(url, config.DATABASE_POOL_SIZE, prepare)
+    const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(sql.state)
+    let isStopping = false
     const key = secretKey(config)
     const tokens = createTokens(config, key, sql, log)
-    const throttle = createThrottle(sql, config)
-    const cursors = createCursors(key)
     const app = createApp({
       config,
       sql,
       tokens,
-      throttle,
-      cursors,
+      throttle: createThrottle(sql, config),
+      cursors: createCursors(key),
       log,
-      isReady: () => isReady(sql),
+      metrics,
+      isReady: async () => !isStopping && (await isReady(sql)),
+      isStopping: () => isStopping,
     })
     background.push(await tokens.followRevocations(), startCleanUp(sql, log))
-    app.listen({
-      hostname: config.HOST,
-      port: config.PORT,
-      // Without it a second service on the same port would silently take half of the requests.
-      reusePort: false,
-      // The framework's error pages show source code.
-      development: false,
-    })
+    const server = listen(app, config, log)
+    const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
+
+    const close = async () => {
+      await scraped?.stop(true)
+      await endBackground()
+      await sql.end()
+      await embedded?.stop()
+    }
     return {
-      url: String(app.server?.url).replace(/\/$/, ""),
+      url: String(server.url).replace(/\/$/, ""),
+      metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
+      databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
+      drain() {
+        isStopping = true
+      },
       async stop() {
-        await app.stop()
-        await endBackground()
-        await sql.end()
-        await embedded?.stop()
+        isStopping = true
+        const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
+        const answered = server.stop()
+        if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {
+          log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
+          server.stop(true)
+        }
+        if (!(await isOverWithin(patience * CLOSING_SHARE, close())))
+          log.warn("out of time: the database was left to close by itself")
       },
     }
   } catch (error) {

@@ -37,6 +37,9 @@ const age = (token: string, seconds: number) => sql`
   set rotated_at = rotated_at - make_interval(secs => ${seconds})
   where hash = ${createHash("sha256").update(token).digest()}`
 
+/** Milliseconds for a test that may wait for 5 s, twice. */
+const SLOW = 20_000
+
 const within5s = async (isTrue: () => Promise<boolean>) => {
   const deadline = performance.now() + 5_000
   while (!(await isTrue())) {
@@ -241,6 +244,22 @@ test("no login by the old password survives a password change that it races with
   }
 })
 
+test("a login that a password change overtakes opens no session", async () => {
+  const ada = await app.user()
+  const bob = await app.user("bob@example.org", "another horse")
+  const login = await sql.begin(async (transaction) => {
+    await transaction`
+      update users
+      set password_hash = (select password_hash from users where id = ${bob.id})
+      where id = ${ada.id}`
+    const overtaken = logIn(ada)
+    await Bun.sleep(200)
+    return { overtaken }
+  })
+  expect((await login.overtaken).status).toBe(401)
+  expect((await logIn({ ...ada, password: bob.password })).status).toBe(200)
+})
+
 test("of two concurrent password changes one succeeds", async () => {
   const ada = await app.user()
   const change = (new_password: string) =>
@@ -278,82 +297,95 @@ test("a user who is deleted before their first write stays dead", async () => {
   expect((await app.withToken(tokenFor(55, { jti: "new" })).get("/users/me")).status).toBe(401)
 })
 
-test("what is revoked on one instance is refused within 5 s on another that knows the token", async () => {
-  await using other = await startApp({ DATABASE_URL: app.databaseUrl })
-  const [loggedOut, changed, deleted, reused] = [
-    await app.user(),
-    await app.user(),
-    await app.user(),
-    await app.user(),
-  ]
-  const outside = app.withToken(tokenFor(56))
-  const second = await logIn(changed)
-  await refresh(reused.refreshToken)
-  await age(reused.refreshToken, 11)
-  const tokens = [loggedOut, second, deleted, reused, outside].map(({ token }) => token)
-  for (const token of tokens) expect(await works(token, other)).toBe(true)
+test(
+  "what is revoked on one instance is refused within 5 s on another that knows the token",
+  async () => {
+    await using other = await startApp({ DATABASE_URL: app.databaseUrl })
+    const [loggedOut, changed, deleted, reused] = [
+      await app.user(),
+      await app.user(),
+      await app.user(),
+      await app.user(),
+    ]
+    const outside = app.withToken(tokenFor(56))
+    const second = await logIn(changed)
+    await refresh(reused.refreshToken)
+    await age(reused.refreshToken, 11)
+    const tokens = [loggedOut, second, deleted, reused, outside].map(({ token }) => token)
+    for (const token of tokens) expect(await works(token, other)).toBe(true)
 
-  await loggedOut.post("/auth/logout")
-  await outside.post("/auth/logout")
-  await changed.put("/users/me/password", {
-    current_password: changed.password,
-    new_password: "a better horse",
-  })
-  await deleted.delete("/users/me")
-  await refresh(reused.refreshToken)
-  for (const token of tokens) expect(await works(token)).toBe(false)
+    await loggedOut.post("/auth/logout")
+    await outside.post("/auth/logout")
+    await changed.put("/users/me/password", {
+      current_password: changed.password,
+      new_password: "a better horse",
+    })
+    await deleted.delete("/users/me")
+    await refresh(reused.refreshToken)
+    for (const token of tokens) expect(await works(token)).toBe(false)
 
-  const areRefused = async () =>
-    !(await Promise.all(tokens.map((token) => works(token, other)))).includes(true)
-  expect(await within5s(areRefused)).toBe(true)
-  expect(await works(changed.token, other)).toBe(true)
-})
+    const areRefused = async () =>
+      !(await Promise.all(tokens.map((token) => works(token, other)))).includes(true)
+    expect(await within5s(areRefused)).toBe(true)
+    expect(await works(changed.token, other)).toBe(true)
+  },
+  SLOW,
+)
 
-test("a revocation that is committed late, after younger ones, is not missed", async () => {
-  const slow = await app.user()
-  const fast = await app.user()
-  await sql.begin(async (transaction) => {
-    await transaction`
+test(
+  "a revocation that is committed late, after younger ones, is not missed",
+  async () => {
+    const slow = await app.user()
+    const fast = await app.user()
+    expect(await works(fast.token)).toBe(true)
+    await sql.begin(async (transaction) => {
+      await transaction`
       insert into revocations (key, expires_at)
       values (${`user:${slow.id}`}, now() + interval '1 hour')`
-    await sql`
+      await sql`
       insert into revocations (key, expires_at)
       values (${`user:${fast.id}`}, now() + interval '1 hour')`
-    expect(await works(slow.token)).toBe(true)
-    expect(await within5s(async () => !(await works(fast.token)))).toBe(true)
-    expect(await works(slow.token)).toBe(true)
-  })
-  expect(await within5s(async () => !(await works(slow.token)))).toBe(true)
-})
+      expect(await works(slow.token)).toBe(true)
+      expect(await within5s(async () => !(await works(fast.token)))).toBe(true)
+      expect(await works(slow.token)).toBe(true)
+    })
+    expect(await within5s(async () => !(await works(slow.token)))).toBe(true)
+  },
+  SLOW,
+)
 
-test("the service deletes what expired, and nothing else", async () => {
-  const ada = await app.user()
-  const second = await logIn(ada)
-  const sessionId = String(claimsOf(second.token)["jti"]).slice(0, 36)
-  await sql`
+test(
+  "the service deletes what expired, and nothing else",
+  async () => {
+    const ada = await app.user()
+    const second = await logIn(ada)
+    const sessionId = String(claimsOf(second.token)["jti"]).slice(0, 36)
+    await sql`
     update sessions
     set expires_at = now() - interval '1 second'
     where id = ${sessionId}`
-  await sql`
+    await sql`
     insert into throttles (key, attempts, expires_at)
     select 'old ' || number, 1, now() - interval '1 second'
     from generate_series(1, 2500) as number`
-  await sql`
+    await sql`
     insert into revocations (key, expires_at)
     values ('token:old', now() - interval '1 second'), ('token:new', now() + interval '1 hour')`
-  const expired = async () => {
-    const [row] = await sql<[{ rows: number }]>`
+    const expired = async () => {
+      const [row] = await sql<[{ rows: number }]>`
       select
         (select count(*) from sessions where id = ${sessionId})
         + (select count(*) from refresh_tokens where session_id = ${sessionId})
         + (select count(*) from throttles where key like 'old %')
         + (select count(*) from revocations where key = 'token:old') as rows`
-    return row.rows
-  }
-  expect(await expired()).toBe(2_503)
-  // Any instance does it, from its start on.
-  await using _ = await startApp({ DATABASE_URL: app.databaseUrl })
-  expect(await within5s(async () => (await expired()) === 0)).toBe(true)
-  expect(await sql`select from revocations where key = 'token:new'`).toHaveLength(1)
-  expect((await refresh(ada.refreshToken)).status).toBe(200)
-})
+      return row.rows
+    }
+    expect(await expired()).toBe(2_503)
+    // Any instance does it, from its start on.
+    await using _ = await startApp({ DATABASE_URL: app.databaseUrl })
+    expect(await within5s(async () => (await expired()) === 0)).toBe(true)
+    expect(await sql`select from revocations where key = 'token:new'`).toHaveLength(1)
+    expect((await refresh(ada.refreshToken)).status).toBe(200)
+  },
+  SLOW,
+)

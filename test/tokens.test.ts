@@ -3,8 +3,10 @@ import { createCache } from "../src/accounts/cache.ts"
 import { createTokens } from "../src/accounts/tokens.ts"
 import { readConfig } from "../src/config.ts"
 import { connect } from "../src/database/connection.ts"
+import { Problem } from "../src/errors.ts"
 import { createLog } from "../src/http/log.ts"
 import { type App, SECRET_KEY, startApp } from "./support/app.ts"
+import { setClock } from "./support/clock.ts"
 import { claimsOf, secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
 
 let app: App
@@ -207,25 +209,60 @@ test("a registration never gets an id that another system's token named before",
   expect(registered.map((user) => user.id)).not.toContain(next)
 })
 
-test("a token that was seen before costs no statement", async () => {
+/** What judges tokens, with nothing else: its statements are counted, and may be made to fail. */
+const judge = () => {
   const sql = connect(app.databaseUrl, 1)
-  let statements = 0
-  const counting = new Proxy(sql, {
+  const state = { statements: 0, isAway: false }
+  const counted = new Proxy(sql, {
     apply(target, self, args) {
-      statements++
+      // An identifier or a list of values is none.
+      if (Array.isArray(args[0]) && "raw" in args[0]) state.statements++
+      if (state.isAway) throw new Error("The database is away")
       return Reflect.apply(target as never, self, args)
     },
   })
   const config = readConfig({ DATABASE_URL: app.databaseUrl, SECRET_KEY })
-  const tokens = createTokens(config, SECRET_KEY, counting, createLog("silent"))
+  const tokens = createTokens(config, SECRET_KEY, counted, createLog("silent"))
   const { verify } = tokens.signer.decorator.jwt
-  const authorization = `Bearer ${tokenFor(1)}`
-  await tokens.authenticate(authorization, verify)
-  expect(statements).toBeGreaterThan(0)
-  statements = 0
-  for (let i = 0; i < 1_000; i++) await tokens.authenticate(authorization, verify)
-  expect(statements).toBe(0)
-  await sql.end()
+  return {
+    state,
+    follow: tokens.followRevocations,
+    async statementsFor(token: string, times = 1) {
+      const before = state.statements
+      for (let i = 0; i < times; i++)
+        await tokens.authenticate(`Bearer ${token}`, verify).catch((refusal: unknown) => {
+          if (!(refusal instanceof Problem)) throw refusal
+        })
+      return state.statements - before
+    },
+    [Symbol.asyncDispose]: () => sql.end(),
+  }
+}
+
+test("a token that was seen before costs no statement, whether it is good or bad", async () => {
+  await using judging = judge()
+  const good = tokenFor(1)
+  expect(await judging.statementsFor(good)).toBe(1)
+  expect(await judging.statementsFor(good, 1_000)).toBe(0)
+  expect(await judging.statementsFor("bad", 1_000)).toBe(0)
+})
+
+test("an instance that cannot follow revocations asks again within 5 s, or lets nobody in", async () => {
+  using clock = setClock()
+  await using judging = judge()
+  const token = tokenFor(1)
+  const end = await judging.follow()
+  await judging.statementsFor(token)
+  clock.advance(3)
+  expect(await judging.statementsFor(token)).toBe(0)
+  await end()
+  clock.advance(4.5)
+  expect(await judging.statementsFor(token)).toBe(1)
+  expect(await judging.statementsFor(token)).toBe(0)
+  judging.state.isAway = true
+  expect(await judging.statementsFor(token)).toBe(0)
+  clock.advance(4.5)
+  await expect(judging.statementsFor(token)).rejects.toThrow("The database is away")
 })
 
 test("a cache holds no more than its limit, and keeps what is in use", () => {

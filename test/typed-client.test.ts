@@ -28,6 +28,7 @@ test("a typed client that was generated from the document compiles and works", a
     takenCode: "EMAIL_TAKEN",
     untitled: [{ pointer: "/title", message: "is required" }],
     titles: ["Buy milk"],
+    total: "1",
     put: "Buy oats",
     completed: true,
     deleted: 204,

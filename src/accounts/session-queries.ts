@@ -186,8 +186,9 @@ export const isRevoked = async (sql: Sql, userId: number, keys: string[]) => {
 }
 
 /**
- * The keys that were revoked since the horizon of an earlier call (from null: none), and the
- * horizon for the next call. What is not visible yet is of a transaction at or after it.
+ * The keys that were revoked since the horizon of an earlier call (null: from now on), and the
+ * horizon for the next call. What is not visible yet is of a transaction at or after it. A
+ * database that was restored into another cluster may count its transactions from below it.
  */
 export const revokedSince = async (sql: Sql, horizon: string | null) => {
   const [row] = await sql<[{ horizon: string; keys: string[] }]>`
@@ -195,7 +196,7 @@ export const revokedSince = async (sql: Sql, horizon: string | null) => {
       pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
       coalesce(json_agg(key), '[]') as keys
     from revocations
-    where transaction_id >= ${horizon}::text::xid8`
+    where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
   return row
 }
 

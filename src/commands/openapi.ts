@@ -21,6 +21,7 @@ export const openapiDocument = async (): Promise<string> => {
     cursors: createCursors(key),
     log,
     isReady: async () => false,
+    isStopping: () => false,
   })
   const answer = await app.handle(new Request("http://localhost/openapi.json"))
   return answer.text()

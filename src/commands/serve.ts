@@ -1,22 +1,58 @@
 /** `todo-api serve`: runs the service until it is told to stop. */
 import { readConfig } from "../config.ts"
-import { createLog } from "../http/log.ts"
+import { createLog, flushLog } from "../http/log.ts"
 import { startService } from "../service.ts"
 
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
+
+/**
+ * How long clients that keep connections get to hear `Connection: close`. A connection that is
+ * closed without this may have the next request on its way already.
+ */
+const DRAIN_MS = 250
 
 const nextSignal = () =>
   new Promise<string>((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve(signal))
   })
 
+/** A bug that no request's error handling saw. What it left behind is unknown, so it ends us. */
+const nextBug = () =>
+  new Promise<{ bug: unknown }>((resolve) => {
+    for (const event of ["uncaughtException", "unhandledRejection"])
+      process.once(event, (bug) => resolve({ bug }))
+  })
+
 export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<number> => {
   const config = readConfig(env)
   const log = createLog(config.LOG_LEVEL)
-  const stopped = nextSignal()
-  const service = await startService({ config, log, ...flags })
-  log.info(`todo-api listens on ${service.url}, its documentation is at ${service.url}/docs`)
-  log.info({ signal: await stopped }, "stopping")
-  await service.stop()
-  return 0
+  try {
+    const told = nextSignal()
+    const starting = startService({ config, log, ...flags })
+    const service = await Promise.race([starting, told])
+    // What was started so far ends with the process: the embedded database has a guard.
+    if (typeof service === "string") return 0
+    const { url, metricsUrl } = service
+    log.info(
+      { metrics: metricsUrl },
+      `todo-api listens on ${url}, its documentation is at ${url}/docs`,
+    )
+
+    const reason = await Promise.race([told, service.databaseEnded, nextBug()])
+    if (typeof reason !== "string") {
+      if (reason) log.fatal({ err: reason.bug }, "unexpected error: stopping")
+      else log.fatal("the embedded database ended: see postgres.log in DATA_DIR")
+      await service.stop()
+      return 1
+    }
+    const impatient = nextSignal()
+    log.info({ signal: reason }, "stopping")
+    service.drain()
+    const stopped = Bun.sleep(DRAIN_MS).then(() => service.stop())
+    const again = await Promise.race([stopped, impatient])
+    log.info(again ? { signal: again } : {}, again ? "stopped at once" : "stopped")
+    return again ? 1 : 0
+  } finally {
+    await flushLog(log)
+  }
 }

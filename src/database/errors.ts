@@ -7,9 +7,18 @@ export const constraintOf = (error: unknown): string | undefined =>
     ? error.constraint_name
     : undefined
 
-/** Of postgres.js and the operating system, and of Postgres: it starts, stops, or is full. */
-const AWAY =
-  /^(CONNECT(ION)?_\w+|ECONN\w+|ENOENT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|08\w{3}|57P0[1-5]|53\w{3})$/
+/** Of the pool, of postgres.js and of the operating system. */
+const UNREACHABLE =
+  /^(POOL_EXHAUSTED|CONNECT(ION)?_\w+|ECONN\w+|ENOENT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+
+/**
+ * Of Postgres, by SQLSTATE. It starts, stops, lacks resources, or refuses the connection (08, 53,
+ * 57P, 58); the statement ran into a limit (55P03, 57014); or it lost against a concurrent one and
+ * may win when it is repeated (40). It may not write: a standby, a failover is under way (25006).
+ */
+const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})$/
 
 export const isAway = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && AWAY.test(String(error.code))
+  error instanceof Error &&
+  "code" in error &&
+  (error instanceof postgres.PostgresError ? MAY_PASS : UNREACHABLE).test(String(error.code))

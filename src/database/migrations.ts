@@ -1,7 +1,7 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
 import { tmpdir } from "node:os"
 import postgres from "postgres"
-import { connectionOptions } from "./connection.ts"
+import { connectionOptions, type Statements } from "./connection.ts"
 import { dbmate } from "./dbmate.ts"
 import { migrationFiles } from "./migration-files.ts"
 
@@ -15,7 +15,7 @@ type Files = Record<string, string>
 const lockPollMs = 100
 const undefinedTable = "42P01"
 
-const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
+const appliedVersions = async (sql: Statements): Promise<string[]> => {
   try {
     const rows = await sql<{ version: string }[]>`
       select version
@@ -29,7 +29,7 @@ const appliedVersions = async (sql: postgres.Sql): Promise<string[]> => {
 }
 
 export const schemaState = async (
-  sql: postgres.Sql,
+  sql: Statements,
   files = migrationFiles,
 ): Promise<SchemaState> => {
   const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))

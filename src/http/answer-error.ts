@@ -1,30 +1,68 @@
 /** From whatever was thrown to the problem document that a client gets. The cause is logged. */
 import { ValidationError } from "elysia"
-import type { Logger } from "pino"
 import { isAway } from "../database/errors.ts"
 import { Problem, unavailable } from "../errors.ts"
+import type { Log } from "./log.ts"
 import { type Route, unrouted } from "./methods.ts"
+import type { Metrics } from "./metrics.ts"
+import type { Observed } from "./observe.ts"
 import { validationProblem } from "./validation.ts"
 
-const toProblem = (error: unknown): Problem | undefined => {
-  if (error instanceof Problem) return error
-  if (error instanceof ValidationError) return validationProblem(error)
-  if (isAway(error)) return unavailable("The database is away; try again")
-  return undefined
+/** While the database is away every request fails for the same reason: it is told this often. */
+const REPEAT_MS = 1_000
+
+type Deps = {
+  log: Log
+  metrics: Metrics | undefined
+  routes: () => Route[]
+  observe: (request: Observed, status: number) => void
 }
 
-type Failure = { error: unknown; code: unknown; request: Request }
+type Failure = Omit<Observed, "startedAt"> & {
+  error: unknown
+  code: unknown
+  /** Missing where the request failed before its first hook. */
+  startedAt?: number
+}
 
-export const answerError =
-  (log: Logger, routes: () => Route[]) =>
-  ({ error, code, request }: Failure): Response => {
+export const answerError = ({ log, metrics, routes, observe }: Deps) => {
+  let lastTold = 0
+
+  const databaseAway = (error: unknown, requestId: unknown) => {
+    const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
+    metrics?.databaseError(code)
+    if (Date.now() - lastTold > REPEAT_MS) {
+      lastTold = Date.now()
+      log.warn({ err: error, request_id: requestId }, "the database is away")
+    }
+    return unavailable("The database is away; try again")
+  }
+
+  const toProblem = (error: unknown, requestId: unknown): Problem => {
+    if (error instanceof Problem) return error
+    if (isAway(error)) return databaseAway(error, requestId)
+    const invalid = error instanceof ValidationError ? validationProblem(error) : undefined
+    if (invalid) return invalid
+    log.error({ err: error, request_id: requestId }, "unexpected error")
+    return new Problem("INTERNAL_ERROR", "Something went wrong on our side")
+  }
+
+  const answer = ({ error, code, request, set }: Failure): Response => {
     try {
       if (code === "NOT_FOUND") return unrouted(request, routes())
-      const problem = toProblem(error)
-      if (problem) return problem.toResponse()
-      log.error({ err: error }, "unexpected error")
+      return toProblem(error, set.headers["x-request-id"]).toResponse()
     } catch (thrown) {
-      if (thrown instanceof Problem) return thrown.toResponse()
+      return toProblem(thrown, set.headers["x-request-id"]).toResponse()
     }
-    return new Problem("INTERNAL_ERROR", "Something went wrong on our side").toResponse()
   }
+
+  return (failure: Failure): Response => {
+    const response = answer(failure)
+    // No hook runs after this one where no route took the request.
+    if (failure.code === "NOT_FOUND") {
+      const { request, set, startedAt = performance.now() } = failure
+      observe({ request, set, startedAt }, response.status)
+    }
+    return response
+  }
+}

@@ -8,7 +8,7 @@ import { version } from "../../package.json"
 import { constant } from "./constant.ts"
 import { page } from "./docs-page.ts"
 import { openapi, type RawDocument } from "./openapi.ts"
-import { introduction } from "./openapi-parts.ts"
+import { introduction } from "./openapi-problems.ts"
 
 /** Scalar sets styles from its script, and draws some icons as `data:`. All else is ours. */
 const contentSecurityPolicy = [

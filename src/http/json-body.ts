@@ -12,10 +12,9 @@ const MERGE_PATCH_TYPES = [...JSON_TYPE, "application/merge-patch+json"]
 
 const malformed = (message: string) => badRequest([{ pointer: "", message }])
 
+/** The server reads on and forgets: closing would reset the connection before this is read. */
 const tooLarge = () =>
-  new Problem("PAYLOAD_TOO_LARGE", `The body has more than ${BODY_LIMIT} bytes`, {
-    headers: { connection: "close" },
-  })
+  new Problem("PAYLOAD_TOO_LARGE", `The body has more than ${BODY_LIMIT} bytes`)
 
 const checkType = ({ headers }: Request, types: string[]) => {
   const unsupported = (detail: string) =>
@@ -38,14 +37,15 @@ const readBytes = async (request: Request): Promise<Uint8Array> => {
     if (Number(length) > BODY_LIMIT) throw tooLarge()
     return request.bytes()
   }
-  const bytes = new Uint8Array(BODY_LIMIT)
-  let used = 0
+  // Only what did arrive is held: many may send slowly.
+  const chunks: Uint8Array[] = []
+  let size = 0
   for await (const chunk of request.body ?? []) {
-    if (used + chunk.byteLength > BODY_LIMIT) throw tooLarge()
-    bytes.set(chunk, used)
-    used += chunk.byteLength
+    size += chunk.byteLength
+    if (size > BODY_LIMIT) throw tooLarge()
+    chunks.push(chunk)
   }
-  return bytes.subarray(0, used)
+  return Buffer.concat(chunks)
 }
 
 const isDeeperThan = (limit: number, value: unknown): boolean =>

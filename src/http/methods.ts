@@ -17,7 +17,9 @@ const allowed = (routes: Route[], path: string): string | undefined => {
 
 /** The answer to a request that no route takes. */
 export const unrouted = (request: Request, routes: Route[]) => {
-  const allow = allowed(routes, new URL(request.url).pathname)
+  // Null where the Host of the request is none.
+  const path = URL.parse(request.url)?.pathname
+  const allow = path === undefined ? undefined : allowed(routes, path)
   if (allow === undefined) throw new Problem("NOT_FOUND", "There is nothing at this path")
   if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } })
   throw new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })

@@ -1,5 +1,5 @@
 /** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
-import { type Part, referTo } from "./openapi-parts.ts"
+import { type Part, referTo } from "./openapi-headers.ts"
 
 export type Schema = Part & {
   $id?: string

@@ -6,12 +6,11 @@ import {
   answerHeaders,
   headersOf,
   type Part,
-  problem,
   type RequestHeader,
   referTo,
-  refusal,
   requestHeaders,
-} from "./openapi-parts.ts"
+} from "./openapi-headers.ts"
+import { problem, refusal } from "./openapi-problems.ts"
 import { type Schema, translate } from "./openapi-schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
@@ -106,12 +105,21 @@ const operation = (path: string, method: string, raw: Operation, named: Named): 
 const mapValues = <In, Out>(object: { [key: string]: In }, map: (value: In, key: string) => Out) =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
 
+/** Stable: routes that need no token come first, because they are how one gets a token. */
+const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
+  const needsToken = (path: string) =>
+    Object.values(paths[path] ?? {}).every(({ security }) => security)
+  return Object.fromEntries(
+    Object.entries(paths).sort(([a], [b]) => Number(needsToken(a)) - Number(needsToken(b))),
+  )
+}
+
 /** The document, formatted for people too. */
 export const openapi = ({ paths, components, ...rest }: RawDocument): string => {
   const named: Named = { schemas: { Problem: problem }, responses: {} }
   const document = {
     ...rest,
-    paths: mapValues(paths, (operations, path) => ({
+    paths: mapValues(publicFirst(paths), (operations, path) => ({
       parameters: [referTo("parameters", "X-Request-Id")],
       ...mapValues(operations, (raw, method) => operation(path, method, raw, named)),
     })),

@@ -1,11 +1,13 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
-import { Elysia, t } from "elysia"
+import { type DocumentDecoration, Elysia, t } from "elysia"
 import { insertOutsideUser } from "../accounts/queries.ts"
+import type { Caller } from "../accounts/tokens.ts"
 import type { Deps } from "../app.ts"
 import { constraintOf } from "../database/errors.ts"
 import { Problem } from "../errors.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
-import { bearer, signedIn } from "../http/signed-in.ts"
+import { noQuery } from "../http/query.ts"
+import { bearer, signedInWithQuery } from "../http/signed-in.ts"
 import { createOnce } from "./create-once.ts"
 import type { Place } from "./cursor.ts"
 import { entityTag, expectedVersions, matchesWeakly } from "./entity-tag.ts"
@@ -42,13 +44,15 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
       ? { created: await insertTodo(sql, ownerId, body), isReplay: false }
       : createOnce(sql, ownerId, key, body)
 
+  /** PUT and PATCH differ in the types they take, and in name. */
   const update = async (
-    ownerId: number,
+    { userId }: Caller,
     id: string,
     changes: model.TodoChanges,
-    ifMatch: string | null,
+    sent: Headers,
   ) => {
-    const row = await updateTodo(sql, ownerId, todoId(id), changes, expectedVersions(ifMatch))
+    const versions = expectedVersions(sent.get("if-match"))
+    const row = await updateTodo(sql, userId, todoId(id), changes, versions)
     if (!row) throw noSuchTodo()
     const { is_expected, ...updated } = row
     if (!is_expected) throw changedMeanwhile()
@@ -59,36 +63,18 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
     id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
   })
 
+  const updating = { params, body: model.todoChanges, response: { 200: model.todo } }
+  const conditional: DocumentDecoration = {
+    takes: ["If-Match"],
+    gives: ["ETag"],
+    refuses: ["PRECONDITION_FAILED"],
+  }
+
   return new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
     })
-    .use(signedIn(tokens))
-    .post(
-      "",
-      async ({ caller, body, request, set, status }) => {
-        const { userId } = caller
-        const key = request.headers.get("idempotency-key")
-        const { created, isReplay } = await asUser(userId, () => create(userId, key, body))
-        const { version, ...todo } = created
-        if (isReplay) set.headers["idempotent-replayed"] = "true"
-        set.headers.location = `/api/v1/todos/${todo.id}`
-        set.headers.etag = entityTag(version)
-        return status(201, todo)
-      },
-      {
-        ...jsonBody,
-        body: model.newTodo,
-        response: { 201: model.todo },
-        detail: {
-          operationId: "createTodo",
-          summary: "Create a todo",
-          takes: ["Idempotency-Key"],
-          gives: ["ETag", "Location", "Idempotent-Replayed"],
-          refuses: ["IDEMPOTENCY_KEY_REUSED"],
-        },
-      },
-    )
+    .use(signedInWithQuery(tokens))
     .get(
       "",
       async ({ caller, query, set }) => {
@@ -118,6 +104,32 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         },
       },
     )
+    .guard({ query: noQuery })
+    .post(
+      "",
+      async ({ caller, body, request, set, status }) => {
+        const { userId } = caller
+        const key = request.headers.get("idempotency-key")
+        const { created, isReplay } = await asUser(userId, () => create(userId, key, body))
+        const { version, ...todo } = created
+        if (isReplay) set.headers["idempotent-replayed"] = "true"
+        set.headers.location = `/api/v1/todos/${todo.id}`
+        set.headers.etag = entityTag(version)
+        return status(201, todo)
+      },
+      {
+        ...jsonBody,
+        body: model.newTodo,
+        response: { 201: model.todo },
+        detail: {
+          operationId: "createTodo",
+          summary: "Create a todo",
+          takes: ["Idempotency-Key"],
+          gives: ["ETag", "Location", "Idempotent-Replayed"],
+          refuses: ["IDEMPOTENCY_KEY_REUSED"],
+        },
+      },
+    )
     .get(
       "/:id",
       async ({ caller, params, request, set, status }) => {
@@ -142,44 +154,30 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
     .put(
       "/:id",
       async ({ caller, params, body, request, set }) => {
-        const ifMatch = request.headers.get("if-match")
-        const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
+        const { version, ...todo } = await update(caller, params.id, body, request.headers)
         set.headers.etag = entityTag(version)
         return todo
       },
       {
         ...jsonBody,
-        params,
-        body: model.todoChanges,
-        response: { 200: model.todo },
-        detail: {
-          operationId: "putTodo",
-          summary: "Change a todo",
-          takes: ["If-Match"],
-          gives: ["ETag"],
-          refuses: ["PRECONDITION_FAILED"],
-        },
+        ...updating,
+        detail: { ...conditional, operationId: "putTodo", summary: "Change a todo" },
       },
     )
     .patch(
       "/:id",
       async ({ caller, params, body, request, set }) => {
-        const ifMatch = request.headers.get("if-match")
-        const { version, ...todo } = await update(caller.userId, params.id, body, ifMatch)
+        const { version, ...todo } = await update(caller, params.id, body, request.headers)
         set.headers.etag = entityTag(version)
         return todo
       },
       {
         ...mergePatchBody,
-        params,
-        body: model.todoChanges,
-        response: { 200: model.todo },
+        ...updating,
         detail: {
+          ...conditional,
           operationId: "patchTodo",
           summary: "Change a todo by a merge patch",
-          takes: ["If-Match"],
-          gives: ["ETag"],
-          refuses: ["PRECONDITION_FAILED"],
         },
       },
     )

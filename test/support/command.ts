@@ -56,6 +56,7 @@ export const startCommand = async (
   return {
     ...createClient(found),
     url: found,
+    metricsUrl: /"metrics":"([^"]+)"/.exec(log)?.[1],
     pid: command.pid,
     kill: (signal: NodeJS.Signals) => command.kill(signal),
     exited: command.exited,

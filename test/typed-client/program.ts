@@ -30,7 +30,8 @@ const params = { path: { id: todo.id } }
 // @ts-expect-error: a todo needs a title.
 const untitled = await client.POST("/api/v1/todos", { body: { description: null } })
 
-const listed = await client.GET("/api/v1/todos")
+const query = { limit: 10, sort: "-title", is_completed: false, count: true } as const
+const listed = await client.GET("/api/v1/todos", { params: { query } })
 const titles: string[] | undefined = listed.data?.map(({ title }) => title)
 // What was read can be sent back as it is, its read-only members included.
 const put = await client.PUT("/api/v1/todos/{id}", { params, body: { ...todo, title: "Buy oats" } })
@@ -45,6 +46,7 @@ console.log(
     takenCode,
     untitled: untitled.error?.errors,
     titles,
+    total: listed.response.headers.get("x-total-count"),
     put: put.data?.title,
     completed,
     deleted: deleted.response.status,

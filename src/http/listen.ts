@@ -1,0 +1,25 @@
+/** The server that the app listens with. */
+import type { createApp } from "../app.ts"
+import type { Config } from "../config.ts"
+import { Problem } from "../errors.ts"
+import type { Log } from "./log.ts"
+
+export const listen = (app: ReturnType<typeof createApp>, { HOST, PORT }: Config, log: Log) => {
+  app.listen({
+    hostname: HOST,
+    port: PORT,
+    // Without it a second service on the same port would silently take half of the requests.
+    reusePort: false,
+    // The framework's error pages show source code.
+    development: false,
+    // Above it the server would answer without a body; json-body.ts has the limit that counts.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    // What no hook of the app has caught.
+    error(error: Error) {
+      log.error({ err: error }, "unexpected error")
+      return new Problem("INTERNAL_ERROR", "Something went wrong on our side").toResponse()
+    },
+  })
+  if (!app.server) throw new Error("The server does not listen")
+  return app.server
+}

@@ -1,0 +1,99 @@
+import { expect, setDefaultTimeout, test } from "bun:test"
+import { join } from "node:path"
+import { version } from "../package.json"
+import { SECRET_KEY } from "./support/app.ts"
+import { runCommand, spawnCommand, startCommand } from "./support/command.ts"
+import { usedDataDir } from "./support/embedded.ts"
+import { createDatabase } from "./support/postgres.ts"
+
+// Processes take turns on a busy machine.
+setDefaultTimeout(20_000)
+
+/** Port 1: nobody listens there. */
+const NOWHERE = { DATABASE_URL: "postgres://todo:8472-secret@127.0.0.1:1/todo", SECRET_KEY }
+
+test.concurrent("--help and --version answer, and need nothing configured", async () => {
+  const [help, told] = await Promise.all([runCommand(["--help"]), runCommand(["--version"])])
+  expect(help.code).toBe(0)
+  for (const word of ["serve", "migrate", "openapi", "healthcheck", "--allow-newer-schema"])
+    expect(help.out).toContain(word)
+  expect(told).toMatchObject({ code: 0, err: "" })
+  expect(told.out).toStartWith(`todo-api ${version} (commit `)
+})
+
+for (const args of [
+  ["serv"],
+  ["serve", "now"],
+  ["migrate", "sideways"],
+  ["migrate", "--no-migrate"],
+]) {
+  test.concurrent(`the wrong command line "${args.join(" ")}" ends with 64`, async () => {
+    const { code, out, err } = await runCommand(args)
+    expect(code).toBe(64)
+    expect(out).toBe("")
+    expect(err).toMatch(/^todo-api: .+\nTry todo-api --help\n$/)
+  })
+}
+
+test.concurrent("a wrong configuration ends with 78, and names every problem but no value", async () => {
+  const { code, err } = await runCommand(["serve"], {
+    SECRET_KEY: "8472",
+    DATABASE_URL: "mysql://8472@localhost/8472",
+    PORT: "8472847",
+    ALGORITHM: "none",
+  })
+  expect(code).toBe(78)
+  for (const name of ["SECRET_KEY", "DATABASE_URL", "PORT", "ALGORITHM"])
+    expect(err).toContain(name)
+  expect(err).not.toContain("8472")
+})
+
+test.concurrent("a database that does not come ends with 69, after the wait, and its password is not told", async () => {
+  const { code, out, err } = await runCommand(["serve"], { ...NOWHERE, DATABASE_WAIT_SECONDS: "1" })
+  expect(code).toBe(69)
+  expect(out).toContain("waiting for the database")
+  expect(err).toContain("the database did not come")
+  expect(out + err).not.toContain("8472")
+})
+
+test.concurrent("a signal ends a start that waits", async () => {
+  const command = spawnCommand(["serve"], NOWHERE)
+  for await (const bytes of command.stdout)
+    if (new TextDecoder().decode(bytes).includes("waiting")) break
+  command.kill("SIGTERM")
+  expect(await command.exited).toBe(0)
+})
+
+test.concurrent("a healthcheck tells whether a service is ready", async () => {
+  const { url, drop } = await createDatabase()
+  {
+    await using service = await startCommand({ DATABASE_URL: url })
+    const { port } = new URL(service.url)
+    expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 0 })
+    service.kill("SIGTERM")
+    await service.exited
+    expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 1 })
+  }
+  await drop()
+})
+
+test.concurrent("a port that is taken ends the second service with 1, and the first goes on", async () => {
+  const { url, drop } = await createDatabase()
+  {
+    await using service = await startCommand({ DATABASE_URL: url })
+    const { port } = new URL(service.url)
+    const second = await runCommand(["serve"], { DATABASE_URL: url, SECRET_KEY, PORT: port })
+    expect(second.code).toBe(1)
+    expect((await service.call("GET", "/health/ready")).status).toBe(200)
+  }
+  await drop()
+})
+
+test.concurrent("when the embedded database ends by itself, so does the service, with 1 and a reason", async () => {
+  using dataDir = await usedDataDir()
+  const service = await startCommand({ DATA_DIR: dataDir.path })
+  const pid = await Bun.file(join(dataDir.path, "postgres", "postmaster.pid")).text()
+  process.kill(Number.parseInt(pid, 10), "SIGKILL")
+  expect(await service.exited).toBe(1)
+  expect(await service.log()).toContain("the embedded database ended")
+})

@@ -1,0 +1,103 @@
+import { expect, test } from "bun:test"
+import { ConfigError, readConfig } from "../src/config.ts"
+import { connectionOptions } from "../src/database/connection.ts"
+
+const SECRET_KEY = "s".repeat(64)
+
+const problemsOf = (env: Record<string, string>): string[] => {
+  try {
+    readConfig(env)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split("\n")
+    throw error
+  }
+}
+
+test("nothing has to be configured", () => {
+  expect(readConfig({})).toMatchObject({
+    HOST: "127.0.0.1",
+    PORT: 8000,
+    DATABASE_POOL_SIZE: 10,
+    DATABASE_WAIT_SECONDS: 30,
+    ALGORITHM: "HS256",
+    CORS_ORIGINS: [],
+    LOG_LEVEL: "info",
+    SHUTDOWN_TIMEOUT_SECONDS: 10,
+  })
+})
+
+test("an empty variable is as good as none", () => {
+  expect(readConfig({ PORT: "", DATABASE_URL: "", CORS_ORIGINS: "" })).toEqual(readConfig({}))
+})
+
+const wrong: [name: string, ...values: string[]][] = [
+  ["PORT", "65536", "-1", "80a", "1e3", " 80", "0x50"],
+  ["METRICS_PORT", "65536"],
+  ["DATABASE_POOL_SIZE", "1001", "1.5"],
+  ["DATABASE_PREPARED_STATEMENTS", "yes"],
+  ["DATABASE_URL", "nonsense", "mysql://x/y", "postgres://x/y?sslmode=maybe"],
+  ["DATABASE_URL", "postgres://x/y?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"],
+  ["SECRET_KEY", "short"],
+  ["ALGORITHM", "none", "RS256", "hs256"],
+  ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path"],
+  ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129"],
+  ["JWKS_URL", "file:///etc/passwd"],
+  ["LOG_LEVEL", "loud"],
+]
+for (const [name, ...values] of wrong) {
+  for (const value of values)
+    test(`${name}=${value.slice(0, 60)} is refused without being repeated`, () => {
+      const problems = problemsOf({ SECRET_KEY, [name]: value })
+      expect(problems.length).toBeGreaterThan(0)
+      expect(problems.some((problem) => problem.startsWith(`${name} `))).toBe(true)
+      expect(problems.join()).not.toContain(value)
+    })
+}
+
+test("a secret that instances must share is not made up", () => {
+  expect(problemsOf({ DATABASE_URL: "postgres://localhost/todo" })).toEqual([
+    expect.stringContaining("SECRET_KEY is required"),
+  ])
+})
+
+test("a secret must be as long as the hash, in bytes", () => {
+  for (const [ALGORITHM, bytes] of [
+    ["HS256", 32],
+    ["HS384", 48],
+    ["HS512", 64],
+  ] as const) {
+    expect(problemsOf({ ALGORITHM, SECRET_KEY: "s".repeat(bytes - 1) })).toHaveLength(1)
+    expect(problemsOf({ ALGORITHM, SECRET_KEY: "é".repeat(bytes / 2) })).toEqual([])
+  }
+})
+
+test("settings that need each other are asked for together", () => {
+  expect(problemsOf({ JWT_ISSUER: "https://issuer.example", JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ JWT_AUDIENCE: "us" })).toHaveLength(1)
+})
+
+test("a DATABASE_URL is read as libpq reads it", () => {
+  const base = { port: 5432, username: "u", password: "p@ss", database: "todo" }
+  const cases: [url: string, expected: object][] = [
+    ["postgres://u:p%40ss@db.example/todo", { ...base, host: "db.example", ssl: "prefer" }],
+    ["postgres://u:p%40ss@localhost:6432/todo", { ...base, port: 6432, ssl: false }],
+    ["postgres://u:p%40ss@[::1]/todo", { ...base, host: "::1", ssl: false }],
+    ["postgres://u:p%40ss@/todo?host=/run/pg", { ...base, host: "/run/pg", ssl: false }],
+    ["postgres://u:p%40ss@%2Frun%2Fpg/todo", { ...base, host: "/run/pg", ssl: false }],
+    [
+      // As Neon gives it: the second parameter is the driver's business, not the server's.
+      "postgresql://u:p%40ss@ep-x.neon.tech/todo?sslmode=require&channel_binding=require",
+      { ...base, ssl: "require", connection: { application_name: "todo-api" } },
+    ],
+    [
+      "postgres://u:p%40ss@db.example/todo?sslmode=verify-full",
+      { ...base, ssl: { rejectUnauthorized: true, servername: "db.example" } },
+    ],
+    [
+      "postgres://u:p%40ss@db.example/todo?options=-c%20search_path%3Dtodo&application_name=a",
+      { connection: { application_name: "a", options: "-c search_path=todo" } },
+    ],
+  ]
+  for (const [url, expected] of cases) expect(connectionOptions(url)).toMatchObject(expected)
+})

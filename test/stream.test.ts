@@ -1,0 +1,134 @@
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
+import { createConnection } from "node:net"
+import postgres from "postgres"
+import { connectionOptions } from "../src/database/connection.ts"
+import { type App, startApp } from "./support/app.ts"
+import { ids, outsideUser, type User } from "./support/lists.ts"
+
+/** With long descriptions 16 MB: more than the sockets in between hold. */
+const MANY = 4_000
+/** Of an array in chunks. */
+const END = "]\r\n0\r\n\r\n"
+
+let app: App
+let sql: postgres.Sql
+let ada: User
+// One connection: a list that kept it would block everything else.
+beforeAll(async () => {
+  app = await startApp({ DATABASE_POOL_SIZE: "1" })
+  sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
+  ada = await outsideUser(app, sql)
+})
+afterAll(async () => {
+  await sql.end()
+  await app[Symbol.asyncDispose]()
+})
+
+const fill = (count: number, description: string | null = "😀".repeat(999)) => sql`
+  insert into todos (owner_id, title, description, is_completed)
+  select ${ada.id}, 'todo ' || i, ${description}, i % 3 = 0
+  from generate_series(1, ${count}::integer) as i`
+const empty = () => sql`delete from todos where owner_id = ${ada.id}`
+afterEach(async () => {
+  await empty()
+})
+
+/** A client that asks for the whole list and stops reading. (fetch reads on in the background.) */
+const openAndPause = async () => {
+  const { hostname, port } = new URL(app.url)
+  const socket = createConnection({ host: hostname, port: Number(port) })
+  socket.setEncoding("utf8")
+  socket.write(
+    `GET /api/v1/todos HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${ada.token}\r\n\r\n`,
+  )
+  let text = await new Promise<string>((resolve) => socket.once("data", resolve))
+  socket.pause()
+  await Bun.sleep(300)
+  return {
+    socket,
+    /** All that comes until the list or the connection ends. */
+    async rest() {
+      socket.on("data", (data: string) => {
+        text += data
+        if (text.endsWith(END)) socket.end()
+      })
+      socket.on("error", () => {})
+      socket.resume()
+      await new Promise((resolve) => socket.once("close", resolve))
+      return text
+    },
+  }
+}
+
+test("a list of many pages is one array, complete and in order, with each filter", async () => {
+  await fill(3_500, null)
+  const whole = await ada.get("/todos?count=true")
+  expect(whole.headers.get("content-length")).toBeNull()
+  expect(whole.headers.get("content-type")).toBe("application/json")
+  expect(whole.headers.get("x-total-count")).toBe("3500")
+  expect(whole.headers.get("link")).toBeNull()
+  const all = ids(whole.body)
+  expect(all).toHaveLength(3_500)
+  expect(all).toEqual(all.toSorted((a, b) => a - b))
+  const descending = await ada.get("/todos?sort=-created_at&is_completed=true")
+  expect(ids(descending.body)).toEqual(all.filter((_, i) => (i + 1) % 3 === 0).reverse())
+})
+
+test("a list of exactly so many todos as are read at once is complete", async () => {
+  for (const count of [999, 1000, 1001, 2000]) {
+    await fill(count, null)
+    expect(ids((await ada.get("/todos")).body)).toHaveLength(count)
+    await empty()
+  }
+})
+
+test("a slow reader slows the reading down, and holds no connection to the database", async () => {
+  await fill(MANY)
+  const { rest } = await openAndPause()
+  expect((await ada.get("/users/me")).status).toBe(200)
+  // What the server has not read by now is gone.
+  await empty()
+  const text = await rest()
+  expect(text).toEndWith(END)
+  expect(text.match(/"id":/g)?.length).toBeLessThan(MANY)
+})
+
+test("an error in the middle never looks like a complete list", async () => {
+  await fill(MANY)
+  const { rest } = await openAndPause()
+  await sql`alter table todos rename to away`
+  const text = await rest()
+  // Before the first page it is an ordinary problem.
+  const answer = await ada.get("/todos")
+  await sql`alter table away rename to todos`
+  expect(text).toStartWith("HTTP/1.1 200")
+  expect(text).not.toContain("\r\n0\r\n")
+  expect(answer).toMatchObject({ status: 500, body: { error_code: "INTERNAL_ERROR" } })
+})
+
+test("a client that goes away ends the reading", async () => {
+  await fill(MANY)
+  const { socket } = await openAndPause()
+  const lastRead = async () => {
+    const [activity] = await sql<{ at: string }[]>`
+      select max(query_start)::text as at
+      from pg_stat_activity
+      where datname = current_database()
+        and query like '%from todos%'
+        and pid <> pg_backend_pid()`
+    return activity?.at
+  }
+  const before = await lastRead()
+  socket.destroy()
+  await Bun.sleep(300)
+  expect(await lastRead()).toBe(String(before))
+})
+
+test("HEAD of a long list has no body, and ends at once", async () => {
+  await fill(1_500, null)
+  const head = await app.call("HEAD", "/api/v1/todos", {
+    headers: { authorization: `Bearer ${ada.token}` },
+  })
+  expect(head).toMatchObject({ status: 200, text: "" })
+  expect(head.headers.get("content-type")).toBe("application/json")
+})

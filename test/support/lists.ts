@@ -1,0 +1,68 @@
+/** Lists for tests: rows as a test wants them, and the walk through all their pages. */
+import { SignJWT } from "jose"
+import type postgres from "postgres"
+import { type App, SECRET_KEY } from "./app.ts"
+
+export type User = ReturnType<App["withToken"]> & { id: number }
+
+/** A user whom another system signed in: there is no password to hash, twice. */
+export const outsideUser = async (app: App, sql: postgres.Sql): Promise<User> => {
+  const [row] = await sql<[{ id: string }]>`insert into users default values returning id`
+  const token = await new SignJWT({ sub: row.id })
+    .setProtectedHeader({ alg: "HS256" })
+    .setExpirationTime("1h")
+    .sign(Buffer.from(SECRET_KEY))
+  return { ...app.withToken(token), id: Number(row.id) }
+}
+
+export type Row = {
+  title: string
+  description: string | null
+  is_completed: boolean
+  /** As Postgres reads them: with microseconds. */
+  created_at: string
+  updated_at: string
+}
+export type Listed = Row & { id: number }
+
+/** Resolves to the rows with their ids. */
+export const insertRows = async (
+  sql: postgres.Sql,
+  ownerId: number,
+  rows: Row[],
+): Promise<Listed[]> => {
+  if (rows.length === 0) return []
+  const ids = await sql<{ id: string }[]>`
+    insert into todos (owner_id, title, description, is_completed, created_at, updated_at)
+    select ${ownerId}, title, description, is_completed, created_at, updated_at
+    from jsonb_to_recordset(${sql.json(rows)}) as row (
+      title text, description text, is_completed boolean,
+      created_at timestamptz, updated_at timestamptz
+    )
+    returning id`
+  return rows.map((row, i) => ({ ...row, id: Number(ids[i]?.id) }))
+}
+
+/** The path of the next page, as a client under /api/v1 calls it. */
+export const nextPath = (headers: Headers): string | undefined =>
+  /^<\/api\/v1(\/todos\?[^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1]
+
+export const ids = (body: unknown) => (body as Listed[]).map(({ id }) => id)
+
+/** The ids of all pages, in order. `between` runs after each page. */
+export const walk = async (
+  user: User,
+  query: string,
+  between: (page: number) => Promise<unknown> = async () => {},
+): Promise<number[]> => {
+  const found: number[] = []
+  let path: string | undefined = `/todos?${query}`
+  for (let page = 0; path; page++) {
+    const { status, headers, body } = await user.get(path)
+    if (status !== 200) throw new Error(`${path}: ${status}`)
+    found.push(...ids(body))
+    path = nextPath(headers)
+    await between(page)
+  }
+  return found
+}

@@ -1,0 +1,43 @@
+/** Bytes to a server, and the bytes that it answers: for requests that no HTTP client would send. */
+import { connect } from "node:net"
+
+export const openRaw = (url: string) => {
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  let received = ""
+  let isClosed = false
+  socket.on("data", (bytes) => {
+    received += bytes
+  })
+  socket.on("error", () => {})
+  const closed = new Promise<void>((resolve) => {
+    socket.on("close", () => {
+      isClosed = true
+      resolve()
+    })
+  })
+  return {
+    send: (bytes: string | Uint8Array) => new Promise((resolve) => socket.write(bytes, resolve)),
+    end: () => socket.end(),
+    destroy: () => socket.destroy(),
+    closed,
+    get received() {
+      return received
+    },
+    /** Resolves to the statuses when there are as many answers, or the connection is closed. */
+    async statuses(count: number): Promise<number[]> {
+      const found = () => [...received.matchAll(/HTTP\/1\.1 (\d{3})/g)].map(([, s]) => Number(s))
+      while (found().length < count && !isClosed) await Bun.sleep(5)
+      return found()
+    },
+  }
+}
+
+/** One request as it is written, with what belongs into every one. */
+export const rawRequest = (line: string, headers: Record<string, string> = {}, body = "") =>
+  [
+    `${line} HTTP/1.1`,
+    ...Object.entries({ Host: "localhost", ...headers }).map(([k, v]) => `${k}: ${v}`),
+    "",
+    body,
+  ].join("\r\n")
