@@ -74,8 +74,8 @@ test("a list of many pages is one array, complete and in order, with each filter
   expect(ids(descending.body)).toEqual(all.filter((_, i) => (i + 1) % 3 === 0).reverse())
 })
 
-test("a list of exactly so many todos as are read at once is complete", async () => {
-  for (const count of [999, 1000, 1001, 2000]) {
+test("a list that ends where a reading of it ends is complete", async () => {
+  for (const count of [999, 1000, 1001, 1100, 1101]) {
     await fill(count, null)
     expect(ids((await ada.get("/todos")).body)).toHaveLength(count)
     await empty()

@@ -25,7 +25,10 @@ const appliedVersions = async (sql: Statements): Promise<string[]> => {
   }
 }
 
-export const schemaState = async (sql: Statements, files = migrationFiles): Promise<SchemaState> => {
+export const schemaState = async (
+  sql: Statements,
+  files = migrationFiles,
+): Promise<SchemaState> => {
   const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))
   const applied = await appliedVersions(sql)
   return {
