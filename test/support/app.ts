@@ -27,6 +27,18 @@ const startFromSource = (env: Settings) =>
     allowNewerSchema: false,
   })
 
+/** Of .ci/pgbouncer: the service then goes through a pooler that knows no prepared statements. */
+const throughPooler = (databaseUrl: string): Settings => {
+  const directory = process.env["TEST_POOLER_DIRECTORY"]
+  if (directory === undefined) return { DATABASE_URL: databaseUrl }
+  const url = new URL(databaseUrl)
+  const pooled = new URL(process.env["TEST_DATABASE_URL"] ?? "").searchParams.get("host")
+  if (url.searchParams.get("host") !== pooled) return { DATABASE_URL: databaseUrl }
+  url.searchParams.set("host", directory)
+  url.searchParams.set("port", "6432")
+  return { DATABASE_URL: url.toString(), DATABASE_PREPARED_STATEMENTS: "false" }
+}
+
 /** Another instance on a database that exists already: `startApp({ DATABASE_URL: app.databaseUrl })`. */
 export const startApp = async (settings: Settings = {}) => {
   const database = settings["DATABASE_URL"] ? undefined : await createDatabase()
@@ -36,7 +48,7 @@ export const startApp = async (settings: Settings = {}) => {
     PORT: "0",
     REGISTRATIONS_PER_HOUR: "1000000",
     ...settings,
-    DATABASE_URL: databaseUrl,
+    ...throughPooler(databaseUrl),
   })
   return {
     ...createClient(service.url),

@@ -1,0 +1,113 @@
+/** TLS to a Postgres with a certificate of its own, and the words of libpq for it. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { chmodSync, chownSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { serverAccount } from "../../src/database/account.ts"
+import { runCommand, startCommand } from "../support/command.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+
+setDefaultTimeout(60_000)
+
+const programs = process.env["POSTGRES_15"] ?? "/usr/lib/postgresql/15/bin"
+const port = 20_000 + (process.pid % 10_000)
+const password = "s3cret of the database"
+const directory = temporaryDirectory()
+const path = (name: string) => join(directory.path, name)
+const account = serverAccount()
+
+const run = (...command: string[]) => {
+  const { success, stderr } = Bun.spawnSync(command, { ...account, cwd: path("."), stderr: "pipe" })
+  if (!success) throw new Error(`${command[0]}: ${stderr}`)
+}
+
+/** A certificate that the authority `ca` has signed for `subject`. */
+const certify = (ca: string, name: string, subject: string) => {
+  const key = ["-newkey", "rsa:2048", "-nodes", "-keyout", `${name}.key`, "-out", `${name}.crt`]
+  const signer = name === ca ? [] : ["-CA", `${ca}.crt`, "-CAkey", `${ca}.key`]
+  const names = name === ca ? [] : ["-addext", `subjectAltName=${subject}`]
+  run("openssl", "req", "-x509", ...key, ...signer, ...names, "-subj", `/CN=${name}`, "-days", "2")
+}
+
+let server: Bun.Subprocess
+
+beforeAll(async () => {
+  chmodSync(directory.path, 0o755)
+  mkdirSync(path("pg"))
+  if (account.uid !== undefined)
+    for (const owned of [directory.path, path("pg")])
+      chownSync(owned, account.uid, account.gid ?? account.uid)
+  certify("authority", "authority", "")
+  certify("stranger", "stranger", "")
+  certify("authority", "server", "DNS:localhost")
+  await Bun.write(path("password"), password)
+  chmodSync(path("password"), 0o644)
+  const cluster = ["--pgdata=pg/data", "--username=todo", "--encoding=UTF8", "--locale=C.UTF-8"]
+  run(join(programs, "initdb"), ...cluster, "--auth=scram-sha-256", "--pwfile=password")
+  // Nobody gets in without TLS.
+  run("sh", "-c", "echo 'hostssl all all 127.0.0.1/32 scram-sha-256' > pg/data/pg_hba.conf")
+  const settings = {
+    port: String(port),
+    listen_addresses: "127.0.0.1",
+    unix_socket_directories: "",
+    ssl: "on",
+    ssl_cert_file: path("server.crt"),
+    ssl_key_file: path("server.key"),
+  }
+  server = Bun.spawn(
+    [
+      join(programs, "postgres"),
+      ...["-D", path("pg/data")],
+      ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    ],
+    { ...account, cwd: directory.path, stdio: ["ignore", "ignore", "ignore"] },
+  )
+})
+
+afterAll(async () => {
+  server.kill("SIGQUIT")
+  await server.exited
+  directory[Symbol.dispose]()
+})
+
+const url = (host: string, parameters: string) =>
+  `postgres://todo:${encodeURIComponent(password)}@${host}:${port}/postgres?${parameters}`
+
+const authority = () => `sslrootcert=${path("authority.crt")}`
+
+const accepted: [name: string, host: string, parameters: () => string][] = [
+  ["require", "127.0.0.1", () => "sslmode=require"],
+  ["Neon's parameters", "127.0.0.1", () => "sslmode=require&channel_binding=require"],
+  ["verify-full by the name", "localhost", () => `sslmode=verify-full&${authority()}`],
+  ["verify-ca by another name", "127.0.0.1", () => `sslmode=verify-ca&${authority()}`],
+]
+for (const [name, host, parameters] of accepted)
+  test(`${name}: the service starts, migrates and serves`, async () => {
+    await using service = await startCommand({ DATABASE_URL: url(host, parameters()) })
+    const ada = await service.user(`${crypto.randomUUID()}@example.org`)
+    expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
+    service.kill("SIGTERM")
+    expect(await service.exited).toBe(0)
+  })
+
+const refused: [name: string, host: string, parameters: () => string][] = [
+  ["verify-full by another name", "127.0.0.1", () => `sslmode=verify-full&${authority()}`],
+  [
+    "verify-full against another authority",
+    "localhost",
+    () => `sslmode=verify-full&sslrootcert=${path("stranger.crt")}`,
+  ],
+  ["verify-full against the system's authorities", "localhost", () => "sslmode=verify-full"],
+  ["no TLS", "127.0.0.1", () => "sslmode=disable"],
+]
+for (const [name, host, parameters] of refused)
+  test(`${name}: the service does not start, and does not tell the password`, async () => {
+    const { code, out, err } = await runCommand(["serve"], {
+      DATABASE_URL: url(host, parameters()),
+      DATABASE_WAIT_SECONDS: "1",
+      SECRET_KEY: "s".repeat(32),
+      PORT: "0",
+    })
+    expect([1, 69]).toContain(code)
+    expect(out).not.toContain("listens")
+    expect(out + err).not.toContain("s3cret")
+  })
