@@ -37,6 +37,8 @@ const answers = (url: string) =>
     () => false,
   )
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
+
 export const startServer = async (
   name: ProgramName,
   databaseUrl: string,
@@ -57,6 +59,8 @@ export const startServer = async (
       ...settings,
     },
   })
+  // A benchmark that fails, or is interrupted, leaves no server behind.
+  process.on("exit", () => server.kill())
   while (!(await answers(url))) {
     if (server.exitCode !== null) throw new Error(`${name} did not start`)
     await Bun.sleep(50)
