@@ -37,8 +37,6 @@ const answers = (url: string) =>
     () => false,
   )
 
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
-
 export const startServer = async (
   name: ProgramName,
   databaseUrl: string,
@@ -61,6 +59,7 @@ export const startServer = async (
   })
   // A benchmark that fails, or is interrupted, leaves no server behind.
   process.on("exit", () => server.kill())
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
   while (!(await answers(url))) {
     if (server.exitCode !== null) throw new Error(`${name} did not start`)
     await Bun.sleep(50)
