@@ -1,14 +1,15 @@
 /** From the command line to a command: the only reader of arguments and environment, and of exit. */
-import { parseArgs } from "node:util"
-import { version } from "../package.json"
+import { readFileSync } from "node:fs"
+import { parseArgs, parseEnv } from "node:util"
 import { healthcheck } from "./commands/healthcheck.ts"
 import { runMigrate } from "./commands/migrate.ts"
 import { openapiDocument } from "./commands/openapi.ts"
 import { serve } from "./commands/serve.ts"
 import { ConfigError } from "./config.ts"
 import { isAway } from "./database/errors.ts"
+import { version } from "./version.ts"
 
-const HELP = `todo-api ${version}: a multi-user todo REST API
+const HELP = `todo-api: a multi-user todo REST API
 
 Usage:
   todo-api [serve]                  start the database if it is embedded, migrate, listen
@@ -16,6 +17,9 @@ Usage:
   todo-api openapi                  print the OpenAPI document
   todo-api healthcheck              exit 0 when the service on HOST and PORT is ready
   todo-api --help | --version
+
+Options of all commands:
+  --env-file FILE                   read variables that the environment does not set from FILE
 
 Options of serve:
   --no-migrate                      serve only if the schema is current already
@@ -82,6 +86,7 @@ const parse = (argv: string[]) => {
       options: {
         help: { type: "boolean", short: "h" },
         version: { type: "boolean", short: "v" },
+        "env-file": { type: "string" },
         "no-migrate": { type: "boolean" },
         "allow-newer-schema": { type: "boolean" },
       },
@@ -91,15 +96,23 @@ const parse = (argv: string[]) => {
   }
 }
 
+const readEnvFile = (path: string): Record<string, string | undefined> => {
+  try {
+    return parseEnv(readFileSync(path, "utf8"))
+  } catch {
+    throw new ConfigError(`${path} cannot be read`)
+  }
+}
+
 const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
   const { values, positionals } = parse(argv)
-  const { help, version: wantsVersion, ...flags } = values
+  const { help, version: wantsVersion, "env-file": envFile, ...flags } = values
   if (help) return print(HELP)
-  if (wantsVersion) return print(`${version}\n`)
+  if (wantsVersion) return print(`todo-api ${version()}\n`)
   const [name = "serve", ...args] = positionals
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) throw new UsageError(`unknown command: ${name}`)
-  return command(env, args, flags)
+  return command(envFile === undefined ? env : { ...readEnvFile(envFile), ...env }, args, flags)
 }
 
 /** What went wrong, in words for the person at the terminal, and the exit code that says it. */

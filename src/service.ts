@@ -34,7 +34,9 @@ export class SchemaError extends Error {
 }
 
 const prepareSchema = async (url: string, options: Options) => {
-  const { changed, pending, unknown } = await migrate(url, options.migrate ? "up" : "status")
+  const { changed, pending, unknown } = await migrate(url, options.migrate ? "up" : "status", {
+    dataDir: options.config.DATA_DIR,
+  })
   for (const version of changed) options.log.info({ version }, "migration applied")
   if (pending.length > 0)
     throw new SchemaError(`The database lacks the migrations ${pending.join(", ")}`)

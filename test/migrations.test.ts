@@ -37,15 +37,24 @@ test("the release contains exactly the files of db/migrations", () => {
 })
 
 test("up applies what is pending, and then nothing", async () => {
-  expect(await migrate(database.url, "up", first)).toMatchObject({ changed: ["1"], pending: [] })
-  expect(await migrate(database.url, "up", second)).toMatchObject({ changed: ["2"], pending: [] })
-  expect(await migrate(database.url, "up", second)).toMatchObject({ changed: [], pending: [] })
+  expect(await migrate(database.url, "up", { files: first })).toMatchObject({
+    changed: ["1"],
+    pending: [],
+  })
+  expect(await migrate(database.url, "up", { files: second })).toMatchObject({
+    changed: ["2"],
+    pending: [],
+  })
+  expect(await migrate(database.url, "up", { files: second })).toMatchObject({
+    changed: [],
+    pending: [],
+  })
   expect(await tables()).toEqual(["a", "b"])
 })
 
 test("down rolls the last migration back", async () => {
-  await migrate(database.url, "up", second)
-  expect(await migrate(database.url, "down", second)).toEqual({
+  await migrate(database.url, "up", { files: second })
+  expect(await migrate(database.url, "down", { files: second })).toEqual({
     changed: ["2"],
     applied: ["1"],
     pending: ["2"],
@@ -55,19 +64,24 @@ test("down rolls the last migration back", async () => {
 })
 
 test("status tells applied, pending and unknown migrations, and changes nothing", async () => {
-  expect(await migrate(database.url, "status", second)).toMatchObject({ pending: ["1", "2"] })
-  await migrate(database.url, "up", first)
-  const status = await migrate(database.url, "status", second)
+  expect(await migrate(database.url, "status", { files: second })).toMatchObject({
+    pending: ["1", "2"],
+  })
+  await migrate(database.url, "up", { files: first })
+  const status = await migrate(database.url, "status", { files: second })
   expect(status).toEqual({ applied: ["1"], pending: ["2"], unknown: [], changed: [] })
 })
 
 test("a schema that is newer than the release is told from a current one", async () => {
-  await migrate(database.url, "up", second)
-  expect(await migrate(database.url, "up", first)).toMatchObject({ unknown: ["2"], pending: [] })
+  await migrate(database.url, "up", { files: second })
+  expect(await migrate(database.url, "up", { files: first })).toMatchObject({
+    unknown: ["2"],
+    pending: [],
+  })
 })
 
 test("instances that start at once apply each migration once", async () => {
-  const instances = [1, 2, 3, 4].map(() => migrate(database.url, "up", second))
+  const instances = [1, 2, 3, 4].map(() => migrate(database.url, "up", { files: second }))
   const changed = (await Promise.all(instances)).map((migrated) => migrated.changed)
   expect(changed.toSorted()).toEqual([[], [], [], ["1", "2"]])
 })
@@ -78,7 +92,7 @@ test("instances that wait do not block an index that is built concurrently", asy
     "2_index.sql":
       "-- migrate:up transaction:false\ncreate index concurrently a_id on a (id);\n-- migrate:down",
   }
-  const instances = [1, 2, 3].map(() => migrate(database.url, "up", files))
+  const instances = [1, 2, 3].map(() => migrate(database.url, "up", { files }))
   expect((await Promise.all(instances)).map(({ pending }) => pending)).toEqual([[], [], []])
 })
 
@@ -87,10 +101,10 @@ test("a migration that fails is named with Postgres' reason and leaves nothing b
     ...first,
     "2_broken.sql": "-- migrate:up\ncreate table b ();\nselect 1 / 0;\n-- migrate:down",
   }
-  const migration = migrate(database.url, "up", files)
+  const migration = migrate(database.url, "up", { files })
   await expect(migration).rejects.toThrow(/2_broken\.sql.*division by zero/)
   expect(await tables()).toEqual(["a"])
-  expect(await migrate(database.url, "up", second)).toMatchObject({ changed: ["2"] })
+  expect(await migrate(database.url, "up", { files: second })).toMatchObject({ changed: ["2"] })
 })
 
 test("every migration can be rolled back and applied again", async () => {

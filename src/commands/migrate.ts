@@ -10,7 +10,9 @@ export const runMigrate = async (
   const { DATABASE_URL, DATA_DIR } = readConfig(env, false)
   const embedded = DATABASE_URL ? undefined : await startEmbedded(DATA_DIR)
   try {
-    const { changed, ...state } = await migrate(DATABASE_URL ?? embedded?.url ?? "", command)
+    const { changed, ...state } = await migrate(DATABASE_URL ?? embedded?.url ?? "", command, {
+      dataDir: DATA_DIR,
+    })
     for (const version of changed)
       console.log(`${command === "down" ? "rolled back" : "applied"} ${version}`)
     for (const [name, versions] of Object.entries(state))

@@ -1,7 +1,8 @@
 /** DATA_DIR: made private, and held by one service at a time. */
 import { Database, SQLiteError } from "bun:sqlite"
-import { closeSync, fsyncSync, mkdirSync, openSync } from "node:fs"
+import { chmodSync, chownSync, closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
+import type { Account } from "./account.ts"
 
 /** A predecessor that is still shutting down gets this long to let go. */
 const patienceMs = 2_000
@@ -15,6 +16,14 @@ export const syncDirectory = (directory: string) => {
 
 export const makeDataDir = (dataDir: string) => {
   if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
+}
+
+/** Lets root's Postgres account pass through to what is readable for it, and list nothing. */
+export const letThrough = (dataDir: string, { uid, gid }: Account) => {
+  const owner = statSync(dataDir)
+  if (uid === undefined || gid === undefined || owner.uid === uid) return
+  chownSync(dataDir, -1, gid)
+  chmodSync(dataDir, owner.mode | 0o010)
 }
 
 /**

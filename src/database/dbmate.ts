@@ -1,9 +1,9 @@
 /** Runs dbmate itself, told nothing but what it is given here: no .env file, no environment. */
 import { mkdtemp, rm } from "node:fs/promises"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseDatabaseUrl } from "./connection.ts"
-import { dbmateBinary } from "./runtime.ts"
+import { executableDirectory, inFirstHome, ownHomes } from "./executable.ts"
+import { dbmateProgram } from "./runtime.ts"
 
 /** What its driver would not understand it passes on to the server, which refuses it. */
 const understood = new Set([
@@ -39,14 +39,20 @@ export const dbmateUrl = (url: string): string => {
 /** Rejects with dbmate's reason unless its exit status is 0: it logs success for failures too. */
 export const dbmate = async (
   url: string,
+  dataDir: string,
   files: Record<string, string>,
-  ...args: string[]
+  command: "migrate" | "rollback",
 ): Promise<void> => {
-  const directory = await mkdtemp(join(tmpdir(), "todo-api-migrations-"))
+  const program = dbmateProgram()
+  const home = resolve(dataDir)
+  const programs = await executableDirectory(program, {}, home)
+  const directory = await inFirstHome(ownHomes(home), (parent) =>
+    mkdtemp(join(parent, "todo-api-migrations-")),
+  )
   try {
     for (const [name, text] of Object.entries(files)) await Bun.write(join(directory, name), text)
     const options = ["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"]
-    const child = Bun.spawn([dbmateBinary(), ...options, ...args], {
+    const child = Bun.spawn([join(programs, program.executable), ...options, command], {
       cwd: directory,
       env: { DATABASE_URL: dbmateUrl(url) },
       stdio: ["ignore", "pipe", "pipe"],

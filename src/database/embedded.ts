@@ -5,9 +5,9 @@ import postgres from "postgres"
 import { serverAccount } from "./account.ts"
 import { createCluster } from "./cluster.ts"
 import { lockDataDir, makeDataDir } from "./data-dir.ts"
+import { executableDirectory } from "./executable.ts"
 import { endOrphan } from "./orphan.ts"
-import { postgresRuntime } from "./runtime.ts"
-import { executableRuntime } from "./runtime-copy.ts"
+import { postgresProgram } from "./runtime.ts"
 import { startServer } from "./server.ts"
 
 export type Embedded = { url: string; stop(): Promise<void>; exited: Promise<void> }
@@ -41,7 +41,7 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   const unlock = await lockDataDir(home)
   try {
     const account = serverAccount(cluster, home)
-    const runtime = await executableRuntime(await postgresRuntime(), account, home)
+    const runtime = await executableDirectory(postgresProgram(), account, home)
     await endOrphan(cluster)
     await createCluster(cluster, home, runtime, account)
     const logFile = join(home, "postgres.log")

@@ -1,4 +1,5 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
+import { tmpdir } from "node:os"
 import postgres from "postgres"
 import { connectionOptions, type Statements } from "./connection.ts"
 import { dbmate } from "./dbmate.ts"
@@ -8,6 +9,8 @@ import { migrationFiles } from "./migration-files.ts"
 export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 /** `changed`: what this call applied or rolled back. */
 export type Migrated = SchemaState & { changed: string[] }
+
+type Files = Record<string, string>
 
 const lockPollMs = 100
 const undefinedTable = "42P01"
@@ -62,7 +65,7 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
 export const migrate = async (
   url: string,
   command: "up" | "down" | "status",
-  files = migrationFiles,
+  { files = migrationFiles, dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
   const sql = postgres({
     ...connectionOptions(url),
@@ -74,7 +77,8 @@ export const migrate = async (
   const isNeeded = ({ pending }: SchemaState) => command === "down" || pending.length > 0
   const run = async (): Promise<Migrated> => {
     const before = await schemaState(sql, files)
-    if (isNeeded(before)) await dbmate(url, files, command === "up" ? "migrate" : "rollback")
+    if (isNeeded(before))
+      await dbmate(url, dataDir, files, command === "up" ? "migrate" : "rollback")
     const after = await schemaState(sql, files)
     const changed = new Set(before.applied).symmetricDifference(new Set(after.applied))
     return { ...after, changed: [...changed] }

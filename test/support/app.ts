@@ -3,6 +3,7 @@ import { readConfig } from "../../src/config.ts"
 import { createLog } from "../../src/http/log.ts"
 import { startService } from "../../src/service.ts"
 import { createClient } from "./client.ts"
+import { binary, startCommand } from "./command.ts"
 import { createDatabase } from "./postgres.ts"
 
 export const SECRET_KEY = "a secret key for tests, longer than 64 bytes so that HS512 takes it too"
@@ -21,21 +22,33 @@ const throughPooler = (databaseUrl: string): Settings => {
   return { DATABASE_URL: url.toString(), DATABASE_PREPARED_STATEMENTS: "false" }
 }
 
+const startBinary = async (env: Settings) => {
+  const { url, metricsUrl, kill, exited } = await startCommand(env)
+  const stop = async () => {
+    kill("SIGTERM")
+    await exited
+  }
+  return { url, metricsUrl, stop }
+}
+
+const startFromSource = (env: Settings) =>
+  startService({
+    config: readConfig(env),
+    log: createLog("silent"),
+    migrate: true,
+    allowNewerSchema: false,
+  })
+
 /** Another instance on a database that exists already: `startApp({ DATABASE_URL: app.databaseUrl })`. */
 export const startApp = async (settings: Settings = {}) => {
   const database = settings["DATABASE_URL"] ? undefined : await createDatabase()
   const databaseUrl = settings["DATABASE_URL"] ?? database?.url ?? ""
-  const service = await startService({
-    config: readConfig({
-      SECRET_KEY,
-      PORT: "0",
-      REGISTRATIONS_PER_HOUR: "1000000",
-      ...settings,
-      ...throughPooler(databaseUrl),
-    }),
-    log: createLog("silent"),
-    migrate: true,
-    allowNewerSchema: false,
+  const service = await (binary ? startBinary : startFromSource)({
+    SECRET_KEY,
+    PORT: "0",
+    REGISTRATIONS_PER_HOUR: "1000000",
+    ...settings,
+    ...throughPooler(databaseUrl),
   })
   return {
     ...createClient(service.url),

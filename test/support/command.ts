@@ -1,41 +1,62 @@
 /** The command as a process of its own: its exit code, and what it prints. */
-import { join } from "node:path"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
 import { SECRET_KEY } from "./app.ts"
 import { createClient } from "./client.ts"
 
-const main = join(import.meta.dir, "..", "..", "src", "main.ts")
+const source = join(import.meta.dir, "..", "..", "src", "main.ts")
+
+/** An executable to test in place of the source: `bun run test:binary` sets it. */
+export const binary = process.env["TEST_BINARY"] && resolve(process.env["TEST_BINARY"])
+
+const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
 
 type Env = Record<string, string>
+type Place = {
+  cwd?: string
+  /** What executes the command, such as `unshare --net`. */
+  wrapper?: string[]
+  /** Another copy of the executable. */
+  executable?: string
+}
 
 /** With no environment but what is given: no .env file, no variables of the developer's. */
-export const spawnCommand = (args: string[], env: Env) =>
-  Bun.spawn([process.execPath, "--no-env-file", main, ...args], {
-    cwd: "/",
+export const spawnCommand = (
+  args: string[],
+  env: Env,
+  { cwd = tmpdir(), wrapper = [], executable }: Place = {},
+) =>
+  Bun.spawn([...wrapper, ...(executable ? [executable] : program), ...args], {
+    cwd,
     env: { PATH: process.env["PATH"] ?? "", ...env },
     stdio: ["ignore", "pipe", "pipe"],
   })
 
-export const runCommand = async (args: string[], env: Env = {}) => {
-  const command = spawnCommand(args, env)
+export const runCommand = async (args: string[], env: Env = {}, place?: Place) => {
+  const command = spawnCommand(args, env, place)
   const [out, err] = await Promise.all([command.stdout.text(), command.stderr.text()])
   return { code: await command.exited, out, err }
 }
 
 /** `serve`, once it listens. The port is a free one. */
-export const startCommand = async (env: Env, ...args: string[]) => {
-  const command = spawnCommand(["serve", ...args], { SECRET_KEY, PORT: "0", ...env })
+export const startCommand = async (
+  env: Env,
+  { args = [], ...place }: Place & { args?: string[] } = {},
+) => {
+  const command = spawnCommand(["serve", ...args], { SECRET_KEY, PORT: "0", ...env }, place)
   let log = ""
   const logged = (async () => {
     const decoder = new TextDecoder()
     for await (const bytes of command.stdout) log += decoder.decode(bytes, { stream: true })
   })()
   const url = () => /listens on (http\S+),/.exec(log)?.[1]
-  while (url() === undefined && command.exitCode === null) await Bun.sleep(10)
+  while (url() === undefined && command.exitCode === null) await Bun.sleep(5)
   const found = url()
   if (found === undefined) throw new Error(`${await command.stderr.text()}\n${log}`)
   return {
     ...createClient(found),
     url: found,
+    metricsUrl: /"metrics":"([^"]+)"/.exec(log)?.[1],
     pid: command.pid,
     kill: (signal: NodeJS.Signals) => command.kill(signal),
     exited: command.exited,

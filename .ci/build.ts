@@ -1,0 +1,128 @@
+/**
+ * `bun run build [--target=linux-x64|linux-arm64]`: the service, its Postgres and its dbmate as one
+ * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine.
+ */
+import {
+  cpSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import {
+  dbmateFiles,
+  dbmatePackage,
+  hostPlatform,
+  postgresFiles,
+  postgresPackage,
+} from "../src/database/platform-packages.ts"
+import { pack } from "../src/database/program-archive.ts"
+import { contentName, type ProgramFile, sha256 } from "../src/database/program-files.ts"
+import { sourceCommit } from "../src/version.ts"
+
+const TARGETS = { "linux-x64": "x64", "linux-arm64": "arm64" } as const
+type Target = keyof typeof TARGETS
+
+const root = join(import.meta.dir, "..")
+const cache = join(root, "node_modules", ".cache", "todo-api")
+const dist = join(root, "dist")
+
+/** Made by `make` where it is not there yet, whole or not at all. */
+const cached = async (name: string, make: (draft: string) => Promise<unknown>) => {
+  const path = join(cache, name)
+  if (existsSync(path)) return path
+  mkdirSync(cache, { recursive: true })
+  const directory = mkdtempSync(join(cache, "draft-"))
+  try {
+    await make(join(directory, "made"))
+    renameSync(join(directory, "made"), path)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return path
+}
+
+const isTarget = (name: string): name is Target => Object.hasOwn(TARGETS, name)
+
+/**
+ * The packages of a platform. Neither node_modules nor Bun's own cache will do: of what was
+ * unpacked before, nobody can tell any more that it is what the lock file's integrity says.
+ */
+const install = (target: Target): Promise<string> => {
+  const sources = ["package.json", "bun.lock"].map((name) => readFileSync(join(root, name)))
+  return cached(`${target}-${sha256(Buffer.concat(sources)).slice(0, 16)}`, async (draft) => {
+    mkdirSync(draft)
+    for (const name of ["package.json", "bun.lock"]) cpSync(join(root, name), join(draft, name))
+    const { success } = Bun.spawnSync(
+      [
+        ...[process.execPath, "install", "--frozen-lockfile", "--production", "--ignore-scripts"],
+        ...["--os=linux", `--cpu=${TARGETS[target]}`, `--cache-dir=${join(draft, "..", "cache")}`],
+      ],
+      { cwd: draft, stdio: ["ignore", "ignore", "inherit"] },
+    )
+    if (!success) throw new Error(`The packages for ${target} cannot be installed`)
+  })
+}
+
+/** The archives under the names that the executable knows them by. */
+const packPrograms = async (target: Target, directory: string) => {
+  const packages = await install(target)
+  const programs: Record<string, ProgramFile[]> = {
+    postgres: postgresFiles(postgresPackage(target, packages)),
+    dbmate: dbmateFiles(dbmatePackage(target, packages)),
+  }
+  for (const [name, files] of Object.entries(programs)) {
+    const archive = await cached(`${name}-${contentName(files)}`, async (draft) =>
+      Bun.write(draft, await pack(files)),
+    )
+    cpSync(archive, join(directory, name))
+  }
+}
+
+const build = async (target: Target) => {
+  const outfile = join(dist, `todo-api-${target}`)
+  const directory = mkdtempSync(join(tmpdir(), "todo-api-build-"))
+  try {
+    const programs = join(directory, "programs")
+    mkdirSync(programs)
+    await packPrograms(target, programs)
+    await Bun.build({
+      entrypoints: [join(root, "src", "main.ts")],
+      target: "bun",
+      format: "esm",
+      bytecode: true,
+      // The framework reads what a handler needs from its source text.
+      minify: false,
+      define: { BUILD_COMMIT: JSON.stringify(sourceCommit()) },
+      compile: {
+        target: `bun-${target}`,
+        outfile,
+        assets: [programs],
+        autoloadDotenv: false,
+        autoloadBunfig: false,
+      },
+    })
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+  return outfile
+}
+
+const { target = hostPlatform } = parseArgs({ options: { target: { type: "string" } } }).values
+if (!isTarget(target)) {
+  console.error(`--target takes one of ${Object.keys(TARGETS).join(", ")}`)
+  process.exit(64)
+}
+const outfile = await build(target)
+if (target === hostPlatform) {
+  rmSync(join(dist, "todo-api"), { force: true })
+  linkSync(outfile, join(dist, "todo-api"))
+}
+console.log(`${outfile}: ${(statSync(outfile).size / 1e6).toFixed(1)} MB`)

@@ -1,0 +1,91 @@
+/** The files of a program that is not installed: put into a directory, and verified, before it runs. */
+import { createHash, randomUUID } from "node:crypto"
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs"
+import { join } from "node:path"
+
+export type ProgramFile = {
+  path: string
+  isExecutable: boolean
+  sha256: string
+  read(): Promise<Uint8Array>
+}
+
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
+
+/** Tells this content from any other. */
+export const contentName = (files: ProgramFile[]) =>
+  sha256(Buffer.from(files.map(({ path, sha256 }) => `${sha256} ${path}\n`).join(""))).slice(0, 16)
+
+/** Nobody else may have written what is about to be executed. */
+const isOurs = (path: string) => {
+  const { uid, mode } = lstatSync(path)
+  return uid === process.geteuid?.() && (mode & 0o022) === 0
+}
+
+const isIntact = (path: string, file: ProgramFile) =>
+  lstatSync(path, { throwIfNoEntry: false })?.isFile() === true &&
+  isOurs(path) &&
+  sha256(readFileSync(path)) === file.sha256
+
+/** For us alone, or for a group too. */
+const give = (path: string, isExecutable: boolean, gid: number | undefined) => {
+  if (gid !== undefined) chownSync(path, -1, gid)
+  const mode = gid === undefined ? 0o600 : 0o640
+  chmodSync(path, isExecutable ? mode | ((mode & 0o440) >> 2) : mode)
+}
+
+const makeDirectory = (path: string, gid: number | undefined) => {
+  if (!existsSync(path)) {
+    try {
+      mkdirSync(path, { mode: 0o700 })
+      give(path, true, gid)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
+    }
+  }
+  if (!lstatSync(path).isDirectory() || !isOurs(path))
+    throw new Error(`${path} is not a directory that only we can write to`)
+}
+
+const place = async (path: string, file: ProgramFile, gid: number | undefined) => {
+  const draft = `${path}.${randomUUID()}`
+  try {
+    const bytes = await file.read()
+    if (sha256(bytes) !== file.sha256) throw new Error(`${file.path} is damaged`)
+    writeFileSync(draft, bytes, { flag: "wx", mode: 0o600 })
+    give(draft, file.isExecutable, gid)
+    renameSync(draft, path)
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}
+
+/**
+ * Each file is there whole or not at all, and whoever starts at the same moment puts the same one
+ * there: so when all of them are intact, which every start looks at, the program can be executed.
+ */
+export const placeFiles = async (
+  files: ProgramFile[],
+  directory: string,
+  gid: number | undefined,
+) => {
+  const directories = new Set([directory])
+  for (const { path } of files)
+    for (let slash = path.indexOf("/"); slash !== -1; slash = path.indexOf("/", slash + 1))
+      directories.add(join(directory, path.slice(0, slash)))
+  for (const path of directories) makeDirectory(path, gid)
+  for (const file of files) {
+    const path = join(directory, file.path)
+    if (!isIntact(path, file)) await place(path, file, gid)
+  }
+}

@@ -1,0 +1,210 @@
+/** The executable: one file on a bare machine. `bun run test:binary` builds it and names it. */
+import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs"
+import { join } from "node:path"
+import postgres from "postgres"
+import { connectionOptions } from "../../src/database/connection.ts"
+import { SECRET_KEY, startApp } from "../support/app.ts"
+import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
+import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+
+setDefaultTimeout(60_000)
+
+const isRoot = process.geteuid?.() === 0
+const nobody = 65534
+const asNobody = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"]
+const withoutNetwork = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+/** Everything is read-only to what it executes, but for what the kernel provides and one directory. */
+const readOnlyBut = (directory: string) => {
+  const script = `
+    set -e
+    mount --make-rprivate /
+    mount --bind "$1" "$1"
+    awk '{ print $5 }' /proc/self/mountinfo | while read -r point; do
+      case $point in
+        "$1" | /dev | /dev/pts | /proc* | /sys*) ;;
+        *) mount -o remount,bind,ro "$point" ;;
+      esac
+    done
+    shift
+    exec "$@"`
+  return ["unshare", "--mount", "sh", "-c", script, "sh", directory]
+}
+
+/** A directory that has the executable, and an empty one to start it in. */
+const bareMachine = () => {
+  const directory = temporaryDirectory()
+  chmodSync(directory.path, 0o755)
+  const executable = join(directory.path, "todo-api")
+  copyFileSync(binary ?? "", executable)
+  const [cwd, dataDir] = [join(directory.path, "empty"), join(directory.path, "data")]
+  mkdirSync(cwd)
+  mkdirSync(dataDir, { mode: 0o700 })
+  return { executable, cwd, dataDir, [Symbol.dispose]: directory[Symbol.dispose] }
+}
+
+const execute = async (url: string, statement: string) => {
+  const sql = postgres({ ...connectionOptions(url), max: 1 })
+  try {
+    return await sql.unsafe(statement)
+  } finally {
+    await sql.end()
+  }
+}
+
+const expectToWork = async (service: Command) => {
+  const ada = await service.user()
+  expect((await ada.post("/todos", { title: "Buy milk" })).status).toBe(201)
+  service.kill("SIGTERM")
+  expect(await service.exited).toBe(0)
+}
+
+describe.if(binary !== undefined)("the executable", () => {
+  test("is at most 150 MB", () => {
+    expect(statSync(binary ?? "").size).toBeLessThan(150e6)
+  })
+
+  test("names its commit", async () => {
+    const { out } = await runCommand(["--version"])
+    expect(out).toMatch(/^todo-api \S+ \(commit [0-9a-f]{12}\+?\)\n$/)
+  })
+
+  test("serves without any environment, from a directory with files that it was not asked to read", async () => {
+    using machine = bareMachine()
+    const { cwd } = machine
+    writeFileSync(join(cwd, ".env"), "HOST=nowhere\nALGORITHM=none\n")
+    writeFileSync(join(cwd, "bunfig.toml"), 'preload = ["./preload.ts"]\n')
+    writeFileSync(join(cwd, "preload.ts"), "process.exit(3)\n")
+    const wrapper = ["env", "-i", "PORT=0"]
+    await using service = await startCommand({}, { ...machine, wrapper })
+    expect(statSync(join(cwd, "data")).mode & 0o777).toBe(0o700)
+    await expectToWork(service)
+  })
+
+  test("reads the file of variables that it is asked to read", async () => {
+    using machine = bareMachine()
+    const file = join(machine.cwd, "settings")
+    writeFileSync(file, "ALGORITHM=none\nPORT=none\n")
+    const args = ["serve", "--env-file", file]
+    const { code, err } = await runCommand(args, { PORT: "0" }, machine)
+    expect(code).toBe(78)
+    expect(err).toContain("ALGORITHM")
+    expect(err).not.toContain("PORT")
+    expect((await runCommand(["--env-file", "/nowhere"])).code).toBe(78)
+  })
+
+  test.if(isRoot)("serves as an ordinary user", async () => {
+    using machine = bareMachine()
+    const { dataDir } = machine
+    chownSync(dataDir, nobody, nobody)
+    await using service = await startCommand(
+      { DATA_DIR: dataDir },
+      { ...machine, wrapper: asNobody },
+    )
+    expect(statSync(join(dataDir, "postgres")).uid).toBe(nobody)
+    for (const name of readdirSync(dataDir)) {
+      const { uid, mode } = statSync(join(dataDir, name))
+      expect({ name, uid, shared: mode & 0o022 }).toEqual({ name, uid: nobody, shared: 0 })
+    }
+    await expectToWork(service)
+  })
+
+  for (const [who, wrapper, uid] of [
+    ["root", [], 0],
+    ["an ordinary user", asNobody, nobody],
+  ] as const) {
+    test.if(isRoot)(`serves on a read-only file system, but for DATA_DIR, as ${who}`, async () => {
+      using machine = bareMachine()
+      const { dataDir } = machine
+      chownSync(dataDir, uid, uid)
+      await using service = await startCommand(
+        { DATA_DIR: dataDir },
+        { ...machine, wrapper: [...readOnlyBut(dataDir), ...wrapper] },
+      )
+      expect(statSync(dataDir).mode & 0o027).toBe(0)
+      await expectToWork(service)
+    })
+  }
+
+  test.if(isRoot)("needs no network but loopback", async () => {
+    using machine = bareMachine()
+    await using service = await startCommand({}, { ...machine, wrapper: withoutNetwork })
+    const { port } = new URL(service.url)
+    const inside = ["nsenter", "--net", "--target", String(service.pid)]
+    const { code, out } = await runCommand(["healthcheck"], { PORT: port }, { wrapper: inside })
+    expect({ code, out }).toEqual({ code: 0, out: "ready\n" })
+    expect((await runCommand(["healthcheck"], { PORT: port })).code).toBe(1)
+  })
+
+  test("instances that start at once on an empty database migrate it once", async () => {
+    using machine = bareMachine()
+    const database = await createEmptyDatabase()
+    const env = { DATABASE_URL: database.url, TMPDIR: machine.dataDir }
+    const services = await Promise.all([1, 2, 3].map(() => startCommand(env, machine)))
+    const unpacked = readdirSync(machine.dataDir)
+    await Promise.all(services.map(expectToWork))
+    const logs = await Promise.all(services.map(({ log }) => log()))
+    const migrations = await execute(database.url, "select from schema_migrations")
+    await database.drop()
+    expect(logs.join("").match(/migration applied/g)?.length).toBe(migrations.length)
+    expect(unpacked).toEqual([expect.stringMatching(/^todo-api-dbmate-[0-9a-f]{16}$/)])
+  })
+
+  test("what it unpacked and somebody damaged is mended before it is executed", async () => {
+    using machine = bareMachine()
+    const { dataDir } = machine
+    const env = { DATA_DIR: dataDir }
+    await runCommand(["migrate", "up"], env, machine)
+    const programs = readdirSync(dataDir).find((name) => name.startsWith("todo-api-dbmate")) ?? ""
+    truncateSync(join(dataDir, programs, "bin", "dbmate"), 1_000)
+    const { code, out } = await runCommand(["migrate", "down"], env, machine)
+    expect(out).toContain("rolled back")
+    expect(code).toBe(0)
+  })
+
+  test("refuses a database that is newer than it, unless told that this is a roll-back", async () => {
+    const database = await createDatabase()
+    await execute(database.url, "insert into schema_migrations values ('99990101000000')")
+    const env = { DATABASE_URL: database.url, SECRET_KEY }
+    const { code, err } = await runCommand(["serve"], env)
+    expect(code).toBe(1)
+    expect(err).toContain("99990101000000")
+    expect(err).toContain("--allow-newer-schema")
+    await expectToWork(await startCommand(env, { args: ["--allow-newer-schema"] }))
+    await database.drop()
+  })
+
+  test("ends with the reason when a migration fails, and listens at no time", async () => {
+    const database = await createEmptyDatabase()
+    await execute(database.url, "create table users ()")
+    const { code, out, err } = await runCommand(["serve"], {
+      DATABASE_URL: database.url,
+      SECRET_KEY,
+    })
+    await database.drop()
+    expect(code).toBe(1)
+    expect(err).toMatch(/Migration failed: .*_users\.sql .*already exists/)
+    expect(out).not.toContain("listens")
+  })
+
+  test("answers an internal error without its source, whatever NODE_ENV says", async () => {
+    await using app = await startApp({ NODE_ENV: "development" })
+    const ada = await app.user()
+    await execute(app.databaseUrl, "drop table todos cascade")
+    const { status, body, text } = await ada.get("/todos/1")
+    expect(status).toBe(500)
+    expect(body).toMatchObject({ error_code: "INTERNAL_ERROR" })
+    expect(text).not.toMatch(/todos|\$bunfs|\bat\b|select/)
+  })
+})
