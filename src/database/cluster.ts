@@ -36,7 +36,9 @@ export const createCluster = async (
       "--auth=trust",
       "--encoding=UTF8",
       "--locale-provider=builtin",
-      "--locale=C.UTF-8",
+      "--builtin-locale=C.UTF-8",
+      // What Postgres asks the C library for: the one locale that no machine lacks.
+      "--locale=C",
     ],
     { ...account, cwd: draft, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
   )

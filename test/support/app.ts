@@ -10,18 +10,6 @@ export const SECRET_KEY = "a secret key for tests, longer than 64 bytes so that 
 
 type Settings = Record<string, string>
 
-/** Of .ci/pgbouncer: the service then goes through a pooler that knows no prepared statements. */
-const throughPooler = (databaseUrl: string): Settings => {
-  const directory = process.env["TEST_POOLER_DIRECTORY"]
-  if (directory === undefined) return { DATABASE_URL: databaseUrl }
-  const url = new URL(databaseUrl)
-  const pooled = new URL(process.env["TEST_DATABASE_URL"] ?? "").searchParams.get("host")
-  if (url.searchParams.get("host") !== pooled) return { DATABASE_URL: databaseUrl }
-  url.searchParams.set("host", directory)
-  url.searchParams.set("port", "6432")
-  return { DATABASE_URL: url.toString(), DATABASE_PREPARED_STATEMENTS: "false" }
-}
-
 const startBinary = async (env: Settings) => {
   const { url, metricsUrl, kill, exited } = await startCommand(env)
   const stop = async () => {
@@ -38,6 +26,18 @@ const startFromSource = (env: Settings) =>
     migrate: true,
     allowNewerSchema: false,
   })
+
+/** Of .ci/pgbouncer: the service then goes through a pooler that knows no prepared statements. */
+const throughPooler = (databaseUrl: string): Settings => {
+  const directory = process.env["TEST_POOLER_DIRECTORY"]
+  if (directory === undefined) return { DATABASE_URL: databaseUrl }
+  const url = new URL(databaseUrl)
+  const pooled = new URL(process.env["TEST_DATABASE_URL"] ?? "").searchParams.get("host")
+  if (url.searchParams.get("host") !== pooled) return { DATABASE_URL: databaseUrl }
+  url.searchParams.set("host", directory)
+  url.searchParams.set("port", "6432")
+  return { DATABASE_URL: url.toString(), DATABASE_PREPARED_STATEMENTS: "false" }
+}
 
 /** Another instance on a database that exists already: `startApp({ DATABASE_URL: app.databaseUrl })`. */
 export const startApp = async (settings: Settings = {}) => {

@@ -9,7 +9,7 @@ const source = join(import.meta.dir, "..", "..", "src", "main.ts")
 /** An executable to test in place of the source: `bun run test:binary` sets it. */
 export const binary = process.env["TEST_BINARY"] && resolve(process.env["TEST_BINARY"])
 
-const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
+export const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
 
 type Env = Record<string, string>
 type Place = {

@@ -4,13 +4,14 @@ import {
   chmodSync,
   chownSync,
   copyFileSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
 import { SECRET_KEY, startApp } from "../support/app.ts"
@@ -20,6 +21,7 @@ import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(60_000)
 
+const isDebian = process.geteuid?.() === 0 && existsSync("/lib/x86_64-linux-gnu/libc.so.6")
 const isRoot = process.geteuid?.() === 0
 const nobody = 65534
 const asNobody = ["setpriv", `--reuid=${nobody}`, `--regid=${nobody}`, "--clear-groups"]
@@ -40,6 +42,42 @@ const readOnlyBut = (directory: string) => {
     shift
     exec "$@"`
   return ["unshare", "--mount", "sh", "-c", script, "sh", directory]
+}
+
+/** Of Debian; README.md says what a machine must have. */
+const inDebian = (...names: string[]) => names.map((name) => join("/lib/x86_64-linux-gnu", name))
+const forTheService = [
+  "/lib64/ld-linux-x86-64.so.2",
+  ...inDebian("libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0"),
+]
+const forPostgres = ["/bin/sh", ...inDebian("libgcc_s.so.1", "librt.so.1", "libstdc++.so.6")]
+
+/** A root file system of these files, /proc and /dev: no locale, no certificate, no program. */
+const scratchMachine = (uid: number, ...files: string[]) => {
+  const root = temporaryDirectory()
+  chmodSync(root.path, 0o755)
+  const at = (path: string) => join(root.path, path)
+  for (const name of ["proc", "dev", "etc", "data"]) mkdirSync(at(name))
+  for (const file of files) {
+    mkdirSync(at(dirname(file)), { recursive: true })
+    copyFileSync(file, at(file))
+  }
+  copyFileSync(binary ?? "", at("todo-api"))
+  writeFileSync(at("etc/passwd"), `todo:x:${uid}:${uid}::/:\n`)
+  chownSync(at("data"), uid, uid)
+  const script = `
+    mount -t proc proc "$1/proc"
+    mount --rbind /dev "$1/dev"
+    directory=$1
+    shift
+    exec chroot --userspec=${uid}:${uid} "$directory" "$@"`
+  return {
+    place: {
+      wrapper: ["unshare", "--mount", "sh", "-c", script, "sh", root.path],
+      executable: "/todo-api",
+    },
+    [Symbol.dispose]: root[Symbol.dispose],
+  }
 }
 
 /** A directory that has the executable, and an empty one to start it in. */
@@ -136,6 +174,19 @@ describe.if(binary !== undefined)("the executable", () => {
       await expectToWork(service)
     })
   }
+
+  test.if(isDebian)("serves on a machine that has the C library, C++'s and a shell", async () => {
+    using machine = scratchMachine(nobody, ...forTheService, ...forPostgres)
+    await expectToWork(await startCommand({}, machine.place))
+  })
+
+  test.if(isDebian)("needs nothing but the C library where the database is elsewhere", async () => {
+    // As root, because the tests' database is behind a socket in somebody else's directory.
+    using machine = scratchMachine(0, ...forTheService)
+    const database = await createEmptyDatabase()
+    await expectToWork(await startCommand({ DATABASE_URL: database.url }, machine.place))
+    await database.drop()
+  })
 
   test.if(isRoot)("needs no network but loopback", async () => {
     using machine = bareMachine()
