@@ -60,7 +60,7 @@ const isReady = async (sql: Sql) => {
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
 
-/** Milliseconds in which no request comes or goes before the listener is closed, and how long to look for them. */
+/** The listener is closed when no request has come or gone for this long, and in the end anyway. */
 const QUIET_MS = 3
 const QUIET_LIMIT_MS = 250
 
