@@ -6,8 +6,8 @@ import { createClient } from "./client.ts"
 
 const source = join(import.meta.dir, "..", "..", "src", "main.ts")
 
-/** An executable to test in place of the source: `bun run test:binary` sets it. */
-export const binary = process.env["TEST_BINARY"] && resolve(process.env["TEST_BINARY"])
+const { TEST_BINARY } = process.env
+export const binary = TEST_BINARY === undefined ? undefined : resolve(TEST_BINARY)
 
 const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
 
