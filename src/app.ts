@@ -11,6 +11,7 @@ import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
+import { leaveUnread } from "./http/json-body.ts"
 import type { Log } from "./http/log.ts"
 import type { Metrics } from "./http/metrics.ts"
 import { createObserver } from "./http/observe.ts"
@@ -41,6 +42,7 @@ export const createApp = (deps: Deps) => {
   })
   return app
     .onError(answerError({ log, metrics, observe, routes: () => app.routes }))
+    .onParse(leaveUnread)
     .use(hooks)
     .use(headers)
     .use(cors(config.CORS_ORIGINS))

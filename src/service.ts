@@ -60,6 +60,19 @@ const isReady = async (sql: Sql) => {
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
 
+/** Milliseconds without a request before the listener is closed, and how long to look for them. */
+const QUIET_MS = 3
+const QUIET_LIMIT_MS = 500
+
+/** A connection that the kernel has taken, and we have not, is reset when the listener closes. */
+const betweenRequests = async (server: Bun.Server<unknown>) => {
+  const deadline = performance.now() + QUIET_LIMIT_MS
+  for (let quiet = 0; quiet < QUIET_MS && performance.now() < deadline; quiet++) {
+    await Bun.sleep(1)
+    if (server.pendingRequests > 0) quiet = -1
+  }
+}
+
 /** Of the time for shutting down, what is kept for closing the database. */
 const CLOSING_SHARE = 0.2
 
@@ -109,7 +122,7 @@ export const startService = async (options: Options): Promise<Service> => {
       async stop() {
         isStopping = true
         const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
-        const answered = server.stop()
+        const answered = betweenRequests(server).then(() => server.stop())
         if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {
           log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
           server.stop(true)

@@ -1,4 +1,4 @@
-import { expect, setDefaultTimeout, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { version } from "../package.json"
 import { SECRET_KEY } from "./support/app.ts"
@@ -7,7 +7,6 @@ import { usedDataDir } from "./support/embedded.ts"
 import { createDatabase } from "./support/postgres.ts"
 
 // Processes take turns on a busy machine.
-setDefaultTimeout(20_000)
 
 /** Port 1: nobody listens there. */
 const NOWHERE = { DATABASE_URL: "postgres://todo:8472-secret@127.0.0.1:1/todo", SECRET_KEY }

@@ -362,15 +362,15 @@ test(
     const sessionId = String(claimsOf(second.token)["jti"]).slice(0, 36)
     await sql`
     update sessions
-    set expires_at = now() - interval '1 second'
+    set expires_at = now() - interval '2 minutes'
     where id = ${sessionId}`
     await sql`
     insert into throttles (key, attempts, expires_at)
-    select 'old ' || number, 1, now() - interval '1 second'
+    select 'old ' || number, 1, now() - interval '2 minutes'
     from generate_series(1, 2500) as number`
     await sql`
     insert into revocations (key, expires_at)
-    values ('token:old', now() - interval '1 second'), ('token:new', now() + interval '1 hour')`
+    values ('token:old', now() - interval '2 minutes'), ('token:new', now() + interval '1 hour')`
     const expired = async () => {
       const [row] = await sql<[{ rows: number }]>`
       select

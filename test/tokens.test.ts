@@ -84,12 +84,19 @@ describe("a token is accepted that has", () => {
     ["an exp that Postgres cannot hold", tokenFor(1, { exp: 1e300 })],
     ["the greatest user id", tokenFor(Number.MAX_SAFE_INTEGER)],
     ["an unknown kid, which means nothing here", signToken({ sub, exp }, { kid: "x" })],
-    ...[1, "x", null, {}, "a.b", "x".repeat(2_000), `${crypto.randomUUID()}.x`].map(
-      (jti): [string, string] => [
-        `${JSON.stringify(jti).slice(0, 30)} as jti`,
-        tokenFor(1, { jti }),
-      ],
-    ),
+    ...[
+      1,
+      "x",
+      null,
+      {},
+      { toString: 1, valueOf: 1 },
+      "a.b",
+      "x".repeat(2_000),
+      `${crypto.randomUUID()}.x`,
+    ].map((jti): [string, string] => [
+      `${JSON.stringify(jti).slice(0, 30)} as jti`,
+      tokenFor(1, { jti }),
+    ]),
   ]
   for (const [name, token] of accepted)
     test(name, async () => {

@@ -1,5 +1,7 @@
 /** The shapes of accounts and tokens, as clients send and get them. */
+import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
+import { id } from "../http/id.ts"
 import { Text } from "../http/text.ts"
 
 const email = Text({
@@ -42,7 +44,7 @@ export type PasswordChange = Static<typeof passwordChange>
 
 export const user = t.Object(
   {
-    id: t.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+    id,
     email: t.Union([t.String(), t.Null()], {
       description: "Null for a user who came from outside",
     }),
@@ -56,7 +58,7 @@ export const tokens = t.Object(
   {
     access_token: t.String({ description: "A JWT for the Authorization header" }),
     token_type: t.Literal("bearer"),
-    expires_in: t.Integer({ description: "Seconds until the access token expires" }),
+    expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
     refresh_token: t.String({ description: "Opaque and single-use" }),
   },
   { $id: "Tokens", description: "The tokens of a session", additionalProperties: false },

@@ -5,7 +5,7 @@
 import type { Logger } from "pino"
 import { repeat } from "../database/background.ts"
 import type { Sql } from "../database/connection.ts"
-import { revokedSince } from "./session-queries.ts"
+import { revokedSince } from "./revocation-queries.ts"
 
 const POLL_MS = 1_000
 /** A poll that hangs is given up, and the next one may find a better connection. */

@@ -1,9 +1,6 @@
-/** All SQL over sessions, their refresh tokens, and what was revoked. */
+/** All SQL over sessions and their refresh tokens: opening, refreshing and ending them. */
 import type { Sql } from "../database/connection.ts"
 import { forgiven, type Guess } from "./throttle-queries.ts"
-
-/** Where the sequence user_ids begins. */
-const FIRST_REGISTERED_ID = 2 ** 52
 
 /** For how long a refresh token is good, and the session with the access tokens that go with it. */
 export type Lifetimes = { refreshDays: number; accessSeconds: number }
@@ -162,47 +159,12 @@ export const changePassword = (sql: Sql, { userId, sessionId, from, to, guess }:
     return ended.map(({ key }) => key)
   })
 
-/**
- * Whether one of the keys was revoked. A user id of the range of our own sequence that a token
- * names before anybody has it is taken on this occasion: a registration must not draw it later.
- */
-export const isRevoked = async (sql: Sql, userId: number, keys: string[]) => {
-  const [row] = await sql<[{ is_revoked: boolean }]>`
-    with reserved as (
-      insert into users (id)
-      select id
-      from (select ${userId}::bigint as id) as named
-      where id >= ${FIRST_REGISTERED_ID}
-        and not exists (select from users where users.id = named.id)
-        and not exists (select from revocations where key in ${sql(keys)})
-      on conflict on constraint users_pkey do nothing
-    )
-    select exists (
-      select
-      from revocations
-      where key in ${sql(keys)}
-    ) as is_revoked`
-  return row.is_revoked
-}
-
-/**
- * The keys that were revoked since the horizon of an earlier call (null: from now on), and the
- * horizon for the next call. What is not visible yet is of a transaction at or after it. A
- * database that was restored into another cluster may count its transactions from below it.
- */
-export const revokedSince = async (sql: Sql, horizon: string | null) => {
-  const [row] = await sql<[{ horizon: string; keys: string[] }]>`
-    select
-      pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
-      coalesce(json_agg(key), '[]') as keys
-    from revocations
-    where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
-  return row
-}
-
 const expiring = ["sessions", "refresh_tokens", "revocations", "throttles"]
 
-/** So many of each table at most. Returns how many; rows in use are left for the next time. */
+/**
+ * So many of each table at most. Returns how many; rows in use are left for the next time. A
+ * minute late, because the clock by which a token expires may be behind the database's.
+ */
 export const deleteExpired = async (sql: Sql, limit: number) => {
   let deleted = 0
   for (const table of expiring) {
@@ -211,7 +173,7 @@ export const deleteExpired = async (sql: Sql, limit: number) => {
       where ctid = any (array(
         select ctid
         from ${sql(table)}
-        where expires_at < now()
+        where expires_at < now() - interval '1 minute'
         limit ${limit}
         for update skip locked
       ))`

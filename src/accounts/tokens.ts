@@ -9,8 +9,8 @@ import { Problem } from "../errors.ts"
 import { createCache } from "./cache.ts"
 import { createIssuer } from "./issuers.ts"
 import { invalidToken, missingToken, revokedToken } from "./refusals.ts"
+import { isRevoked } from "./revocation-queries.ts"
 import { createRevocations } from "./revocations.ts"
-import { isRevoked } from "./session-queries.ts"
 
 /** Who a request is made by. */
 export type Caller = {
@@ -113,7 +113,8 @@ export const createTokens = (config: Settings, secretKey: string, sql: Sql, log:
     const userId = outside ? await outside.userId(sub) : ownUserId(sub)
     if (userId === undefined) return invalidToken("The subject is no user id")
 
-    const sessionId = outside ? undefined : SESSION_ID.exec(String(jti))?.[1]
+    const isOurs = !outside && typeof jti === "string"
+    const sessionId = isOurs ? SESSION_ID.exec(jti)?.[1] : undefined
     const ownKey = tokenKey(token)
     const keys = [userKey(userId), ownKey]
     if (sessionId !== undefined) keys.push(sessionKey(sessionId))

@@ -27,10 +27,7 @@ export const translate = (schema: Schema, named: Part): Part => {
   const kept = Object.entries(schema).filter(
     ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
   )
-  // Elysia takes an integer in a string too, where the document means only the integer.
-  const choices = anyOf.filter(
-    ({ type, format }) => type !== "null" && !(type === "string" && format === "integer"),
-  )
+  const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Part = {
     ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
     ...(choices.length > 1 ? { anyOf: inner(choices) } : (inner(choices[0]) as Part | undefined)),

@@ -1,5 +1,6 @@
 /** The shapes of a todo, as clients send and get it. */
 import { type Static, t } from "elysia"
+import { id } from "../http/id.ts"
 import { NullableText, Text } from "../http/text.ts"
 
 const title = Text({
@@ -24,7 +25,7 @@ const instant = (description: string) => t.String({ format: "date-time", descrip
 
 export const todo = t.Object(
   {
-    id: t.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+    id,
     title,
     description,
     is_completed: isCompleted,

@@ -76,20 +76,19 @@ export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
       )`
   ).count
 
-/** How the index of each sort says it, and the way it is read. */
-const order = (sql: Sql, sort: Selection["sort"]) => {
-  const isDescending = sort.startsWith("-")
-  const columns = {
-    created_at: { column: sql`created_at`, type: sql`timestamptz` },
-    updated_at: { column: sql`updated_at`, type: sql`timestamptz` },
-    title: { column: sql`title collate "C"`, type: sql`text` },
-  }
-  return {
-    ...columns[sort.replace("-", "") as keyof typeof columns],
-    direction: isDescending ? sql`desc` : sql`asc`,
-    isAfter: isDescending ? sql`<` : sql`>`,
-  }
+/** As the indexes say it, so that they serve the order. */
+const sortKeys = {
+  created_at: (sql: Sql) => ({ column: sql`created_at`, type: sql`timestamptz` }),
+  updated_at: (sql: Sql) => ({ column: sql`updated_at`, type: sql`timestamptz` }),
+  title: (sql: Sql) => ({ column: sql`title collate "C"`, type: sql`text` }),
 }
+
+const order = (sql: Sql, sort: Selection["sort"]) => ({
+  ...sortKeys[sort.replace("-", "") as keyof typeof sortKeys](sql),
+  ...(sort.startsWith("-")
+    ? { direction: sql`desc`, isAfter: sql`<` }
+    : { direction: sql`asc`, isAfter: sql`>` }),
+})
 
 const matching = (sql: Sql, q: string | undefined) =>
   q === undefined

@@ -13,7 +13,7 @@ import type { Place } from "./cursor.ts"
 import { entityTag, expectedVersions, matchesWeakly } from "./entity-tag.ts"
 import { listQuery, PAGE_LIMIT, readListQuery } from "./list-query.ts"
 import * as model from "./model.ts"
-import { nextLink, pageAnswer, streamAnswer } from "./pages.ts"
+import { nextLink, pageAnswer, STREAMED_AT_ONCE, streamAnswer } from "./pages.ts"
 import { countTodos, deleteTodo, findTodo, insertTodo, listTodos, updateTodo } from "./queries.ts"
 
 const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
@@ -82,15 +82,17 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         const { selection, limit, wantsCount } = readListQuery(query)
         const after =
           query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
-        const pageAfter = (place?: Place) =>
-          listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, place)
         const [page, count] = await Promise.all([
-          pageAfter(after),
+          listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after),
           wantsCount ? countTodos(sql, userId, selection) : undefined,
         ])
         if (count !== undefined) set.headers["x-total-count"] = String(count)
         if (!page.next) return pageAnswer(page)
-        if (limit === undefined) return streamAnswer(page, pageAfter, log)
+        if (limit === undefined) {
+          const pageAfter = (place: Place) =>
+            listTodos(sql, userId, selection, STREAMED_AT_ONCE, place)
+          return streamAnswer(page, pageAfter, log)
+        }
         set.headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
         return pageAnswer(page)
       },

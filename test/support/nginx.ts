@@ -6,7 +6,7 @@ const configuration = (directory: string, port: number, upstreams: number[]) => 
 daemon off;
 master_process off;
 pid ${directory}/pid;
-error_log ${directory}/error.log warn;
+error_log stderr crit;
 events { worker_connections 4096; }
 http {
   access_log off;
@@ -27,6 +27,8 @@ ${upstreams.map((upstream) => `    server 127.0.0.1:${upstream} max_fails=0;`).j
       proxy_set_header Connection "";
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_connect_timeout 1s;
+      # A write may be repeated: it carries an Idempotency-Key.
+      proxy_next_upstream error timeout non_idempotent;
     }
   }
 }

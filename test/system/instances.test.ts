@@ -8,7 +8,8 @@ import { createDatabase } from "../support/postgres.ts"
 setDefaultTimeout(120_000)
 
 const WRITERS = 20
-const base = 30_000 + (process.pid % 20_000)
+// Below the ports that outgoing connections are given.
+const base = 10_000 + (process.pid % 20_000)
 
 const startCluster = async (offset: number) => {
   const { url, drop } = await createDatabase()
@@ -91,7 +92,9 @@ test("a rolling restart under load shows no client an error", async () => {
   const writers = Array.from({ length: WRITERS }, async (_, writer) => {
     for (let count = 0; !isOver; count++) {
       const title = `${writer}-${count}`
-      const created = await ada.post("/todos", { title }).catch(String)
+      const created = await ada
+        .post("/todos", { title }, { "idempotency-key": title })
+        .catch(String)
       if (typeof created !== "string" && created.status === 201) acknowledged.add(title)
       else failures.push(typeof created === "string" ? created : created.status)
       const read = await ada.get("/todos?limit=5").catch(String)

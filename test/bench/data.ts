@@ -1,0 +1,73 @@
+/** The database of a run: an embedded Postgres of its own, filled with what real use leaves behind. */
+import { createHmac, randomUUID } from "node:crypto"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { connect } from "../../src/database/connection.ts"
+import { startEmbedded } from "../../src/database/embedded.ts"
+import { migrate } from "../../src/database/migrations.ts"
+
+export const SECRET_KEY = "a secret key for benchmarks, and long enough for HS512 by its length"
+export const PASSWORD = "correct horse battery staple"
+
+export const USERS = 1_000
+export const TODOS_EACH = 200
+/** The one user with very many todos. */
+export const HOARDER = USERS + 1
+export const HOARD = 1_000_000
+
+/** The id of the nth todo of a user: they are seeded one user after the other. */
+export const todoId = (user: number, nth: number) => (user - 1) * TODOS_EACH + nth
+
+const base64url = (text: string) => Buffer.from(text).toString("base64url")
+
+export const signToken = (userId: number, secret = SECRET_KEY) => {
+  const now = Math.floor(Date.now() / 1000)
+  const claims = { sub: String(userId), jti: randomUUID(), iat: now, exp: now + 86_400 }
+  const signed = `${base64url('{"alg":"HS256","typ":"JWT"}')}.${base64url(JSON.stringify(claims))}`
+  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`
+}
+
+export const startDatabase = async () => {
+  const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
+  const server = await startEmbedded(directory)
+  await migrate(server.url, "up")
+  const sql = connect(server.url, 1)
+  const passwordHash = await Bun.password.hash(PASSWORD, {
+    algorithm: "argon2id",
+    memoryCost: 19_456,
+    timeCost: 2,
+  })
+  await sql`
+    insert into users (id, email, password_hash)
+    select n, 'user-' || n || '@example.org', ${passwordHash}
+    from generate_series(1, ${HOARDER}::int) as n`
+  await sql`
+    insert into todos (owner_id, title, description, is_completed, created_at)
+    select owner, 'Todo ' || nth || ' of user ' || owner, repeat('What it is about. ', nth % 6),
+      nth % 3 = 0, now() - interval '1 minute' * (${TODOS_EACH} - nth)
+    from generate_series(1, ${USERS}::int) as owner, generate_series(1, ${TODOS_EACH}::int) as nth
+    order by owner, nth`
+  await sql`
+    insert into todos (owner_id, title, description, is_completed, created_at)
+    select ${HOARDER}, 'Todo ' || nth, repeat('What it is about. ', nth % 6),
+      nth % 3 = 0, now() - interval '1 second' * (${HOARD} - nth)
+    from generate_series(1, ${HOARD}::int) as nth`
+  await sql`vacuum analyze`
+  return {
+    url: server.url,
+    /** Todos of user 1 that nobody changed yet, their ids counted from a number on. */
+    async addTodos(first: number, count: number) {
+      await sql`
+        insert into todos (owner_id, id, title)
+        select 1, id, 'Todo ' || id
+        from generate_series(${first}::bigint, ${first + count - 1}::bigint) as id`
+    },
+    async [Symbol.asyncDispose]() {
+      await sql.end()
+      await server.stop()
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+export type Database = Awaited<ReturnType<typeof startDatabase>>

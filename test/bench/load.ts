@@ -1,0 +1,74 @@
+/** The load: wrk sends an operation's requests to a server, and the kernel says what they cost it. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+
+export type Load = {
+  /** A file of whole HTTP requests, with a NUL between them. */
+  file: string
+  /** What {n} stands for in the first request. */
+  firstNumber: number
+  connections: number
+  seconds: number
+}
+
+export type Measured = {
+  requests: number
+  perSecond: number
+  /** Milliseconds. */
+  p50: number
+  p99: number
+  /** Microseconds of the server process, all its threads, in user and kernel mode. */
+  cpu: number
+  /** Mebibytes that are resident afterwards. */
+  memory: number
+  /** How many answers had a status of 400 or more. */
+  refused: number
+}
+
+/** Milliseconds. proc(5): fields 14 and 15, in ticks of 10 ms. */
+const cpuTime = (pid: number) => {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /, "")
+    .split(" ")
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+const residentMemory = (pid: number) =>
+  Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/VmRSS:\s+(\d+)/)?.[1]) / 1024
+
+const script = join(import.meta.dir, "load.lua")
+
+export const drive = async (
+  url: string,
+  pids: number[],
+  { file, firstNumber, connections, seconds }: Load,
+): Promise<Measured> => {
+  const before = pids.map(cpuTime)
+  const wrk = Bun.spawn(
+    [
+      "wrk",
+      "-t1",
+      `-c${connections}`,
+      `-d${seconds}s`,
+      "-s",
+      script,
+      url,
+      "--",
+      file,
+      `${firstNumber}`,
+    ],
+    { stdout: "pipe", stderr: "inherit" },
+  )
+  const output = await wrk.stdout.text()
+  const spent = pids.reduce((sum, pid, i) => sum + cpuTime(pid) - (before[i] ?? 0), 0)
+  const line = output.trim().split("\n").at(-1) ?? ""
+  const { requests, seconds: took, broken, ...rest } = JSON.parse(line)
+  if (broken > 0) throw new Error(`${broken} connections to ${url} broke`)
+  return {
+    ...rest,
+    requests,
+    perSecond: requests / took,
+    cpu: (spent * 1000) / requests,
+    memory: pids.reduce((sum, pid) => sum + residentMemory(pid), 0),
+  }
+}
