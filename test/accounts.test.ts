@@ -206,3 +206,15 @@ test("a member of the wrong type is refused by every call that takes a body", as
   for (const body of ["{", "[]", "null", '"x"', ""])
     expect((await post("/refresh", body)).status).toBe(400)
 })
+
+test("a user with more todos than one statement deletes can be deleted", async () => {
+  const ada = await app.user()
+  const sql = connect(app.databaseUrl, 1)
+  await sql`
+    insert into todos (owner_id, title)
+    select ${ada.id}, 'many'
+    from generate_series(1, 12000)`
+  expect((await ada.delete("/users/me")).status).toBe(204)
+  expect((await sql`select from todos where owner_id = ${ada.id}`).count).toBe(0)
+  await sql.end()
+})

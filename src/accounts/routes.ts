@@ -4,12 +4,16 @@ import type { Deps } from "../app.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
+import { deleteTodosOf } from "../todos/queries.ts"
 import * as model from "./model.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
 import { deleteUser, findPasswordHash, findUser, insertOutsideUser } from "./queries.ts"
 import { goneUser, wrongCurrentPassword } from "./refusals.ts"
 import { changePassword } from "./session-queries.ts"
 import { type Caller, userKey } from "./tokens.ts"
+
+/** Rows: some 100 ms of work, far from the time limit of a statement. */
+const TODOS_AT_ONCE = 5_000
 
 /** The keys of the sessions that ended. */
 const change = async (
@@ -81,6 +85,7 @@ export const me = (deps: Deps) => {
     .delete(
       "",
       async ({ caller, status }) => {
+        while ((await deleteTodosOf(sql, caller.userId, TODOS_AT_ONCE)) > 0);
         await deleteUser(sql, caller.userId)
         tokens.revoke([userKey(caller.userId)])
         return status(204, undefined)

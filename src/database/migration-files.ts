@@ -5,16 +5,16 @@ import sessions from "../../db/migrations/20260101000003_sessions.sql" with { ty
 import idempotencyKeys from "../../db/migrations/20260101000004_idempotency_keys.sql" with {
   type: "text",
 }
-import revocations from "../../db/migrations/20260101000013_revocations.sql" with { type: "text" }
-import throttles from "../../db/migrations/20260101000014_throttles.sql" with { type: "text" }
-import identities from "../../db/migrations/20260101000015_identities.sql" with { type: "text" }
+import revocations from "../../db/migrations/20260101000005_revocations.sql" with { type: "text" }
+import throttles from "../../db/migrations/20260101000006_throttles.sql" with { type: "text" }
+import identities from "../../db/migrations/20260101000007_identities.sql" with { type: "text" }
 
 export const migrationFiles: Record<string, string> = {
   "20260101000001_users.sql": users,
   "20260101000002_todos.sql": todos,
   "20260101000003_sessions.sql": sessions,
   "20260101000004_idempotency_keys.sql": idempotencyKeys,
-  "20260101000013_revocations.sql": revocations,
-  "20260101000014_throttles.sql": throttles,
-  "20260101000015_identities.sql": identities,
+  "20260101000005_revocations.sql": revocations,
+  "20260101000006_throttles.sql": throttles,
+  "20260101000007_identities.sql": identities,
 }

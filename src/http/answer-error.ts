@@ -3,7 +3,7 @@ import { ValidationError } from "elysia"
 import { isAway } from "../database/errors.ts"
 import { Problem, unavailable } from "../errors.ts"
 import type { Log } from "./log.ts"
-import { type Route, unrouted } from "./methods.ts"
+import { methodTable, type Route, unrouted } from "./methods.ts"
 import type { Metrics } from "./metrics.ts"
 import type { Observed } from "./observe.ts"
 import { validationProblem } from "./validation.ts"
@@ -27,6 +27,7 @@ type Failure = Omit<Observed, "startedAt"> & {
 
 export const answerError = ({ log, metrics, routes, observe }: Deps) => {
   let lastTold = 0
+  let methodsOf: ReturnType<typeof methodTable> | undefined
 
   const databaseAway = (error: unknown, requestId: unknown) => {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
@@ -49,20 +50,21 @@ export const answerError = ({ log, metrics, routes, observe }: Deps) => {
 
   const answer = ({ error, code, request, set }: Failure): Response => {
     try {
-      if (code === "NOT_FOUND") return unrouted(request, routes())
+      if (code === "NOT_FOUND") {
+        methodsOf ??= methodTable(routes())
+        return unrouted(request, methodsOf)
+      }
       return toProblem(error, set.headers["x-request-id"]).toResponse()
     } catch (thrown) {
       return toProblem(thrown, set.headers["x-request-id"]).toResponse()
     }
   }
 
-  return (failure: Failure): Response => {
-    const response = answer(failure)
+  // A context that is passed on whole makes Elysia parse whatever it might be read for.
+  return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
+    const response = answer({ error, code, request, set })
     // No hook runs after this one where no route took the request.
-    if (failure.code === "NOT_FOUND") {
-      const { request, set, startedAt = performance.now() } = failure
-      observe({ request, set, startedAt }, response.status)
-    }
+    if (code === "NOT_FOUND") observe({ request, set, startedAt }, response.status)
     return response
   }
 }

@@ -6,21 +6,26 @@ export type Route = { method: string; path: string }
 const toPattern = (path: string) =>
   new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
 
-/** The Allow header of a path, or undefined where no route has it. */
-const allowed = (routes: Route[], path: string): string | undefined => {
-  const methods = new Set<string>()
-  for (const route of routes) if (toPattern(route.path).test(path)) methods.add(route.method)
-  if (methods.size === 0) return undefined
-  if (methods.has("GET")) methods.add("HEAD")
-  return [...methods.add("OPTIONS")].sort().join(", ")
+/** Tells the methods of a path: none where no route has it. */
+export const methodTable = (routes: Route[]) => {
+  const paths = Map.groupBy(routes, ({ path }) => path)
+  const table = [...paths].map(([path, those]) => {
+    const methods = those.map(({ method }) => method).concat("OPTIONS")
+    if (methods.includes("GET")) methods.push("HEAD")
+    return { pattern: toPattern(path), methods: methods.sort() }
+  })
+  return (path: string) => table.find(({ pattern }) => pattern.test(path))?.methods ?? []
 }
 
 /** The answer to a request that no route takes. */
-export const unrouted = (request: Request, routes: Route[]) => {
+export const unrouted = (request: Request, methodsOf: ReturnType<typeof methodTable>) => {
   // Null where the Host of the request is none.
-  const path = URL.parse(request.url)?.pathname
-  const allow = path === undefined ? undefined : allowed(routes, path)
-  if (allow === undefined) throw new Problem("NOT_FOUND", "There is nothing at this path")
-  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { allow } })
+  const methods = methodsOf(URL.parse(request.url)?.pathname ?? "")
+  const allow = methods.join(", ")
+  if (request.method === "OPTIONS" && allow)
+    return new Response(null, { status: 204, headers: { allow } })
+  // A method that the path has was sent to what only looks like the path, such as /docs#top.
+  if (!allow || methods.includes(request.method))
+    throw new Problem("NOT_FOUND", "There is nothing at this path")
   throw new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
 }

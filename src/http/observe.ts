@@ -47,11 +47,16 @@ export const createObserver = (
     observe,
     hooks: new Elysia({ name: "observe" })
       .decorate("startedAt", 0)
+      .decorate("caller", undefined as Observed["caller"])
       .onRequest((context) => {
         context.startedAt = performance.now()
       })
-      .mapResponse({ as: "global" }, (context) => {
-        observe(context, statusOf(context.responseValue, context.set.status))
-      }),
+      // A context that is passed on whole makes Elysia parse whatever it might be read for.
+      .mapResponse(
+        { as: "global" },
+        ({ startedAt, request, route, caller, set, responseValue }) => {
+          observe({ startedAt, request, route, caller, set }, statusOf(responseValue, set.status))
+        },
+      ),
   }
 }

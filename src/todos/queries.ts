@@ -244,3 +244,18 @@ export const deleteTodo = async (
     from before`
   return row
 }
+
+/** So many at most. Returns how many: all that a user has may take longer than a statement may. */
+export const deleteTodosOf = async (sql: Sql, ownerId: number, limit: number) =>
+  (
+    await sql`
+      delete from todos
+      where owner_id = ${ownerId}
+        and id in (
+          select id
+          from todos
+          where owner_id = ${ownerId}
+          order by id
+          limit ${limit}
+        )`
+  ).count
