@@ -87,6 +87,7 @@ const schema = {
   JWKS_URL: url((value) => new URL(value), "https:", "http:"),
   HOST: text("127.0.0.1"),
   PORT: integer(8000, 0, 65_535),
+  REUSE_PORT: oneOf("false", "true", "false"),
   METRICS_PORT: integer(undefined, 0, 65_535),
   CORS_ORIGINS: list(origin),
   TRUSTED_PROXIES: list(network),

@@ -34,6 +34,7 @@ test("an empty variable is as good as none", () => {
 const wrong: [name: string, ...values: string[]][] = [
   ["PORT", "65536", "-1", "80a", "1e3", " 80", "0x50"],
   ["METRICS_PORT", "65536"],
+  ["REUSE_PORT", "yes"],
   ["DATABASE_POOL_SIZE", "1001", "1.5"],
   ["DATABASE_PREPARED_STATEMENTS", "yes"],
   ["DATABASE_URL", "nonsense", "mysql://x/y", "postgres://x/y?sslmode=maybe"],

@@ -4,12 +4,16 @@ import type { Config } from "../config.ts"
 import { Problem } from "../errors.ts"
 import type { Log } from "./log.ts"
 
-export const listen = (app: ReturnType<typeof createApp>, { HOST, PORT }: Config, log: Log) => {
+export const listen = (
+  app: ReturnType<typeof createApp>,
+  { HOST, PORT, REUSE_PORT }: Config,
+  log: Log,
+) => {
   app.listen({
     hostname: HOST,
     port: PORT,
-    // Without it a second service on the same port would silently take half of the requests.
-    reusePort: false,
+    // Only where asked for: a second service would silently take half of the requests.
+    reusePort: REUSE_PORT === "true",
     // The framework's error pages show source code.
     development: false,
     // Above it the server would answer without a body; json-body.ts has the limit that counts.

@@ -3,7 +3,8 @@ import { createHmac, randomUUID } from "node:crypto"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { connect } from "../../src/database/connection.ts"
+import postgres from "postgres"
+import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded.ts"
 import { migrate } from "../../src/database/migrations.ts"
 
@@ -32,7 +33,7 @@ export const startDatabase = async () => {
   const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
   const server = await startEmbedded(directory)
   await migrate(server.url, "up")
-  const sql = connect(server.url, 1)
+  const sql = postgres({ ...connectionOptions(server.url), max: 1 })
   const passwordHash = await Bun.password.hash(PASSWORD, {
     algorithm: "argon2id",
     memoryCost: 19_456,

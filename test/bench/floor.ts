@@ -4,9 +4,10 @@
  */
 import { createHash, createHmac, randomBytes, randomUUID, timingSafeEqual } from "node:crypto"
 import { STATUS_CODES } from "node:http"
+import postgres from "postgres"
 import { findCredentials } from "../../src/accounts/queries.ts"
 import { insertSession } from "../../src/accounts/session-queries.ts"
-import { connect } from "../../src/database/connection.ts"
+import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
 import { createCursors } from "../../src/todos/cursor.ts"
 import {
@@ -19,7 +20,23 @@ import {
 } from "../../src/todos/queries.ts"
 
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
-const sql = connect(DATABASE_URL, 10)
+const { connection, ...options } = connectionOptions(DATABASE_URL)
+/** The statements use no more of it than its tag. */
+const sql = postgres({
+  ...options,
+  max: 10,
+  fetch_types: false,
+  connection: { ...connection, TimeZone: "UTC", DateStyle: "ISO" },
+  types: {
+    id: { to: 20, from: [20], serialize: String, parse: Number },
+    instant: {
+      to: 1184,
+      from: [1184],
+      serialize: String,
+      parse: (text: string) => new Date(text).toISOString(),
+    },
+  },
+}) as unknown as Sql
 const cursors = createCursors(SECRET_KEY)
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/

@@ -8,6 +8,12 @@ function init(args)
   end
   file:close()
   number = tonumber(args[2])
+  local pause = tonumber(args[3])
+  if pause then
+    function delay()
+      return math.random(0, math.floor(2 * pause))
+    end
+  end
 end
 
 function request()

@@ -1,4 +1,4 @@
-/** The load: wrk sends an operation's requests to a server, and the kernel says what they cost it. */
+/** The load: wrk, or else autocannon, sends the requests; the kernel says what they cost a server. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 
@@ -9,6 +9,8 @@ export type Load = {
   firstNumber: number
   connections: number
   seconds: number
+  /** How long a connection waits before a request, on average. Without it: not at all. */
+  pauseMs?: number
 }
 
 export type Measured = {
@@ -36,30 +38,24 @@ const cpuTime = (pid: number) => {
 const residentMemory = (pid: number) =>
   Number(readFileSync(`/proc/${pid}/status`, "utf8").match(/VmRSS:\s+(\d+)/)?.[1]) / 1024
 
-const script = join(import.meta.dir, "load.lua")
+const here = import.meta.dir
 
-export const drive = async (
-  url: string,
-  pids: number[],
-  { file, firstNumber, connections, seconds }: Load,
-): Promise<Measured> => {
+/** Both print what they counted as JSON in their last line. */
+const generator = (url: string, load: Load): string[] => {
+  const { file, firstNumber, connections, seconds, pauseMs } = load
+  if (Bun.which("wrk")) {
+    const wrk = ["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "-s", join(here, "load.lua")]
+    return [...wrk, url, "--", file, `${firstNumber}`, ...(pauseMs ? [`${pauseMs}`] : [])]
+  }
+  if (pauseMs) throw new Error("This needs wrk (apt-get install wrk)")
+  const script = join(here, "autocannon/load.js")
+  return ["node", script, url, file, `${firstNumber}`, `${connections}`, `${seconds}`]
+}
+
+export const drive = async (url: string, pids: number[], load: Load): Promise<Measured> => {
   const before = pids.map(cpuTime)
-  const wrk = Bun.spawn(
-    [
-      "wrk",
-      "-t1",
-      `-c${connections}`,
-      `-d${seconds}s`,
-      "-s",
-      script,
-      url,
-      "--",
-      file,
-      `${firstNumber}`,
-    ],
-    { stdout: "pipe", stderr: "inherit" },
-  )
-  const output = await wrk.stdout.text()
+  const process = Bun.spawn(generator(url, load), { stdout: "pipe", stderr: "inherit" })
+  const output = await process.stdout.text()
   const spent = pids.reduce((sum, pid, i) => sum + cpuTime(pid) - (before[i] ?? 0), 0)
   const line = output.trim().split("\n").at(-1) ?? ""
   const { requests, seconds: took, broken, ...rest } = JSON.parse(line)

@@ -8,7 +8,7 @@ import { HOARDER, signToken, startDatabase } from "./data.ts"
 import { drive, type Measured } from "./load.ts"
 import { type Operation, operations, serialize, takeNumbers } from "./operations.ts"
 import { median, spread, table } from "./report.ts"
-import { installRivals, type Server, startServer } from "./servers.ts"
+import { installPackages, type Server, startServer } from "./servers.ts"
 
 const setting = (name: string, fallback: number) => Number(process.env[name] ?? fallback)
 const ROUNDS = setting("BENCH_ROUNDS", 3)
@@ -22,7 +22,7 @@ const ONLY = process.env["BENCH_ONLY"] ?? ""
 const FASTEST = 30_000
 
 await using database = await startDatabase()
-installRivals()
+installPackages()
 const ours = await startServer("todo-api", database.url, {
   LOG_LEVEL: process.env["LOG_LEVEL"] ?? "info",
 })
@@ -111,8 +111,9 @@ try {
     const servers = [floor, ours, ...(operation.isCommon ? rivals : [])]
     if (operation.status === 401) servers.push(cheapest404)
     measured.push(...rows(operation, await compete(operation, servers)))
-    console.log(table(measured.splice(0)))
+    console.error(`${operation.name}: measured`)
   }
+  console.log(table(measured))
 } finally {
   for (const server of [ours, floor, ...rivals, cheapest404]) await server.stop()
   rmSync(directory, { recursive: true, force: true })

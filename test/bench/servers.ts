@@ -37,6 +37,8 @@ const answers = (url: string) =>
     () => false,
   )
 
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1))
+
 export const startServer = async (
   name: ProgramName,
   databaseUrl: string,
@@ -57,6 +59,8 @@ export const startServer = async (
       ...settings,
     },
   })
+  // A benchmark that fails, or is interrupted, leaves no server behind.
+  process.on("exit", () => server.kill())
   while (!(await answers(url))) {
     if (server.exitCode !== null) throw new Error(`${name} did not start`)
     await Bun.sleep(50)
@@ -68,9 +72,10 @@ export const startServer = async (
   return { name, kind, url, pid: server.pid, stop }
 }
 
-/** The rivals' packages, of exactly the versions that their lockfiles name. */
-export const installRivals = () => {
-  for (const cwd of [programs.Hono.cwd, programs.Fastify.cwd]) {
+/** Packages that only measuring needs, of exactly the versions that their lockfiles name. */
+export const installPackages = () => {
+  const loadGenerator = Bun.which("wrk") ? [] : [join(here, "autocannon")]
+  for (const cwd of [programs.Hono.cwd, programs.Fastify.cwd, ...loadGenerator]) {
     const install = Bun.spawnSync([bun, "install", "--frozen-lockfile"], { cwd, stdout: "ignore" })
     if (!install.success) throw new Error(`bun install failed in ${cwd}`)
   }
