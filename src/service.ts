@@ -60,16 +60,19 @@ const isReady = async (sql: Sql) => {
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
 
-/** Milliseconds without a request before the listener is closed, and how long to look for them. */
+/** The listener is closed when no request has come or gone for this long, and in the end anyway. */
 const QUIET_MS = 3
-const QUIET_LIMIT_MS = 500
+const QUIET_LIMIT_MS = 250
 
 /** A connection that the kernel has taken, and we have not, is reset when the listener closes. */
 const betweenRequests = async (server: Bun.Server<unknown>) => {
   const deadline = performance.now() + QUIET_LIMIT_MS
+  let before = server.pendingRequests
   for (let quiet = 0; quiet < QUIET_MS && performance.now() < deadline; quiet++) {
     await Bun.sleep(1)
-    if (server.pendingRequests > 0) quiet = -1
+    // Some that are under way may stay so for long.
+    if (server.pendingRequests !== before) quiet = -1
+    before = server.pendingRequests
   }
 }
 

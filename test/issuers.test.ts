@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { connect } from "../src/database/connection.ts"
 import { type App, startApp } from "./support/app.ts"
-import { setClock } from "./support/clock.ts"
+import { clockTest, setClock } from "./support/clock.ts"
 import { algorithms, createKey, startIssuer } from "./support/issuer.ts"
 import { secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
 
@@ -169,7 +169,7 @@ test("a hundred tokens with unknown kids cause one fetch", async () => {
   expect(it.theirs.fetches).toBe(1)
 })
 
-test("an issuer is asked about an unknown kid again after 30 s", async () => {
+clockTest("an issuer is asked about an unknown kid again after 30 s", async () => {
   using clock = setClock()
   await using it = await setUp(key)
   const rotated = createKey()
@@ -185,55 +185,64 @@ test("an issuer is asked about an unknown kid again after 30 s", async () => {
   expect(await fetchesFor(rotated)).toEqual([200, 2])
 })
 
-test("keys are fetched anew after 5 minutes, and outlive them while the issuer is down", async () => {
-  using clock = setClock()
-  await using it = await setUp(key)
-  const fetchesFor = async (sub: string) => {
-    expect(await statusOf(it.token(sub, key), it.ours)).toBe(200)
-    return it.theirs.fetches
-  }
-  expect(await fetchesFor("ada")).toBe(1)
-  clock.advance(4 * 60)
-  expect(await fetchesFor("bob")).toBe(1)
-  clock.advance(61)
-  expect(await fetchesFor("eve")).toBe(2)
-  it.theirs.misbehave(() => new Response("down", { status: 500 }))
-  clock.advance(301)
-  expect(await fetchesFor("dan")).toBe(3)
-  expect(await fetchesFor("fay")).toBe(3)
-  clock.advance(3_600)
-  expect(await fetchesFor("gus")).toBe(4)
-})
+clockTest(
+  "keys are fetched anew after 5 minutes, and outlive them while the issuer is down",
+  async () => {
+    using clock = setClock()
+    await using it = await setUp(key)
+    const fetchesFor = async (sub: string) => {
+      expect(await statusOf(it.token(sub, key), it.ours)).toBe(200)
+      return it.theirs.fetches
+    }
+    expect(await fetchesFor("ada")).toBe(1)
+    clock.advance(4 * 60)
+    expect(await fetchesFor("bob")).toBe(1)
+    clock.advance(61)
+    expect(await fetchesFor("eve")).toBe(2)
+    it.theirs.misbehave(() => new Response("down", { status: 500 }))
+    clock.advance(301)
+    expect(await fetchesFor("dan")).toBe(3)
+    expect(await fetchesFor("fay")).toBe(3)
+    clock.advance(3_600)
+    expect(await fetchesFor("gus")).toBe(4)
+  },
+)
 
-test("once a key is withdrawn, tokens that it signed are refused, those in use too", async () => {
-  using clock = setClock()
-  await using it = await setUp(key)
-  const token = it.token("ada", key)
-  expect(await statusOf(token, it.ours)).toBe(200)
-  it.theirs.publish(createKey())
-  clock.advance(301)
-  expect(await statusOf(token, it.ours)).toBe(401)
-})
+clockTest(
+  "once a key is withdrawn, tokens that it signed are refused, those in use too",
+  async () => {
+    using clock = setClock()
+    await using it = await setUp(key)
+    const token = it.token("ada", key)
+    expect(await statusOf(token, it.ours)).toBe(200)
+    it.theirs.publish(createKey())
+    clock.advance(301)
+    expect(await statusOf(token, it.ours)).toBe(401)
+  },
+)
 
-test("keys that are known survive an issuer that is down, and unknown ones are 503", async () => {
-  using clock = setClock()
-  await using it = await setUp(key)
-  expect(await statusOf(it.token("ada", key), it.ours)).toBe(200)
-  it.theirs.misbehave(() => new Response("down", { status: 500 }))
-  const rotated = createKey()
-  const unknown = await get(it.token("ada", rotated), it.ours)
-  expect(unknown.status).toBe(503)
-  expect(unknown.body).toMatchObject({ error_code: "SERVICE_UNAVAILABLE" })
-  expect(Number(unknown.headers.get("retry-after"))).toBeGreaterThan(0)
-  expect(await statusOf(it.token("grace", key), it.ours)).toBe(200)
-  // Once a second while it fails, whatever the load.
-  const fetches = it.theirs.fetches
-  await Promise.all(Array.from({ length: 50 }, () => statusOf(it.token("ada", rotated), it.ours)))
-  expect(it.theirs.fetches).toBe(fetches)
-  it.theirs.publish(rotated)
-  clock.advance(1)
-  expect(await statusOf(it.token("ada", rotated), it.ours)).toBe(200)
-})
+clockTest(
+  "keys that are known survive an issuer that is down, and unknown ones are 503",
+  async () => {
+    using clock = setClock()
+    await using it = await setUp(key)
+    expect(await statusOf(it.token("ada", key), it.ours)).toBe(200)
+    it.theirs.misbehave(() => new Response("down", { status: 500 }))
+    const rotated = createKey()
+    const unknown = await get(it.token("ada", rotated), it.ours)
+    expect(unknown.status).toBe(503)
+    expect(unknown.body).toMatchObject({ error_code: "SERVICE_UNAVAILABLE" })
+    expect(Number(unknown.headers.get("retry-after"))).toBeGreaterThan(0)
+    expect(await statusOf(it.token("grace", key), it.ours)).toBe(200)
+    // Once a second while it fails, whatever the load.
+    const fetches = it.theirs.fetches
+    await Promise.all(Array.from({ length: 50 }, () => statusOf(it.token("ada", rotated), it.ours)))
+    expect(it.theirs.fetches).toBe(fetches)
+    it.theirs.publish(rotated)
+    clock.advance(1)
+    expect(await statusOf(it.token("ada", rotated), it.ours)).toBe(200)
+  },
+)
 
 test("an issuer that has no usable answer makes its tokens 503, never 401 or 200", async () => {
   const keySet = JSON.stringify({ keys: [key.jwk] })

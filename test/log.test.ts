@@ -3,7 +3,8 @@ import { t, ValidationError } from "elysia"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
 import { describeError } from "../src/http/log.ts"
-import { startCommand } from "./support/command.ts"
+import { SECRET_KEY } from "./support/app.ts"
+import { program, startCommand } from "./support/command.ts"
 import { createDatabase } from "./support/postgres.ts"
 
 /** What a client sends, and must never meet in a log. */
@@ -98,3 +99,25 @@ test("an error is told with its cause and stack, and without what it quotes", as
     { cause: { message: "the response breaks its schema" } },
   ])
 })
+
+test("on a terminal a person can read it", async () => {
+  const { url, drop } = await createDatabase()
+  let screen = ""
+  const data = (_: unknown, bytes: Uint8Array) => {
+    screen += new TextDecoder().decode(bytes)
+  }
+  const service = Bun.spawn([...program, "serve"], {
+    cwd: "/",
+    env: { SECRET_KEY, PORT: "0", DATABASE_URL: url },
+    terminal: { cols: 200, rows: 50, data },
+  })
+  while (!screen.includes("listens on")) await Bun.sleep(20)
+  const found = /listens on (http\S+),/.exec(screen)?.[1] ?? ""
+  await fetch(`${found}/health/live`)
+  service.kill("SIGTERM")
+  expect(await service.exited).toBe(0)
+  expect(screen).toMatch(
+    /^\d\d:\d\d:\d\d\.\d{3} INFO {2}200 GET \/health\/live \d+\.?\d* ms \{"request_id":/m,
+  )
+  await drop()
+}, 20_000)

@@ -47,7 +47,7 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
     expect(idle.received).toMatch(/\r\nconnection: close\r\n/i)
     await idle.closed
     await Bun.sleep(300)
-    expect(fetch(`${service.url}/health/live`)).rejects.toThrow()
+    await expect(fetch(`${service.url}/health/live`)).rejects.toThrow()
     expect(client.received).toBe("")
     await finish()
     expect(await client.statuses(1)).toEqual([201])

@@ -5,11 +5,11 @@ import { SECRET_KEY } from "./app.ts"
 import { createClient } from "./client.ts"
 
 const source = join(import.meta.dir, "..", "..", "src", "main.ts")
-
+const { TEST_BINARY } = process.env
 /** An executable to test in place of the source: `bun run test:binary` sets it. */
-export const binary = process.env["TEST_BINARY"] && resolve(process.env["TEST_BINARY"])
+export const binary = TEST_BINARY === undefined ? undefined : resolve(TEST_BINARY)
 
-const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
+export const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
 
 type Env = Record<string, string>
 type Place = {

@@ -1,0 +1,81 @@
+/** Clients that mean no good, many at once: nobody else waits, and memory stays bounded. */
+import { expect, setDefaultTimeout, test } from "bun:test"
+import { readdirSync, readFileSync } from "node:fs"
+import { startCommand } from "../support/command.ts"
+import { createDatabase } from "../support/postgres.ts"
+import { openRaw, rawRequest } from "../support/raw.ts"
+
+setDefaultTimeout(120_000)
+
+const start = async () => {
+  const { url, drop } = await createDatabase()
+  const service = await startCommand({ DATABASE_URL: url, LOG_LEVEL: "info" })
+  const ada = await service.user()
+  // Hashing a password takes memory that is given back a moment later.
+  await Bun.sleep(1_000)
+  const megabytes = () =>
+    Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${service.pid}/status`, "utf8"))?.[1]) / 1024
+  return {
+    ...service,
+    ada,
+    megabytes,
+    /** How long somebody else waits meanwhile. */
+    async othersWait() {
+      const start = performance.now()
+      expect((await ada.get("/todos")).status).toBe(200)
+      return performance.now() - start
+    },
+    async [Symbol.asyncDispose]() {
+      await service[Symbol.asyncDispose]()
+      await drop()
+    },
+  }
+}
+
+type Client = ReturnType<typeof openRaw>
+
+const openMany = async (count: number, url: string, bytes: string) => {
+  const clients: Client[] = []
+  while (clients.length < count) {
+    const batch = Array.from({ length: Math.min(250, count - clients.length) }, () => openRaw(url))
+    await Promise.all(batch.map((client) => client.send(bytes)))
+    clients.push(...batch)
+  }
+  return clients
+}
+
+const attacks: [name: string, count: number, bytes: (token: string) => string][] = [
+  ["connections that say nothing more", 10_000, () => rawRequest("GET /health/live")],
+  ["headers that never end", 1_000, () => "GET /api/v1/todos HTTP/1.1\r\nHost: x\r\nX-Slow: "],
+  [
+    "bodies that never end",
+    1_000,
+    (token) =>
+      rawRequest(
+        "POST /api/v1/todos",
+        {
+          Authorization: `Bearer ${token}`,
+          "Content-Type": "application/json",
+          "Transfer-Encoding": "chunked",
+        },
+        "1\r\n{\r\n",
+      ),
+  ],
+]
+for (const [name, count, bytes] of attacks)
+  test(`${count} ${name}: others are answered, and memory is bounded`, async () => {
+    await using service = await start()
+    const before = service.megabytes()
+    const clients = await openMany(count, service.url, bytes(service.ada.token))
+    while (readdirSync(`/proc/${service.pid}/fd`).length < count) await Bun.sleep(20)
+    const wait = await service.othersWait()
+    const grown = service.megabytes() - before
+    console.log(`${count} ${name}: ${grown.toFixed(0)} MB, others waited ${wait.toFixed(0)} ms`)
+    expect(wait).toBeLessThan(1_000)
+    expect(grown).toBeLessThan(200)
+    for (const client of clients) client.destroy()
+    expect(await service.othersWait()).toBeLessThan(1_000)
+    service.kill("SIGTERM")
+    await service.exited
+    expect(await service.log()).not.toContain('"level":50')
+  })
