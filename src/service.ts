@@ -33,11 +33,13 @@ export class SchemaError extends Error {
   override name = "SchemaError"
 }
 
-const prepareSchema = async (url: string, options: Options) => {
-  const { changed, pending, unknown } = await migrate(url, options.migrate ? "up" : "status", {
-    dataDir: options.config.DATA_DIR,
-  })
-  for (const version of changed) options.log.info({ version }, "migration applied")
+const prepareSchema = async (sql: Sql, url: string, { config, log, ...options }: Options) => {
+  const state = await schemaState(sql)
+  const { changed, pending, unknown } =
+    options.migrate && state.pending.length > 0
+      ? await migrate(url, "up", { dataDir: config.DATA_DIR })
+      : { ...state, changed: [] }
+  for (const version of changed) log.info({ version }, "migration applied")
   if (pending.length > 0)
     throw new SchemaError(`The database lacks the migrations ${pending.join(", ")}`)
   if (unknown.length > 0 && !options.allowNewerSchema)
@@ -81,62 +83,59 @@ const CLOSING_SHARE = 0.2
 
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
+  // What was opened closes again, the last one first: where the start fails, and at the end.
+  await using opened = new AsyncDisposableStack()
   const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
-  const background: (() => Promise<void>)[] = []
-  const endBackground = () => Promise.all(background.map((end) => end()))
-  try {
-    const url = config.DATABASE_URL ?? embedded?.url ?? ""
-    await awaitDatabase(url, config.DATABASE_WAIT_SECONDS, log)
-    await prepareSchema(url, options)
-    const prepare = config.DATABASE_PREPARED_STATEMENTS === "true"
-    const sql = connect(url, config.DATABASE_POOL_SIZE, prepare)
-    const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(sql.state)
-    let isStopping = false
-    const key = secretKey(config)
-    const tokens = createTokens(config, key, sql, log)
-    const app = createApp({
-      config,
-      sql,
-      tokens,
-      throttle: createThrottle(sql, config),
-      cursors: createCursors(key),
-      log,
-      metrics,
-      isReady: async () => !isStopping && (await isReady(sql)),
-      isStopping: () => isStopping,
-    })
-    background.push(await tokens.followRevocations(), startCleanUp(sql, log))
-    const server = listen(app, config, log)
-    const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
+  opened.defer(() => embedded?.stop())
+  const url = config.DATABASE_URL ?? embedded?.url ?? ""
+  const sql = connect(
+    url,
+    config.DATABASE_POOL_SIZE,
+    config.DATABASE_PREPARED_STATEMENTS === "true",
+  )
+  opened.defer(() => sql.end())
+  await awaitDatabase(sql, config.DATABASE_WAIT_SECONDS, log)
+  await prepareSchema(sql, url, options)
 
-    const close = async () => {
-      await scraped?.stop(true)
-      await endBackground()
-      await sql.end()
-      await embedded?.stop()
-    }
-    return {
-      url: String(server.url).replace(/\/$/, ""),
-      metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
-      databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
-      drain() {
-        isStopping = true
-      },
-      async stop() {
-        isStopping = true
-        const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
-        const answered = betweenRequests(server).then(() => server.stop())
-        if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {
-          log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
-          server.stop(true)
-        }
-        if (!(await isOverWithin(patience * CLOSING_SHARE, close())))
-          log.warn("out of time: the database was left to close by itself")
-      },
-    }
-  } catch (error) {
-    await endBackground()
-    await embedded?.stop()
-    throw error
+  const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(sql.state)
+  let isStopping = false
+  const key = secretKey(config)
+  const tokens = createTokens(config, key, sql, log)
+  const app = createApp({
+    config,
+    sql,
+    tokens,
+    throttle: createThrottle(sql, config),
+    cursors: createCursors(key),
+    log,
+    metrics,
+    isReady: async () => !isStopping && (await isReady(sql)),
+    isStopping: () => isStopping,
+  })
+  opened.defer(await tokens.followRevocations())
+  opened.defer(startCleanUp(sql, log))
+  const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
+  opened.defer(() => scraped?.stop(true))
+  const server = listen(app, config, log)
+
+  const resources = opened.move()
+  return {
+    url: String(server.url).replace(/\/$/, ""),
+    metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
+    databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
+    drain() {
+      isStopping = true
+    },
+    async stop() {
+      isStopping = true
+      const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
+      const answered = betweenRequests(server).then(() => server.stop())
+      if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {
+        log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
+        server.stop(true)
+      }
+      if (!(await isOverWithin(patience * CLOSING_SHARE, resources.disposeAsync())))
+        log.warn("out of time: the database was left to close by itself")
+    },
   }
 }

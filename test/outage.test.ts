@@ -170,14 +170,16 @@ test.concurrent("a start waits for its database, and gives up in time", async ()
   const dataDir = await usedDataDir()
   const first = await startEmbedded(dataDir.path)
   await first.stop()
-  const waiting = awaitDatabase(first.url, 20, createLog("silent"))
+  const sql = connect(first.url, 1)
+  const waiting = awaitDatabase(sql, 20, createLog("silent"))
   const second = await startEmbedded(dataDir.path)
   await waiting
   await second.stop()
   const [outcome, milliseconds] = await timed(
-    awaitDatabase(first.url, 1, createLog("silent")).catch((error) => error.code),
+    awaitDatabase(sql, 1, createLog("silent")).catch((error) => error.code),
   )
   expect(outcome).toBe("ENOENT")
   expect(milliseconds).toBeLessThan(2_000)
+  await sql.end()
   dataDir[Symbol.dispose]()
 }, 30_000)
