@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test"
+import { join } from "node:path"
 import { ConfigError, readConfig } from "../src/config.ts"
 import { connectionOptions } from "../src/database/connection.ts"
 
@@ -101,4 +102,14 @@ test("a DATABASE_URL is read as libpq reads it", () => {
     ],
   ]
   for (const [url, expected] of cases) expect(connectionOptions(url)).toMatchObject(expected)
+})
+
+test("each variable is documented in the README and in .env.example", async () => {
+  const [readme, example] = await Promise.all(
+    ["../README.md", "../.env.example"].map((file) => Bun.file(join(import.meta.dir, file)).text()),
+  )
+  for (const name of Object.keys(readConfig({}))) {
+    expect(readme).toContain(`\`${name}\``)
+    expect(example).toMatch(new RegExp(`^# ${name}=`, "m"))
+  }
 })
