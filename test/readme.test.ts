@@ -13,14 +13,18 @@ const tour = [
   ...(readme.match(/```console\n(.*?)```/s)?.[1] ?? "").matchAll(/^\$ (.*)\n((?:(?!\$ ).*\n)*)/gm),
 ].map(([, command = "", output = ""]) => ({ command, output: withoutTimes(output) }))
 
-test("each command of the README's tour answers what the README says", async () => {
-  await using app = await startApp()
-  expect(tour.length).toBeGreaterThan(5)
-  const script = tour.map(({ command }) => `${command}\nprintf '\\n\\036'`).join("\n")
-  const shell = Bun.spawn(["bash", "-c", script.replaceAll("http://127.0.0.1:8000", app.url)], {
-    stdout: "pipe",
-  })
-  const outputs = (await new Response(shell.stdout).text()).split("\u001e").map(withoutTimes)
-  for (const [index, { command, output }] of tour.entries())
-    expect(`${command}\n${outputs[index]}`).toBe(`${command}\n${output}`)
-})
+// The tour is for people who have curl; not every machine with Node does.
+test.skipIf(!Bun.which("curl"))(
+  "each command of the README's tour answers what the README says",
+  async () => {
+    await using app = await startApp()
+    expect(tour.length).toBeGreaterThan(5)
+    const script = tour.map(({ command }) => `${command}\nprintf '\\n\\036'`).join("\n")
+    const shell = Bun.spawn(["bash", "-c", script.replaceAll("http://127.0.0.1:8000", app.url)], {
+      stdout: "pipe",
+    })
+    const outputs = (await new Response(shell.stdout).text()).split("\u001e").map(withoutTimes)
+    for (const [index, { command, output }] of tour.entries())
+      expect(`${command}\n${outputs[index]}`).toBe(`${command}\n${output}`)
+  },
+)
