@@ -1,3 +1,3 @@
 import { testDocumentedAnswers } from "./support/properties.ts"
 
-await testDocumentedAnswers(60)
+await testDocumentedAnswers(30)
