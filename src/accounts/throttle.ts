@@ -32,9 +32,12 @@ export const createThrottle = (
   const count = async (detail: string, rules: Rule[]) => {
     const keys = rules.map(({ key }) => key)
     refuseFull(detail, keys)
-    for (const { key, seconds_left } of await countAttempt(sql, rules))
+    const full = await countAttempt(sql, rules)
+    for (const { key, seconds_left } of full)
       fullUntil.set(key, performance.now() + seconds_left * 1000)
-    refuseFull(detail, keys)
+    // What this attempt met: one that came after it may have been told sooner that it is full.
+    const met = full.map(({ key }) => key)
+    refuseFull(detail, met)
   }
 
   const tooManyGuesses = "Too many failed logins; try again later"
