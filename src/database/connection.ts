@@ -20,6 +20,8 @@ export interface Statements {
 }
 
 export interface Sql extends Statements {
+  /** For a statement that reads or writes few rows, and waits for no lock that is held for long. */
+  brief: Statements
   begin<Result>(work: (transaction: Statements) => Promise<Result>): Promise<Result>
   state(): PoolState
   end(): Promise<void>
@@ -75,7 +77,7 @@ export const connect = (url: string, poolSize: number, prepare = true): Sql => {
   const open = () =>
     postgres<Types>({
       ...options,
-      max: poolSize,
+      max: 1,
       prepare,
       fetch_types: false,
       // A connection is only made for a statement that waits for it, and fails together with it.
@@ -94,6 +96,8 @@ export const connect = (url: string, poolSize: number, prepare = true): Sql => {
   return Object.assign(
     limitedTag((make) => pool.limited(make)),
     {
+      // Without prepared statements each is described first, and none can be sent behind it.
+      brief: limitedTag((make) => pool.limited(make, prepare)),
       begin: <Result>(work: (transaction: Statements) => Promise<Result>) =>
         pool.begin((limit, transaction) => work(limitedTag((make) => limit(make(transaction))))),
       state: pool.state,

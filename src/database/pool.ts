@@ -7,12 +7,16 @@ type Statement = {
   reject: (reason: Error) => void
   /** `cancel()` drops the promise of this, and nobody would handle its rejection. */
   canceller: (statement: Statement) => Promise<void>
-  /** Null as long as it waits for its connection to be made: it cannot be cancelled then. */
-  state: object | null
+  /**
+   * Whether the server works on it. Before that it waits for its connection to be made, or for
+   * another statement there, and must not be cancelled: postgres.js would forget it, and take its
+   * answer for that of the next one.
+   */
+  active: boolean
 }
 
 /** The part of postgres.js that is used here. */
-type Connections<Transaction> = {
+type Connection<Transaction> = {
   unsafe(text: string): Promise<unknown>
   begin<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<unknown>
   end(options: { timeout: number }): Promise<void>
@@ -24,6 +28,11 @@ const RUN_LIMIT_MS = 2_750
 /** A server that leaves even a cancel request unanswered for this long is frozen, or gone. */
 const CANCEL_LIMIT_MS = 500
 const SWEEP_MS = 100
+
+/** How many brief statements may be under way on a connection. */
+const PIPELINE = 8
+/** A statement that has run for longer is not as brief as it was said to be. */
+const BRIEF_MS = 10
 
 /** Less than a statement's limit, so that making a connection fails before its statement does. */
 export const CONNECT_LIMIT_SECONDS = 2
@@ -44,114 +53,184 @@ export type PoolState = {
   replaced: number
 }
 
-type Turn = { take: () => void; refuse: (reason: Error) => void; since: number }
-/** A statement that can be cancelled, or a transaction between its statements. */
-type Work = Statement | { state: null }
+/** A statement, or a transaction, which itself is never active: its statements are. */
+type Work = { active: false } | Statement
+
+/** A connection, and what is under way there, the oldest first. */
+type Slot<Tag> = {
+  tag: Tag
+  execute: Statement["handler"]
+  works: { work: Work; since: number }[]
+  /** Whether all of them are brief. */
+  isShared: boolean
+  /** When the oldest one ran into its limit. */
+  cancelledAt: number | undefined
+}
+
+type Turn<Tag> = {
+  isBrief: boolean
+  take: (slot: Slot<Tag>) => void
+  refuse: (reason: Error) => void
+  since: number
+}
 
 const settled = <T>(promise: T, callback: () => void) =>
   // Not the query's own `then`, which would start it.
   Promise.prototype.then.call(promise, callback, callback)
 
-/** One statement a connection: a slow one would hold up those that were sent behind it. */
-export const createPool = <Transaction, Tag extends Connections<Transaction>>(
+/**
+ * A slow statement would hold up those that were sent behind it. So each has a connection of its
+ * own, unless it is brief: it reads or writes few rows, and waits for no lock that is held for
+ * long. While all connections are busy brief ones are sent behind each other.
+ */
+export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   size: number,
   open: () => Tag,
 ) => {
-  const waiting: Turn[] = []
-  const running = new Map<Work, number>()
-  const cancelled = new Map<Work, number>()
-  const counts = { busy: 0, cancelled: 0, replaced: 0 }
-  let connections = open()
-  const handlerOf = (tag: Tag) => (tag.unsafe("") as unknown as Statement).handler
-  let execute = handlerOf(connections)
-
-  const takeTurn = (take: Turn["take"], refuse: Turn["refuse"]) => {
-    if (counts.busy < size) {
-      counts.busy++
-      take()
-    } else waiting.push({ take, refuse, since: performance.now() })
+  /** Makes the queries, and never connects. */
+  const maker = open()
+  const opened = () => {
+    const tag = open()
+    return { tag, execute: (tag.unsafe("") as unknown as Statement).handler }
   }
-  const endTurn = () => {
-    const next = waiting.shift()
-    if (next) next.take()
-    else counts.busy--
+  const slots: Slot<Tag>[] = Array.from({ length: size }, () => ({
+    ...opened(),
+    works: [],
+    isShared: false,
+    cancelledAt: undefined,
+  }))
+  const waiting: Turn<Tag>[] = []
+  const counts = { cancelled: 0, replaced: 0 }
+
+  /** The one of those with brief statements that has the fewest. */
+  const shared = (): Slot<Tag> | undefined => {
+    const recent = performance.now() - BRIEF_MS
+    let best: Slot<Tag> | undefined
+    let fewest = PIPELINE
+    for (const slot of slots) {
+      const [oldest] = slot.works
+      if (!slot.isShared || slot.works.length >= fewest) continue
+      if (!oldest?.work.active || oldest.since < recent) continue
+      best = slot
+      fewest = slot.works.length
+    }
+    return best
+  }
+  const slotFor = (isBrief: boolean) =>
+    slots.find(({ works }) => works.length === 0) ?? (isBrief ? shared() : undefined)
+
+  const takeTurn = (isBrief: boolean, take: Turn<Tag>["take"], refuse: Turn<Tag>["refuse"]) => {
+    const slot = waiting.length === 0 ? slotFor(isBrief) : undefined
+    if (slot) take(slot)
+    else waiting.push({ isBrief, take, refuse, since: performance.now() })
+  }
+  /** In the order in which they came: else brief ones might keep the others out for ever. */
+  const nextTurns = () => {
+    for (let next = waiting[0]; next; next = waiting[0]) {
+      const slot = slotFor(next.isBrief)
+      if (!slot) return
+      waiting.shift()
+      next.take(slot)
+    }
   }
 
-  /** Tells `done` when the work is over, and watches it until then. */
-  const watch = (work: Work, promise: unknown, since: number, done?: () => void) => {
-    running.set(work, since)
+  const enter = (slot: Slot<Tag>, work: Work, promise: unknown, since: number) => {
+    const { works } = slot
+    const entry = { work, since }
+    works.push(entry)
     settled(promise, () => {
-      running.delete(work)
-      cancelled.delete(work)
-      done?.()
+      if (works[0] === entry) slot.cancelledAt = undefined
+      works.splice(works.indexOf(entry), 1)
+      nextTurns()
     })
   }
 
-  const admit = (statement: Statement) =>
-    takeTurn(() => {
-      watch(statement, statement, performance.now(), endTurn)
-      execute(statement)
-    }, statement.reject)
+  const admit = (isBrief: boolean) => (statement: Statement) =>
+    takeTurn(
+      isBrief,
+      (slot) => {
+        slot.isShared = isBrief
+        slot.execute(statement)
+        enter(slot, statement, statement, performance.now())
+      },
+      statement.reject,
+    )
+  const admitBrief = admit(true)
+  const admitAlone = admit(false)
 
-  const cancel = (work: Work, now: number) => {
-    cancelled.set(work, now)
+  const cancel = (slot: Slot<Tag>, now: number) => {
+    slot.cancelledAt = now
     counts.cancelled++
-    if (work.state) work.canceller(work).catch(() => {})
+    for (const { work } of slot.works) if (work.active) work.canceller(work).catch(() => {})
   }
 
   const replaceConnections = () => {
-    const abandoned = connections
-    connections = open()
-    execute = handlerOf(connections)
     counts.replaced++
-    // Rejects what runs there. A frozen server's sockets close when it is back.
-    abandoned.end({ timeout: 0 }).catch(() => {})
+    for (const slot of slots) {
+      // Rejects what runs there. A frozen server's sockets close when it is back.
+      slot.tag.end({ timeout: 0 }).catch(() => {})
+      Object.assign(slot, opened(), { cancelledAt: undefined })
+    }
   }
 
   const sweep = () => {
     const now = performance.now()
     while (waiting[0] && now - waiting[0].since > WAIT_LIMIT_MS)
       waiting.shift()?.refuse(new PoolExhausted("No connection became free in time"))
-    for (const [work, since] of running)
-      if (now - since > RUN_LIMIT_MS && !cancelled.has(work)) cancel(work, now)
-    for (const since of cancelled.values())
-      if (now - since > CANCEL_LIMIT_MS) return replaceConnections()
+    for (const slot of slots) {
+      const [oldest] = slot.works
+      if (oldest && slot.cancelledAt === undefined && now - oldest.since > RUN_LIMIT_MS)
+        cancel(slot, now)
+    }
+    if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
+      replaceConnections()
   }
   const sweeper = setInterval(sweep, SWEEP_MS)
   sweeper.unref()
 
   return {
     /** Makes a query by `make`, which takes its turn and has its limit when it is awaited. */
-    limited<Made>(make: (connections: Tag) => Made): Made {
-      const made = make(connections)
-      if (made instanceof Promise) (made as unknown as Statement).handler = admit
+    limited<Made>(make: (connection: Tag) => Made, isBrief = false): Made {
+      const made = make(maker)
+      if (made instanceof Promise)
+        (made as unknown as Statement).handler = isBrief ? admitBrief : admitAlone
       return made
     },
     /** A transaction takes one turn, and has the limit of one statement. */
-    async begin<Result>(
+    begin<Result>(
       work: (limit: <Made>(made: Made) => Made, transaction: Transaction) => Promise<Result>,
     ): Promise<Result> {
-      await new Promise<void>(takeTurn)
-      const since = performance.now()
-      const limit = <Made>(made: Made): Made => {
-        if (made instanceof Promise) {
-          const statement = made as unknown as Statement
-          const start = statement.handler
-          statement.handler = () => {
-            watch(statement, statement, since)
-            start(statement)
+      const { promise, resolve, reject } = Promise.withResolvers<Result>()
+      const take = (slot: Slot<Tag>) => {
+        const since = performance.now()
+        const limit = <Made>(made: Made): Made => {
+          if (made instanceof Promise) {
+            const statement = made as unknown as Statement
+            const start = statement.handler
+            statement.handler = () => {
+              enter(slot, statement, statement, since)
+              start(statement)
+            }
           }
+          return made
         }
-        return made
+        const transaction = slot.tag.begin((tag) => work(limit, tag)) as Promise<Result>
+        slot.isShared = false
+        enter(slot, { active: false }, transaction, since)
+        transaction.then(resolve, reject)
       }
-      const transaction = connections.begin((tag) => work(limit, tag)) as Promise<Result>
-      watch({ state: null }, transaction, since, endTurn)
-      return transaction
+      takeTurn(false, take, reject)
+      return promise
     },
-    state: (): PoolState => ({ size, waiting: waiting.length, ...counts }),
+    state: (): PoolState => ({
+      size,
+      busy: slots.filter(({ works }) => works.length > 0).length,
+      waiting: waiting.length,
+      ...counts,
+    }),
     async end() {
       clearInterval(sweeper)
-      await connections.end({ timeout: CONNECT_LIMIT_SECONDS })
+      await Promise.all(slots.map(({ tag }) => tag.end({ timeout: CONNECT_LIMIT_SECONDS })))
     },
   }
 }

@@ -1,14 +1,13 @@
-/** All SQL over todos. Every statement names the owner. */
-import type { Sql } from "../database/connection.ts"
-import type { Place } from "./cursor.ts"
-import type { Selection } from "./list-query.ts"
+/** All SQL over todos but lists of them. Every statement names the owner. */
+import type postgres from "postgres"
+import type { Sql, Statements } from "../database/connection.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
 
 /** A todo with the version that its entity tag is made of. */
 export type Versioned = Todo & { version: number }
 
 export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo) => {
-  const [row] = await sql<[Versioned]>`
+  const [row] = await sql.brief<[Versioned]>`
     insert into todos (owner_id, title, description, is_completed)
     values (${ownerId}, ${todo.title}, ${todo.description ?? null}, ${todo.is_completed ?? false})
     returning id, title, description, is_completed, created_at, updated_at, version`
@@ -26,7 +25,7 @@ export const insertTodoOnce = async (
   bodyHash: Uint8Array,
   todo: NewTodo,
 ) => {
-  const [row] = await sql<Versioned[]>`
+  const [row] = await sql.brief<Versioned[]>`
     with claimed as (
       insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
       values (${ownerId}, ${key}, ${bodyHash}, nextval('todo_ids'))
@@ -76,85 +75,8 @@ export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
       )`
   ).count
 
-/** As the indexes say it, so that they serve the order. */
-const sortKeys = {
-  created_at: (sql: Sql) => ({ column: sql`created_at`, type: sql`timestamptz` }),
-  updated_at: (sql: Sql) => ({ column: sql`updated_at`, type: sql`timestamptz` }),
-  title: (sql: Sql) => ({ column: sql`title collate "C"`, type: sql`text` }),
-}
-
-const order = (sql: Sql, sort: Selection["sort"]) => ({
-  ...sortKeys[sort.replace("-", "") as keyof typeof sortKeys](sql),
-  ...(sort.startsWith("-")
-    ? { direction: sql`desc`, isAfter: sql`<` }
-    : { direction: sql`asc`, isAfter: sql`>` }),
-})
-
-const matching = (sql: Sql, q: string | undefined) =>
-  q === undefined
-    ? sql``
-    : sql`and strpos(
-        search_text,
-        (select upper(lower(${q}::text collate "und-x-icu")))
-      ) > 0`
-
-type Listed = Todo & { key: string }
-export type Page = { todos: Todo[]; next: Place | undefined }
-
-/** So many todos after a place, and the place of the last one if there are more. */
-export const listTodos = async (
-  sql: Sql,
-  ownerId: number,
-  { sort, isCompleted, q }: Selection,
-  limit: number,
-  after?: Place,
-): Promise<Page> => {
-  const { column, type, direction, isAfter } = order(sql, sort)
-  const range = (isCompleted: boolean) => sql`
-    select id, title, description, is_completed, created_at, updated_at, ${column}::text as key
-    from todos
-    where owner_id = ${ownerId}
-      and is_completed = ${isCompleted}
-      ${after ? sql`and (${column}, id) ${isAfter} (${after.key}::${type}, ${after.id})` : sql``}
-      ${matching(sql, q)}
-    order by ${column} ${direction}, id ${direction}
-    limit ${limit + 1}`
-  const rows = await (isCompleted === undefined
-    ? // Each range with a limit of its own, for only so does Postgres read no more of it.
-      sql<Listed[]>`
-        select id, title, description, is_completed, created_at, updated_at, key
-        from ((${range(false)}) union all (${range(true)})) as ranges
-        order by ${column} ${direction}, id ${direction}
-        limit ${limit + 1}`
-    : sql<Listed[]>`${range(isCompleted)}`)
-  const last = rows.length > limit ? rows[limit - 1] : undefined
-  return {
-    todos: rows
-      .slice(0, limit)
-      .map(({ id, title, description, is_completed, created_at, updated_at }) => ({
-        id,
-        title,
-        description,
-        is_completed,
-        created_at,
-        updated_at,
-      })),
-    next: last && { key: last.key, id: last.id },
-  }
-}
-
-export const countTodos = async (sql: Sql, ownerId: number, { isCompleted, q }: Selection) => {
-  const [row] = await sql<[{ count: number }]>`
-    select count(*)
-    from todos
-    where owner_id = ${ownerId}
-      ${isCompleted === undefined ? sql`` : sql`and is_completed = ${isCompleted}`}
-      ${matching(sql, q)}`
-  return row.count
-}
-
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
-  const [row] = await sql<Versioned[]>`
+  const [row] = await sql.brief<Versioned[]>`
     select id, title, description, is_completed, created_at, updated_at, version
     from todos
     where owner_id = ${ownerId}
@@ -167,83 +89,93 @@ const isExpected = (sql: Sql, versions: number[] | undefined) => sql`
   coalesce(version = any(${versions ? `{${versions.join()}}` : null}::bigint[]), true)`
 
 /**
+ * A statement that locks a todo passes over one that is locked already, so that it stays brief.
+ * Where it found none, another one that does wait, on a connection of its own, tells whether there
+ * is none.
+ */
+const locking = async <Row>(
+  sql: Sql,
+  write: (sql: Statements, lock: postgres.PendingQuery<postgres.Row[]>) => Promise<Row[]>,
+) => {
+  const [row] = await write(sql.brief, sql`for update skip locked`)
+  return row ?? (await write(sql, sql`for update`))[0]
+}
+
+/**
  * Members that were left out stay as they are, and a change that changes nothing writes nothing.
  * The row is locked first, so that what is compared and what is returned is its latest version.
  */
-export const updateTodo = async (
+export const updateTodo = (
   sql: Sql,
   ownerId: number,
   id: number,
   changes: TodoChanges,
   versions: number[] | undefined,
-) => {
-  const [row] = await sql<(Versioned & { is_expected: boolean })[]>`
-    with before as (
+) =>
+  locking(
+    sql,
+    (tag, lock) => tag<(Versioned & { is_expected: boolean })[]>`
+      with before as (
+        select id, title, description, is_completed, created_at, updated_at, version,
+          ${isExpected(sql, versions)} as is_expected
+        from todos
+        where owner_id = ${ownerId}
+          and id = ${id}
+        ${lock}
+      ), wanted as (
+        select
+          coalesce(${changes.title ?? null}, title) as title,
+          case when ${changes.description === undefined} then description
+            else ${changes.description ?? null} end as description,
+          coalesce(${changes.is_completed ?? null}, is_completed) as is_completed
+        from before
+        where is_expected
+      ), after as (
+        update todos
+        set title = wanted.title,
+          description = wanted.description,
+          is_completed = wanted.is_completed,
+          version = todos.version + 1,
+          -- Moves by what a client can see, even when two changes share a millisecond.
+          updated_at = greatest(now(), todos.updated_at + interval '1 millisecond')
+        from wanted
+        where todos.owner_id = ${ownerId}
+          and todos.id = ${id}
+          and (todos.title, todos.description, todos.is_completed)
+            is distinct from (wanted.title, wanted.description, wanted.is_completed)
+        returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
+          todos.updated_at, todos.version
+      )
       select id, title, description, is_completed, created_at, updated_at, version,
-        ${isExpected(sql, versions)} as is_expected
-      from todos
-      where owner_id = ${ownerId}
-        and id = ${id}
-      for update
-    ), wanted as (
-      select
-        coalesce(${changes.title ?? null}, title) as title,
-        case when ${changes.description === undefined} then description
-          else ${changes.description ?? null} end as description,
-        coalesce(${changes.is_completed ?? null}, is_completed) as is_completed
+        true as is_expected
+      from after
+      union all
+      select id, title, description, is_completed, created_at, updated_at, version, is_expected
       from before
-      where is_expected
-    ), after as (
-      update todos
-      set title = wanted.title,
-        description = wanted.description,
-        is_completed = wanted.is_completed,
-        version = todos.version + 1,
-        -- Moves by what a client can see, even when two changes share a millisecond.
-        updated_at = greatest(now(), todos.updated_at + interval '1 millisecond')
-      from wanted
-      where todos.owner_id = ${ownerId}
-        and todos.id = ${id}
-        and (todos.title, todos.description, todos.is_completed)
-          is distinct from (wanted.title, wanted.description, wanted.is_completed)
-      returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
-        todos.updated_at, todos.version
-    )
-    select id, title, description, is_completed, created_at, updated_at, version,
-      true as is_expected
-    from after
-    union all
-    select id, title, description, is_completed, created_at, updated_at, version, is_expected
-    from before
-    where not exists (select from after)`
-  return row
-}
+      where not exists (select from after)`,
+  )
 
 /** Undefined where there is no such todo. */
-export const deleteTodo = async (
-  sql: Sql,
-  ownerId: number,
-  id: number,
-  versions: number[] | undefined,
-) => {
-  const [row] = await sql<{ is_expected: boolean }[]>`
-    with before as (
-      select ${isExpected(sql, versions)} as is_expected
-      from todos
-      where owner_id = ${ownerId}
-        and id = ${id}
-      for update
-    ), gone as (
-      delete from todos
-      using before
-      where todos.owner_id = ${ownerId}
-        and todos.id = ${id}
-        and before.is_expected
-    )
-    select is_expected
-    from before`
-  return row
-}
+export const deleteTodo = (sql: Sql, ownerId: number, id: number, versions: number[] | undefined) =>
+  locking(
+    sql,
+    (tag, lock) => tag<{ is_expected: boolean }[]>`
+      with before as (
+        select ${isExpected(sql, versions)} as is_expected
+        from todos
+        where owner_id = ${ownerId}
+          and id = ${id}
+        ${lock}
+      ), gone as (
+        delete from todos
+        using before
+        where todos.owner_id = ${ownerId}
+          and todos.id = ${id}
+          and before.is_expected
+      )
+      select is_expected
+      from before`,
+  )
 
 /** So many at most. Returns how many: all that a user has may take longer than a statement may. */
 export const deleteTodosOf = async (sql: Sql, ownerId: number, limit: number) =>

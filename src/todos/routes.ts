@@ -11,10 +11,11 @@ import { bearer, signedInWithQuery } from "../http/signed-in.ts"
 import { createOnce } from "./create-once.ts"
 import type { Place } from "./cursor.ts"
 import { entityTag, expectedVersions, matchesWeakly } from "./entity-tag.ts"
+import { countTodos, listTodos } from "./list-queries.ts"
 import { listQuery, PAGE_LIMIT, readListQuery } from "./list-query.ts"
 import * as model from "./model.ts"
 import { nextLink, pageAnswer, STREAMED_AT_ONCE, streamAnswer } from "./pages.ts"
-import { countTodos, deleteTodo, findTodo, insertTodo, listTodos, updateTodo } from "./queries.ts"
+import { deleteTodo, findTodo, insertTodo, updateTodo } from "./queries.ts"
 
 const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
 const changedMeanwhile = () =>

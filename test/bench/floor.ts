@@ -10,11 +10,11 @@ import { insertSession } from "../../src/accounts/session-queries.ts"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
 import { createCursors } from "../../src/todos/cursor.ts"
+import { listTodos } from "../../src/todos/list-queries.ts"
 import {
   deleteTodo,
   findTodo,
   insertTodo,
-  listTodos,
   updateTodo,
   type Versioned,
 } from "../../src/todos/queries.ts"
@@ -22,7 +22,7 @@ import {
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
 const { connection, ...options } = connectionOptions(DATABASE_URL)
 /** The statements use no more of it than its tag. */
-const sql = postgres({
+const tag = postgres({
   ...options,
   max: 10,
   fetch_types: false,
@@ -36,7 +36,8 @@ const sql = postgres({
       parse: (text: string) => new Date(text).toISOString(),
     },
   },
-}) as unknown as Sql
+})
+const sql = Object.assign(tag, { brief: tag }) as unknown as Sql
 const cursors = createCursors(SECRET_KEY)
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/

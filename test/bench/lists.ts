@@ -11,8 +11,8 @@ import postgres from "postgres"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded.ts"
 import { createCursors, type Place } from "../../src/todos/cursor.ts"
+import { listTodos } from "../../src/todos/list-queries.ts"
 import type { Selection, Sort } from "../../src/todos/list-query.ts"
-import { listTodos } from "../../src/todos/queries.ts"
 
 const SECRET_KEY = "a secret key for benchmarks, and long enough for every algorithm there is"
 const HOARDER = 1
@@ -120,7 +120,13 @@ const explain = async (databaseUrl: string, selection: Selection, after: Place |
       ) as setting (name, value)`
     plans.length = 0
     for (let run = 0; run < 8; run++)
-      await listTodos(sql as unknown as Sql, HOARDER, selection, PAGE, after)
+      await listTodos(
+        Object.assign(sql, { brief: sql }) as unknown as Sql,
+        HOARDER,
+        selection,
+        PAGE,
+        after,
+      )
   } finally {
     await sql.end()
   }

@@ -1,0 +1,115 @@
+/** Who shares a connection to the database with whom, and who is held up by whom. */
+import { expect, test } from "bun:test"
+import postgres from "postgres"
+import { connect, connectionOptions, type Sql } from "../src/database/connection.ts"
+import { startApp } from "./support/app.ts"
+import { createDatabase } from "./support/postgres.ts"
+
+const withConnections = async (size: number, work: (sql: Sql) => Promise<void>) => {
+  const { url, drop } = await createDatabase()
+  const sql = connect(url, size)
+  // Connected, and the statement prepared: what comes next is under way at once.
+  await Promise.all(Array.from({ length: size }, () => sql.brief`select pg_sleep(${0})`))
+  await work(sql)
+  await sql.end()
+  await drop()
+}
+
+const sent = async <T>(statement: Promise<T>) => {
+  // A query begins when it is awaited, but not all at once.
+  const answer = Promise.resolve(statement)
+  await Bun.sleep(1)
+  return { answer }
+}
+
+test.concurrent("brief statements share a connection, and no other is sent behind them", () =>
+  withConnections(1, async (sql) => {
+    const first = await sent(sql.brief`select pg_sleep(${0.1})`)
+    const second = await sent(sql.brief`select 'second' as name`)
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
+    const other = await sent(sql`select 'other' as name`)
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 1 })
+    const third = await sent(sql.brief`select 'third' as name`)
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 2 })
+    expect(await second.answer).toMatchObject([{ name: "second" }])
+    expect(await other.answer).toMatchObject([{ name: "other" }])
+    expect(await third.answer).toMatchObject([{ name: "third" }])
+    await first.answer
+  }))
+
+test.concurrent("nothing is sent behind a statement that is not brief, or turned out not to be", () =>
+  withConnections(2, async (sql) => {
+    const slow = await sent(sql`select pg_sleep(${0.2})`)
+    const lying = await sent(sql.brief`select pg_sleep(${0.2})`)
+    await Bun.sleep(20)
+    const late = await sent(sql.brief`select 'late' as name`)
+    expect(sql.state()).toMatchObject({ busy: 2, waiting: 1 })
+    expect(await late.answer).toMatchObject([{ name: "late" }])
+    await Promise.all([slow.answer, lying.answer])
+  }))
+
+test.concurrent("brief statements do not keep others out", () =>
+  withConnections(1, async (sql) => {
+    const order: string[] = []
+    let isOver = false
+    const brief = async () => {
+      while (!isOver) {
+        await sql.brief`select pg_sleep(${0.001})`
+        order.push("brief")
+      }
+    }
+    const many = Array.from({ length: 20 }, brief)
+    await Bun.sleep(20)
+    const before = order.length
+    await sql`select 'other'`
+    expect(order.length - before).toBeLessThan(40)
+    isOver = true
+    await Promise.all(many)
+  }))
+
+test.concurrent("who was sent behind a statement that is cancelled gets its own answer", () =>
+  withConnections(1, async (sql) => {
+    const slow = await sent(sql.brief`select pg_sleep(${60})`)
+    const outcome = slow.answer.catch((error) => error.code)
+    const names = ["ada", "bob", "eve"]
+    const behind = await Promise.all(names.map((name) => sent(sql.brief`select ${name} as name`)))
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
+    expect(await outcome).toBe("57014")
+    expect(await Promise.all(behind.map(({ answer }) => answer))).toMatchObject(
+      names.map((name) => [{ name }]),
+    )
+    expect(sql.state()).toMatchObject({ busy: 0, cancelled: 1, replaced: 0 })
+  }))
+
+test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {
+  await using app = await startApp({ DATABASE_POOL_SIZE: "3" })
+  const ada = await app.user()
+  const bob = await app.user()
+  const { body } = await ada.post("/todos", { title: "locked" })
+  const { id } = body as { id: number }
+  const other = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const { promise: locked, resolve: isLocked } = Promise.withResolvers<void>()
+  const lock = other.begin(async (transaction) => {
+    await transaction`select from todos where id = ${id} for update`
+    isLocked()
+    await released
+  })
+  await locked
+  const blocked = [
+    ada.put(`/todos/${id}`, { title: "written" }),
+    ada.delete(`/todos/${id}`, { "if-match": '"99"' }),
+  ]
+  const start = performance.now()
+  const free = await Promise.all(
+    Array.from({ length: 60 }, (_, n) =>
+      n % 2 ? ada.get(`/todos/${id}`) : bob.post("/todos", { title: `${n}` }),
+    ),
+  )
+  expect(performance.now() - start).toBeLessThan(1_000)
+  expect(new Set(free.map(({ status }) => status))).toEqual(new Set([200, 201]))
+  release()
+  await lock
+  await other.end()
+  expect((await Promise.all(blocked)).map(({ status }) => status)).toEqual([200, 412])
+})
