@@ -53,6 +53,8 @@ const isDeeperThan = (limit: number, value: unknown): boolean =>
   value !== null &&
   (limit === 0 || Object.values(value).some((member) => isDeeperThan(limit - 1, member)))
 
+const utf8 = new TextDecoder("utf-8", { fatal: true })
+
 const readJson = async (request: Request, types: string[]): Promise<unknown> => {
   checkType(request, types)
   const bytes = await readBytes(request).catch((cause: unknown) => {
@@ -60,7 +62,7 @@ const readJson = async (request: Request, types: string[]): Promise<unknown> => 
   })
   let text: string
   try {
-    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+    text = utf8.decode(bytes)
   } catch {
     throw malformed("is not valid UTF-8")
   }
