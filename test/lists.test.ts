@@ -377,3 +377,32 @@ test("HEAD of a list answers as GET does, without a body", async () => {
       expect([name, head.headers.get(name)]).toEqual([name, get.headers.get(name)])
   }
 })
+
+test("a search goes through a long list in slices, and finds and counts all that match", async () => {
+  // On both sides of the ends of the first two slices, of 1,000 and 10,000 todos.
+  const marked = new Set([0, 499, 500, 999, 1_000, 1_001, 6_000, 10_999, 11_000, 12_499])
+  const { user, listed } = await userWith(
+    rows(12_500, (i) => ({
+      title: marked.has(i) ? `needle ${i}` : `hay ${i}`,
+      is_completed: i % 2 === 0,
+      created_at: `2026-01-03T09:30:00.${String(i).padStart(6, "0")}Z`,
+      updated_at: `2026-01-03T09:30:00.${String(12_500 - i).padStart(6, "0")}Z`,
+    })),
+  )
+  const needles = listed.filter(({ title }) => title.startsWith("needle"))
+  for (const sort of sorts) {
+    const expected = expectedIds(needles, sort)
+    expect(await walk(user, `q=needle&limit=3&sort=${sort}`)).toEqual(expected)
+    expect(ids((await user.get(`/todos?q=needle&sort=${sort}`)).body)).toEqual(expected)
+  }
+  const done = needles.filter(({ is_completed }) => is_completed)
+  expect(await walk(user, "q=needle&is_completed=true&limit=4")).toEqual(
+    expectedIds(done, "created_at"),
+  )
+  const counted = async (query: string) =>
+    total((await user.get(`/todos?count=true&limit=1&${query}`)).headers)
+  expect(await counted("q=needle")).toBe("10")
+  expect(await counted("q=needle&is_completed=true")).toBe(String(done.length))
+  expect(await counted("q=hay")).toBe("12490")
+  expect(await counted("")).toBe("12500")
+})

@@ -1,8 +1,8 @@
 /** A list as an HTTP answer: the link to the next page, and the whole list as a stream of pages. */
 import type { Logger } from "pino"
 import type { Place } from "./cursor.ts"
-import type { Page } from "./list-queries.ts"
 import type { ListQuery } from "./list-query.ts"
+import type { Page } from "./lists.ts"
 
 /** RFC 8288. All parameters stay as they were, but for the cursor. */
 export const nextLink = (query: ListQuery, cursor: string) =>

@@ -10,7 +10,7 @@ import { insertSession } from "../../src/accounts/session-queries.ts"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
 import { createCursors } from "../../src/todos/cursor.ts"
-import { listTodos } from "../../src/todos/list-queries.ts"
+import { listTodos } from "../../src/todos/lists.ts"
 import {
   deleteTodo,
   findTodo,

@@ -11,8 +11,8 @@ import postgres from "postgres"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded.ts"
 import { createCursors, type Place } from "../../src/todos/cursor.ts"
-import { listTodos } from "../../src/todos/list-queries.ts"
 import type { Selection, Sort } from "../../src/todos/list-query.ts"
+import { listTodos } from "../../src/todos/lists.ts"
 
 const SECRET_KEY = "a secret key for benchmarks, and long enough for every algorithm there is"
 const HOARDER = 1
