@@ -1,6 +1,5 @@
 /** The query of a request, read strictly: no parameter twice, and nothing that is not UTF-8. */
 import { t } from "elysia"
-import { type BrokenRule, badRequest } from "../errors.ts"
 
 const decode = (part: string): string | undefined => {
   try {
@@ -10,23 +9,25 @@ const decode = (part: string): string | undefined => {
   }
 }
 
-/** Throws a 400 that names each parameter that is repeated or not valid UTF-8. */
-const readQuery = (url: string): Record<string, string> => {
-  const query: Record<string, string> = Object.create(null)
+/** The value of a parameter that no schema takes, so that its 400 names this one with all others. */
+export class Unreadable {
+  constructor(readonly message: string) {}
+}
+const repeated = new Unreadable("must not be repeated")
+const notUtf8 = new Unreadable("is not valid UTF-8")
+
+const readQuery = (url: string): Record<string, string | Unreadable> => {
+  const query: Record<string, string | Unreadable> = Object.create(null)
   const start = url.indexOf("?")
   if (start === -1) return query
-  const errors: BrokenRule[] = []
   for (const pair of url.slice(start + 1).split("&")) {
     if (pair === "") continue
     const [rawName = "", ...rest] = pair.split("=")
     const name = decode(rawName)
     const value = decode(rest.join("="))
-    if (name === undefined || value === undefined)
-      errors.push({ parameter: name ?? rawName, message: "is not valid UTF-8" })
-    else if (name in query) errors.push({ parameter: name, message: "must not be repeated" })
-    else query[name] = value
+    if (name === undefined || value === undefined) query[name ?? rawName] = notUtf8
+    else query[name] = name in query ? repeated : value
   }
-  if (errors.length > 0) throw badRequest(errors)
   return query
 }
 

@@ -3,9 +3,11 @@ import { Kind } from "@sinclair/typebox"
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors"
 import type { ValidationError } from "elysia"
 import { type BrokenRule, badRequest, type Problem } from "../errors.ts"
+import { Unreadable } from "./query.ts"
 import { brokenTextRule } from "./text.ts"
 
 const message = ({ type, schema, value }: ValueError): string => {
+  if (value instanceof Unreadable) return value.message
   switch (type) {
     case ValueErrorType.ObjectRequiredProperty:
       return "is required"
@@ -22,6 +24,9 @@ const message = ({ type, schema, value }: ValueError): string => {
   }
 }
 
+/** The name of a member that is no pointer: RFC 6901, section 4. */
+const memberName = (pointer: string) => pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~")
+
 /** One entry a pointer: a missing member is also of the wrong type, and need not be told so. */
 const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter") => {
   const found = new Map<string, BrokenRule>()
@@ -32,7 +37,7 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
       error.path,
       name === "pointer"
         ? { pointer: error.path, message: said }
-        : { parameter: error.path.slice(1), message: said.replace("member", "parameter") },
+        : { parameter: memberName(error.path), message: said.replace("member", "parameter") },
     )
   }
   return [...found.values()]
