@@ -48,9 +48,13 @@ describe("bodies", () => {
   })
 
   test("of another type, charset or coding are a 415", async () => {
-    for (const type of ["text/plain", "application/xml", "application/json; charset=latin1", ""])
+    const charsets = ["=latin1", " = latin1", '="utf-8', "", "=utf-8; charset=latin1"]
+    const types = charsets.map((charset) => `application/json; charset${charset}`)
+    for (const type of ["text/plain", "application/xml", "", ...types])
       expectProblem(await post("{}", { "content-type": type }), 415, "UNSUPPORTED_MEDIA_TYPE")
     expectProblem(await post("{}", { "content-encoding": "gzip" }), 415, "UNSUPPORTED_MEDIA_TYPE")
+    for (const type of ['application/json; charset="UTF-8"', "application/json;charset=utf-8;"])
+      expect((await post({ title: "milk" }, { "content-type": type })).status).toBe(201)
   })
 
   test("that are no JSON, or no UTF-8, are a 400 that does not repeat them", async () => {

@@ -10,6 +10,9 @@ const DEPTH_LIMIT = 16
 const JSON_TYPE = ["application/json"]
 const MERGE_PATCH_TYPES = [...JSON_TYPE, "application/merge-patch+json"]
 
+const CHARSET = /^charset\b/
+const UTF_8 = /^charset=("utf-8"|utf-8)$/
+
 const malformed = (message: string) => badRequest([{ pointer: "", message }])
 
 /** The server reads on and forgets: closing would reset the connection before this is read. */
@@ -24,11 +27,8 @@ const checkType = ({ headers }: Request, types: string[]) => {
     .split(";")
     .map((part) => part.trim().toLowerCase())
   if (!types.includes(type)) throw unsupported(`Content-Type must be ${types.join(" or ")}`)
-  for (const parameter of parameters) {
-    const [name, value] = parameter.split("=", 2)
-    if (name === "charset" && value?.replaceAll('"', "") !== "utf-8")
-      throw unsupported("The charset must be utf-8")
-  }
+  if (parameters.some((parameter) => CHARSET.test(parameter) && !UTF_8.test(parameter)))
+    throw unsupported("The charset must be utf-8")
 }
 
 const readBytes = async (request: Request): Promise<Uint8Array> => {
