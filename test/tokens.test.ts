@@ -21,6 +21,9 @@ const other = "another secret that is long enough for every algorithm of the fam
 const octKey = { kty: "oct", k: Buffer.from(other).toString("base64url") }
 const [header = "", payload = "", signature = ""] = tokenFor(1).split(".")
 
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+const otherSpelling = (last: string) => alphabet[alphabet.indexOf(last) + 1] ?? ""
+
 const refused: [name: string, token: string][] = [
   ["no signature (alg none)", `${signToken({ sub, exp }, { alg: "none" }).replace(/[^.]+$/, "")}`],
   ["alg none and a signature", signToken({ sub, exp }, { alg: "none" })],
@@ -31,6 +34,10 @@ const refused: [name: string, token: string][] = [
   ["a number as alg", signToken({ sub, exp }, { alg: 256 })],
   ["a signature by another secret", signToken({ sub, exp }, {}, other)],
   ["a claim changed after signing", `${header}.${tokenFor(2).split(".")[1]}.${signature}`],
+  ["a space in its signature", `${header}.${payload}.${signature.replace(/^./, "$& ")}`],
+  ["padding after its signature", `${header}.${payload}.${signature}=`],
+  // The last of 43 characters has two bits more than the signature.
+  ["the spare bits of its signature set", tokenFor(1).replace(/.$/, otherSpelling)],
   ["its signature missing", `${header}.${payload}.`],
   ["two parts", `${header}.${payload}`],
   ["four parts", `${header}.${payload}.${signature}.${signature}`],

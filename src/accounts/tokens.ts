@@ -66,11 +66,14 @@ const ownUserId = (sub: unknown): number | undefined =>
 
 export const userKey = (id: number) => `user:${id}`
 export const sessionKey = (id: string) => `session:${id}`
-/** Without the signature, whose last character has several spellings. */
+/** Without the signature: from one of ECDSA anybody makes a second that is as good. */
 const tokenKey = (token: string) =>
   `token:${createHash("sha256")
     .update(token.slice(0, token.lastIndexOf(".")))
     .digest("base64url")}`
+
+/** RFC 7515, section 2: jose takes padding, white space and spare bits too, which nobody signed. */
+const isBase64url = (text: string) => Buffer.from(text, "base64url").toString("base64url") === text
 
 const plugin = (secret: string, alg: Config["ALGORITHM"]) => jwt({ name: "jwt", secret, alg })
 type Verify = ReturnType<typeof plugin>["decorator"]["jwt"]["verify"]
@@ -99,6 +102,8 @@ export const createTokens = (config: Settings, secretKey: string, sql: Sql, log:
   /** A refusal that is returned is final; one that is thrown may be an acceptance later. */
   const judge = async (token: string, verify: Verify): Promise<Accepted | Problem> => {
     if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
+    if (!isBase64url(token.slice(token.lastIndexOf(".") + 1)))
+      return invalidToken("The token is invalid")
     const outside = issuer?.claims(token) ? issuer : undefined
     const claims = outside
       ? await outside.verify(token, signatureOnly)
