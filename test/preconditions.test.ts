@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expectedVersions, matchesWeakly } from "../src/todos/entity-tag.ts"
 import { type App, startApp } from "./support/app.ts"
 
 let app: App
@@ -72,6 +73,15 @@ for (const [method, write] of Object.entries(writes)) {
       expect((await write(path, condition)).status).toBe(404)
   })
 }
+
+test("a list of nothing but commas takes no longer than it is long", () => {
+  const commas = `${",".repeat(200_000)}x`
+  const startedAt = performance.now()
+  expect(expectedVersions(commas)).toEqual([])
+  expect(matchesWeakly(`"a"${commas}`, 1)).toBe(false)
+  // Two ways to read each comma took a minute.
+  expect(performance.now() - startedAt).toBeLessThan(1_000)
+})
 
 test("a tag is stale after a change", async () => {
   const { path, etag } = await create()
