@@ -58,9 +58,14 @@ const databaseUrl: Reader<string | undefined> = (value) => {
 }
 
 const origin = (item: string) =>
-  item === "*" || (URL.canParse(item) && new URL(item).origin === item)
+  item === "*" || (!item.includes("*") && URL.canParse(item) && new URL(item).origin === item)
     ? item
     : fail("must be * or origins such as https://app.example, separated by commas")
+
+const host: Reader<string> = (value = "127.0.0.1") =>
+  isIP(value) || /^[a-z\d][a-z\d_.-]*$/i.test(value)
+    ? value
+    : fail("must be an IP address or the name of a host")
 
 const network = (item: string) => {
   const [address = "", prefix, ...rest] = item.split("/")
@@ -85,7 +90,7 @@ const schema = {
   JWT_ISSUER: text(undefined),
   JWT_AUDIENCE: text(undefined),
   JWKS_URL: url((value) => new URL(value), "https:", "http:"),
-  HOST: text("127.0.0.1"),
+  HOST: host,
   PORT: integer(8000, 0, 65_535),
   REUSE_PORT: oneOf("false", "true", "false"),
   METRICS_PORT: integer(undefined, 0, 65_535),
@@ -100,19 +105,21 @@ export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)
 /** Bytes: RFC 7518, section 3.2 wants a key at least as long as the hash. */
 const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
 
-const contradictions = (config: Config, needsSecretKey: boolean): string[] => {
-  const { ALGORITHM, DATABASE_URL, SECRET_KEY, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = config
-  // Where ALGORITHM itself was wrong, the least that any of them takes.
-  const bytes = SECRET_KEY_BYTES[ALGORITHM ?? "HS256"]
+type Env = Record<string, string | undefined>
+
+/** What is set counts here, not what could be read: a wrong value must not hide another problem. */
+const contradictions = (env: Env, config: Config, needsSecretKey: boolean): string[] => {
+  const { DATABASE_URL, SECRET_KEY, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = env
+  // Where ALGORITHM itself is wrong, the one that takes the shortest.
+  const { ALGORITHM = "HS256" } = config
+  const bytes = SECRET_KEY_BYTES[ALGORITHM]
   const problems: string[] = []
-  if (needsSecretKey && DATABASE_URL !== undefined && SECRET_KEY === undefined)
+  if (needsSecretKey && DATABASE_URL && !SECRET_KEY)
     problems.push("SECRET_KEY is required with DATABASE_URL: all instances must share it")
-  if (SECRET_KEY !== undefined && Buffer.byteLength(SECRET_KEY) < bytes)
+  if (SECRET_KEY && Buffer.byteLength(SECRET_KEY) < bytes)
     problems.push(`SECRET_KEY must have at least ${bytes} bytes for ${ALGORITHM}`)
-  if ((JWT_ISSUER === undefined) !== (JWKS_URL === undefined))
-    problems.push("JWT_ISSUER and JWKS_URL must be set together")
-  if (JWT_AUDIENCE !== undefined && JWT_ISSUER === undefined)
-    problems.push("JWT_AUDIENCE needs JWT_ISSUER")
+  if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
+  if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems
 }
 
@@ -121,10 +128,7 @@ export class ConfigError extends Error {
 }
 
 /** An empty variable counts as unset. Throws a ConfigError that names every problem. */
-export const readConfig = (
-  env: Record<string, string | undefined>,
-  needsSecretKey = true,
-): Config => {
+export const readConfig = (env: Env, needsSecretKey = true): Config => {
   const problems: string[] = []
   const read = ([name, reader]: [string, Reader<unknown>]) => {
     try {
@@ -135,7 +139,7 @@ export const readConfig = (
     }
   }
   const config = Object.fromEntries(Object.entries(schema).map(read)) as Config
-  problems.push(...contradictions(config, needsSecretKey))
+  problems.push(...contradictions(env, config, needsSecretKey))
   if (problems.length > 0) throw new ConfigError(problems.join("\n"))
   return config
 }

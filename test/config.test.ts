@@ -42,7 +42,8 @@ const wrong: [name: string, ...values: string[]][] = [
   ["DATABASE_URL", "postgres://x/y?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"],
   ["SECRET_KEY", "short"],
   ["ALGORITHM", "none", "RS256", "hs256"],
-  ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path"],
+  ["HOST", "not a host", "http://todo.test", "todo.test:80"],
+  ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path", "https://*.test"],
   ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129"],
   ["JWKS_URL", "file:///etc/passwd"],
   ["LOG_LEVEL", "loud"],
@@ -77,6 +78,22 @@ test("a secret must be as long as the hash, in bytes", () => {
 test("settings that need each other are asked for together", () => {
   expect(problemsOf({ JWT_ISSUER: "https://issuer.example", JWT_AUDIENCE: "us" })).toHaveLength(1)
   expect(problemsOf({ JWT_AUDIENCE: "us" })).toHaveLength(1)
+})
+
+test("a wrong value hides no other problem", () => {
+  expect(problemsOf({ DATABASE_URL: "nonsense" })).toEqual([
+    expect.stringContaining("DATABASE_URL must"),
+    expect.stringContaining("SECRET_KEY is required"),
+  ])
+  expect(problemsOf({ JWKS_URL: "nonsense" })).toEqual([
+    expect.stringContaining("JWKS_URL must"),
+    expect.stringContaining("JWT_ISSUER and JWKS_URL"),
+  ])
+  expect(problemsOf({ JWKS_URL: "nonsense", JWT_ISSUER: "us", JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ ALGORITHM: "none", SECRET_KEY: "short" })).toEqual([
+    expect.stringContaining("ALGORITHM must"),
+    "SECRET_KEY must have at least 32 bytes for HS256",
+  ])
 })
 
 test("a DATABASE_URL is read as libpq reads it", () => {
