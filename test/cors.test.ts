@@ -17,6 +17,8 @@ test("a page of a listed origin may read every answer, errors too, and one of an
     // A cache must not hand one origin's answer to another.
     for (const answer of [headers, refused.headers]) expect(answer.get("vary")).toBe("Origin")
   }
+  const { headers } = await app.call("GET", "/openapi.json", { headers: { origin: OURS } })
+  expect(headers.get("vary")).toBe("Origin, accept-encoding")
 })
 
 test("a preflight is answered without a token, for listed origins alone", async () => {

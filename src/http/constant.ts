@@ -18,12 +18,16 @@ const compress = async (source: Source) => {
   }
 }
 
+type Context = { request: Request; set: { headers: Record<string, string | number | undefined> } }
+
 export const constant = (source: Source, headers: Record<string, string>) => {
   let compressed: ReturnType<typeof compress> | undefined
-  return async ({ request }: { request: Request }): Promise<Response> => {
+  return async ({ request, set }: Context): Promise<Response> => {
     compressed ??= compress(source)
     const { gzipped, etag } = await compressed
-    const all = { ...headers, etag, vary: "accept-encoding", "cache-control": "no-cache" }
+    // What the answer depends on already: the origin, with CORS.
+    const vary = [set.headers["vary"], "accept-encoding"].filter(Boolean).join(", ")
+    const all = { ...headers, etag, vary, "cache-control": "no-cache" }
     if (request.headers.get("if-none-match")?.includes(etag))
       return new Response(null, { status: 304, headers: all })
     return takesGzip(request)
