@@ -23,7 +23,9 @@ test("metrics count requests by method, route pattern and status, on a listener 
   expect(text).toMatch(/nodejs_eventloop_lag_p99_seconds \d/)
   expect(text).toMatch(/process_resident_memory_bytes \d/)
   expect((await app.call("GET", "/metrics")).status).toBe(404)
-  expect((await fetch(new URL("/", app.metricsUrl))).status).toBe(404)
+  const elsewhere = await fetch(new URL("/", app.metricsUrl))
+  expect(elsewhere.status).toBe(404)
+  expect(elsewhere.headers.get("content-type")).toBe("application/problem+json")
 })
 
 test("no client can make up label values", async () => {
