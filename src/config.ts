@@ -1,6 +1,7 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
 import { isIP } from "node:net"
 import { connectionOptions, parseDatabaseUrl } from "./database/connection.ts"
+import { isAddress } from "./http/client-address.ts"
 
 /** Reads one variable. Throws a message that never holds the value: it may be a secret. */
 type Reader<T> = (value: string | undefined) => T
@@ -69,9 +70,8 @@ const host: Reader<string> = (value = "127.0.0.1") =>
 
 const network = (item: string) => {
   const [address = "", prefix, ...rest] = item.split("/")
-  const version = isIP(address)
   const bits = prefix === undefined ? 0 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
-  return version !== 0 && rest.length === 0 && bits <= (version === 4 ? 32 : 128)
+  return isAddress(address) && rest.length === 0 && bits <= (isIP(address) === 4 ? 32 : 128)
     ? item
     : fail("must be IP addresses or CIDR networks, separated by commas")
 }

@@ -12,6 +12,7 @@ describe("the client's address is", () => {
     ["the proxy's where it says nothing", "10.1.2.3", null, "10.1.2.3"],
     ["the proxy's where it says no address", "10.1.2.3", "203.0.113.1, unknown", "10.1.2.3"],
     ["no number that only looks like one", "10.1.2.3", "203.0.113.1, 0x7f.1", "10.1.2.3"],
+    ["no address with a zone that is none", "10.1.2.3", "203.0.113.1, ::%eth-0", "10.1.2.3"],
     ["without the port of IPv4", "10.1.2.3", "203.0.113.1:4711", "203.0.113.1"],
     ["without the port of IPv6", "10.1.2.3", "[2001:470:1:2::5]:4711", "2001:470:1:2"],
     ["that of IPv4 inside of IPv6", "::ffff:10.1.2.3", "::ffff:203.0.113.1", "203.0.113.1"],

@@ -44,7 +44,7 @@ const wrong: [name: string, ...values: string[]][] = [
   ["ALGORITHM", "none", "RS256", "hs256"],
   ["HOST", "not a host", "http://todo.test", "todo.test:80"],
   ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path", "https://*.test"],
-  ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129"],
+  ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129", "::1%eth-0"],
   ["JWKS_URL", "file:///etc/passwd"],
   ["LOG_LEVEL", "loud"],
 ]

@@ -6,10 +6,13 @@ import ipaddr from "ipaddr.js"
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
 
+/** Neither alone will do: one takes zones that the other cannot read, and the other takes octal numbers. */
+export const isAddress = (text: string) => isIP(text) !== 0 && ipaddr.isValid(text)
+
 /** An entry of X-Forwarded-For; some proxies add the port. Undefined where it is no address. */
 const parseHop = (text: string): Address | undefined => {
   const hop = text.trim().replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, "$1$3")
-  return isIP(hop) ? ipaddr.process(hop) : undefined
+  return isAddress(hop) ? ipaddr.process(hop) : undefined
 }
 
 /** `10.0.0.0/8`, or one address. A network of IPv4 in IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4. */
