@@ -36,12 +36,13 @@ test("the document breaks no rule that Redocly recommends", () => {
 
 const operations = await readOperations()
 
-test("every operation has its id, its summary and its group", () => {
+test("every operation has its id, its summary, its description and its group", () => {
   const ids = operations.map(({ operationId }) => operationId)
   expect(new Set(ids).size).toBe(operations.length)
-  for (const { operationId, summary, tags } of operations) {
+  for (const { operationId, summary, description, tags } of operations) {
     expect(operationId).toMatch(/^[a-z]+([A-Z][a-z]+)*$/)
     expect(summary).toMatch(/^[A-Z][^.]+$/)
+    expect(description).toMatch(/^[A-Z].+\.$/s)
     expect(tags).toHaveLength(1)
   }
 })

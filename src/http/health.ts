@@ -9,7 +9,11 @@ export const health = (isReady: () => Promise<boolean>) =>
   new Elysia({ prefix: "/health", tags: ["health"] })
     .get("/live", () => ok, {
       response,
-      detail: { operationId: "getLiveness", summary: "Ask whether the process lives" },
+      detail: {
+        operationId: "getLiveness",
+        summary: "Ask whether the process lives",
+        description: "Whoever gets no answer should restart it.",
+      },
     })
     .get(
       "/ready",
@@ -22,6 +26,7 @@ export const health = (isReady: () => Promise<boolean>) =>
         detail: {
           operationId: "getReadiness",
           summary: "Ask whether it can do its work",
+          description: "Whether the database answers and has the schema that this version needs.",
           refuses: ["SERVICE_UNAVAILABLE"],
         },
       },

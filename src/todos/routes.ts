@@ -103,6 +103,9 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         detail: {
           operationId: "listTodos",
           summary: "List the caller's todos",
+          description:
+            "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
+            "Todos that come or go meanwhile make none appear twice and none be left out.",
           gives: ["Link", "X-Total-Count"],
         },
       },
@@ -127,6 +130,7 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         detail: {
           operationId: "createTodo",
           summary: "Create a todo",
+          description: "With an Idempotency-Key it may be repeated when the answer got lost.",
           takes: ["Idempotency-Key"],
           gives: ["ETag", "Location", "Idempotent-Replayed"],
           refuses: ["IDEMPOTENCY_KEY_REUSED"],
@@ -149,6 +153,7 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         detail: {
           operationId: "getTodo",
           summary: "Get a todo",
+          description: "A todo of somebody else is answered like one that is not there.",
           takes: ["If-None-Match"],
           gives: ["ETag"],
         },
@@ -164,7 +169,12 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
       {
         ...jsonBody,
         ...updating,
-        detail: { ...conditional, operationId: "putTodo", summary: "Change a todo" },
+        detail: {
+          ...conditional,
+          operationId: "putTodo",
+          summary: "Change a todo",
+          description: "Members that are left out stay as they are; `id` and times are ignored.",
+        },
       },
     )
     .patch(
@@ -181,6 +191,7 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
           ...conditional,
           operationId: "patchTodo",
           summary: "Change a todo by a merge patch",
+          description: "As PUT does. Takes `application/merge-patch+json` too (RFC 7396).",
         },
       },
     )
@@ -199,6 +210,7 @@ export const todos = ({ sql, tokens, cursors, log }: Deps) => {
         detail: {
           operationId: "deleteTodo",
           summary: "Delete a todo",
+          description: "For good. With If-Match only the version that the caller has seen.",
           takes: ["If-Match"],
           refuses: ["PRECONDITION_FAILED"],
         },

@@ -25,6 +25,7 @@ type Answer = {
 type Described = {
   operationId: string
   summary: string
+  description: string
   tags: string[]
   security: unknown[]
   parameters: Parameter[]
