@@ -1,8 +1,10 @@
 /** The embedded Postgres: it starts anywhere, for anybody, and once. */
 import { expect, test } from "bun:test"
-import { existsSync, mkdirSync, statSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
+import { readConfig } from "../src/config.ts"
 import { startEmbedded } from "../src/database/embedded.ts"
+import { secretKey } from "../src/secret-key.ts"
 import { query, startService, usedDataDir } from "./support/embedded.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
 
@@ -38,6 +40,21 @@ test("a path may have spaces and be longer than the address of a socket", async 
   const { url, stop } = await startEmbedded(data.path)
   expect(await query(url, "select row from kept")).toEqual([1])
   await stop()
+})
+
+test("the secret is made once, for its owner alone, and a part of one is none", () => {
+  using directory = temporaryDirectory()
+  const config = readConfig({ DATA_DIR: directory.path })
+  const file = join(directory.path, "secret_key")
+  const made = secretKey(config)
+  expect(made.length).toBeGreaterThanOrEqual(64)
+  expect(secretKey(config)).toBe(made)
+  expect(readdirSync(directory.path)).toEqual(["secret_key"])
+  expect(statSync(file).mode & 0o777).toBe(0o600)
+  for (const part of ["", made.slice(0, 40)]) {
+    writeFileSync(file, part)
+    expect(() => secretKey(config)).toThrow("damaged")
+  }
 })
 
 test("a service without any environment starts", async () => {
