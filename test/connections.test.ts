@@ -81,6 +81,17 @@ test.concurrent("who was sent behind a statement that is cancelled gets its own 
     expect(sql.state()).toMatchObject({ busy: 0, cancelled: 1, replaced: 0 })
   }))
 
+test.concurrent("whoever waits is served as long as others are, and has the rest of its time to run", () =>
+  withConnections(1, async (sql) => {
+    const start = performance.now()
+    const many = Promise.all(Array.from({ length: 20 }, () => sql`select pg_sleep(${0.1})`))
+    await Bun.sleep(1)
+    const last = sql`select pg_sleep(${60})`.catch((error) => error.code)
+    expect(await many).toHaveLength(20)
+    expect(await last).toBe("57014")
+    expect(performance.now() - start).toBeLessThan(4_500)
+  }))
+
 test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {
   await using app = await startApp({ DATABASE_POOL_SIZE: "3" })
   const ada = await app.user()

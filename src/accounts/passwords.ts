@@ -1,6 +1,6 @@
 /** Password hashing: argon2id off the event loop, a bounded number at once. */
 import { availableParallelism } from "node:os"
-import { unavailable } from "../errors.ts"
+import { type Problem, unavailable } from "../errors.ts"
 
 /** OWASP's first choice for argon2id: 19 MiB, 2 passes. Memory is in KiB. */
 const argon2id = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as const
@@ -10,25 +10,33 @@ const argon2id = { algorithm: "argon2id", memoryCost: 19_456, timeCost: 2 } as c
  * than the failed logins of an account: a burst of right ones is counted before they turn out so.
  */
 const AT_ONCE = Math.min(availableParallelism(), 8)
-/** At 20 ms each, whoever comes later would wait longer than a client does. */
-const WAITING_LIMIT = 1_000
+/** Whoever has waited for longer is told to come later: connections that idle for 30 s are closed. */
+const WAIT_LIMIT_MS = 20_000
 
 let running = 0
-const waiting: (() => void)[] = []
+const waiting: { begin: () => void; refuse: (reason: Problem) => void; since: number }[] = []
+
+/** Turns end all the time, so that nobody needs a timer to be refused. */
+const endTurn = () => {
+  const latest = performance.now() - WAIT_LIMIT_MS
+  let next = waiting.shift()
+  for (; next && next.since < latest; next = waiting.shift())
+    next.refuse(unavailable("Too many logins at once", 5))
+  if (next) next.begin()
+  else running--
+}
 
 /** Runs work that hashes, when it is its turn. */
 export const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
   if (running < AT_ONCE) running++
-  else {
-    if (waiting.length >= WAITING_LIMIT) throw unavailable("Too many logins at once", 5)
-    await new Promise<void>((resolve) => waiting.push(resolve))
-  }
+  else
+    await new Promise<void>((begin, refuse) =>
+      waiting.push({ begin, refuse, since: performance.now() }),
+    )
   try {
     return await work()
   } finally {
-    const next = waiting.shift()
-    if (next) next()
-    else running--
+    endTurn()
   }
 }
 

@@ -22,9 +22,12 @@ type Connection<Transaction> = {
   end(options: { timeout: number }): Promise<void>
 }
 
-/** The parts of the five seconds after which a client must have an answer. */
-const WAIT_LIMIT_MS = 1_250
+/** Within five seconds a client must have an answer: what waiting takes of it, running may not. */
+const LIMIT_MS = 4_000
+const WAIT_LIMIT_MS = 3_500
 const RUN_LIMIT_MS = 2_750
+/** Whoever waits is refused when no connection has become free for this long. */
+const STALL_LIMIT_MS = 1_250
 /** A server that leaves even a cancel request unanswered for this long is frozen, or gone. */
 const CANCEL_LIMIT_MS = 500
 const SWEEP_MS = 100
@@ -56,11 +59,19 @@ export type PoolState = {
 /** A statement, or a transaction, which itself is never active: its statements are. */
 type Work = { active: false } | Statement
 
+/** When a work began, and when it is cancelled. */
+type Term = { since: number; until: number }
+
+const termOf = (askedAt: number): Term => {
+  const since = performance.now()
+  return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
+}
+
 /** A connection, and what is under way there, the oldest first. */
 type Slot<Tag> = {
   tag: Tag
   execute: Statement["handler"]
-  works: { work: Work; since: number }[]
+  works: ({ work: Work } & Term)[]
   /** Whether all of them are brief. */
   isShared: boolean
   /** When the oldest one ran into its limit. */
@@ -69,9 +80,9 @@ type Slot<Tag> = {
 
 type Turn<Tag> = {
   isBrief: boolean
-  take: (slot: Slot<Tag>) => void
+  askedAt: number
+  take: (slot: Slot<Tag>, askedAt: number) => void
   refuse: (reason: Error) => void
-  since: number
 }
 
 const settled = <T>(promise: T, callback: () => void) =>
@@ -101,6 +112,9 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   }))
   const waiting: Turn<Tag>[] = []
   const counts = { cancelled: 0, replaced: 0 }
+  let hasEnded = false
+  /** When a work was seen to have ended, lately. */
+  let movedAt = Number.NEGATIVE_INFINITY
 
   /** The one of those with brief statements that has the fewest. */
   const shared = (): Slot<Tag> | undefined => {
@@ -120,9 +134,10 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
     slots.find(({ works }) => works.length === 0) ?? (isBrief ? shared() : undefined)
 
   const takeTurn = (isBrief: boolean, take: Turn<Tag>["take"], refuse: Turn<Tag>["refuse"]) => {
+    const askedAt = performance.now()
     const slot = waiting.length === 0 ? slotFor(isBrief) : undefined
-    if (slot) take(slot)
-    else waiting.push({ isBrief, take, refuse, since: performance.now() })
+    if (slot) take(slot, askedAt)
+    else waiting.push({ isBrief, askedAt, take, refuse })
   }
   /** In the order in which they came: else brief ones might keep the others out for ever. */
   const nextTurns = () => {
@@ -130,15 +145,16 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
       const slot = slotFor(next.isBrief)
       if (!slot) return
       waiting.shift()
-      next.take(slot)
+      next.take(slot, next.askedAt)
     }
   }
 
-  const enter = (slot: Slot<Tag>, work: Work, promise: unknown, since: number) => {
+  const enter = (slot: Slot<Tag>, work: Work, promise: unknown, term: Term) => {
     const { works } = slot
-    const entry = { work, since }
+    const entry = { work, ...term }
     works.push(entry)
     settled(promise, () => {
+      hasEnded = true
       if (works[0] === entry) slot.cancelledAt = undefined
       works.splice(works.indexOf(entry), 1)
       nextTurns()
@@ -148,10 +164,10 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   const admit = (isBrief: boolean) => (statement: Statement) =>
     takeTurn(
       isBrief,
-      (slot) => {
+      (slot, askedAt) => {
         slot.isShared = isBrief
         slot.execute(statement)
-        enter(slot, statement, statement, performance.now())
+        enter(slot, statement, statement, termOf(askedAt))
       },
       statement.reject,
     )
@@ -175,12 +191,15 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
 
   const sweep = () => {
     const now = performance.now()
-    while (waiting[0] && now - waiting[0].since > WAIT_LIMIT_MS)
+    if (hasEnded) movedAt = now
+    hasEnded = false
+    const isLate = ({ askedAt }: Turn<Tag>) =>
+      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
+    while (waiting[0] && isLate(waiting[0]))
       waiting.shift()?.refuse(new PoolExhausted("No connection became free in time"))
     for (const slot of slots) {
       const [oldest] = slot.works
-      if (oldest && slot.cancelledAt === undefined && now - oldest.since > RUN_LIMIT_MS)
-        cancel(slot, now)
+      if (oldest && slot.cancelledAt === undefined && now > oldest.until) cancel(slot, now)
     }
     if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
       replaceConnections()
@@ -201,14 +220,14 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
       work: (limit: <Made>(made: Made) => Made, transaction: Transaction) => Promise<Result>,
     ): Promise<Result> {
       const { promise, resolve, reject } = Promise.withResolvers<Result>()
-      const take = (slot: Slot<Tag>) => {
-        const since = performance.now()
+      const take = (slot: Slot<Tag>, askedAt: number) => {
+        const term = termOf(askedAt)
         const limit = <Made>(made: Made): Made => {
           if (made instanceof Promise) {
             const statement = made as unknown as Statement
             const start = statement.handler
             statement.handler = () => {
-              enter(slot, statement, statement, since)
+              enter(slot, statement, statement, term)
               start(statement)
             }
           }
@@ -216,7 +235,7 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
         }
         const transaction = slot.tag.begin((tag) => work(limit, tag)) as Promise<Result>
         slot.isShared = false
-        enter(slot, { active: false }, transaction, since)
+        enter(slot, { active: false }, transaction, term)
         transaction.then(resolve, reject)
       }
       takeTurn(false, take, reject)

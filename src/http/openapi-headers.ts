@@ -81,6 +81,7 @@ export const answerHeaders = {
     schema: string,
     example: "Bearer",
   },
+  Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },
 } satisfies Record<string, Part>
 

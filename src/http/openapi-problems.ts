@@ -7,6 +7,7 @@ const string = { type: "string" }
 
 const refusalHeaders: { [status: number]: AnswerHeader[] } = {
   401: ["WWW-Authenticate"],
+  405: ["Allow"],
   415: ["Accept"],
   429: ["Retry-After"],
   503: ["Retry-After"],

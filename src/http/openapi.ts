@@ -66,7 +66,7 @@ const isApi = (path: string) => path.startsWith("/api/")
 
 /** What a route refuses: what it says itself, and what follows from its kind. By status. */
 const refusals = (path: string, { security, requestBody, refuses = [] }: Operation) => {
-  const codes = new Set<ErrorCode>([...refuses, "INTERNAL_ERROR"])
+  const codes = new Set<ErrorCode>([...refuses, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add("TODO_NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
