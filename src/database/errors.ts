@@ -9,7 +9,7 @@ export const constraintOf = (error: unknown): string | undefined =>
 
 /** Of the pool, of postgres.js and of the operating system. */
 const UNREACHABLE =
-  /^(POOL_EXHAUSTED|CONNECT(ION)?_\w+|ECONN\w+|ENOENT|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+  /^(POOL_EXHAUSTED|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
 
 /**
  * Of Postgres, by SQLSTATE. It starts, stops, lacks resources, or refuses the connection (08, 53,
@@ -18,7 +18,11 @@ const UNREACHABLE =
  */
 const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})$/
 
+/** A missing Unix socket is an ENOENT, like a missing file, which is no reason to wait. */
+const isOfConnecting = (error: Error) => "syscall" in error && error.syscall === "connect"
+
 export const isAway = (error: unknown): boolean =>
   error instanceof Error &&
   "code" in error &&
-  (error instanceof postgres.PostgresError ? MAY_PASS : UNREACHABLE).test(String(error.code))
+  ((error instanceof postgres.PostgresError ? MAY_PASS : UNREACHABLE).test(String(error.code)) ||
+    isOfConnecting(error))
