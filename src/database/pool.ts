@@ -69,8 +69,8 @@ const termOf = (askedAt: number): Term => {
 
 /** A connection, and what is under way there, the oldest first. */
 type Slot<Tag> = {
-  tag: Tag
-  execute: Statement["handler"]
+  /** Made when it is needed: one that is not costs a third of a megabyte. */
+  opened: { tag: Tag; execute: Statement["handler"] } | undefined
   works: ({ work: Work } & Term)[]
   /** Whether all of them are brief. */
   isShared: boolean
@@ -98,14 +98,14 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   size: number,
   open: () => Tag,
 ) => {
-  /** Makes the queries, and never connects. */
-  const maker = open()
-  const opened = () => {
+  const opening = () => {
     const tag = open()
     return { tag, execute: (tag.unsafe("") as unknown as Statement).handler }
   }
-  const slots: Slot<Tag>[] = Array.from({ length: size }, () => ({
-    ...opened(),
+  /** Makes all queries, too, whichever connection they take. */
+  const first = opening()
+  const slots: Slot<Tag>[] = Array.from({ length: size }, (_, i) => ({
+    opened: i === 0 ? first : undefined,
     works: [],
     isShared: false,
     cancelledAt: undefined,
@@ -130,6 +130,8 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
     }
     return best
   }
+  const connection = (slot: Slot<Tag>) => (slot.opened ??= opening())
+
   const slotFor = (isBrief: boolean) =>
     slots.find(({ works }) => works.length === 0) ?? (isBrief ? shared() : undefined)
 
@@ -166,7 +168,7 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
       isBrief,
       (slot, askedAt) => {
         slot.isShared = isBrief
-        slot.execute(statement)
+        connection(slot).execute(statement)
         enter(slot, statement, statement, termOf(askedAt))
       },
       statement.reject,
@@ -184,8 +186,9 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
     counts.replaced++
     for (const slot of slots) {
       // Rejects what runs there. A frozen server's sockets close when it is back.
-      slot.tag.end({ timeout: 0 }).catch(() => {})
-      Object.assign(slot, opened(), { cancelledAt: undefined })
+      slot.opened?.tag.end({ timeout: 0 }).catch(() => {})
+      slot.opened = undefined
+      slot.cancelledAt = undefined
     }
   }
 
@@ -210,7 +213,7 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   return {
     /** Makes a query by `make`, which takes its turn and has its limit when it is awaited. */
     limited<Made>(make: (connection: Tag) => Made, isBrief = false): Made {
-      const made = make(maker)
+      const made = make(first.tag)
       if (made instanceof Promise)
         (made as unknown as Statement).handler = isBrief ? admitBrief : admitAlone
       return made
@@ -233,7 +236,7 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
           }
           return made
         }
-        const transaction = slot.tag.begin((tag) => work(limit, tag)) as Promise<Result>
+        const transaction = connection(slot).tag.begin((tag) => work(limit, tag)) as Promise<Result>
         slot.isShared = false
         enter(slot, { active: false }, transaction, term)
         transaction.then(resolve, reject)
@@ -249,7 +252,8 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
     }),
     async end() {
       clearInterval(sweeper)
-      await Promise.all(slots.map(({ tag }) => tag.end({ timeout: CONNECT_LIMIT_SECONDS })))
+      const timeout = CONNECT_LIMIT_SECONDS
+      await Promise.all(slots.map(({ opened }) => opened?.tag.end({ timeout })))
     },
   }
 }
