@@ -48,5 +48,5 @@ export const createApp = (deps: Deps) => {
     .use(cors(config.CORS_ORIGINS))
     .use(health(deps.isReady))
     .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
-    .use(docs())
+    .use(docs(() => app.routes))
 }

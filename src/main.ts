@@ -1,10 +1,6 @@
 /** From the command line to a command: the only reader of arguments and environment, and of exit. */
 import { readFileSync } from "node:fs"
 import { parseArgs, parseEnv } from "node:util"
-import { healthcheck } from "./commands/healthcheck.ts"
-import { runMigrate } from "./commands/migrate.ts"
-import { openapiDocument } from "./commands/openapi.ts"
-import { serve } from "./commands/serve.ts"
 import { ConfigError } from "./config.ts"
 import { isAway } from "./database/errors.ts"
 import { version } from "./version.ts"
@@ -52,28 +48,33 @@ const noFlags = (flags: Flags) => {
 
 const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
 
+/** Each is loaded when it is called: a start pays for what it uses. */
 const commands: Record<string, Command> = {
-  serve: (env, args, flags) => {
+  serve: async (env, args, flags) => {
     noArguments(args)
+    const { serve } = await import("./commands/serve.ts")
     return serve(env, {
       migrate: flags["no-migrate"] !== true,
       allowNewerSchema: flags["allow-newer-schema"] === true,
     })
   },
-  migrate: (env, [direction = "up", ...rest], flags) => {
+  migrate: async (env, [direction = "up", ...rest], flags) => {
     noArguments(rest)
     noFlags(flags)
     if (!isDirection(direction)) throw new UsageError("migrate takes up, down or status")
+    const { runMigrate } = await import("./commands/migrate.ts")
     return runMigrate(env, direction)
   },
   openapi: async (_env, args, flags) => {
     noArguments(args)
     noFlags(flags)
+    const { openapiDocument } = await import("./commands/openapi.ts")
     return print(await openapiDocument())
   },
-  healthcheck: (env, args, flags) => {
+  healthcheck: async (env, args, flags) => {
     noArguments(args)
     noFlags(flags)
+    const { healthcheck } = await import("./commands/healthcheck.ts")
     return healthcheck(env)
   },
 }

@@ -5,12 +5,10 @@ import { createApp } from "./app.ts"
 import { startCleanUp } from "./clean-up.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
-import { startEmbedded } from "./database/embedded.ts"
 import { migrate, schemaState } from "./database/migrations.ts"
 import { awaitDatabase } from "./database/wait.ts"
 import { listen } from "./http/listen.ts"
 import type { Log } from "./http/log.ts"
-import { createMetrics } from "./http/metrics.ts"
 import { secretKey } from "./secret-key.ts"
 import { createCursors } from "./todos/cursor.ts"
 
@@ -58,6 +56,11 @@ const isReady = async (sql: Sql) => {
   }
 }
 
+/** Loaded where they are asked for: a start pays for what it uses. */
+const embeddedDatabase = async (dataDir: string) =>
+  (await import("./database/embedded.ts")).startEmbedded(dataDir)
+const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
+
 /** Resolves to false if it takes longer than `ms`. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
@@ -85,7 +88,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   // What was opened closes again, the last one first: where the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
-  const embedded = config.DATABASE_URL ? undefined : await startEmbedded(config.DATA_DIR)
+  const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
   const sql = connect(
@@ -97,7 +100,7 @@ export const startService = async (options: Options): Promise<Service> => {
   await awaitDatabase(sql, config.DATABASE_WAIT_SECONDS, log)
   await prepareSchema(sql, url, options)
 
-  const metrics = config.METRICS_PORT === undefined ? undefined : createMetrics(sql.state)
+  const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
   let isStopping = false
   const key = secretKey(config)
   const tokens = createTokens(config, key, sql, log)

@@ -2,7 +2,6 @@
 import { tmpdir } from "node:os"
 import postgres from "postgres"
 import { connectionOptions, type Statements } from "./connection.ts"
-import { dbmate } from "./dbmate.ts"
 import { migrationFiles } from "./migration-files.ts"
 
 /** Versions, the oldest first. The unknown ones were applied by a newer release than this one. */
@@ -77,8 +76,10 @@ export const migrate = async (
   const isNeeded = ({ pending }: SchemaState) => command === "down" || pending.length > 0
   const run = async (): Promise<Migrated> => {
     const before = await schemaState(sql, files)
-    if (isNeeded(before))
+    if (isNeeded(before)) {
+      const { dbmate } = await import("./dbmate.ts")
       await dbmate(url, dataDir, files, command === "up" ? "migrate" : "rollback")
+    }
     const after = await schemaState(sql, files)
     const changed = new Set(before.applied).symmetricDifference(new Set(after.applied))
     return { ...after, changed: [...changed] }
