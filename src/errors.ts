@@ -1,5 +1,4 @@
 /** Every error that a client can see: the closed list of codes, their statuses, the problem document. */
-import { STATUS_CODES } from "node:http"
 
 export const statuses = {
   BAD_REQUEST: 400,
@@ -19,6 +18,25 @@ export const statuses = {
 } as const
 
 export type ErrorCode = keyof typeof statuses
+/** A wrong current password is a 403. */
+type Status = (typeof statuses)[ErrorCode] | 403
+
+/** As node:http has them, which every start would load for them. */
+const titles: Record<Status, string> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  409: "Conflict",
+  412: "Precondition Failed",
+  413: "Payload Too Large",
+  415: "Unsupported Media Type",
+  422: "Unprocessable Entity",
+  429: "Too Many Requests",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+}
 
 /** One broken rule of a body (`pointer`: RFC 6901) or of a query (`parameter`). */
 export type BrokenRule = { message: string } & ({ pointer: string } | { parameter: string })
@@ -26,8 +44,8 @@ export type BrokenRule = { message: string } & ({ pointer: string } | { paramete
 type Extra = {
   errors?: BrokenRule[]
   headers?: Record<string, string>
-  /** Where the map's status does not fit: a wrong current password is a 403. */
-  status?: number
+  /** Where the map's status does not fit. */
+  status?: Status
 }
 
 /**
@@ -35,7 +53,7 @@ type Extra = {
  * expected refusal needs no stack, and taking one costs more than the refusal itself.
  */
 export class Problem {
-  readonly status: number
+  readonly status: Status
 
   constructor(
     readonly code: ErrorCode,
@@ -49,7 +67,7 @@ export class Problem {
   toResponse(): Response {
     const document = {
       type: "about:blank",
-      title: STATUS_CODES[this.status],
+      title: titles[this.status],
       status: this.status,
       detail: this.detail,
       error_code: this.code,
