@@ -32,7 +32,7 @@ export class SchemaError extends Error {
 }
 
 const prepareSchema = async (sql: Sql, url: string, { config, log, ...options }: Options) => {
-  const state = await schemaState(sql)
+  const state = await awaitDatabase(sql, config.DATABASE_WAIT_SECONDS, log)
   const { changed, pending, unknown } =
     options.migrate && state.pending.length > 0
       ? await migrate(url, "up", { dataDir: config.DATA_DIR })
@@ -60,6 +60,29 @@ const isReady = async (sql: Sql) => {
 const embeddedDatabase = async (dataDir: string) =>
   (await import("./database/embedded.ts")).startEmbedded(dataDir)
 const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
+
+/** What serves, made of what it needs. */
+const assemble = async (
+  { config, log }: Options,
+  key: string,
+  sql: Sql,
+  isStopping: () => boolean,
+) => {
+  const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
+  const tokens = createTokens(config, key, sql, log)
+  const app = createApp({
+    config,
+    sql,
+    tokens,
+    throttle: createThrottle(sql, config),
+    cursors: createCursors(key),
+    log,
+    metrics,
+    isReady: async () => !isStopping() && (await isReady(sql)),
+    isStopping,
+  })
+  return { app, tokens, metrics }
+}
 
 /** Resolves to false if it takes longer than `ms`. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
@@ -91,30 +114,19 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
+  const key = secretKey(config)
   const sql = connect(
     url,
     config.DATABASE_POOL_SIZE,
     config.DATABASE_PREPARED_STATEMENTS === "true",
   )
   opened.defer(() => sql.end())
-  await awaitDatabase(sql, config.DATABASE_WAIT_SECONDS, log)
-  await prepareSchema(sql, url, options)
-
-  const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
   let isStopping = false
-  const key = secretKey(config)
-  const tokens = createTokens(config, key, sql, log)
-  const app = createApp({
-    config,
-    sql,
-    tokens,
-    throttle: createThrottle(sql, config),
-    cursors: createCursors(key),
-    log,
-    metrics,
-    isReady: async () => !isStopping && (await isReady(sql)),
-    isStopping: () => isStopping,
-  })
+  // The way to the database takes as long as the making.
+  const [, { app, tokens, metrics }] = await Promise.all([
+    prepareSchema(sql, url, options),
+    assemble(options, key, sql, () => isStopping),
+  ])
   opened.defer(await tokens.followRevocations())
   opened.defer(startCleanUp(sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)

@@ -2,17 +2,25 @@
 import type { Logger } from "pino"
 import type { Sql } from "./connection.ts"
 import { isAway } from "./errors.ts"
+import { type SchemaState, schemaState } from "./migrations.ts"
 
 const POLL_MS = 250
 
-/** Rejects with the last error after `seconds`, and at once with one that waiting does not mend. */
-export const awaitDatabase = async (sql: Sql, seconds: number, log: Logger): Promise<void> => {
+/**
+ * Resolves to what the start asks first, the schema that is there. Rejects with the last error
+ * after `seconds`, and at once with one that waiting does not mend.
+ */
+export const awaitDatabase = async (
+  sql: Sql,
+  seconds: number,
+  log: Logger,
+): Promise<SchemaState> => {
   const deadline = performance.now() + seconds * 1_000
   for (let attempt = 1; ; attempt++) {
     try {
-      await sql`select 1`
+      const state = await schemaState(sql)
       if (attempt > 1) log.info({ attempt }, "the database is there")
-      return
+      return state
     } catch (error) {
       if (!isAway(error) || performance.now() + POLL_MS > deadline) throw error
       if (attempt === 1) log.warn({ err: error, seconds }, "waiting for the database")
