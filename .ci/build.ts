@@ -103,6 +103,8 @@ const build = async (target: Target) => {
       target: "bun",
       format: "esm",
       bytecode: true,
+      // Without it, what is imported when it is needed lies in one module with all the rest.
+      splitting: true,
       // The framework reads what a handler needs from its source text.
       minify: false,
       define: { BUILD_COMMIT: JSON.stringify(sourceCommit()) },
