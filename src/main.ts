@@ -135,10 +135,9 @@ const main = async (): Promise<number> => {
   }
 }
 
-/** For the first requests, too. */
+/** The first requests count as a part of it. */
 const START_MS = 1_000
-// A start runs most of its code once: to compile it would be a fifth of the CPU time, and 3 MB.
-Bun.unsafe.setJITPolicy(10)
+// The executable starts with compilers that wait: .ci/build.ts says why.
 setTimeout(() => Bun.unsafe.setJITPolicy(1), START_MS).unref()
 
 // Not the end of the event loop: a signal during the start leaves work behind that nobody awaits.
