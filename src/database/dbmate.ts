@@ -1,11 +1,16 @@
 /** Runs dbmate itself, told nothing but what it is given here: no .env file, no environment. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { join, resolve } from "node:path"
-import { parseDatabaseUrl } from "./connection.ts"
+import { getCACertificates } from "node:tls"
+import { connectionOptions, parseDatabaseUrl } from "./connection.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "./executable.ts"
 import { dbmateProgram } from "./runtime.ts"
+import { offersTls } from "./tls.ts"
 
-/** What its driver would not understand it passes on to the server, which refuses it. */
+/**
+ * What its driver would not understand it passes on to the server, which refuses it. Some platforms
+ * have an older dbmate (see package.json): only what both understand is said.
+ */
 const understood = new Set([
   "application_name",
   "connect_timeout",
@@ -16,20 +21,30 @@ const understood = new Set([
   "sslcert",
   "sslkey",
   "sslmode",
-  "sslnegotiation",
   "sslrootcert",
-  "target_session_attrs",
 ])
 
+/** The driver's words for what the service itself does: older ones do not know "prefer". */
+const sslMode = async (url: string) => {
+  const { host, port, ssl } = connectionOptions(url)
+  if (ssl === false) return "disable"
+  if (ssl === "prefer") return (await offersTls(host, port)) ? "require" : "disable"
+  if (ssl === "require") return ssl
+  return ssl.checkServerIdentity ? "verify-ca" : "verify-full"
+}
+
 /** The same database in the words of dbmate's driver (lib/pq). */
-export const dbmateUrl = (url: string): string => {
+const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   const named = parseDatabaseUrl(url)
   const parameters = named.searchParams
   for (const name of [...parameters.keys()]) if (!understood.has(name)) parameters.delete(name)
-  // The driver's default is "require", which a socket or a local server cannot meet.
-  if (!parameters.has("sslmode")) {
-    const isSocket = parameters.get("host")?.startsWith("/") ?? named.hostname.startsWith("%2F")
-    parameters.set("sslmode", isSocket ? "disable" : "prefer")
+  const mode = await sslMode(url)
+  parameters.set("sslmode", mode)
+  const file = parameters.get("sslrootcert")
+  if (mode.startsWith("verify") && (file === null || file === "system")) {
+    // Where the system has none, as in a container, the service is content with Bun's.
+    await Bun.write(authorities, getCACertificates().join("\n"))
+    parameters.set("sslrootcert", authorities)
   }
   // Without it a statement takes two round trips, which a pooler may send to two servers.
   parameters.set("binary_parameters", "yes")
@@ -54,7 +69,7 @@ export const dbmate = async (
     const options = ["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"]
     const child = Bun.spawn([join(programs, program.executable), ...options, command], {
       cwd: directory,
-      env: { DATABASE_URL: dbmateUrl(url) },
+      env: { DATABASE_URL: await dbmateUrl(url, join(directory, "authorities.pem")) },
       stdio: ["ignore", "pipe", "pipe"],
     })
     const [progress, complaint] = await Promise.all([child.stdout.text(), child.stderr.text()])

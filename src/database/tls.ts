@@ -1,6 +1,6 @@
 /** TLS to Postgres, in the words of libpq: sslmode and sslrootcert. */
 import { readFileSync } from "node:fs"
-import { isIP } from "node:net"
+import { connect, isIP } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 
 const MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const
@@ -12,7 +12,7 @@ const isLocal = (host: string) =>
   /^127\.\d+\.\d+\.\d+$/.test(host)
 
 const rootCertificate = (file: string | null) => {
-  // The system's own authorities, as without a file.
+  // Bun's own authorities, as without a file.
   if (file === null || file === "system") return {}
   try {
     return { ca: readFileSync(file, "utf8") }
@@ -39,4 +39,19 @@ export const tlsOptions = (
   if (!isIP(host)) options.servername = host
   if (mode !== "verify-full") options.checkServerIdentity = () => undefined
   return options
+}
+
+/** libpq's question, which comes before anybody says who they are. */
+const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
+const patienceMs = 5_000
+
+/** Whether a server speaks TLS: it answers with an "S" or an "N". */
+export const offersTls = (host: string, port: number): Promise<boolean> => {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+  const socket = connect({ host, port, timeout: patienceMs }, () => socket.write(SSL_REQUEST))
+  socket.once("data", (answer) => resolve(answer[0] === "S".charCodeAt(0)))
+  socket.once("error", reject)
+  for (const event of ["timeout", "close"])
+    socket.once(event, () => reject(new Error(`no answer from ${host}:${port}`)))
+  return promise.finally(() => socket.destroy())
 }

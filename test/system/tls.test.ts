@@ -2,7 +2,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { chmodSync, chownSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
+import postgres from "postgres"
 import { serverAccount } from "../../src/database/account.ts"
+import { connectionOptions } from "../../src/database/connection.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
@@ -61,6 +63,8 @@ beforeAll(async () => {
     ],
     { ...account, cwd: directory.path, stdio: ["ignore", "ignore", "ignore"] },
   )
+  const probe = [join(programs, "pg_isready"), "--quiet", "--host=127.0.0.1", `--port=${port}`]
+  while (!Bun.spawnSync(probe).success) await Bun.sleep(50)
 })
 
 afterAll(async () => {
@@ -72,17 +76,36 @@ afterAll(async () => {
 const url = (host: string, parameters: string) =>
   `postgres://todo:${encodeURIComponent(password)}@${host}:${port}/postgres?${parameters}`
 
+/** So that each start migrates: dbmate has a driver of its own. */
+const emptyDatabase = async () => {
+  const sql = postgres({
+    ...connectionOptions(url("127.0.0.1", "sslmode=require")),
+    onnotice: () => {},
+  })
+  await sql`drop schema public cascade`
+  await sql`create schema public`
+  await sql.end()
+}
+
 const authority = () => `sslrootcert=${path("authority.crt")}`
 
-const accepted: [name: string, host: string, parameters: () => string][] = [
+const accepted: [name: string, host: string, parameters: () => string, authorities?: string][] = [
   ["require", "127.0.0.1", () => "sslmode=require"],
+  ["prefer", "127.0.0.1", () => "sslmode=prefer"],
   ["Neon's parameters", "127.0.0.1", () => "sslmode=require&channel_binding=require"],
   ["verify-full by the name", "localhost", () => `sslmode=verify-full&${authority()}`],
   ["verify-ca by another name", "127.0.0.1", () => `sslmode=verify-ca&${authority()}`],
+  ["require, and an authority", "127.0.0.1", () => `sslmode=require&${authority()}`],
+  ["verify-full by Bun's authorities", "localhost", () => "sslmode=verify-full", "authority.crt"],
+  ["sslrootcert=system", "localhost", () => "sslrootcert=system", "authority.crt"],
 ]
-for (const [name, host, parameters] of accepted)
+for (const [name, host, parameters, authorities] of accepted)
   test(`${name}: the service starts, migrates and serves`, async () => {
-    await using service = await startCommand({ DATABASE_URL: url(host, parameters()) })
+    await emptyDatabase()
+    await using service = await startCommand({
+      DATABASE_URL: url(host, parameters()),
+      NODE_EXTRA_CA_CERTS: authorities === undefined ? "" : path(authorities),
+    })
     const ada = await service.user(`${crypto.randomUUID()}@example.org`)
     expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
     service.kill("SIGTERM")
