@@ -1,6 +1,16 @@
 /** DATA_DIR: made private, and held by one service at a time. */
 import { Database, SQLiteError } from "bun:sqlite"
-import { chmodSync, chownSync, closeSync, fsyncSync, mkdirSync, openSync, statSync } from "node:fs"
+import {
+  accessSync,
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  statSync,
+} from "node:fs"
 import { dirname, join } from "node:path"
 import type { Account } from "./account.ts"
 
@@ -16,6 +26,8 @@ export const syncDirectory = (directory: string) => {
 
 export const makeDataDir = (dataDir: string) => {
   if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
+  // Names the directory; SQLite, which would be the first to fail, does not.
+  accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
 }
 
 /** Lets root's Postgres account pass through to what is readable for it, and list nothing. */

@@ -158,6 +158,16 @@ describe.if(binary !== undefined)("the executable", () => {
     await expectToWork(service)
   })
 
+  test.if(isRoot)("names a DATA_DIR that it may not write to", async () => {
+    using machine = bareMachine()
+    const place = { ...machine, wrapper: asNobody }
+    const { code, err } = await runCommand(["serve"], { DATA_DIR: machine.dataDir }, place)
+    expect({ code, err }).toEqual({
+      code: 1,
+      err: expect.stringContaining(`permission denied, access '${machine.dataDir}'`),
+    })
+  })
+
   for (const [who, wrapper, uid] of [
     ["root", [], 0],
     ["an ordinary user", asNobody, nobody],
