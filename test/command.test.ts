@@ -88,6 +88,14 @@ test.concurrent("a port that is taken ends the second service with 1, and the fi
   await drop()
 })
 
+test.concurrent("a HOST that is nowhere ends with 1 and its name, not as a database that is away", async () => {
+  const { url, drop } = await createDatabase()
+  const { code, err } = await runCommand(["serve"], { DATABASE_URL: url, SECRET_KEY, HOST: "," })
+  await drop()
+  expect(code).toBe(1)
+  expect(err).toStartWith("todo-api: HOST ,")
+})
+
 test.concurrent("when the embedded database ends by itself, so does the service, with 1 and a reason", async () => {
   using dataDir = await usedDataDir()
   const service = await startCommand({ DATA_DIR: dataDir.path })

@@ -9,21 +9,26 @@ export const listen = (
   { HOST, PORT, REUSE_PORT }: Config,
   log: Log,
 ) => {
-  app.listen({
-    hostname: HOST,
-    port: PORT,
-    // Only where asked for: a second service would silently take half of the requests.
-    reusePort: REUSE_PORT === "true",
-    // The framework's error pages show source code.
-    development: false,
-    // Above it the server would answer without a body; json-body.ts has the limit that counts.
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    // What no hook of the app has caught.
-    error(error: Error) {
-      log.error({ err: error }, "unexpected error")
-      return new Problem("INTERNAL_ERROR", "Something went wrong on our side").toResponse()
-    },
-  })
+  try {
+    app.listen({
+      hostname: HOST,
+      port: PORT,
+      // Only where asked for: a second service would silently take half of the requests.
+      reusePort: REUSE_PORT === "true",
+      // The framework's error pages show source code.
+      development: false,
+      // Above it the server would answer without a body; json-body.ts has the limit that counts.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      // What no hook of the app has caught.
+      error(error: Error) {
+        log.error({ err: error }, "unexpected error")
+        return new Problem("INTERNAL_ERROR", "Something went wrong on our side").toResponse()
+      },
+    })
+  } catch (error) {
+    // Without its code, by which a host that is not found would pass for a missing database.
+    throw new Error(`HOST ${HOST}, PORT ${PORT}: ${error instanceof Error ? error.message : error}`)
+  }
   if (!app.server) throw new Error("The server does not listen")
   return app.server
 }
