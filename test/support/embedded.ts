@@ -1,10 +1,10 @@
 /** Processes that have an embedded database, and what belongs to them. */
-import { afterAll } from "bun:test"
-import { readFileSync, rmSync } from "node:fs"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded.ts"
+import { sharedDirectory } from "./postgres.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const script = join(import.meta.dir, "embedded-service.ts")
@@ -42,7 +42,7 @@ export const query = async (url: string, text: string): Promise<unknown[]> => {
 }
 
 const prepare = async () => {
-  const { path } = temporaryDirectory()
+  const path = join(await sharedDirectory(), "used")
   const database = await startEmbedded(path)
   await query(database.url, "create table kept as select 1 as row")
   await database.stop()
@@ -59,11 +59,6 @@ export const usedDataDir = async (name = "data") => {
   Bun.spawnSync(["cp", "-a", await prepared, path])
   return { path, [Symbol.dispose]: directory[Symbol.dispose] }
 }
-
-/** bunfig.toml preloads this module, so that this is the end of the run and not of a file. */
-afterAll(async () => {
-  if (prepared) rmSync(await prepared, { recursive: true })
-})
 
 export const postmasterOf = (dataDir: string): number =>
   Number.parseInt(readFileSync(join(dataDir, "postgres", "postmaster.pid"), "utf8"), 10)
