@@ -130,7 +130,7 @@ test("what could never have been registered is a wrong login, and no broken rule
 })
 
 test("passwords are stored as argon2id, with at least what OWASP asks for", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const sql = connect(app.databaseUrl, 1)
   const rows = await sql<{ password_hash: string }[]>`
     select password_hash
@@ -144,7 +144,7 @@ test("passwords are stored as argon2id, with at least what OWASP asks for", asyn
 })
 
 test("users/me is the account of the token", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const answer = await ada.get("/users/me")
   expect(answer.status).toBe(200)
   expect(answer.body).toEqual({
@@ -177,7 +177,7 @@ describe("a stranger gets 401, whatever else is wrong, from", () => {
 })
 
 test("calls that take no query refuse one", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const answers = [
     await ada.get("/users/me?a=1"),
     await ada.post("/auth/logout?a=1"),
@@ -194,7 +194,7 @@ test("calls that take no query refuse one", async () => {
 })
 
 test("a member of the wrong type is refused by every call that takes a body", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   for (const value of [1, true, null, [], {}]) {
     const answers = [
       await post("/refresh", { refresh_token: value }),
@@ -208,7 +208,7 @@ test("a member of the wrong type is refused by every call that takes a body", as
 })
 
 test("a user with more todos than one statement deletes can be deleted", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const sql = connect(app.databaseUrl, 1)
   await sql`
     insert into todos (owner_id, title)

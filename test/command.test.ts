@@ -1,10 +1,10 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { version } from "../package.json"
-import { SECRET_KEY } from "./support/app.ts"
 import { runCommand, spawnCommand, startCommand } from "./support/command.ts"
 import { usedDataDir } from "./support/embedded.ts"
 import { createDatabase } from "./support/postgres.ts"
+import { SECRET_KEY } from "./support/tokens.ts"
 
 // Processes take turns on a busy machine.
 

@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
-import { SignJWT } from "jose"
 import { connect } from "../src/database/connection.ts"
 import { deleteExpiredKeys } from "../src/todos/queries.ts"
-import { type App, SECRET_KEY, startApp } from "./support/app.ts"
-
-type User = Awaited<ReturnType<App["user"]>>
+import { type App, startApp } from "./support/app.ts"
+import type { User } from "./support/client.ts"
+import { tokenFor } from "./support/tokens.ts"
 
 let app: App
 let ada: User
@@ -178,11 +177,7 @@ test("the clean-up deletes expired keys, a bounded number at once, and no others
 })
 
 test("a user whom another system's token names creates once, too", async () => {
-  const token = await new SignJWT({ sub: "4711" })
-    .setProtectedHeader({ alg: "HS256" })
-    .setExpirationTime("1h")
-    .sign(Buffer.from(SECRET_KEY))
-  const outsider = { ...ada, ...app.withToken(token) }
+  const outsider = { ...app.withToken(tokenFor(4711)), id: 4711 }
   const key = randomUUID()
   const answers = await Promise.all(Array.from({ length: 8 }, () => create(outsider, key)))
   expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1)

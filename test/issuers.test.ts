@@ -111,7 +111,7 @@ test("the issuer's keys sign nothing but tokens with its own iss", async () => {
 })
 
 test("a token of ours still works beside those of the issuer", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   expect(await statusOf(ada.token)).toBe(200)
   expect(await statusOf(tokenFor(4711))).toBe(200)
 })

@@ -3,16 +3,9 @@ import fc from "fast-check"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
 import { type App, startApp } from "./support/app.ts"
-import {
-  ids,
-  insertRows,
-  type Listed,
-  nextPath,
-  outsideUser,
-  type Row,
-  type User,
-  walk,
-} from "./support/lists.ts"
+import type { User } from "./support/client.ts"
+import { ids, insertRows, type Listed, nextPath, type Row, walk } from "./support/lists.ts"
+import { secondsFromNow, signToken } from "./support/tokens.ts"
 
 let app: App
 let sql: postgres.Sql
@@ -38,9 +31,8 @@ const row = (values: Partial<Row> = {}): Row => ({
 const rows = (count: number, values: (i: number) => Partial<Row> = () => ({})) =>
   Array.from({ length: count }, (_, i) => row(values(i)))
 
-const someone = () => outsideUser(app, sql)
 const userWith = async (wanted: Row[]) => {
-  const user = await someone()
+  const user = await app.user()
   return { user, listed: await insertRows(sql, user.id, wanted) }
 }
 
@@ -56,7 +48,7 @@ const expectedIds = (listed: Listed[], sort: (typeof sorts)[number]) => {
 const total = (headers: Headers) => headers.get("x-total-count")
 
 test("the whole list is an array of todos, the oldest first", async () => {
-  const user = await someone()
+  const user = await app.user()
   expect((await user.get("/todos")).text).toBe("[]")
   const created = []
   for (const title of ["b", "a", "c"]) created.push((await user.post("/todos", { title })).body)
@@ -69,7 +61,7 @@ test("the whole list is an array of todos, the oldest first", async () => {
 
 test("nobody sees the todos of others", async () => {
   await userWith(rows(3))
-  const user = await someone()
+  const user = await app.user()
   for (const query of ["", "?limit=10", "?is_completed=false", "?q=todo", "?sort=-title"])
     expect((await user.get(`/todos${query}`)).body).toEqual([])
   expect(total((await user.get("/todos?count=true")).headers)).toBe("0")
@@ -299,12 +291,11 @@ test("instances that share a secret key take each other's cursors, others do not
   await using twin = await startApp({ DATABASE_URL })
   const query = `/todos?limit=1&cursor=${cursor}`
   expect((await twin.withToken(user.token).get(query)).status).toBe(200)
-  await using other = await startApp({ DATABASE_URL, SECRET_KEY: "another key ".repeat(6) })
-  const login = await other.call("POST", "/api/v1/auth/login", {
-    body: { email: user.email, password: user.password },
-  })
-  const { access_token } = login.body as { access_token: string }
-  expect((await other.withToken(access_token).get(query)).status).toBe(400)
+  const anotherKey = "another key ".repeat(6)
+  await using other = await startApp({ DATABASE_URL, SECRET_KEY: anotherKey })
+  const token = signToken({ sub: String(user.id), exp: secondsFromNow(60) }, {}, anotherKey)
+  expect((await other.withToken(token).get("/todos")).status).toBe(200)
+  expect((await other.withToken(token).get(query)).status).toBe(400)
 })
 
 const refusals: Record<string, string[]> = {
@@ -341,7 +332,7 @@ const refusals: Record<string, string[]> = {
 }
 for (const [parameter, wrong] of Object.entries(refusals))
   test(`a wrong ${parameter} is refused by its name`, async () => {
-    const user = await someone()
+    const user = await app.user()
     for (const value of wrong)
       expect(await user.get(`/todos?${parameter}=${value}`)).toMatchObject({
         status: 400,
@@ -350,7 +341,7 @@ for (const [parameter, wrong] of Object.entries(refusals))
   })
 
 test("a repeated parameter is refused, and every wrong one is named", async () => {
-  const user = await someone()
+  const user = await app.user()
   expect(await user.get("/todos?limit=1&limit=1")).toMatchObject({
     status: 400,
     body: { errors: [{ parameter: "limit" }] },
@@ -361,7 +352,7 @@ test("a repeated parameter is refused, and every wrong one is named", async () =
 })
 
 test("a search has at most 100 characters, emoji too", async () => {
-  const user = await someone()
+  const user = await app.user()
   const search = (length: number) => user.get(`/todos?q=${encodeURIComponent("😀".repeat(length))}`)
   expect([(await search(100)).status, (await search(101)).status]).toEqual([200, 400])
 })

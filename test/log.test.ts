@@ -3,9 +3,9 @@ import { t, ValidationError } from "elysia"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
 import { describeError } from "../src/http/log.ts"
-import { SECRET_KEY } from "./support/app.ts"
 import { program, startCommand } from "./support/command.ts"
 import { createDatabase } from "./support/postgres.ts"
+import { SECRET_KEY } from "./support/tokens.ts"
 
 /** What a client sends, and must never meet in a log. */
 const SECRETS = {
@@ -20,7 +20,7 @@ const SECRETS = {
 test("a request is one JSON line that tells all but what the client sent", async () => {
   const { url, drop } = await createDatabase()
   await using service = await startCommand({ DATABASE_URL: url })
-  const grace = await service.user(SECRETS.email, SECRETS.password)
+  const grace = await service.account(SECRETS.email, SECRETS.password)
   await grace.post("/todos", { title: SECRETS.title }, { "x-request-id": "mine" })
   await grace.post("/todos", { [SECRETS.title]: SECRETS.title })
   await grace.get(`/todos?${SECRETS.query}=${SECRETS.query}`)

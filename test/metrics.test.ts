@@ -6,7 +6,7 @@ const scrape = async (url = "") => (await fetch(url)).text()
 
 test("metrics count requests by method, route pattern and status, on a listener of their own", async () => {
   await using app = await startApp({ METRICS_PORT: "0" })
-  const ada = await app.user()
+  const ada = await app.account()
   for (const id of [1, 2, 3]) await ada.get(`/todos/${id}`)
   for (const path of ["/a", "/b"]) await app.call("GET", path)
   await app.call("POST", "/api/v1/auth/login", { body: { email: ada.email, password: "wrong" } })

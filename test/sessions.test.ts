@@ -50,7 +50,7 @@ const within5s = async (isTrue: () => Promise<boolean>) => {
 }
 
 test("a refresh gives two new tokens that work", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const { status, pair, headers, body } = await refresh(ada.refreshToken)
   expect(status).toBe(200)
   expect(body).toEqual({
@@ -67,7 +67,7 @@ test("a refresh gives two new tokens that work", async () => {
 })
 
 test("a refresh whose answer got lost may be repeated within 10 s, for a fresh pair", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const lost = await refresh(ada.refreshToken)
   await age(ada.refreshToken, 8)
   const { status, pair } = await refresh(ada.refreshToken)
@@ -77,7 +77,7 @@ test("a refresh whose answer got lost may be repeated within 10 s, for a fresh p
 })
 
 test("a refresh token that is used again later ends the whole session", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const second = await refresh(ada.refreshToken)
   const third = await refresh(second.pair.refresh_token)
   const another = await logIn(ada)
@@ -90,7 +90,7 @@ test("a refresh token that is used again later ends the whole session", async ()
 })
 
 test("twenty concurrent refreshes of one token get twenty pairs that work", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(ada.refreshToken)))
   expect(new Set(answers.map(({ pair }) => pair.refresh_token)).size).toBe(20)
   for (const { pair } of answers) expect(await works(pair.access_token)).toBe(true)
@@ -99,7 +99,7 @@ test("twenty concurrent refreshes of one token get twenty pairs that work", asyn
 })
 
 test("refreshes that meet the end of their session fail or get tokens that are dead", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const refreshes = Array.from({ length: 10 }, () => refresh(ada.refreshToken))
   const logout = ada.post("/auth/logout")
   const answers = await Promise.all(refreshes)
@@ -112,7 +112,7 @@ test("refreshes that meet the end of their session fail or get tokens that are d
 })
 
 test("a refresh token that is wrong, expired or of another kind is refused", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   await sql`
     update refresh_tokens
     set expires_at = now()
@@ -127,7 +127,7 @@ test("a refresh token that is wrong, expired or of another kind is refused", asy
 })
 
 test("refresh tokens are stored as SHA-256 only", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const stored = await sql<{ hash: Buffer; row: string }[]>`
     select hash, refresh_tokens::text as row
     from refresh_tokens
@@ -139,7 +139,7 @@ test("refresh tokens are stored as SHA-256 only", async () => {
 })
 
 test("a logout ends its session and no other", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const { pair } = await refresh(ada.refreshToken)
   const another = await logIn(ada)
   const logout = await ada.post("/auth/logout")
@@ -169,7 +169,7 @@ test("a token without a session of ours is itself refused after a logout, howeve
 })
 
 test("a logout by a token that claims the session of somebody else does not end it", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const forged = tokenFor(52, { jti: claimsOf(ada.token)["jti"] })
   expect((await app.withToken(forged).post("/auth/logout")).status).toBe(204)
   expect(await works(forged)).toBe(false)
@@ -183,7 +183,7 @@ test("a token that expires in the year 300,000 can log out", async () => {
 })
 
 test("a password change ends every other session, and the old password", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const others = [await logIn(ada), await logIn(ada)]
   const change = { current_password: ada.password, new_password: "a better horse" }
   expect((await ada.put("/users/me/password", change)).status).toBe(204)
@@ -198,7 +198,7 @@ test("a password change ends every other session, and the old password", async (
 })
 
 test("a password change by a token of no session ends all sessions", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const change = { current_password: ada.password, new_password: "a better horse" }
   const outside = app.withToken(tokenFor(ada.id))
   expect((await outside.put("/users/me/password", change)).status).toBe(204)
@@ -207,7 +207,7 @@ test("a password change by a token of no session ends all sessions", async () =>
 })
 
 test("a wrong current password changes nothing", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   for (const user of [ada, app.withToken(tokenFor(54))]) {
     const answer = await user.put("/users/me/password", {
       current_password: "wrong",
@@ -220,7 +220,7 @@ test("a wrong current password changes nothing", async () => {
 })
 
 test("a new password must follow the rules of a registration", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   for (const new_password of ["short", "x".repeat(257), "nul \0 nul nul", 12345678, null]) {
     const answer = await ada.put("/users/me/password", {
       current_password: ada.password,
@@ -232,7 +232,7 @@ test("a new password must follow the rules of a registration", async () => {
 })
 
 test("no login by the old password survives a password change that it races with", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const logins = Array.from({ length: 4 }, () => logIn(ada))
   const change = { current_password: ada.password, new_password: "a better horse" }
   const changed = ada.put("/users/me/password", change)
@@ -245,8 +245,8 @@ test("no login by the old password survives a password change that it races with
 })
 
 test("a login that a password change overtakes opens no session", async () => {
-  const ada = await app.user()
-  const bob = await app.user("bob@example.org", "another horse")
+  const ada = await app.account()
+  const bob = await app.account("bob@example.org", "another horse")
   const login = await sql.begin(async (transaction) => {
     await transaction`
       update users
@@ -261,7 +261,7 @@ test("a login that a password change overtakes opens no session", async () => {
 })
 
 test("of two concurrent password changes one succeeds", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const change = (new_password: string) =>
     ada.put("/users/me/password", { current_password: ada.password, new_password })
   const answers = await Promise.all([change("a first horse"), change("a second horse")])
@@ -269,7 +269,7 @@ test("of two concurrent password changes one succeeds", async () => {
 })
 
 test("a deleted user is gone with all that was theirs, and the email is free", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const selfSigned = app.withToken(tokenFor(ada.id))
   await ada.post("/todos", { title: "milk" })
   expect(await works(selfSigned.token)).toBe(true)
@@ -286,7 +286,7 @@ test("a deleted user is gone with all that was theirs, and the email is free", a
       + (select count(*) from todos where owner_id = ${ada.id})
       + (select count(*) from sessions where user_id = ${ada.id}) as rows`
   expect(left.rows).toBe(0)
-  const successor = await app.user(ada.email)
+  const successor = await app.account(ada.email)
   expect(successor.id).not.toBe(ada.id)
   expect((await successor.get("/todos")).body).toEqual([])
 })
@@ -302,10 +302,10 @@ test(
   async () => {
     await using other = await startApp({ DATABASE_URL: app.databaseUrl })
     const [loggedOut, changed, deleted, reused] = [
-      await app.user(),
-      await app.user(),
-      await app.user(),
-      await app.user(),
+      await app.account(),
+      await app.account(),
+      await app.account(),
+      await app.account(),
     ]
     const outside = app.withToken(tokenFor(56))
     const second = await logIn(changed)
@@ -335,8 +335,8 @@ test(
 test(
   "a revocation that is committed late, after younger ones, is not missed",
   async () => {
-    const slow = await app.user()
-    const fast = await app.user()
+    const slow = await app.account()
+    const fast = await app.account()
     expect(await works(fast.token)).toBe(true)
     await sql.begin(async (transaction) => {
       await transaction`
@@ -357,7 +357,7 @@ test(
 test(
   "the service deletes what expired, and nothing else",
   async () => {
-    const ada = await app.user()
+    const ada = await app.account()
     const second = await logIn(ada)
     const sessionId = String(claimsOf(second.token)["jti"]).slice(0, 36)
     await sql`

@@ -3,7 +3,8 @@ import { createConnection } from "node:net"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
 import { type App, startApp } from "./support/app.ts"
-import { ids, outsideUser, type User } from "./support/lists.ts"
+import type { User } from "./support/client.ts"
+import { ids } from "./support/lists.ts"
 
 /** With long descriptions more than the sockets in between hold. */
 const MANY = 4_000
@@ -19,8 +20,8 @@ let hoarder: User
 beforeAll(async () => {
   app = await startApp({ DATABASE_POOL_SIZE: "1" })
   sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
-  ada = await outsideUser(app, sql)
-  hoarder = await outsideUser(app, sql)
+  ada = await app.user()
+  hoarder = await app.user()
   await fill(hoarder, MANY, "😀".repeat(999))
 })
 afterAll(async () => {

@@ -46,13 +46,13 @@ const nineGuesses = async (email: string) => {
 }
 
 test("of any number of concurrent guesses at an account ten are judged", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   expect(await guesses(40, ada.email)).toEqual({ 401: 10, 429: 30 })
 })
 
 test("after ten failed logins the right password is refused too, and only there", async () => {
-  const ada = await app.user()
-  const bob = await app.user()
+  const ada = await app.account()
+  const bob = await app.account()
   await nineGuesses(ada.email)
   expect((await logIn(ada.email, "wrong")).status).toBe(401)
   const refused = await logIn(ada.email.toUpperCase(), ada.password)
@@ -83,7 +83,7 @@ test("an email that nobody has is throttled like any other, whatever its case", 
 })
 
 test("a success clears the count of the account and the address", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   for (let round = 0; round < 2; round++) {
     await nineGuesses(ada.email)
     expect((await logIn(ada.email, ada.password)).status).toBe(200)
@@ -91,13 +91,13 @@ test("a success clears the count of the account and the address", async () => {
 })
 
 test("right passwords are never throttled, however many log in at once", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const logins = Array.from({ length: 16 }, () => logIn(ada.email, ada.password))
   expect(statusesOf(await Promise.all(logins))).toEqual({ 200: 16 })
 })
 
 test("a hundred failed logins from an address are the last, whoever they name", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const hundredth = async () => {
     await sql`delete from throttles`
     await logIn("a@example.org", "wrong")
@@ -121,7 +121,7 @@ test("what is refused by the throttle is not counted as a failed login of the ad
 })
 
 test("a wrong current password counts as a failed login", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const change = (current_password: string) =>
     ada.put("/users/me/password", { current_password, new_password: "a better horse" }, from)
   const from = { "x-forwarded-for": address() }
@@ -132,7 +132,7 @@ test("a wrong current password counts as a failed login", async () => {
 })
 
 test("a right current password clears the count", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   await nineGuesses(ada.email)
   const changed = await ada.put(
     "/users/me/password",
@@ -178,7 +178,7 @@ test("X-Forwarded-For means nothing unless a trusted proxy says it", async () =>
 })
 
 test("a login takes as long for an unknown email as for a wrong password", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const median = async (email: string) => {
     const times: number[] = []
     for (let i = 0; i < 5; i++) {

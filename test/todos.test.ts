@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
 import { type App, startApp } from "./support/app.ts"
+import type { User } from "./support/client.ts"
 
-type User = Awaited<ReturnType<App["user"]>>
 type Todo = Record<string, unknown> & { id: number }
 
 let app: App
@@ -11,7 +11,7 @@ let ada: User
 let bob: User
 beforeAll(async () => {
   app = await startApp()
-  ada = await app.user()
+  ada = await app.account()
   bob = await app.user()
 })
 afterAll(() => app[Symbol.asyncDispose]())

@@ -5,9 +5,9 @@ import { readConfig } from "../src/config.ts"
 import { connect } from "../src/database/connection.ts"
 import { Problem } from "../src/errors.ts"
 import { createLog } from "../src/http/log.ts"
-import { type App, SECRET_KEY, startApp } from "./support/app.ts"
+import { type App, startApp } from "./support/app.ts"
 import { setClock } from "./support/clock.ts"
-import { claimsOf, secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
+import { claimsOf, SECRET_KEY, secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
 
 let app: App
 beforeAll(async () => {
@@ -179,7 +179,7 @@ test("each algorithm that can be configured is the only one that is taken", asyn
   const all = ["HS256", "HS384", "HS512"]
   for (const alg of all.slice(1)) {
     await using strict = await startApp({ ALGORITHM: alg })
-    expect((await (await strict.user()).get("/todos")).status).toBe(200)
+    expect((await (await strict.account()).get("/todos")).status).toBe(200)
     for (const sent of all) {
       const { status } = await strict
         .withToken(signToken({ sub, exp }, { alg: sent }))
@@ -190,7 +190,7 @@ test("each algorithm that can be configured is the only one that is taken", asyn
 })
 
 test("our tokens have the claims sub, iat, exp and jti", async () => {
-  const ada = await app.user()
+  const ada = await app.account()
   const claims = claimsOf(ada.token)
   expect(Object.keys(claims).sort()).toEqual(["exp", "iat", "jti", "sub"])
   expect(claims["sub"]).toBe(String(ada.id))
@@ -215,11 +215,11 @@ test("twenty first requests of one user whom we never saw all work", async () =>
 })
 
 test("a registration never gets an id that another system's token named before", async () => {
-  const { id } = await app.user()
+  const { id } = await app.account()
   const next = id + 1
   // It reads and writes nothing: being seen is enough.
   expect((await app.withToken(tokenFor(next)).get("/todos")).status).toBe(200)
-  const registered = await Promise.all([app.user(), app.user(), app.user()])
+  const registered = await Promise.all([app.account(), app.account(), app.account()])
   expect(registered.map((user) => user.id)).not.toContain(next)
 })
 

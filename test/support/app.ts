@@ -5,8 +5,7 @@ import { startService } from "../../src/service.ts"
 import { createClient } from "./client.ts"
 import { binary, startCommand } from "./command.ts"
 import { createDatabase } from "./postgres.ts"
-
-export const SECRET_KEY = "a secret key for tests, longer than 64 bytes so that HS512 takes it too"
+import { SECRET_KEY } from "./tokens.ts"
 
 type Settings = Record<string, string>
 

@@ -1,8 +1,8 @@
 /** The command as a process of its own: its exit code, and what it prints. */
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
-import { SECRET_KEY } from "./app.ts"
 import { createClient } from "./client.ts"
+import { SECRET_KEY } from "./tokens.ts"
 
 const source = join(import.meta.dir, "..", "..", "src", "main.ts")
 const { TEST_BINARY } = process.env

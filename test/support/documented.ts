@@ -48,7 +48,7 @@ const fill = (text: string, values: Record<string, string>) =>
 
 /** A user with a todo: what the placeholders of a generated request stand for. */
 const newCaller = async (app: App) => {
-  const user = await app.user()
+  const user = await app.account()
   const renewTodo = async () => {
     const { body } = await user.post("/todos", { title: "a" })
     return String((body as { id: number }).id)

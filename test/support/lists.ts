@@ -1,19 +1,6 @@
 /** Lists for tests: rows as a test wants them, and the walk through all their pages. */
-import { SignJWT } from "jose"
 import type postgres from "postgres"
-import { type App, SECRET_KEY } from "./app.ts"
-
-export type User = ReturnType<App["withToken"]> & { id: number }
-
-/** A user whom another system signed in: there is no password to hash, twice. */
-export const outsideUser = async (app: App, sql: postgres.Sql): Promise<User> => {
-  const [row] = await sql<[{ id: string }]>`insert into users default values returning id`
-  const token = await new SignJWT({ sub: row.id })
-    .setProtectedHeader({ alg: "HS256" })
-    .setExpirationTime("1h")
-    .sign(Buffer.from(SECRET_KEY))
-  return { ...app.withToken(token), id: Number(row.id) }
-}
+import type { User } from "./client.ts"
 
 export type Row = {
   title: string

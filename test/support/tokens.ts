@@ -1,6 +1,7 @@
 /** Tokens as another system that shares SECRET_KEY would sign them, well or badly. */
 import { createHmac } from "node:crypto"
-import { SECRET_KEY } from "./app.ts"
+
+export const SECRET_KEY = "a secret key for tests, longer than 64 bytes so that HS512 takes it too"
 
 type Json = Record<string, unknown>
 

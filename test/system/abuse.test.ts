@@ -10,7 +10,7 @@ setDefaultTimeout(120_000)
 const start = async () => {
   const { url, drop } = await createDatabase()
   const service = await startCommand({ DATABASE_URL: url, LOG_LEVEL: "info" })
-  const ada = await service.user()
+  const ada = await service.account()
   // Hashing a password takes memory that is given back a moment later.
   await Bun.sleep(1_000)
   const megabytes = () =>

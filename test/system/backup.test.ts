@@ -19,7 +19,7 @@ test("a copy of DATA_DIR, taken while the service is stopped, is the whole servi
   // Its own secret, too: the tokens of before go on being good.
   const settings = { SECRET_KEY: "" }
   const first = await startCommand({ ...settings, DATA_DIR: data })
-  const ada = await first.user()
+  const ada = await first.account()
   await ada.post("/todos", { title: "kept" })
   first.kill("SIGTERM")
   expect(await first.exited).toBe(0)

@@ -14,10 +14,11 @@ import {
 import { dirname, join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
-import { SECRET_KEY, startApp } from "../support/app.ts"
+import { startApp } from "../support/app.ts"
 import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
+import { SECRET_KEY } from "../support/tokens.ts"
 
 setDefaultTimeout(60_000)
 
@@ -102,7 +103,7 @@ const execute = async (url: string, statement: string) => {
 }
 
 const expectToWork = async (service: Command) => {
-  const ada = await service.user()
+  const ada = await service.account()
   expect((await ada.post("/todos", { title: "Buy milk" })).status).toBe(201)
   service.kill("SIGTERM")
   expect(await service.exited).toBe(0)
@@ -261,7 +262,7 @@ describe.if(binary !== undefined)("the executable", () => {
 
   test("answers an internal error without its source, whatever NODE_ENV says", async () => {
     await using app = await startApp({ NODE_ENV: "development" })
-    const ada = await app.user()
+    const ada = await app.account()
     await execute(app.databaseUrl, "drop table todos cascade")
     const { status, body, text } = await ada.get("/todos/1")
     expect(status).toBe(500)

@@ -21,7 +21,7 @@ afterAll(() => browser.close())
 
 test("with the network cut, a todo is created from the reference, and no other host is asked", async () => {
   await using app = await startApp()
-  const ada = await app.user()
+  const ada = await app.account()
   const page = await browser.newPage({ viewport: { width: 1440, height: 1000 } })
   const elsewhere: string[] = []
   const refused: string[] = []

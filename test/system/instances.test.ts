@@ -38,7 +38,7 @@ const startCluster = async (offset: number) => {
 type Cluster = Awaited<ReturnType<typeof startCluster>>
 
 /** Every title once, or its loss or doubling is counted. */
-const compare = async (ada: Awaited<ReturnType<Cluster["user"]>>, acknowledged: Set<string>) => {
+const compare = async (ada: Awaited<ReturnType<Cluster["account"]>>, acknowledged: Set<string>) => {
   const { body } = await ada.get("/todos")
   const found = new Map<string, number>()
   for (const { title } of body as { title: string }[]) found.set(title, (found.get(title) ?? 0) + 1)
@@ -50,7 +50,7 @@ const compare = async (ada: Awaited<ReturnType<Cluster["user"]>>, acknowledged: 
 
 test("kill -9 of an instance under writes loses no acknowledged todo, and doubles none", async () => {
   await using cluster = await startCluster(0)
-  const ada = await cluster.user()
+  const ada = await cluster.account()
   const counts = { sent: 0, retried: 0 }
   const acknowledged = new Set<string>()
   let isOver = false
@@ -84,7 +84,7 @@ test("kill -9 of an instance under writes loses no acknowledged todo, and double
 
 test("a rolling restart under load shows no client an error", async () => {
   await using cluster = await startCluster(10)
-  const ada = await cluster.user()
+  const ada = await cluster.account()
   const acknowledged = new Set<string>()
   const failures: unknown[] = []
   let requests = 0

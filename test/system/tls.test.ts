@@ -106,7 +106,7 @@ for (const [name, host, parameters, authorities] of accepted)
       DATABASE_URL: url(host, parameters()),
       NODE_EXTRA_CA_CERTS: authorities === undefined ? "" : path(authorities),
     })
-    const ada = await service.user(`${crypto.randomUUID()}@example.org`)
+    const ada = await service.account(`${crypto.randomUUID()}@example.org`)
     expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
     service.kill("SIGTERM")
     expect(await service.exited).toBe(0)
