@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { createHash, randomUUID } from "node:crypto"
 import { connect, type Sql } from "../src/database/connection.ts"
+import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import { claimsOf, tokenFor } from "./support/tokens.ts"
 
@@ -22,11 +23,7 @@ const refresh = async (refresh_token: string, at: App = app) => {
   return { ...answer, pair: answer.body as Pair }
 }
 
-const logIn = async ({ email, password }: { email: string; password: string }, at: App = app) => {
-  const answer = await at.call("POST", "/api/v1/auth/login", { body: { email, password } })
-  const { access_token, refresh_token } = answer.body as Pair
-  return { status: answer.status, refreshToken: refresh_token, ...at.withToken(access_token) }
-}
+const account = () => insertAccount(app, sql)
 
 const works = async (token: string, at: App = app) =>
   (await at.withToken(token).get("/todos")).status === 200
@@ -50,7 +47,7 @@ const within5s = async (isTrue: () => Promise<boolean>) => {
 }
 
 test("a refresh gives two new tokens that work", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const { status, pair, headers, body } = await refresh(ada.refreshToken)
   expect(status).toBe(200)
   expect(body).toEqual({
@@ -67,7 +64,7 @@ test("a refresh gives two new tokens that work", async () => {
 })
 
 test("a refresh whose answer got lost may be repeated within 10 s, for a fresh pair", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const lost = await refresh(ada.refreshToken)
   await age(ada.refreshToken, 8)
   const { status, pair } = await refresh(ada.refreshToken)
@@ -77,10 +74,10 @@ test("a refresh whose answer got lost may be repeated within 10 s, for a fresh p
 })
 
 test("a refresh token that is used again later ends the whole session", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const second = await refresh(ada.refreshToken)
   const third = await refresh(second.pair.refresh_token)
-  const another = await logIn(ada)
+  const another = await app.logIn(ada)
   await age(ada.refreshToken, 11)
   expect((await refresh(ada.refreshToken)).status).toBe(401)
   for (const token of [ada.token, second.pair.access_token, third.pair.access_token])
@@ -90,7 +87,7 @@ test("a refresh token that is used again later ends the whole session", async ()
 })
 
 test("twenty concurrent refreshes of one token get twenty pairs that work", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(ada.refreshToken)))
   expect(new Set(answers.map(({ pair }) => pair.refresh_token)).size).toBe(20)
   for (const { pair } of answers) expect(await works(pair.access_token)).toBe(true)
@@ -99,7 +96,7 @@ test("twenty concurrent refreshes of one token get twenty pairs that work", asyn
 })
 
 test("refreshes that meet the end of their session fail or get tokens that are dead", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const refreshes = Array.from({ length: 10 }, () => refresh(ada.refreshToken))
   const logout = ada.post("/auth/logout")
   const answers = await Promise.all(refreshes)
@@ -112,7 +109,7 @@ test("refreshes that meet the end of their session fail or get tokens that are d
 })
 
 test("a refresh token that is wrong, expired or of another kind is refused", async () => {
-  const ada = await app.account()
+  const ada = await account()
   await sql`
     update refresh_tokens
     set expires_at = now()
@@ -127,7 +124,7 @@ test("a refresh token that is wrong, expired or of another kind is refused", asy
 })
 
 test("refresh tokens are stored as SHA-256 only", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const stored = await sql<{ hash: Buffer; row: string }[]>`
     select hash, refresh_tokens::text as row
     from refresh_tokens
@@ -139,9 +136,9 @@ test("refresh tokens are stored as SHA-256 only", async () => {
 })
 
 test("a logout ends its session and no other", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const { pair } = await refresh(ada.refreshToken)
-  const another = await logIn(ada)
+  const another = await app.logIn(ada)
   const logout = await ada.post("/auth/logout")
   expect(logout.status).toBe(204)
   expect(logout.headers.get("cache-control")).toBe("no-store")
@@ -169,7 +166,7 @@ test("a token without a session of ours is itself refused after a logout, howeve
 })
 
 test("a logout by a token that claims the session of somebody else does not end it", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const forged = tokenFor(52, { jti: claimsOf(ada.token)["jti"] })
   expect((await app.withToken(forged).post("/auth/logout")).status).toBe(204)
   expect(await works(forged)).toBe(false)
@@ -183,8 +180,8 @@ test("a token that expires in the year 300,000 can log out", async () => {
 })
 
 test("a password change ends every other session, and the old password", async () => {
-  const ada = await app.account()
-  const others = [await logIn(ada), await logIn(ada)]
+  const ada = await account()
+  const others = [await app.logIn(ada), await app.logIn(ada)]
   const change = { current_password: ada.password, new_password: "a better horse" }
   expect((await ada.put("/users/me/password", change)).status).toBe(204)
   for (const other of others) {
@@ -193,12 +190,12 @@ test("a password change ends every other session, and the old password", async (
   }
   expect(await works(ada.token)).toBe(true)
   expect((await refresh(ada.refreshToken)).status).toBe(200)
-  expect((await logIn(ada)).status).toBe(401)
-  expect((await logIn({ ...ada, password: change.new_password })).status).toBe(200)
+  expect((await app.logIn(ada)).status).toBe(401)
+  expect((await app.logIn({ ...ada, password: change.new_password })).status).toBe(200)
 })
 
 test("a password change by a token of no session ends all sessions", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const change = { current_password: ada.password, new_password: "a better horse" }
   const outside = app.withToken(tokenFor(ada.id))
   expect((await outside.put("/users/me/password", change)).status).toBe(204)
@@ -207,7 +204,7 @@ test("a password change by a token of no session ends all sessions", async () =>
 })
 
 test("a wrong current password changes nothing", async () => {
-  const ada = await app.account()
+  const ada = await account()
   for (const user of [ada, app.withToken(tokenFor(54))]) {
     const answer = await user.put("/users/me/password", {
       current_password: "wrong",
@@ -216,11 +213,11 @@ test("a wrong current password changes nothing", async () => {
     expect(answer.status).toBe(403)
     expect(answer.body).toMatchObject({ error_code: "INVALID_CREDENTIALS", title: "Forbidden" })
   }
-  expect((await logIn(ada)).status).toBe(200)
+  expect((await app.logIn(ada)).status).toBe(200)
 })
 
 test("a new password must follow the rules of a registration", async () => {
-  const ada = await app.account()
+  const ada = await account()
   for (const new_password of ["short", "x".repeat(257), "nul \0 nul nul", 12345678, null]) {
     const answer = await ada.put("/users/me/password", {
       current_password: ada.password,
@@ -233,10 +230,10 @@ test("a new password must follow the rules of a registration", async () => {
 
 test("no login by the old password survives a password change that it races with", async () => {
   const ada = await app.account()
-  const logins = Array.from({ length: 4 }, () => logIn(ada))
+  const logins = Array.from({ length: 4 }, () => app.logIn(ada))
   const change = { current_password: ada.password, new_password: "a better horse" }
   const changed = ada.put("/users/me/password", change)
-  const late = Array.from({ length: 2 }, () => logIn(ada))
+  const late = Array.from({ length: 2 }, () => app.logIn(ada))
   expect((await changed).status).toBe(204)
   for (const login of await Promise.all([...logins, ...late])) {
     expect([200, 401]).toContain(login.status)
@@ -245,19 +242,19 @@ test("no login by the old password survives a password change that it races with
 })
 
 test("a login that a password change overtakes opens no session", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const bob = await app.account("bob@example.org", "another horse")
   const login = await sql.begin(async (transaction) => {
     await transaction`
       update users
       set password_hash = (select password_hash from users where id = ${bob.id})
       where id = ${ada.id}`
-    const overtaken = logIn(ada)
+    const overtaken = app.logIn(ada)
     await Bun.sleep(200)
     return { overtaken }
   })
   expect((await login.overtaken).status).toBe(401)
-  expect((await logIn({ ...ada, password: bob.password })).status).toBe(200)
+  expect((await app.logIn({ ...ada, password: bob.password })).status).toBe(200)
 })
 
 test("of two concurrent password changes one succeeds", async () => {
@@ -269,7 +266,7 @@ test("of two concurrent password changes one succeeds", async () => {
 })
 
 test("a deleted user is gone with all that was theirs, and the email is free", async () => {
-  const ada = await app.account()
+  const ada = await account()
   const selfSigned = app.withToken(tokenFor(ada.id))
   await ada.post("/todos", { title: "milk" })
   expect(await works(selfSigned.token)).toBe(true)
@@ -279,7 +276,7 @@ test("a deleted user is gone with all that was theirs, and the email is free", a
     expect((await user.post("/todos", { title: "milk" })).status).toBe(401)
   }
   expect((await refresh(ada.refreshToken)).status).toBe(401)
-  expect((await logIn(ada)).status).toBe(401)
+  expect((await app.logIn(ada)).status).toBe(401)
   const [left] = await sql<[{ rows: number }]>`
     select
       (select count(*) from users where id = ${ada.id})
@@ -302,13 +299,13 @@ test(
   async () => {
     await using other = await startApp({ DATABASE_URL: app.databaseUrl })
     const [loggedOut, changed, deleted, reused] = [
-      await app.account(),
-      await app.account(),
-      await app.account(),
-      await app.account(),
+      await account(),
+      await account(),
+      await account(),
+      await account(),
     ]
     const outside = app.withToken(tokenFor(56))
-    const second = await logIn(changed)
+    const second = await app.logIn(changed)
     await refresh(reused.refreshToken)
     await age(reused.refreshToken, 11)
     const tokens = [loggedOut, second, deleted, reused, outside].map(({ token }) => token)
@@ -335,8 +332,8 @@ test(
 test(
   "a revocation that is committed late, after younger ones, is not missed",
   async () => {
-    const slow = await app.account()
-    const fast = await app.account()
+    const slow = await account()
+    const fast = await account()
     expect(await works(fast.token)).toBe(true)
     await sql.begin(async (transaction) => {
       await transaction`
@@ -357,8 +354,8 @@ test(
 test(
   "the service deletes what expired, and nothing else",
   async () => {
-    const ada = await app.account()
-    const second = await logIn(ada)
+    const ada = await account()
+    const second = await app.logIn(ada)
     const sessionId = String(claimsOf(second.token)["jti"]).slice(0, 36)
     await sql`
     update sessions

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test"
 import { connect, type Sql } from "../src/database/connection.ts"
+import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 
 let app: App
@@ -51,8 +52,8 @@ test("of any number of concurrent guesses at an account ten are judged", async (
 })
 
 test("after ten failed logins the right password is refused too, and only there", async () => {
-  const ada = await app.account()
-  const bob = await app.account()
+  const ada = await insertAccount(app, sql)
+  const bob = await insertAccount(app, sql)
   await nineGuesses(ada.email)
   expect((await logIn(ada.email, "wrong")).status).toBe(401)
   const refused = await logIn(ada.email.toUpperCase(), ada.password)
@@ -83,7 +84,7 @@ test("an email that nobody has is throttled like any other, whatever its case", 
 })
 
 test("a success clears the count of the account and the address", async () => {
-  const ada = await app.account()
+  const ada = await insertAccount(app, sql)
   for (let round = 0; round < 2; round++) {
     await nineGuesses(ada.email)
     expect((await logIn(ada.email, ada.password)).status).toBe(200)
@@ -92,12 +93,12 @@ test("a success clears the count of the account and the address", async () => {
 
 test("right passwords are never throttled, however many log in at once", async () => {
   const ada = await app.account()
-  const logins = Array.from({ length: 16 }, () => logIn(ada.email, ada.password))
-  expect(statusesOf(await Promise.all(logins))).toEqual({ 200: 16 })
+  const logins = Array.from({ length: 12 }, () => logIn(ada.email, ada.password))
+  expect(statusesOf(await Promise.all(logins))).toEqual({ 200: 12 })
 })
 
 test("a hundred failed logins from an address are the last, whoever they name", async () => {
-  const ada = await app.account()
+  const ada = await insertAccount(app, sql)
   const hundredth = async () => {
     await sql`delete from throttles`
     await logIn("a@example.org", "wrong")
@@ -121,7 +122,7 @@ test("what is refused by the throttle is not counted as a failed login of the ad
 })
 
 test("a wrong current password counts as a failed login", async () => {
-  const ada = await app.account()
+  const ada = await insertAccount(app, sql)
   const change = (current_password: string) =>
     ada.put("/users/me/password", { current_password, new_password: "a better horse" }, from)
   const from = { "x-forwarded-for": address() }
@@ -132,7 +133,7 @@ test("a wrong current password counts as a failed login", async () => {
 })
 
 test("a right current password clears the count", async () => {
-  const ada = await app.account()
+  const ada = await insertAccount(app, sql)
   await nineGuesses(ada.email)
   const changed = await ada.put(
     "/users/me/password",
@@ -179,17 +180,20 @@ test("X-Forwarded-For means nothing unless a trusted proxy says it", async () =>
 
 test("a login takes as long for an unknown email as for a wrong password", async () => {
   const ada = await app.account()
-  const median = async (email: string) => {
-    const times: number[] = []
-    for (let i = 0; i < 5; i++) {
-      const start = performance.now()
-      expect((await logIn(email, "wrong")).status).toBe(401)
-      times.push(performance.now() - start)
-    }
-    return times.sort((a, b) => a - b)[2] ?? 0
+  const time = async (email: string) => {
+    const start = performance.now()
+    expect((await logIn(email, "wrong")).status).toBe(401)
+    return performance.now() - start
+  }
+  // In turn, and the shortest of each: a busy machine makes some of them longer, and none shorter.
+  const unknown: number[] = []
+  const known: number[] = []
+  for (let i = 0; i < 7; i++) {
+    unknown.push(await time("nobody@example.org"))
+    known.push(await time(ada.email))
   }
   // Without a hash it would take a tenth.
-  const ratio = (await median("nobody@example.org")) / (await median(ada.email))
+  const ratio = Math.min(...unknown) / Math.min(...known)
   expect(ratio).toBeGreaterThan(0.4)
   expect(ratio).toBeLessThan(2.5)
 })

@@ -65,27 +65,22 @@ export const createClient = (url: string) => {
     return { ...caller, id }
   }
 
-  let accounts = 0
-  return {
-    call,
-    withToken,
-    user,
-    /** A new user, registered and logged in. */
-    async account(email = `user-${++accounts}@example.org`, password = "correct horse") {
-      const body = { email, password }
-      const registered = await call("POST", "/api/v1/auth/register", { body })
-      const login = await call("POST", "/api/v1/auth/login", { body })
-      const { id } = registered.body as { id: number }
-      const { access_token, refresh_token } = login.body as Record<string, string>
-      return {
-        ...withToken(access_token ?? ""),
-        id,
-        email,
-        password,
-        refreshToken: refresh_token ?? "",
-      }
-    },
+  const logIn = async ({ email, password }: { email: string; password: string }) => {
+    const answer = await call("POST", "/api/v1/auth/login", { body: { email, password } })
+    const { access_token = "", refresh_token = "" } = answer.body as Record<string, string>
+    return { status: answer.status, ...withToken(access_token), refreshToken: refresh_token }
   }
+
+  let accounts = 0
+  /** Registered and logged in. */
+  const account = async (email = `user-${++accounts}@example.org`, password = "correct horse") => {
+    const body = { email, password }
+    const registered = await call("POST", "/api/v1/auth/register", { body })
+    const { id } = registered.body as { id: number }
+    return { ...(await logIn(body)), id, email, password }
+  }
+
+  return { call, withToken, logIn, user, account }
 }
 
 export type User = Awaited<ReturnType<ReturnType<typeof createClient>["user"]>>

@@ -3,6 +3,8 @@ import { expect } from "bun:test"
 import { Ajv } from "ajv"
 import formats from "ajv-formats"
 import fc from "fast-check"
+import type { Sql } from "../../src/database/connection.ts"
+import { insertAccount } from "./accounts.ts"
 import type { App } from "./app.ts"
 import type { Answer } from "./client.ts"
 import type { Operation, Schema } from "./document.ts"
@@ -47,8 +49,8 @@ const fill = (text: string, values: Record<string, string>) =>
   text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole)
 
 /** A user with a todo: what the placeholders of a generated request stand for. */
-const newCaller = async (app: App) => {
-  const user = await app.account()
+const newCaller = async (app: App, sql: Sql) => {
+  const user = await insertAccount(app, sql)
   const renewTodo = async () => {
     const { body } = await user.post("/todos", { title: "a" })
     return String((body as { id: number }).id)
@@ -58,8 +60,13 @@ const newCaller = async (app: App) => {
 }
 
 /** Sends `runs` requests. The error of a failure has the smallest request that fails, and the seed. */
-export const expectDocumentedAnswers = async (app: App, operation: Operation, runs: number) => {
-  let caller = await newCaller(app)
+export const expectDocumentedAnswers = async (
+  app: App,
+  sql: Sql,
+  operation: Operation,
+  runs: number,
+) => {
+  let caller = await newCaller(app, sql)
   const property = fc.asyncProperty(requestsOf(operation), async ({ path, headers, body }) => {
     const { values } = caller
     const answer = await app.call(operation.method, fill(path, values), {
@@ -69,7 +76,7 @@ export const expectDocumentedAnswers = async (app: App, operation: Operation, ru
     // Whatever ended something ended it for the requests that follow.
     if (answer.status === 204) {
       if (path.includes("{id}")) values.id = await caller.renewTodo()
-      else caller = await newCaller(app)
+      else caller = await newCaller(app, sql)
     }
     expect(differences(operation, answer)).toEqual([])
   })

@@ -1,10 +1,11 @@
 /** One test an operation of the document: whatever is sent, the answer is one that it promises. */
 import { afterAll, beforeAll, describe, test } from "bun:test"
+import { connect, type Sql } from "../../src/database/connection.ts"
 import { type App, startApp } from "./app.ts"
 import { type Operation, readOperations } from "./document.ts"
 import { expectDocumentedAnswers, seed } from "./documented.ts"
 
-/** Hashing a password takes some 20 ms, and so does a new caller. */
+/** Hashing a password takes some 20 ms. */
 const isSlow = ({ tags, method }: Operation) => tags.includes("accounts") && method !== "GET"
 
 /** `runs`: how many requests are made up for each operation. */
@@ -12,16 +13,21 @@ export const testDocumentedAnswers = async (runs: number) => {
   const operations = await readOperations()
   describe(`whatever is sent (seed ${seed}), the answer is one that the document promises:`, () => {
     let app: App
+    let sql: Sql
     beforeAll(async () => {
       app = await startApp()
+      sql = connect(app.databaseUrl, 1)
     })
-    afterAll(() => app[Symbol.asyncDispose]())
+    afterAll(async () => {
+      await sql.end()
+      await app[Symbol.asyncDispose]()
+    })
 
     for (const operation of operations) {
       const some = isSlow(operation) ? Math.ceil(runs / 5) : runs
       test(
         `${operation.method} ${operation.path}`,
-        () => expectDocumentedAnswers(app, operation, some),
+        () => expectDocumentedAnswers(app, sql, operation, some),
         10_000 + some * 200,
       )
     }

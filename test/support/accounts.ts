@@ -1,0 +1,18 @@
+/** Accounts for tests that are not about hashing. */
+import { randomUUID } from "node:crypto"
+import type { Sql } from "../../src/database/connection.ts"
+import type { App } from "./app.ts"
+
+const password = "correct horse"
+/** Verified like any other, but in no time. */
+const hash = Bun.password.hash(password, { algorithm: "argon2id", memoryCost: 8, timeCost: 1 })
+
+/** As if registered, and logged in. */
+export const insertAccount = async (app: App, sql: Sql) => {
+  const email = `${randomUUID()}@example.org`
+  const [row] = await sql<[{ id: number }]>`
+    insert into users (email, password_hash)
+    values (${email}, ${await hash})
+    returning id`
+  return { ...(await app.logIn({ email, password })), id: row.id, email, password }
+}
