@@ -177,7 +177,7 @@ describe("a stranger gets 401, whatever else is wrong, from", () => {
 })
 
 test("calls that take no query refuse one", async () => {
-  const ada = await app.account()
+  const ada = await app.user()
   const answers = [
     await ada.get("/users/me?a=1"),
     await ada.post("/auth/logout?a=1"),
@@ -194,7 +194,7 @@ test("calls that take no query refuse one", async () => {
 })
 
 test("a member of the wrong type is refused by every call that takes a body", async () => {
-  const ada = await app.account()
+  const ada = await app.user()
   for (const value of [1, true, null, [], {}]) {
     const answers = [
       await post("/refresh", { refresh_token: value }),
@@ -208,7 +208,7 @@ test("a member of the wrong type is refused by every call that takes a body", as
 })
 
 test("a user with more todos than one statement deletes can be deleted", async () => {
-  const ada = await app.account()
+  const ada = await app.user()
   const sql = connect(app.databaseUrl, 1)
   await sql`
     insert into todos (owner_id, title)
