@@ -6,7 +6,7 @@ import { startEmbedded } from "../src/database/embedded.ts"
 import { awaitDatabase } from "../src/database/wait.ts"
 import { createLog } from "../src/http/log.ts"
 import { type App, startApp } from "./support/app.ts"
-import type { Answer } from "./support/client.ts"
+import type { Answer, User } from "./support/client.ts"
 import { postmasterOf, usedDataDir } from "./support/embedded.ts"
 import { createDatabase } from "./support/postgres.ts"
 
@@ -48,45 +48,51 @@ const timed = async <T>(work: Promise<T>): Promise<[T, number]> => {
   return [await work, performance.now() - start]
 }
 
-const expectHealth = async (app: App, ready: number) => {
+/** Many at once, each of them refused in time. */
+const expectOutage = async (app: App, ada: User, requests: number, limit: number) => {
+  const many = Promise.all(Array.from({ length: requests }, () => ada.get("/todos")))
+  const [answers, milliseconds] = await timed(many)
+  for (const answer of answers) expectUnavailable(answer)
+  expect(milliseconds).toBeLessThan(limit)
   expect((await app.call("GET", "/health/live")).status).toBe(200)
-  expect((await app.call("GET", "/health/ready")).status).toBe(ready)
+}
+
+/** Within a second everything works. */
+const expectRecovery = async (app: App, ada: User) => {
+  const deadline = performance.now() + 1_000
+  const readMany = async () => {
+    const answers = await Promise.all(Array.from({ length: 40 }, () => ada.get("/todos")))
+    return answers.map(({ status }) => status)
+  }
+  const allWork = Array(40).fill(200)
+  let statuses = await readMany()
+  // What was tried a moment too early may fail yet.
+  while (!Bun.deepEquals(statuses, allWork) && performance.now() < deadline)
+    statuses = await readMany()
+  expect(statuses).toEqual(allWork)
+  expect(performance.now()).toBeLessThan(deadline)
+  expect((await app.call("GET", "/health/ready")).status).toBe(200)
 }
 
 test.concurrent("a database that refuses connections is a 503 within two seconds, and all is well when it is back", async () => {
   await using service = await startBreakable()
-  const ada = await service.app.user()
+  const { app } = service
+  const ada = await app.user()
   await service.stop()
-  const many = Promise.all(Array.from({ length: 200 }, () => ada.get("/todos")))
-  const [answers, milliseconds] = await timed(many)
-  for (const answer of answers) expectUnavailable(answer)
-  expect(milliseconds).toBeLessThan(2_000)
-  await expectHealth(service.app, 503)
+  await expectOutage(app, ada, 200, 2_000)
+  expect((await app.call("GET", "/health/ready")).status).toBe(503)
   await service.start()
-  const [back, delay] = await timed(
-    Promise.all(Array.from({ length: 40 }, () => ada.get("/todos"))),
-  )
-  expect(back.map(({ status }) => status)).toEqual(Array(40).fill(200))
-  expect(delay).toBeLessThan(1_000)
-  await expectHealth(service.app, 200)
+  await expectRecovery(app, ada)
 }, 30_000)
 
 test.concurrent("a database that hangs is a 503 within five seconds, and all is well when it goes on", async () => {
   await using service = await startBreakable()
-  const ada = await service.app.user()
+  const { app } = service
+  const ada = await app.user()
   service.signal("SIGSTOP")
-  const many = Promise.all(Array.from({ length: 50 }, () => ada.get("/todos")))
-  const [answers, milliseconds] = await timed(many)
-  for (const answer of answers) expectUnavailable(answer)
-  expect(milliseconds).toBeLessThan(5_000)
-  expect((await service.app.call("GET", "/health/live")).status).toBe(200)
+  await expectOutage(app, ada, 50, 5_000)
   service.signal("SIGCONT")
-  const [back, delay] = await timed(
-    Promise.all(Array.from({ length: 40 }, () => ada.get("/todos"))),
-  )
-  expect(back.map(({ status }) => status)).toEqual(Array(40).fill(200))
-  expect(delay).toBeLessThan(1_000)
-  await expectHealth(service.app, 200)
+  await expectRecovery(app, ada)
 }, 30_000)
 
 test.concurrent("a server that closes every connection at once fails a statement in time, too", async () => {

@@ -48,12 +48,26 @@ const compare = async (ada: Awaited<ReturnType<Cluster["account"]>>, acknowledge
   }
 }
 
+/** Runs writers, each with titles of its own, while something befalls the instances. */
+const writeDuring = async (
+  write: (title: string) => Promise<unknown>,
+  ordeal: () => Promise<void>,
+) => {
+  let isOver = false
+  const writers = Array.from({ length: WRITERS }, async (_, writer) => {
+    for (let count = 0; !isOver; count++) await write(`${writer}-${count}`)
+  })
+  await ordeal()
+  await Bun.sleep(500)
+  isOver = true
+  await Promise.all(writers)
+}
+
 test("kill -9 of an instance under writes loses no acknowledged todo, and doubles none", async () => {
   await using cluster = await startCluster(0)
   const ada = await cluster.account()
   const counts = { sent: 0, retried: 0 }
   const acknowledged = new Set<string>()
-  let isOver = false
   const write = async (title: string) => {
     for (;;) {
       counts.sent++
@@ -66,17 +80,13 @@ test("kill -9 of an instance under writes loses no acknowledged todo, and double
       counts.retried++
     }
   }
-  const writers = Array.from({ length: WRITERS }, async (_, writer) => {
-    for (let count = 0; !isOver; count++) await write(`${writer}-${count}`)
+  await writeDuring(write, async () => {
+    for (const victim of [0, 1, 2]) {
+      await Bun.sleep(1_000)
+      cluster.instances[victim]?.kill("SIGKILL")
+      await cluster.restart(victim)
+    }
   })
-  for (const victim of [0, 1, 2]) {
-    await Bun.sleep(1_000)
-    cluster.instances[victim]?.kill("SIGKILL")
-    await cluster.restart(victim)
-  }
-  await Bun.sleep(500)
-  isOver = true
-  await Promise.all(writers)
   const outcome = await compare(ada, acknowledged)
   console.log("kill -9:", { ...counts, acknowledged: acknowledged.size, ...outcome })
   expect(outcome).toEqual({ lost: 0, doubled: 0 })
@@ -88,28 +98,21 @@ test("a rolling restart under load shows no client an error", async () => {
   const acknowledged = new Set<string>()
   const failures: unknown[] = []
   let requests = 0
-  let isOver = false
-  const writers = Array.from({ length: WRITERS }, async (_, writer) => {
-    for (let count = 0; !isOver; count++) {
-      const title = `${writer}-${count}`
-      const created = await ada
-        .post("/todos", { title }, { "idempotency-key": title })
-        .catch(String)
-      if (typeof created !== "string" && created.status === 201) acknowledged.add(title)
-      else failures.push(typeof created === "string" ? created : created.status)
-      const read = await ada.get("/todos?limit=5").catch(String)
-      if (typeof read === "string" || read.status !== 200) failures.push(read)
-      requests += 2
+  const writeAndRead = async (title: string) => {
+    const created = await ada.post("/todos", { title }, { "idempotency-key": title }).catch(String)
+    if (typeof created !== "string" && created.status === 201) acknowledged.add(title)
+    else failures.push(typeof created === "string" ? created : created.status)
+    const read = await ada.get("/todos?limit=5").catch(String)
+    if (typeof read === "string" || read.status !== 200) failures.push(read)
+    requests += 2
+  }
+  await writeDuring(writeAndRead, async () => {
+    for (const instance of [0, 1, 2]) {
+      await Bun.sleep(500)
+      cluster.instances[instance]?.kill("SIGTERM")
+      await cluster.restart(instance)
     }
   })
-  for (const instance of [0, 1, 2]) {
-    await Bun.sleep(500)
-    cluster.instances[instance]?.kill("SIGTERM")
-    await cluster.restart(instance)
-  }
-  await Bun.sleep(500)
-  isOver = true
-  await Promise.all(writers)
   const outcome = await compare(ada, acknowledged)
   console.log("rolling restart:", { requests, failures: failures.length, ...outcome })
   expect(failures).toEqual([])
