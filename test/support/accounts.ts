@@ -14,5 +14,5 @@ export const insertAccount = async (app: App, sql: Sql) => {
     insert into users (email, password_hash)
     values (${email}, ${await hash})
     returning id`
-  return { ...(await app.logIn({ email, password })), id: row.id, email, password }
+  return { ...(await app.session({ email, password })), id: row.id, email, password }
 }

@@ -61,7 +61,8 @@ export const createClient = (url: string) => {
   const user = async () => {
     const id = randomInt(2 ** 40, 2 ** 41)
     const caller = withToken(tokenFor(id))
-    await caller.get("/users/me")
+    const { status } = await caller.get("/users/me")
+    if (status !== 200) throw new Error(`A user from outside is not let in: ${status}`)
     return { ...caller, id }
   }
 
@@ -71,16 +72,23 @@ export const createClient = (url: string) => {
     return { status: answer.status, ...withToken(access_token), refreshToken: refresh_token }
   }
 
+  /** The tokens of a login that has to succeed: without them other tests would test refusals. */
+  const session = async (credentials: { email: string; password: string }) => {
+    const { status, ...tokens } = await logIn(credentials)
+    if (status !== 200) throw new Error(`${credentials.email} cannot log in: ${status}`)
+    return tokens
+  }
+
   let accounts = 0
   /** Registered and logged in. */
   const account = async (email = `user-${++accounts}@example.org`, password = "correct horse") => {
     const body = { email, password }
     const registered = await call("POST", "/api/v1/auth/register", { body })
     const { id } = registered.body as { id: number }
-    return { ...(await logIn(body)), id, email, password }
+    return { ...(await session(body)), id, email, password }
   }
 
-  return { call, withToken, logIn, user, account }
+  return { call, withToken, logIn, session, user, account }
 }
 
 export type User = Awaited<ReturnType<ReturnType<typeof createClient>["user"]>>
