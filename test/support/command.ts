@@ -4,12 +4,18 @@ import { join, resolve } from "node:path"
 import { createClient } from "./client.ts"
 import { SECRET_KEY } from "./tokens.ts"
 
-const source = join(import.meta.dir, "..", "..", "src", "main.ts")
+const root = join(import.meta.dir, "..", "..")
+const source = join(root, "src", "main.ts")
 const { TEST_BINARY } = process.env
 /** An executable to test in place of the source: `bun run test:binary` sets it. */
 export const binary = TEST_BINARY === undefined ? undefined : resolve(TEST_BINARY)
 
 export const program = binary ? [binary] : [process.execPath, "--no-env-file", source]
+
+/** Bun then transpiles nothing twice: a start from source takes a quarter less. */
+const transpiled = {
+  BUN_RUNTIME_TRANSPILER_CACHE_PATH: join(root, "node_modules", ".cache", "transpiled"),
+}
 
 type Env = Record<string, string>
 type Place = {
@@ -28,7 +34,7 @@ export const spawnCommand = (
 ) =>
   Bun.spawn([...wrapper, ...(executable ? [executable] : program), ...args], {
     cwd,
-    env: { PATH: process.env["PATH"] ?? "", ...env },
+    env: { PATH: process.env["PATH"] ?? "", ...(binary ? {} : transpiled), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   })
 
