@@ -66,6 +66,9 @@ export const startCommand = async (
     pid: command.pid,
     kill: (signal: NodeJS.Signals) => command.kill(signal),
     exited: command.exited,
+    untilLogged: async (text: string) => {
+      while (!log.includes(text) && command.exitCode === null) await Bun.sleep(5)
+    },
     /** Everything that it has logged, when it has ended. */
     log: async () => {
       await logged
