@@ -7,6 +7,7 @@ import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded.ts"
+import { isAway } from "../../src/database/errors.ts"
 import { migrate } from "../../src/database/migrations.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
@@ -43,14 +44,18 @@ const run: Run = { url, template, directory: directory.path }
 console.log(JSON.stringify(run))
 while (isAlive(Number(process.argv[2]))) await Bun.sleep(100)
 
-if (server) {
-  await sql.end()
-  await server.stop()
-} else {
+const dropDatabases = async () => {
   const databases = await sql<{ datname: string }[]>`
     select datname
     from pg_database
     where starts_with(datname, ${template})`
   for (const { datname } of databases) await sql`drop database ${sql(datname)} with (force)`
-  await sql.end()
 }
+
+// A server that was started for the run may have ended with it: then nothing is left to drop.
+if (!server)
+  await dropDatabases().catch((error: unknown) => {
+    if (!isAway(error)) throw error
+  })
+await sql.end()
+await server?.stop()
