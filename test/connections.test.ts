@@ -15,37 +15,35 @@ const withConnections = async (size: number, work: (sql: Sql) => Promise<void>) 
   await drop()
 }
 
-const sent = async <T>(statement: Promise<T>) => {
-  // A query begins when it is awaited, but not all at once.
-  const answer = Promise.resolve(statement)
-  await Bun.sleep(1)
-  return { answer }
-}
+/** Sends what a query would only send when it is awaited. */
+const send = <T>(statement: Promise<T>): Promise<T> => Promise.resolve(statement)
 
 test.concurrent("brief statements share a connection, and no other is sent behind them", () =>
   withConnections(1, async (sql) => {
-    const first = await sent(sql.brief`select pg_sleep(${0.1})`)
-    const second = await sent(sql.brief`select 'second' as name`)
-    expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
-    const other = await sent(sql`select 'other' as name`)
-    expect(sql.state()).toMatchObject({ busy: 1, waiting: 1 })
-    const third = await sent(sql.brief`select 'third' as name`)
+    const slow = send(sql.brief`select pg_sleep(${0.1})`)
+    const answers = [
+      send(sql.brief`select 'second' as name`),
+      send(sql.brief`select 'third' as name`),
+      send(sql`select 'other' as name`),
+      send(sql.brief`select 'fifth' as name`),
+    ]
+    await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 1, waiting: 2 })
-    expect(await second.answer).toMatchObject([{ name: "second" }])
-    expect(await other.answer).toMatchObject([{ name: "other" }])
-    expect(await third.answer).toMatchObject([{ name: "third" }])
-    await first.answer
+    expect(await Promise.all(answers)).toMatchObject(
+      ["second", "third", "other", "fifth"].map((name) => [{ name }]),
+    )
+    await slow
   }))
 
 test.concurrent("nothing is sent behind a statement that is not brief, or turned out not to be", () =>
   withConnections(2, async (sql) => {
-    const slow = await sent(sql`select pg_sleep(${0.2})`)
-    const lying = await sent(sql.brief`select pg_sleep(${0.2})`)
+    const slow = [send(sql`select pg_sleep(${0.2})`), send(sql.brief`select pg_sleep(${0.2})`)]
     await Bun.sleep(20)
-    const late = await sent(sql.brief`select 'late' as name`)
+    const late = send(sql.brief`select 'late' as name`)
+    await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 2, waiting: 1 })
-    expect(await late.answer).toMatchObject([{ name: "late" }])
-    await Promise.all([slow.answer, lying.answer])
+    expect(await late).toMatchObject([{ name: "late" }])
+    await Promise.all(slow)
   }))
 
 test.concurrent("brief statements do not keep others out", () =>
@@ -69,15 +67,13 @@ test.concurrent("brief statements do not keep others out", () =>
 
 test.concurrent("who was sent behind a statement that is cancelled gets its own answer", () =>
   withConnections(1, async (sql) => {
-    const slow = await sent(sql.brief`select pg_sleep(${60})`)
-    const outcome = slow.answer.catch((error) => error.code)
+    const outcome = send(sql.brief`select pg_sleep(${60})`).catch((error) => error.code)
     const names = ["ada", "bob", "eve"]
-    const behind = await Promise.all(names.map((name) => sent(sql.brief`select ${name} as name`)))
+    const behind = names.map((name) => send(sql.brief`select ${name} as name`))
+    await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
     expect(await outcome).toBe("57014")
-    expect(await Promise.all(behind.map(({ answer }) => answer))).toMatchObject(
-      names.map((name) => [{ name }]),
-    )
+    expect(await Promise.all(behind)).toMatchObject(names.map((name) => [{ name }]))
     expect(sql.state()).toMatchObject({ busy: 0, cancelled: 1, replaced: 0 })
   }))
 

@@ -44,7 +44,8 @@ const here = import.meta.dir
 const generator = (url: string, load: Load): string[] => {
   const { file, firstNumber, connections, seconds, pauseMs } = load
   if (Bun.which("wrk")) {
-    const wrk = ["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "-s", join(here, "load.lua")]
+    const wrk = ["wrk", "-t1", `-c${connections}`, `-d${seconds}s`, "--timeout", "30s"]
+    wrk.push("-s", join(here, "load.lua"))
     return [...wrk, url, "--", file, `${firstNumber}`, ...(pauseMs ? [`${pauseMs}`] : [])]
   }
   if (pauseMs) throw new Error("This needs wrk (apt-get install wrk)")

@@ -93,6 +93,7 @@ const rows = (operation: Operation, results: Map<Server, Measured[]>) => {
   })
 }
 
+const measured: Record<string, string>[] = []
 try {
   console.log(
     `${cpus()[0]?.model}, ${availableParallelism()} cores; Bun ${Bun.version}, elysia ${elysia.version}; ` +
@@ -106,15 +107,14 @@ try {
       operation.isCommon ? [floor, ...rivals] : [floor],
       database.addTodos,
     )
-  const measured = []
   for (const operation of selected) {
     const servers = [floor, ours, ...(operation.isCommon ? rivals : [])]
     if (operation.status === 401) servers.push(cheapest404)
     measured.push(...rows(operation, await compete(operation, servers)))
     console.error(`${operation.name}: measured`)
   }
-  console.log(table(measured))
 } finally {
+  console.log(table(measured))
   for (const server of [ours, floor, ...rivals, cheapest404]) await server.stop()
   rmSync(directory, { recursive: true, force: true })
 }
