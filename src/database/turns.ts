@@ -2,8 +2,8 @@
 
 /** How many brief works may be under way on a connection. */
 const PIPELINE = 8
-/** A work that has taken longer is not as brief as it was said to be. */
-const BRIEF_MS = 10
+/** A work that takes longer, a slow disk's commit included, is not as brief as it was said to be. */
+const BRIEF_MS = 25
 
 /** When a work began, and when it has to end. By performance.now(). */
 export type Term = { since: number; until: number }
@@ -15,6 +15,8 @@ export type Slot<Connection, Work> = {
   works: ({ work: Work } & Term)[]
   /** Whether all of them are brief. */
   isShared: boolean
+  /** When the oldest one had no other before it any more. */
+  movedAt: number
   /** When the oldest one was cancelled. */
   cancelledAt: number | undefined
 }
@@ -41,6 +43,7 @@ export const createTurns = <Connection, Work extends { active: boolean }>(size: 
     connection: undefined,
     works: [],
     isShared: false,
+    movedAt: 0,
     cancelledAt: undefined,
   }))
   const waiting: Turn<Connection, Work>[] = []
@@ -54,7 +57,7 @@ export const createTurns = <Connection, Work extends { active: boolean }>(size: 
     for (const slot of slots) {
       const [oldest] = slot.works
       if (!slot.isShared || slot.works.length >= fewest) continue
-      if (!oldest?.work.active || oldest.since < recent) continue
+      if (!oldest?.work.active || slot.movedAt < recent) continue
       best = slot
       fewest = slot.works.length
     }
@@ -96,10 +99,14 @@ export const createTurns = <Connection, Work extends { active: boolean }>(size: 
     enter(slot: Slot<Connection, Work>, work: Work, promise: Promise<unknown>, term: Term) {
       const { works } = slot
       const entry = { work, ...term }
+      if (works.length === 0) slot.movedAt = term.since
       works.push(entry)
       settled(promise, () => {
         ended++
-        if (works[0] === entry) slot.cancelledAt = undefined
+        if (works[0] === entry) {
+          slot.cancelledAt = undefined
+          slot.movedAt = performance.now()
+        }
         works.splice(works.indexOf(entry), 1)
         nextTurns()
       })

@@ -14,7 +14,7 @@ const setting = (name: string, fallback: number) => Number(process.env[name] ?? 
 const ROUNDS = setting("BENCH_ROUNDS", 3)
 const SECONDS = setting("BENCH_SECONDS", 2)
 /** When the JIT compilers are done with an operation, or it takes too long to wait for them. */
-const WARM_UP = { requests: setting("BENCH_WARM_UP_REQUESTS", 60_000), rounds: 4 }
+const WARM_UP = { requests: setting("BENCH_WARM_UP_REQUESTS", 60_000), rounds: 10 }
 const CONNECTIONS = setting("BENCH_CONNECTIONS", 32)
 /** A part of an operation's name. */
 const ONLY = process.env["BENCH_ONLY"] ?? ""
