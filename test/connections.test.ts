@@ -37,8 +37,8 @@ test.concurrent("brief statements share a connection, and no other is sent behin
 
 test.concurrent("nothing is sent behind a statement that is not brief, or turned out not to be", () =>
   withConnections(2, async (sql) => {
-    const slow = [send(sql`select pg_sleep(${0.2})`), send(sql.brief`select pg_sleep(${0.2})`)]
-    await Bun.sleep(20)
+    const slow = [send(sql`select pg_sleep(${0.3})`), send(sql.brief`select pg_sleep(${0.3})`)]
+    await Bun.sleep(50)
     const late = send(sql.brief`select 'late' as name`)
     await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 2, waiting: 1 })

@@ -26,7 +26,7 @@ const matching = (sql: Sql, q: string | undefined) =>
         (select upper(lower(${q}::text collate "und-x-icu")))
       ) > 0`
 
-/** A page of no more todos is read in a fraction of a millisecond, as long as nothing is searched. */
+/** So few rows are read in a fraction of a millisecond, as long as nothing is searched. */
 const BRIEF_LIMIT = 100
 
 export type Listed = Todo & { key: string }
