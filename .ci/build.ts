@@ -16,15 +16,15 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
+import { pack } from "../src/programs/archive.ts"
+import { contentName, type ProgramFile, sha256 } from "../src/programs/files.ts"
 import {
   dbmateFiles,
   dbmatePackage,
   hostPlatform,
   postgresFiles,
   postgresPackage,
-} from "../src/database/platform-packages.ts"
-import { pack } from "../src/database/program-archive.ts"
-import { contentName, type ProgramFile, sha256 } from "../src/database/program-files.ts"
+} from "../src/programs/npm-packages.ts"
 import { sourceCommit } from "../src/version.ts"
 
 const TARGETS = { "linux-x64": "x64", "linux-arm64": "arm64" } as const

@@ -11,7 +11,7 @@ import {
 } from "node:fs"
 import { join } from "node:path"
 import type { Config } from "./config.ts"
-import { syncDirectory } from "./database/data-dir.ts"
+import { syncDirectory } from "./data-dir.ts"
 
 /** Enough for HS512. */
 const KEY_BYTES = 64

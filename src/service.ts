@@ -1,16 +1,16 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
-import { createThrottle } from "./accounts/throttle.ts"
-import { createTokens } from "./accounts/tokens.ts"
+import { createThrottle } from "./accounts/throttle/throttle.ts"
+import { createTokens } from "./accounts/tokens/tokens.ts"
 import { createApp } from "./app.ts"
-import { startCleanUp } from "./clean-up.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
-import { migrate, schemaState } from "./database/migrations.ts"
+import { migrate, schemaState } from "./database/migrations/migrate.ts"
 import { awaitDatabase } from "./database/wait.ts"
+import { startCleanUp } from "./expiry.ts"
 import { listen } from "./http/listen.ts"
-import type { Log } from "./http/log.ts"
+import type { Log } from "./log.ts"
 import { secretKey } from "./secret-key.ts"
-import { createCursors } from "./todos/cursor.ts"
+import { createCursors } from "./todos/lists/cursor.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -58,7 +58,7 @@ const isReady = async (sql: Sql) => {
 
 /** Loaded where they are asked for: a start pays for what it uses. */
 const embeddedDatabase = async (dataDir: string) =>
-  (await import("./database/embedded.ts")).startEmbedded(dataDir)
+  (await import("./database/embedded/embedded.ts")).startEmbedded(dataDir)
 const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
 
 /** What serves, made of what it needs. */

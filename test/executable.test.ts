@@ -10,11 +10,11 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
-import type { Account } from "../src/database/account.ts"
-import { executableDirectory } from "../src/database/executable.ts"
-import { openArchive, pack } from "../src/database/program-archive.ts"
-import { type ProgramFile, sha256 } from "../src/database/program-files.ts"
-import { type Program, postgresProgram } from "../src/database/runtime.ts"
+import type { Account } from "../src/database/embedded/server-user.ts"
+import { openArchive, pack } from "../src/programs/archive.ts"
+import { executableDirectory } from "../src/programs/directory.ts"
+import { type ProgramFile, sha256 } from "../src/programs/files.ts"
+import { type Program, postgresProgram } from "../src/programs/program.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
 
 const isRoot = process.geteuid?.() === 0

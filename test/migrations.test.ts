@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { migrationFiles } from "../src/database/migration-files.ts"
-import { migrate } from "../src/database/migrations.ts"
+import { migrationFiles } from "../src/database/migrations/files.ts"
+import { migrate } from "../src/database/migrations/migrate.ts"
 import { query } from "./support/embedded.ts"
 import { createEmptyDatabase, type TestDatabase } from "./support/postgres.ts"
 

@@ -1,7 +1,7 @@
 /** All SQL over users: those who registered, and those who came from outside. */
 import type { Sql } from "../database/connection.ts"
 import type { User } from "./model.ts"
-import { goneUser } from "./refusals.ts"
+import { goneUser } from "./problems.ts"
 
 /** The key of a user who is gone, in revocations. */
 const tombstone = (sql: Sql, id: number) => sql`'user:' || ${id}::bigint`

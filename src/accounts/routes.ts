@@ -7,10 +7,10 @@ import { bearer, signedIn } from "../http/signed-in.ts"
 import { deleteTodosOf } from "../todos/queries.ts"
 import * as model from "./model.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
+import { goneUser, wrongCurrentPassword } from "./problems.ts"
 import { deleteUser, findPasswordHash, findUser, insertOutsideUser } from "./queries.ts"
-import { goneUser, wrongCurrentPassword } from "./refusals.ts"
-import { changePassword } from "./session-queries.ts"
-import { type Caller, userKey } from "./tokens.ts"
+import { changePassword } from "./sessions/queries.ts"
+import { type Caller, userKey } from "./tokens/tokens.ts"
 
 /** Rows: some 100 ms of work, far from the time limit of a statement. */
 const TODOS_AT_ONCE = 5_000

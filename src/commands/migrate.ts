@@ -1,7 +1,7 @@
 /** `todo-api migrate up|down|status`: changes the schema of the database, or tells its state. */
 import { readConfig } from "../config.ts"
-import { startEmbedded } from "../database/embedded.ts"
-import { migrate } from "../database/migrations.ts"
+import { startEmbedded } from "../database/embedded/embedded.ts"
+import { migrate } from "../database/migrations/migrate.ts"
 
 export const runMigrate = async (
   env: NodeJS.ProcessEnv,

@@ -1,11 +1,11 @@
 /** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
-import { createThrottle } from "../accounts/throttle.ts"
-import { createTokens } from "../accounts/tokens.ts"
+import { createThrottle } from "../accounts/throttle/throttle.ts"
+import { createTokens } from "../accounts/tokens/tokens.ts"
 import { createApp } from "../app.ts"
 import { readConfig } from "../config.ts"
 import { connect } from "../database/connection.ts"
-import { createLog } from "../http/log.ts"
-import { createCursors } from "../todos/cursor.ts"
+import { createLog } from "../log.ts"
+import { createCursors } from "../todos/lists/cursor.ts"
 
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)

@@ -1,6 +1,6 @@
 /** `todo-api serve`: runs the service until it is told to stop. */
 import { readConfig } from "../config.ts"
-import { createLog, flushLog } from "../http/log.ts"
+import { createLog, flushLog } from "../log.ts"
 import { startService } from "../service.ts"
 
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }

@@ -1,5 +1,5 @@
 /** The connections to Postgres: a bounded number, and no statement that waits or runs for ever. */
-import { createTurns, type Term } from "./turns.ts"
+import { createTurns, type Term } from "./scheduler.ts"
 
 /** What is used of a postgres.js query beyond its types. It starts once it is awaited. */
 type Statement = Promise<unknown> & {

@@ -2,7 +2,7 @@
 import type { Logger } from "pino"
 import type { Sql } from "./connection.ts"
 import { isAway } from "./errors.ts"
-import { type SchemaState, schemaState } from "./migrations.ts"
+import { type SchemaState, schemaState } from "./migrations/migrate.ts"
 
 const POLL_MS = 250
 

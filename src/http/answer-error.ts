@@ -2,10 +2,10 @@
 import { ValidationError } from "elysia"
 import { isAway } from "../database/errors.ts"
 import { Problem, unavailable } from "../errors.ts"
-import type { Log } from "./log.ts"
+import type { Log } from "../log.ts"
 import { methodTable, type Route, unrouted } from "./methods.ts"
 import type { Metrics } from "./metrics.ts"
-import type { Observed } from "./observe.ts"
+import type { Observed } from "./request-log.ts"
 import { validationProblem } from "./validation.ts"
 
 /** While the database is away every request fails for the same reason: it is told this often. */

@@ -2,7 +2,7 @@
 import type { createApp } from "../app.ts"
 import type { Config } from "../config.ts"
 import { Problem } from "../errors.ts"
-import type { Log } from "./log.ts"
+import type { Log } from "../log.ts"
 
 export const listen = (
   app: ReturnType<typeof createApp>,

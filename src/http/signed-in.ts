@@ -1,6 +1,6 @@
 /** Makes the routes of an instance ask for a bearer token, and tells them who the caller is. */
 import { Elysia } from "elysia"
-import type { Tokens } from "../accounts/tokens.ts"
+import type { Tokens } from "../accounts/tokens/tokens.ts"
 import { noQuery, strictQuery } from "./query.ts"
 
 /** For the `detail` of an instance that is signed in: what the document says of it. */

@@ -6,11 +6,11 @@ import { createHash, createHmac, randomBytes, randomUUID, timingSafeEqual } from
 import { STATUS_CODES } from "node:http"
 import postgres from "postgres"
 import { findCredentials } from "../../src/accounts/queries.ts"
-import { insertSession } from "../../src/accounts/session-queries.ts"
+import { insertSession } from "../../src/accounts/sessions/queries.ts"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
-import { createCursors } from "../../src/todos/cursor.ts"
-import { listTodos } from "../../src/todos/lists.ts"
+import { createCursors } from "../../src/todos/lists/cursor.ts"
+import { listTodos } from "../../src/todos/lists/lists.ts"
 import {
   deleteTodo,
   findTodo,

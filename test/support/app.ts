@@ -1,6 +1,6 @@
 /** The service for tests: on a database of its own, spoken to over real HTTP. */
 import { readConfig } from "../../src/config.ts"
-import { createLog } from "../../src/http/log.ts"
+import { createLog } from "../../src/log.ts"
 import { startService } from "../../src/service.ts"
 import { createClient } from "./client.ts"
 import { binary, startCommand } from "./command.ts"

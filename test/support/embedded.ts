@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
-import { startEmbedded } from "../../src/database/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { sharedDirectory } from "./postgres.ts"
 import { temporaryDirectory } from "./temporary.ts"
 

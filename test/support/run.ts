@@ -6,9 +6,9 @@
 import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
-import { startEmbedded } from "../../src/database/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { isAway } from "../../src/database/errors.ts"
-import { migrate } from "../../src/database/migrations.ts"
+import { migrate } from "../../src/database/migrations/migrate.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 /** `url`: of the server. */

@@ -1,0 +1,95 @@
+/** Users from outside: tokens of the configured issuer, and who their subjects are here. */
+import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
+import type { Logger } from "pino"
+import type { Config } from "../../config.ts"
+import type { Sql } from "../../database/connection.ts"
+import { constraintOf } from "../../database/errors.ts"
+import { Problem } from "../../errors.ts"
+import { brokenTextRule, Text } from "../../http/text.ts"
+import { createCache } from "../cache.ts"
+import { invalidToken } from "../problems.ts"
+import { findIdentity, insertIdentity } from "../queries.ts"
+import { createJwks } from "./jwks.ts"
+
+/** Signatures by a private key only: HS* under a public key would be anybody's. */
+const ALGORITHMS = ["EdDSA", "ES256", "ES384", "PS256", "RS256"]
+const CACHE_LIMIT = 10_000
+
+const subjectSchema = Text({ minLength: 1, maxLength: 255 })
+
+const issuerOf = (token: string): string | undefined => {
+  try {
+    return decodeJwt(token).iss
+  } catch {
+    return undefined
+  }
+}
+
+/** Finds the user whom a subject is, or makes one. */
+const createUserIds = (sql: Sql, issuer: string) => {
+  const known = createCache<number>(CACHE_LIMIT)
+
+  const insert = (subject: string) =>
+    insertIdentity(sql, issuer, subject).catch((error: unknown) => {
+      // A token of another system took the id at this very moment.
+      if (constraintOf(error) === "users_pkey") return undefined
+      throw error
+    })
+
+  return async (subject: string): Promise<number> => {
+    let id = known.get(subject)
+    while (id === undefined)
+      id = (await findIdentity(sql, issuer, subject)) ?? (await insert(subject))
+    known.set(subject, id)
+    return id
+  }
+}
+
+type Settings = Pick<Config, "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE">
+
+/** Undefined where no issuer is configured. */
+export const createIssuer = (
+  sql: Sql,
+  { JWT_ISSUER, JWKS_URL, JWT_AUDIENCE }: Settings,
+  log: Logger,
+) => {
+  if (JWT_ISSUER === undefined || JWKS_URL === undefined) return undefined
+  const findKey = createJwks(JWKS_URL, log)
+  const userIds = createUserIds(sql, JWT_ISSUER)
+
+  const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTPayload> => {
+    try {
+      return (await jwtVerify(token, findKey, options)).payload
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+      // Without a `kid` it may be any key of the type.
+      for await (const key of error) {
+        const result = await jwtVerify(token, key, options).catch(() => undefined)
+        if (result) return result.payload
+      }
+      throw error
+    }
+  }
+
+  return {
+    /** Whether a token says that it is of this issuer: it decides by whose keys it is judged. */
+    claims: (token: string) => issuerOf(token) === JWT_ISSUER,
+
+    /** The claims of a token with a good signature. Throws a 401, or a 503 without a key. */
+    verify: (token: string, options: JWTVerifyOptions): Promise<JWTPayload> =>
+      verified(token, {
+        ...options,
+        algorithms: ALGORITHMS,
+        issuer: JWT_ISSUER,
+        ...(JWT_AUDIENCE !== undefined && { audience: JWT_AUDIENCE }),
+      }).catch((error: unknown) => {
+        throw error instanceof Problem ? error : invalidToken("The token is invalid")
+      }),
+
+    async userId(subject: unknown): Promise<number> {
+      if (brokenTextRule(subjectSchema as never, subject) !== undefined)
+        throw invalidToken("The subject is no user id")
+      return userIds(subject as string)
+    },
+  }
+}

@@ -1,0 +1,96 @@
+/** The public keys of an outside issuer (RFC 7517, section 5), fetched when they are needed. */
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
+import type { Logger } from "pino"
+import { unavailable } from "../../errors.ts"
+
+const FETCH_TIMEOUT_MS = 2_000
+/** Bytes. A key takes about 500. */
+const SIZE_LIMIT = 256 * 1024
+const FRESH_MS = 5 * 60_000
+/** Between two fetches for keys that the issuer may not have. */
+const MISS_PAUSE_MS = 30_000
+/** Between two fetches while they fail. */
+const FAILURE_PAUSE_MS = 1_000
+
+const readBounded = async (response: Response): Promise<string> => {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength
+    if (size > SIZE_LIMIT) throw new Error("The key set is too large")
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+const fetchKeys = async (url: string): Promise<JWTVerifyGetKey> => {
+  const response = await fetch(url, {
+    headers: { accept: "application/jwk-set+json, application/json" },
+    redirect: "error",
+    signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
+  })
+  if (response.status !== 200) throw new Error(`The key set has status ${response.status}`)
+  return createLocalJWKSet(JSON.parse(await readBounded(response)) as JSONWebKeySet)
+}
+
+/**
+ * Finds the key of a token, for jose. Throws a 503 where the issuer, which may have it, is down,
+ * and jose's JWKSNoMatchingKey where it has no such key.
+ */
+export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
+  let keys: JWTVerifyGetKey | undefined
+  let fetchedAt = Number.NEGATIVE_INFINITY
+  let failedAt = Number.NEGATIVE_INFINITY
+  let missedAt = Number.NEGATIVE_INFINITY
+  let underWay: Promise<boolean> | undefined
+
+  const fetchNow = async () => {
+    try {
+      keys = await fetchKeys(url)
+      fetchedAt = performance.now()
+      return true
+    } catch (err) {
+      log.warn({ err }, "the issuer's keys could not be fetched")
+      failedAt = performance.now()
+      return false
+    } finally {
+      underWay = undefined
+    }
+  }
+
+  /** Whether there are newer keys now. However many ask, one fetch is under way. */
+  const refresh = async () => {
+    if (underWay) return underWay
+    if (performance.now() < failedAt + FAILURE_PAUSE_MS) return false
+    underWay = fetchNow()
+    return underWay
+  }
+
+  const loaded = async (): Promise<JWTVerifyGetKey> => {
+    if (performance.now() > fetchedAt + FRESH_MS) {
+      const refreshed = refresh()
+      // While the issuer is down nobody whose key is known waits for it.
+      if (!keys || failedAt < fetchedAt) await refreshed
+    }
+    if (!keys) throw unavailable("The keys of the token's issuer cannot be fetched")
+    return keys
+  }
+
+  return async (header, token) => {
+    const askedAt = performance.now()
+    const find = await loaded()
+    try {
+      return await find(header, token)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
+      // Newer keys came in the meantime.
+      if (find !== keys) return (await loaded())(header, token)
+      const isNewest = fetchedAt > askedAt
+      if (isNewest) missedAt = fetchedAt
+      if (isNewest || performance.now() < missedAt + MISS_PAUSE_MS) throw error
+      if (!(await refresh())) throw unavailable("The keys of the token's issuer cannot be fetched")
+      missedAt = fetchedAt
+      return (await loaded())(header, token)
+    }
+  }
+}

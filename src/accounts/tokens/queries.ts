@@ -1,0 +1,43 @@
+/** All SQL that asks what was revoked. */
+import type { Sql } from "../../database/connection.ts"
+
+/** Where the sequence user_ids begins. */
+const FIRST_REGISTERED_ID = 2 ** 52
+
+/**
+ * Whether one of the keys was revoked. A user id of the range of our own sequence that a token
+ * names before anybody has it is taken on this occasion: a registration must not draw it later.
+ */
+export const isRevoked = async (sql: Sql, userId: number, keys: string[]) => {
+  const [row] = await sql<[{ is_revoked: boolean }]>`
+    with reserved as (
+      insert into users (id)
+      select id
+      from (select ${userId}::bigint as id) as named
+      where id >= ${FIRST_REGISTERED_ID}
+        and not exists (select from users where users.id = named.id)
+        and not exists (select from revocations where key in ${sql(keys)})
+      on conflict on constraint users_pkey do nothing
+    )
+    select exists (
+      select
+      from revocations
+      where key in ${sql(keys)}
+    ) as is_revoked`
+  return row.is_revoked
+}
+
+/**
+ * The keys that were revoked since the horizon of an earlier call (null: from now on), and the
+ * horizon for the next call. What is not visible yet is of a transaction at or after it. A
+ * database that was restored into another cluster may count its transactions from below it.
+ */
+export const revokedSince = async (sql: Sql, horizon: string | null) => {
+  const [row] = await sql<[{ horizon: string; keys: string[] }]>`
+    select
+      pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
+      coalesce(json_agg(key), '[]') as keys
+    from revocations
+    where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
+  return row
+}

@@ -1,0 +1,98 @@
+/** One Postgres server process: started, awaited, guarded, stopped. */
+import { closeSync, openSync, readFileSync, statSync } from "node:fs"
+import { join } from "node:path"
+import { ownDirectory, serverEnvironment } from "./cluster.ts"
+import type { Account } from "./server-user.ts"
+
+export type Server = { stop(): Promise<void>; exited: Promise<void> }
+
+type Place = { runtime: string; cluster: string; account: Account; logFile: string }
+
+const settings = {
+  listen_addresses: "",
+  unix_socket_directories: ".",
+  unix_socket_permissions: "0700",
+  // Needs neither a large /dev/shm, which containers lack, nor logind's leave (RemoveIPC).
+  dynamic_shared_memory_type: "mmap",
+  io_method: "sync",
+  max_connections: "100",
+  wal_level: "minimal",
+  max_wal_senders: "0",
+  max_logical_replication_workers: "0",
+  max_wal_size: "256MB",
+  // Not the failed statements: they quote what users sent, and the service knows them anyway.
+  log_min_messages: "log",
+  log_checkpoints: "off",
+}
+
+const logSizeLimit = 1_000_000
+const stopPatienceMs = 5_000
+const leftoverPatienceMs = 10_000
+
+const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
+
+const spawnServer = ({ runtime, cluster, account, logFile }: Place) => {
+  const log = openSync(logFile, sizeOf(logFile) > logSizeLimit ? "w" : "a", 0o600)
+  const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
+  try {
+    return Bun.spawn(
+      [join(runtime, "bin", "postgres"), "-D", ownDirectory(cluster, account), ...options],
+      {
+        ...account,
+        cwd: cluster,
+        env: serverEnvironment,
+        stdio: ["ignore", log, log],
+        // A session of its own: a Ctrl-C must not stop it before the service has drained.
+        detached: true,
+      },
+    )
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** Reads the end of its input when the service is gone, however it went. */
+const spawnGuard = (pid: number) =>
+  Bun.spawn(["/bin/sh", "-c", 'read -r _; kill -INT "$1"', "guard", String(pid)], {
+    env: {},
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  })
+
+const isReady = (cluster: string, pid: number) => {
+  try {
+    const lines = readFileSync(join(cluster, "postmaster.pid"), "utf8").split("\n")
+    return lines[0] === String(pid) && lines[7]?.trim() === "ready"
+  } catch {
+    return false
+  }
+}
+
+/** After a killed postmaster its other processes may need a moment to notice and end. */
+const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
+
+export const startServer = async (place: Place): Promise<Server> => {
+  const deadline = Date.now() + leftoverPatienceMs
+  for (;;) {
+    const logStart = sizeOf(place.logFile)
+    const server = spawnServer(place)
+    const guard = spawnGuard(server.pid)
+    const exited = server.exited.then(() => guard.kill("SIGKILL"))
+    while (server.exitCode === null && server.signalCode === null) {
+      if (isReady(place.cluster, server.pid)) {
+        const stop = async () => {
+          server.kill("SIGINT")
+          const impatience = setTimeout(() => server.kill("SIGQUIT"), stopPatienceMs)
+          await exited
+          clearTimeout(impatience)
+        }
+        return { stop, exited }
+      }
+      await Bun.sleep(5)
+    }
+    await exited
+    const log = readFileSync(place.logFile, "utf8").slice(logStart).trim()
+    if (!isLeftover(log) || Date.now() > deadline) throw new Error(`Postgres ended:\n${log}`)
+    await Bun.sleep(100)
+  }
+}

@@ -1,0 +1,106 @@
+/** What the OpenAPI document says of headers, and what a route says to get its part of them. */
+import type { ErrorCode } from "../../errors.ts"
+
+/** A part of the document, as plain JSON. */
+export type Part = { [name: string]: unknown }
+
+const string = { type: "string" }
+/** Of a header: it is never left out where it is documented. */
+const required = true
+
+export const requestHeaders = {
+  "X-Request-Id": {
+    description: "Names the request in answers and logs. A new UUIDv7 where it is missing or odd.",
+    schema: { ...string, pattern: "^[A-Za-z0-9._-]{1,128}$" },
+  },
+  "If-None-Match": {
+    description: "Entity tags that the client knows, or `*`. A 304 where one is the todo's.",
+    schema: string,
+    example: '"1"',
+  },
+  "If-Match": {
+    description: "Entity tags, or `*`. A 412 and no change where none is the todo's.",
+    schema: string,
+    example: '"1"',
+  },
+  "Idempotency-Key": {
+    description:
+      "Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing.",
+    schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
+  },
+} satisfies Record<string, Part>
+
+export const answerHeaders = {
+  "X-Request-Id": {
+    required,
+    description: "Names the request: the caller's own id, or a new UUIDv7",
+    schema: { ...string, pattern: "^[A-Za-z0-9._-]{1,128}$" },
+  },
+  "X-Content-Type-Options": {
+    required,
+    description: "The type of the answer is meant as it says",
+    schema: { ...string, enum: ["nosniff"] },
+  },
+  "Cache-Control": {
+    required,
+    description: "`no-store` on tokens and users, `private, no-cache` on todos",
+    schema: { ...string, enum: ["no-store", "private, no-cache"] },
+  },
+  ETag: {
+    required,
+    description: "The strong entity tag of the todo's version, for If-Match and If-None-Match",
+    schema: string,
+    example: '"1"',
+  },
+  Location: {
+    required,
+    description: "Where the new todo is",
+    schema: { ...string, format: "uri-reference" },
+    example: "/api/v1/todos/1",
+  },
+  "Idempotent-Replayed": {
+    description: "The answer is the first one to this Idempotency-Key again",
+    schema: { ...string, enum: ["true"] },
+  },
+  Link: {
+    description: 'The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288)',
+    schema: string,
+  },
+  "X-Total-Count": {
+    description: "How many todos match, on all pages. Sent with `count=true`.",
+    schema: { type: "integer", minimum: 0 },
+  },
+  "Retry-After": {
+    required,
+    description: "Seconds after which to try again",
+    schema: { type: "integer", minimum: 0 },
+  },
+  "WWW-Authenticate": {
+    required,
+    description: 'RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent',
+    schema: string,
+    example: "Bearer",
+  },
+  Allow: { required, description: "The methods that the path has", schema: string },
+  Accept: { required, description: "The content types that the route takes", schema: string },
+} satisfies Record<string, Part>
+
+export type RequestHeader = keyof typeof requestHeaders
+export type AnswerHeader = keyof typeof answerHeaders
+
+declare module "elysia/types" {
+  /** What a route's `detail` says beside its shapes. The rest follows from the route itself. */
+  interface DocumentDecoration {
+    takes?: RequestHeader[]
+    gives?: AnswerHeader[]
+    refuses?: ErrorCode[]
+  }
+}
+
+const EVERYWHERE: AnswerHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
+
+export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
+
+/** The headers of an answer: those that all have, and these. */
+export const headersOf = (names: AnswerHeader[]): Part =>
+  Object.fromEntries([...EVERYWHERE, ...names].map((name) => [name, referTo("headers", name)]))

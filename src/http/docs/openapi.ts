@@ -1,0 +1,134 @@
+/** From what @elysiajs/swagger reads off the routes to the OpenAPI document that is served. */
+import { STATUS_CODES } from "node:http"
+import { type ErrorCode, statuses } from "../../errors.ts"
+import {
+  type AnswerHeader,
+  answerHeaders,
+  headersOf,
+  type Part,
+  type RequestHeader,
+  referTo,
+  requestHeaders,
+} from "./headers.ts"
+import { problem, refusal } from "./problems.ts"
+import { type Schema, translate } from "./schema.ts"
+
+type Content = { [type: string]: { schema: Schema } }
+type Answer = { $id?: string; description?: string; content?: Content }
+type Parameter = Part & { examples?: unknown[]; schema: Schema }
+type Operation = Part & {
+  security?: Part[]
+  parameters?: Parameter[]
+  requestBody?: { content: Content }
+  responses: { [status: string]: Answer }
+  takes?: RequestHeader[]
+  gives?: AnswerHeader[]
+  refuses?: ErrorCode[]
+}
+export type RawDocument = Part & {
+  paths: { [path: string]: { [method: string]: Operation } }
+  components: Part
+}
+type Named = { schemas: Part; responses: Part }
+
+/** The plugin guesses content types. The first guess is right. */
+const schemaOf = (content: Content | undefined) => content?.["application/json"]?.schema
+
+const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Part => ({
+  ...rest,
+  schema: translate(schema, named.schemas),
+  ...(examples && { example: examples[0] }),
+})
+
+/** Every PATCH of ours takes RFC 7396 beside plain JSON. */
+const requestContent = (method: string, schema: Schema, named: Named): Part => {
+  const types = [
+    "application/json",
+    ...(method === "patch" ? ["application/merge-patch+json"] : []),
+  ]
+  const translated = translate(schema, named.schemas)
+  return Object.fromEntries(types.map((type) => [type, { schema: translated }]))
+}
+
+const answer = (status: string, raw: Answer, gives: AnswerHeader[], named: Named): Part => {
+  const { content, ...said } = raw
+  const schema = schemaOf(content)
+  // The plugin moves what an object says of itself to its answer, and loses a part of it.
+  const whole = said.$id ? { ...schema, ...said, additionalProperties: false } : schema
+  return {
+    description: said.description ?? STATUS_CODES[status],
+    headers: headersOf(gives),
+    ...(whole && { content: { "application/json": { schema: translate(whole, named.schemas) } } }),
+  }
+}
+
+const isApi = (path: string) => path.startsWith("/api/")
+
+/** What a route refuses: what it says itself, and what follows from its kind. By status. */
+const refusals = (path: string, { security, requestBody, refuses = [] }: Operation) => {
+  const codes = new Set<ErrorCode>([...refuses, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
+  if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
+  if (path.includes("{")) codes.add("TODO_NOT_FOUND")
+  if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
+  if (security) codes.add("UNAUTHORIZED")
+  // A caller who is signed in is known: a wrong password only forbids.
+  return Map.groupBy(codes, (code) =>
+    security && code === "INVALID_CREDENTIALS" ? 403 : statuses[code],
+  )
+}
+
+const operation = (path: string, method: string, raw: Operation, named: Named): Part => {
+  const { parameters = [], requestBody, responses, security = [], ...rest } = raw
+  const { takes = [], gives = [], refuses: _, ...said } = rest
+  const headers: AnswerHeader[] = isApi(path) ? ["Cache-Control", ...gives] : gives
+  const body = schemaOf(requestBody?.content)
+  const answers: Part = {}
+  for (const [status, given] of Object.entries(responses))
+    answers[status] = answer(status, given, headers, named)
+  for (const [status, codes] of refusals(path, raw)) {
+    const name = `${codes.join("_or_")}_${status}`
+    named.responses[name] = refusal(status, codes)
+    answers[status] = referTo("responses", name)
+  }
+  return {
+    ...said,
+    security,
+    parameters: [
+      ...parameters.map((given) => parameter(given, named)),
+      ...takes.map((name) => referTo("parameters", name)),
+    ],
+    ...(body && { requestBody: { required: true, content: requestContent(method, body, named) } }),
+    responses: answers,
+  }
+}
+
+const mapValues = <In, Out>(object: { [key: string]: In }, map: (value: In, key: string) => Out) =>
+  Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
+
+/** Stable: routes that need no token come first, because they are how one gets a token. */
+const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
+  const needsToken = (path: string) =>
+    Object.values(paths[path] ?? {}).every(({ security }) => security)
+  return Object.fromEntries(
+    Object.entries(paths).sort(([a], [b]) => Number(needsToken(a)) - Number(needsToken(b))),
+  )
+}
+
+/** The document, formatted for people too. */
+export const openapi = ({ paths, components, ...rest }: RawDocument): string => {
+  const named: Named = { schemas: { Problem: problem }, responses: {} }
+  const document = {
+    ...rest,
+    paths: mapValues(publicFirst(paths), (operations, path) => ({
+      parameters: [referTo("parameters", "X-Request-Id")],
+      ...mapValues(operations, (raw, method) => operation(path, method, raw, named)),
+    })),
+    components: {
+      ...components,
+      ...named,
+      parameters: mapValues(requestHeaders, (header, name) => ({ name, in: "header", ...header })),
+      headers: answerHeaders,
+    },
+  }
+  return `${JSON.stringify(document, null, 2)}\n`
+}

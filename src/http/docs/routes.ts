@@ -1,0 +1,41 @@
+/** /docs: the API reference, its OpenAPI document, and all that the page needs. */
+import { Elysia, type InternalRoute } from "elysia"
+import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
+  type: "file",
+}
+import { constant } from "../static-asset.ts"
+import { page } from "./page.ts"
+
+/** Scalar sets styles from its script, and draws some icons as `data:`. All else is ours. */
+const contentSecurityPolicy = [
+  "default-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "font-src 'self' data:",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ")
+
+const hidden = { detail: { hide: true } }
+
+export const docs = (routes: () => InternalRoute[]) => {
+  let document: Promise<string> | undefined
+  // What makes it is loaded when somebody asks: it would be a fifth of every start.
+  const describe = async () => (await import("./document.ts")).describe(routes())
+  const json = constant(() => (document ??= describe()), { "content-type": "application/json" })
+  const html = constant(async () => page, {
+    "content-type": "text/html; charset=utf-8",
+    "content-security-policy": contentSecurityPolicy,
+    "referrer-policy": "no-referrer",
+  })
+  const script = constant(() => Bun.file(scalar).bytes(), {
+    "content-type": "text/javascript; charset=utf-8",
+  })
+  return new Elysia()
+    .get("/docs", html, hidden)
+    .get("/docs/json", json, hidden)
+    .get("/openapi.json", json, hidden)
+    .get("/docs/scalar.js", script, hidden)
+    .get("/", ({ redirect }) => redirect("/docs"), hidden)
+}

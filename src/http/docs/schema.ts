@@ -1,0 +1,41 @@
+/** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
+import { type Part, referTo } from "./headers.ts"
+
+export type Schema = Part & {
+  $id?: string
+  anyOf?: Schema[]
+  examples?: unknown[]
+  /** Of a string in a path, which the route reads itself: what it stands for. */
+  encodes?: Schema
+}
+
+/** What has another name there, or is known to TypeBox and `Text` alone. */
+const TRANSLATED = new Set(["$id", "anyOf", "const", "examples", "patternMessage", "trimmed"])
+
+const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
+
+/** Puts a schema that has an `$id` into `named`, and gives a reference to it. */
+export const translate = (schema: Schema, named: Part): Part => {
+  const inner = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(inner)
+    return isSchema(value) ? translate(value, named) : value
+  }
+  const { $id, anyOf = [], examples, const: only, encodes } = schema
+  if (encodes) return translate(encodes, named)
+  // The pattern of a number, a boolean or a choice in a query is that of its text.
+  const isText = schema["type"] === "string" && !("enum" in schema)
+  const kept = Object.entries(schema).filter(
+    ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
+  )
+  const choices = anyOf.filter(({ type }) => type !== "null")
+  const translated: Part = {
+    ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
+    ...(choices.length > 1 ? { anyOf: inner(choices) } : (inner(choices[0]) as Part | undefined)),
+    ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
+    ...(only !== undefined && { enum: [only] }),
+    ...(examples && { example: examples[0] }),
+  }
+  if ($id === undefined) return translated
+  named[$id] = translated
+  return referTo("schemas", $id)
+}

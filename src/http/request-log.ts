@@ -1,0 +1,62 @@
+/** Watches every request: its line in the log, its metrics, and `Connection: close` at the end. */
+import { Elysia, ElysiaCustomStatusResponse } from "elysia"
+import type { Log } from "../log.ts"
+import type { Metrics } from "./metrics.ts"
+
+export type Observed = {
+  startedAt: number
+  request: Request
+  /** The pattern; undefined where no route took the request. */
+  route?: string
+  caller?: { userId: number } | undefined
+  set: { headers: Record<string, string | number | undefined> }
+}
+
+/** The methods that have routes. Others are one, because a client can make up as many as it likes. */
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+const statusOf = (answer: unknown, status: number | string | undefined): number => {
+  if (answer instanceof Response) return answer.status
+  if (answer instanceof ElysiaCustomStatusResponse) return Number(answer.code)
+  return typeof status === "number" ? status : 200
+}
+
+export const createObserver = (
+  log: Log,
+  metrics: Metrics | undefined,
+  isStopping: () => boolean,
+) => {
+  /** To be called once for each answer. */
+  const observe = (
+    { startedAt, request, route = "none", caller, set }: Observed,
+    status: number,
+  ) => {
+    const method = METHODS.has(request.method) ? request.method : "other"
+    const milliseconds = performance.now() - startedAt
+    metrics?.request(method, route, status, milliseconds / 1000)
+    // A request id has a safe alphabet, and all the rest is ours: nothing here needs escaping.
+    log.line(
+      `"request_id":"${set.headers["x-request-id"]}","method":"${method}","route":"${route}",` +
+        `"status":${status},"duration_ms":${milliseconds.toFixed(2)}` +
+        (caller ? `,"user_id":${caller.userId}` : ""),
+    )
+    if (isStopping()) set.headers["connection"] = "close"
+  }
+
+  return {
+    observe,
+    hooks: new Elysia({ name: "observe" })
+      .decorate("startedAt", 0)
+      .decorate("caller", undefined as Observed["caller"])
+      .onRequest((context) => {
+        context.startedAt = performance.now()
+      })
+      // A context that is passed on whole makes Elysia parse whatever it might be read for.
+      .mapResponse(
+        { as: "global" },
+        ({ startedAt, request, route, caller, set, responseValue }) => {
+          observe({ startedAt, request, route, caller, set }, statusOf(responseValue, set.status))
+        },
+      ),
+  }
+}

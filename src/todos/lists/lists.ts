@@ -1,0 +1,91 @@
+/** Lists of todos by their pages, and searches by slices. SQL: queries.ts. */
+import type { Sql } from "../../database/connection.ts"
+import type { Todo } from "../model.ts"
+import type { Place } from "./cursor.ts"
+import type { Selection } from "./model.ts"
+import {
+  countAll,
+  countMatches,
+  type Listed,
+  type Part,
+  placeFurther,
+  readPart,
+} from "./queries.ts"
+
+export type Page = { todos: Todo[]; next: Place | undefined }
+
+/** In todos: the first slice, which most searches need no more than, and the largest one. */
+const FIRST_SLICE = 1_000
+const LARGEST_SLICE = 100_000
+
+/**
+ * A search reads all that it passes by. So that no statement runs for long, however many todos do
+ * not match, it goes through the list in slices, and others get their turn in between.
+ */
+async function* slices(
+  sql: Sql,
+  ownerId: number,
+  selection: Selection,
+  start?: Place,
+): AsyncGenerator<Part & { size: number }> {
+  let after = start
+  for (let size = FIRST_SLICE; ; size = Math.min(size * 10, LARGEST_SLICE)) {
+    const until = await placeFurther(sql, ownerId, selection, size, after)
+    yield { after, until, size }
+    if (!until) return
+    after = until
+  }
+}
+
+const search = async (
+  sql: Sql,
+  ownerId: number,
+  selection: Selection,
+  limit: number,
+  start: Place | undefined,
+) => {
+  const found: Listed[] = []
+  for await (const slice of slices(sql, ownerId, selection, start)) {
+    found.push(...(await readPart(sql, ownerId, selection, limit - found.length, slice)))
+    if (found.length === limit) break
+  }
+  return found
+}
+
+/** So many todos after a place, and the place of the last one if there are more. */
+export const listTodos = async (
+  sql: Sql,
+  ownerId: number,
+  selection: Selection,
+  limit: number,
+  after?: Place,
+): Promise<Page> => {
+  const rows =
+    selection.q === undefined
+      ? await readPart(sql, ownerId, selection, limit + 1, { after })
+      : await search(sql, ownerId, selection, limit + 1, after)
+  const last = rows.length > limit ? rows[limit - 1] : undefined
+  return {
+    todos: rows
+      .slice(0, limit)
+      .map(({ id, title, description, is_completed, created_at, updated_at }) => ({
+        id,
+        title,
+        description,
+        is_completed,
+        created_at,
+        updated_at,
+      })),
+    next: last && { key: last.key, id: last.id },
+  }
+}
+
+export const countTodos = async (sql: Sql, ownerId: number, selection: Selection) => {
+  if (selection.q === undefined) return countAll(sql, ownerId, selection.isCompleted)
+  // In the order in which most of them are stored.
+  const stored: Selection = { ...selection, sort: "created_at" }
+  let count = 0
+  for await (const { size, ...part } of slices(sql, ownerId, stored))
+    count += await countMatches(sql, ownerId, stored, size, part)
+  return count
+}
