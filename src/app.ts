@@ -1,8 +1,9 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
+import { createOutsideUser } from "./accounts/outside-users.ts"
 import { me } from "./accounts/routes.ts"
 import { auth } from "./accounts/sessions/routes.ts"
-import type { Throttle } from "./accounts/throttle/throttle.ts"
+import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
 import type { Config } from "./config.ts"
 import type { Sql } from "./database/connection.ts"
@@ -13,26 +14,50 @@ import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
 import { leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
-import { createObserver } from "./http/request-log.ts"
+import { createRequestLog } from "./http/request-log.ts"
 import type { Log } from "./log.ts"
-import type { Cursors } from "./todos/lists/cursor.ts"
+import type { Secrets } from "./mac.ts"
+import { createCursors } from "./todos/lists/cursor.ts"
+import { deleteTodosOf } from "./todos/queries.ts"
 import { todos } from "./todos/routes.ts"
 
-export type Deps = {
+type Deps = {
   config: Config
+  secrets: Secrets
   sql: Sql
   tokens: Tokens
-  throttle: Throttle
-  cursors: Cursors
   log: Log
   metrics?: Metrics | undefined
   isReady: () => Promise<boolean>
   isStopping: () => boolean
 }
 
+/** What each feature needs of the service. */
+const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
+  const accounts = {
+    sql,
+    tokens,
+    throttle: createThrottle(sql, config),
+    refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+    trustedProxies: config.TRUSTED_PROXIES,
+    deleteOwned: (userId: number) => deleteTodosOf(sql, userId),
+  }
+  return {
+    accounts,
+    todos: {
+      sql,
+      log,
+      authenticate: tokens.authenticate,
+      createOutsideUser: (id: number) => createOutsideUser(sql, id),
+      cursors: createCursors(secrets),
+    },
+  }
+}
+
 export const createApp = (deps: Deps) => {
   const { config, log, metrics } = deps
-  const { hooks, observe } = createObserver(log, metrics, deps.isStopping)
+  const { hooks, logRequest } = createRequestLog(log, metrics, deps.isStopping)
+  const features = wire(deps)
   const app = new Elysia({
     // Unknown members are refused, not removed.
     normalize: false,
@@ -41,12 +66,14 @@ export const createApp = (deps: Deps) => {
     handler: { standardHostname: false },
   })
   return app
-    .onError(answerError({ log, metrics, observe, routes: () => app.routes }))
+    .onError(answerError({ log, metrics, logRequest, routes: () => app.routes }))
     .onParse(leaveUnread)
     .use(hooks)
     .use(headers)
     .use(cors(config.CORS_ORIGINS))
     .use(health(deps.isReady))
-    .group("/api/v1", (api) => api.use(auth(deps)).use(me(deps)).use(todos(deps)))
+    .group("/api/v1", (api) =>
+      api.use(auth(features.accounts)).use(me(features.accounts)).use(todos(features.todos)),
+    )
     .use(docs(() => app.routes))
 }

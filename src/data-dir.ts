@@ -1,18 +1,7 @@
 /** DATA_DIR: made private, and held by one service at a time. */
 import { Database, SQLiteError } from "bun:sqlite"
-import {
-  accessSync,
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  statSync,
-} from "node:fs"
+import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from "node:fs"
 import { dirname, join } from "node:path"
-import type { Account } from "./database/embedded/server-user.ts"
 
 /** A predecessor that is still shutting down gets this long to let go. */
 const patienceMs = 2_000
@@ -28,14 +17,6 @@ export const makeDataDir = (dataDir: string) => {
   if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
   // Names the directory; SQLite, which would be the first to fail, does not.
   accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
-}
-
-/** Lets root's Postgres account pass through to what is readable for it, and list nothing. */
-export const letThrough = (dataDir: string, { uid, gid }: Account) => {
-  const owner = statSync(dataDir)
-  if (uid === undefined || gid === undefined || owner.uid === uid) return
-  chownSync(dataDir, -1, gid)
-  chmodSync(dataDir, owner.mode | 0o010)
 }
 
 /**

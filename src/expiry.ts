@@ -1,22 +1,21 @@
-/** Deletes what expired: any instance, a batch at a time. */
+/** Deletes what has expired: any instance may do it, a batch at a time. */
 import type { Logger } from "pino"
-import { deleteExpired } from "./accounts/sessions/queries.ts"
 import { repeat } from "./background.ts"
-import type { Sql } from "./database/connection.ts"
-import { deleteExpiredKeys } from "./todos/queries.ts"
 
 const EVERY_MS = 10 * 60_000
 /** Rows: few enough that no lock is held for long. */
 const BATCH = 1_000
 
-/** Returns the function that ends it. */
-export const startCleanUp = (sql: Sql, log: Logger) =>
+/** Deletes at most `limit` rows and returns how many. */
+export type DeleteExpired = (limit: number) => Promise<number>
+
+/** Returns the function that stops it. */
+export const startExpiry = (deletions: DeleteExpired[], log: Logger) =>
   repeat({
-    name: "cleaning up",
+    name: "deleting what has expired",
     everyMs: EVERY_MS,
     log,
     work: async () => {
-      while ((await deleteExpired(sql, BATCH)) > 0);
-      while ((await deleteExpiredKeys(sql, BATCH)) > 0);
+      for (const deleteExpired of deletions) while ((await deleteExpired(BATCH)) > 0);
     },
   })

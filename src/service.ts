@@ -1,16 +1,19 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
-import { createThrottle } from "./accounts/throttle/throttle.ts"
+import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
+import { deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
+import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
 import { createTokens } from "./accounts/tokens/tokens.ts"
 import { createApp } from "./app.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { migrate, schemaState } from "./database/migrations/migrate.ts"
 import { awaitDatabase } from "./database/wait.ts"
-import { startCleanUp } from "./expiry.ts"
+import { type DeleteExpired, startExpiry } from "./expiry.ts"
 import { listen } from "./http/listen.ts"
 import type { Log } from "./log.ts"
+import type { Secrets } from "./mac.ts"
 import { secretKey } from "./secret-key.ts"
-import { createCursors } from "./todos/lists/cursor.ts"
+import { deleteExpiredKeys } from "./todos/queries.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -64,18 +67,17 @@ const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).create
 /** What serves, made of what it needs. */
 const assemble = async (
   { config, log }: Options,
-  key: string,
+  secrets: Secrets,
   sql: Sql,
   isStopping: () => boolean,
 ) => {
   const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
-  const tokens = createTokens(config, key, sql, log)
+  const tokens = createTokens(config, secrets, sql, log)
   const app = createApp({
     config,
+    secrets,
     sql,
     tokens,
-    throttle: createThrottle(sql, config),
-    cursors: createCursors(key),
     log,
     metrics,
     isReady: async () => !isStopping() && (await isReady(sql)),
@@ -83,6 +85,15 @@ const assemble = async (
   })
   return { app, tokens, metrics }
 }
+
+/** What each feature deletes once it has expired. */
+const deletionsOf = (sql: Sql): DeleteExpired[] => [
+  (limit) => deleteExpiredSessions(sql, limit),
+  (limit) => deleteExpiredRefreshTokens(sql, limit),
+  (limit) => deleteExpiredRevocations(sql, limit),
+  (limit) => deleteExpiredThrottles(sql, limit),
+  (limit) => deleteExpiredKeys(sql, limit),
+]
 
 /** Resolves to false if it takes longer than `ms`. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
@@ -114,7 +125,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
-  const key = secretKey(config)
+  const secrets = [secretKey(config)] as const
   const sql = connect(
     url,
     config.DATABASE_POOL_SIZE,
@@ -125,10 +136,10 @@ export const startService = async (options: Options): Promise<Service> => {
   // The way to the database takes as long as the making.
   const [, { app, tokens, metrics }] = await Promise.all([
     prepareSchema(sql, url, options),
-    assemble(options, key, sql, () => isStopping),
+    assemble(options, secrets, sql, () => isStopping),
   ])
   opened.defer(await tokens.followRevocations())
-  opened.defer(startCleanUp(sql, log))
+  opened.defer(startExpiry(deletionsOf(sql), log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
   const server = listen(app, config, log)

@@ -10,9 +10,8 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
-import type { Account } from "../src/database/embedded/server-user.ts"
 import { openArchive, pack } from "../src/programs/archive.ts"
-import { executableDirectory } from "../src/programs/directory.ts"
+import { executableDirectory, type ProcessUser } from "../src/programs/directory.ts"
 import { type ProgramFile, sha256 } from "../src/programs/files.ts"
 import { type Program, postgresProgram } from "../src/programs/program.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
@@ -123,7 +122,7 @@ test.if(isRoot)("a directory that somebody else made is left alone", async () =>
   expect(readdirSync(directory)).toEqual([])
 })
 
-const startsAs = (account: Account, path: string) => {
+const startsAs = (account: ProcessUser, path: string) => {
   try {
     return Bun.spawnSync([path], { ...account, cwd: "/", env: {} }).success
   } catch {

@@ -237,15 +237,14 @@ const judge = () => {
     },
   })
   const config = readConfig({ DATABASE_URL: app.databaseUrl, SECRET_KEY })
-  const tokens = createTokens(config, SECRET_KEY, counted, createLog("silent"))
-  const { verify } = tokens.signer.decorator.jwt
+  const tokens = createTokens(config, [SECRET_KEY], counted, createLog("silent"))
   return {
     state,
     follow: tokens.followRevocations,
     async statementsFor(token: string, times = 1) {
       const before = state.statements
       for (let i = 0; i < times; i++)
-        await tokens.authenticate(`Bearer ${token}`, verify).catch((refusal: unknown) => {
+        await tokens.authenticate(`Bearer ${token}`).catch((refusal: unknown) => {
           if (!(refusal instanceof Problem)) throw refusal
         })
       return state.statements - before

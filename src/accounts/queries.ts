@@ -1,17 +1,14 @@
 /** All SQL over users: those who registered, and those who came from outside. */
 import type { Sql } from "../database/connection.ts"
 import type { User } from "./model.ts"
-import { goneUser } from "./problems.ts"
-
-/** The key of a user who is gone, in revocations. */
-const tombstone = (sql: Sql, id: number) => sql`'user:' || ${id}::bigint`
+import { userKey, userKeyOf } from "./tokens/revocation-keys.ts"
 
 /** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
 const drawnId = (sql: Sql) => sql`
   select id
   from (select nextval('user_ids') as id) as drawn
   where not exists (select from users where users.id = drawn.id)
-    and not exists (select from revocations where key = 'user:' || drawn.id)`
+    and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
 /** Undefined where the id that was drawn is taken: draw again. */
 export const insertUser = async (sql: Sql, email: string, passwordHash: string) => {
@@ -49,21 +46,18 @@ export const findUser = async (sql: Sql, id: number) => {
   return row
 }
 
-/**
- * For a user whom another system's token names: created on first sight of a write. Throws the 401
- * of a user who is gone.
- */
+/** Where there is no user with this id yet. False where that user is gone. */
 export const insertOutsideUser = async (sql: Sql, id: number) => {
   const [row] = await sql<[{ is_gone: boolean }]>`
     with created as (
       insert into users (id)
       select ${id}::bigint
       where not exists (select from users where id = ${id})
-        and not exists (select from revocations where key = ${tombstone(sql, id)})
+        and not exists (select from revocations where key = ${userKey(id)})
       on conflict on constraint users_pkey do nothing
     )
-    select exists (select from revocations where key = ${tombstone(sql, id)}) as is_gone`
-  if (row.is_gone) throw goneUser()
+    select exists (select from revocations where key = ${userKey(id)}) as is_gone`
+  return !row.is_gone
 }
 
 /** The id stays taken, and the email becomes free. */
@@ -73,7 +67,7 @@ export const deleteUser = (sql: Sql, id: number) => sql`
     where id = ${id}
   )
   insert into revocations (key, expires_at)
-  values (${tombstone(sql, id)}, 'infinity')
+  values (${userKey(id)}, 'infinity')
   on conflict on constraint revocations_pkey do nothing`
 
 export const findIdentity = async (sql: Sql, issuer: string, subject: string) => {

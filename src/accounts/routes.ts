@@ -1,19 +1,27 @@
 /** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
-import type { Deps } from "../app.ts"
+import type { Sql } from "../database/connection.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
-import { deleteTodosOf } from "../todos/queries.ts"
 import * as model from "./model.ts"
+import { createOutsideUser } from "./outside-users.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
 import { goneUser, wrongCurrentPassword } from "./problems.ts"
-import { deleteUser, findPasswordHash, findUser, insertOutsideUser } from "./queries.ts"
+import { deleteUser, findPasswordHash, findUser } from "./queries.ts"
 import { changePassword } from "./sessions/queries.ts"
-import { type Caller, userKey } from "./tokens/tokens.ts"
+import type { Throttle } from "./throttle/throttle.ts"
+import { userKey } from "./tokens/revocation-keys.ts"
+import type { Caller, Tokens } from "./tokens/tokens.ts"
 
-/** Rows: some 100 ms of work, far from the time limit of a statement. */
-const TODOS_AT_ONCE = 5_000
+type Deps = {
+  sql: Sql
+  tokens: Tokens
+  throttle: Throttle
+  trustedProxies: string[]
+  /** Deletes what the other features hold of a user. */
+  deleteOwned: (userId: number) => Promise<void>
+}
 
 /** The keys of the sessions that ended. */
 const change = async (
@@ -36,19 +44,19 @@ const change = async (
 }
 
 export const me = (deps: Deps) => {
-  const { sql, config, tokens } = deps
+  const { sql, tokens } = deps
   return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "no-store"
     })
-    .use(signedIn(tokens))
-    .use(clientAddress(config.TRUSTED_PROXIES))
+    .use(signedIn(tokens.authenticate))
+    .use(clientAddress(deps.trustedProxies))
     .get(
       "",
       async ({ caller }) => {
         const user = await findUser(sql, caller.userId)
         if (user) return user
-        await insertOutsideUser(sql, caller.userId)
+        await createOutsideUser(sql, caller.userId)
         const created = await findUser(sql, caller.userId)
         if (!created) throw goneUser()
         return created
@@ -75,7 +83,7 @@ export const me = (deps: Deps) => {
         detail: {
           operationId: "changePassword",
           summary: "Change the password",
-          refuses: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
             "Ends every other session of the user. A wrong current password counts as a failed " +
             "login; a user who came from outside has none.",
@@ -85,7 +93,7 @@ export const me = (deps: Deps) => {
     .delete(
       "",
       async ({ caller, status }) => {
-        while ((await deleteTodosOf(sql, caller.userId, TODOS_AT_ONCE)) > 0);
+        await deps.deleteOwned(caller.userId)
         await deleteUser(sql, caller.userId)
         tokens.revoke([userKey(caller.userId)])
         return status(204, undefined)

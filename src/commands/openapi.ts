@@ -1,24 +1,21 @@
 /** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
-import { createThrottle } from "../accounts/throttle/throttle.ts"
 import { createTokens } from "../accounts/tokens/tokens.ts"
 import { createApp } from "../app.ts"
 import { readConfig } from "../config.ts"
 import { connect } from "../database/connection.ts"
 import { createLog } from "../log.ts"
-import { createCursors } from "../todos/lists/cursor.ts"
 
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)
   const log = createLog("silent")
   // Connects with its first query, and none is made.
   const sql = connect("postgres://localhost", 1)
-  const key = crypto.randomUUID()
+  const secrets = [crypto.randomUUID()] as const
   const app = createApp({
     config,
+    secrets,
     sql,
-    tokens: createTokens(config, key, sql, log),
-    throttle: createThrottle(sql, config),
-    cursors: createCursors(key),
+    tokens: createTokens(config, secrets, sql, log),
     log,
     isReady: async () => false,
     isStopping: () => false,

@@ -5,7 +5,7 @@ import { Problem, unavailable } from "../errors.ts"
 import type { Log } from "../log.ts"
 import { methodTable, type Route, unrouted } from "./methods.ts"
 import type { Metrics } from "./metrics.ts"
-import type { Observed } from "./request-log.ts"
+import type { LoggedRequest } from "./request-log.ts"
 import { validationProblem } from "./validation.ts"
 
 /** While the database is away every request fails for the same reason: it is told this often. */
@@ -15,17 +15,17 @@ type Deps = {
   log: Log
   metrics: Metrics | undefined
   routes: () => Route[]
-  observe: (request: Observed, status: number) => void
+  logRequest: (request: LoggedRequest, status: number) => void
 }
 
-type Failure = Omit<Observed, "startedAt"> & {
+type Failure = Omit<LoggedRequest, "startedAt"> & {
   error: unknown
   code: unknown
   /** Missing where the request failed before its first hook. */
   startedAt?: number
 }
 
-export const answerError = ({ log, metrics, routes, observe }: Deps) => {
+export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
   let lastTold = 0
   let methodsOf: ReturnType<typeof methodTable> | undefined
 
@@ -64,7 +64,7 @@ export const answerError = ({ log, metrics, routes, observe }: Deps) => {
   return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
     const response = answer({ error, code, request, set })
     // No hook runs after this one where no route took the request.
-    if (code === "NOT_FOUND") observe({ request, set, startedAt }, response.status)
+    if (code === "NOT_FOUND") logRequest({ request, set, startedAt }, response.status)
     return response
   }
 }

@@ -27,7 +27,7 @@ export const health = (isReady: () => Promise<boolean>) =>
           operationId: "getReadiness",
           summary: "Ask whether it can do its work",
           description: "Whether the database answers and has the schema that this version needs.",
-          refuses: ["SERVICE_UNAVAILABLE"],
+          errors: ["SERVICE_UNAVAILABLE"],
         },
       },
     )

@@ -1,14 +1,11 @@
 /** The server that the app listens with. */
-import type { createApp } from "../app.ts"
-import type { Config } from "../config.ts"
+import type { AnyElysia } from "elysia"
 import { Problem } from "../errors.ts"
 import type { Log } from "../log.ts"
 
-export const listen = (
-  app: ReturnType<typeof createApp>,
-  { HOST, PORT, REUSE_PORT }: Config,
-  log: Log,
-) => {
+type Settings = { HOST: string; PORT: number; REUSE_PORT: "true" | "false" }
+
+export const listen = (app: AnyElysia, { HOST, PORT, REUSE_PORT }: Settings, log: Log) => {
   try {
     app.listen({
       hostname: HOST,

@@ -3,7 +3,7 @@ import { Elysia, ElysiaCustomStatusResponse } from "elysia"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
 
-export type Observed = {
+export type LoggedRequest = {
   startedAt: number
   request: Request
   /** The pattern; undefined where no route took the request. */
@@ -21,14 +21,14 @@ const statusOf = (answer: unknown, status: number | string | undefined): number 
   return typeof status === "number" ? status : 200
 }
 
-export const createObserver = (
+export const createRequestLog = (
   log: Log,
   metrics: Metrics | undefined,
   isStopping: () => boolean,
 ) => {
   /** To be called once for each answer. */
-  const observe = (
-    { startedAt, request, route = "none", caller, set }: Observed,
+  const logRequest = (
+    { startedAt, request, route = "none", caller, set }: LoggedRequest,
     status: number,
   ) => {
     const method = METHODS.has(request.method) ? request.method : "other"
@@ -44,10 +44,10 @@ export const createObserver = (
   }
 
   return {
-    observe,
-    hooks: new Elysia({ name: "observe" })
+    logRequest,
+    hooks: new Elysia({ name: "request-log" })
       .decorate("startedAt", 0)
-      .decorate("caller", undefined as Observed["caller"])
+      .decorate("caller", undefined as LoggedRequest["caller"])
       .onRequest((context) => {
         context.startedAt = performance.now()
       })
@@ -55,7 +55,10 @@ export const createObserver = (
       .mapResponse(
         { as: "global" },
         ({ startedAt, request, route, caller, set, responseValue }) => {
-          observe({ startedAt, request, route, caller, set }, statusOf(responseValue, set.status))
+          logRequest(
+            { startedAt, request, route, caller, set },
+            statusOf(responseValue, set.status),
+          )
         },
       ),
   }

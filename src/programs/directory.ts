@@ -1,19 +1,21 @@
 /** A directory from which a program can be executed: where it is installed, or where it is put. */
-import { existsSync } from "node:fs"
+import { chmodSync, chownSync, existsSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { letThrough, makeDataDir } from "../data-dir.ts"
-import type { Account } from "../database/embedded/server-user.ts"
+import { makeDataDir } from "../data-dir.ts"
 import { contentName, placeFiles } from "./files.ts"
 import type { Program } from "./program.ts"
+
+/** As whom a program runs, for Bun.spawn; empty where the service's own user will do. */
+export type ProcessUser = { uid?: number; gid?: number }
 
 /** DATA_DIR is not made where it is not needed. */
 export const ownHomes = (dataDir: string) =>
   existsSync(dataDir) ? [dataDir, tmpdir()] : [tmpdir(), dataDir]
 
-/** Root's DATA_DIR is private to root, so another account is let into it only if it must be. */
-export const homesFor = (account: Account, dataDir: string) =>
-  account.uid === undefined ? ownHomes(dataDir) : ["/var/cache", tmpdir(), dataDir]
+/** Root's DATA_DIR is private to root, so another user is let into it only if it must be. */
+export const homesFor = (user: ProcessUser, dataDir: string) =>
+  user.uid === undefined ? ownHomes(dataDir) : ["/var/cache", tmpdir(), dataDir]
 
 /** What `use` makes of the first of these directories where it does not fail. */
 export const inFirstHome = async <Result>(
@@ -31,10 +33,18 @@ export const inFirstHome = async <Result>(
   throw new Error(`There is no directory to unpack into and execute from:\n${reasons.join("\n")}`)
 }
 
+/** Lets root's Postgres user pass through to what is readable for it, and list nothing. */
+const letThrough = (dataDir: string, { uid, gid }: ProcessUser) => {
+  const owner = statSync(dataDir)
+  if (uid === undefined || gid === undefined || owner.uid === uid) return
+  chownSync(dataDir, -1, gid)
+  chmodSync(dataDir, owner.mode | 0o010)
+}
+
 /** Throws the reason why not. */
-const expectToStart = (program: Program, directory: string, account: Account) => {
+const expectToStart = (program: Program, directory: string, user: ProcessUser) => {
   const probe = Bun.spawnSync([join(directory, program.executable), "--version"], {
-    ...account,
+    ...user,
     cwd: "/",
     env: {},
     stdout: "ignore",
@@ -42,9 +52,9 @@ const expectToStart = (program: Program, directory: string, account: Account) =>
   if (!probe.success) throw new Error(probe.stderr.toString().trim() || `exit ${probe.exitCode}`)
 }
 
-const starts = (program: Program, directory: string, account: Account) => {
+const starts = (program: Program, directory: string, user: ProcessUser) => {
   try {
-    expectToStart(program, directory, account)
+    expectToStart(program, directory, user)
     return true
   } catch {
     return false
@@ -53,18 +63,18 @@ const starts = (program: Program, directory: string, account: Account) => {
 
 /**
  * An installation is not used where its libraries' links are missing, or where root's Postgres
- * account cannot reach it, such as in a checkout under a home of mode 0700.
+ * user cannot reach it, such as in a checkout under a home of mode 0700.
  */
-export const executableDirectory = async (program: Program, account: Account, dataDir: string) => {
-  if (program.installed && starts(program, program.installed, account)) return program.installed
+export const executableDirectory = async (program: Program, user: ProcessUser, dataDir: string) => {
+  if (program.installed && starts(program, program.installed, user)) return program.installed
   const files = program.files()
-  const name = ["todo-api", basename(program.executable), contentName(files), account.gid]
-  return inFirstHome(homesFor(account, dataDir), async (home) => {
+  const name = ["todo-api", basename(program.executable), contentName(files), user.gid]
+  return inFirstHome(homesFor(user, dataDir), async (home) => {
     if (home === dataDir) makeDataDir(dataDir)
     const directory = join(home, name.filter((part) => part !== undefined).join("-"))
-    await placeFiles(files, directory, account.gid)
-    if (home === dataDir) letThrough(dataDir, account)
-    expectToStart(program, directory, account)
+    await placeFiles(files, directory, user.gid)
+    if (home === dataDir) letThrough(dataDir, user)
+    expectToStart(program, directory, user)
     return directory
   })
 }

@@ -1,10 +1,13 @@
-/** All SQL over todos but lists of them. Every statement names the owner. */
+/** All SQL over todos but lists of them. Every statement of a request names the owner. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
 
 /** A todo with the version that its entity tag is made of. */
 export type Versioned = Todo & { version: number }
+
+/** For how long a key is remembered. */
+const keyLifetime = (sql: Sql) => sql`interval '24 hours'`
 
 export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo) => {
   const [row] = await sql.brief<[Versioned]>`
@@ -15,7 +18,7 @@ export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo) => {
 }
 
 /**
- * Undefined where the key was used within 24 hours. Whoever uses it at the same time waits for
+ * Undefined where the key is in use. Whoever uses it at the same time waits for
  * this statement to commit. An expired key that is still there counts as absent.
  */
 export const insertTodoOnce = async (
@@ -33,7 +36,7 @@ export const insertTodoOnce = async (
       set body_hash = excluded.body_hash,
         todo_id = excluded.todo_id,
         created_at = excluded.created_at
-      where known.created_at <= now() - interval '24 hours'
+      where known.created_at <= now() - ${keyLifetime(sql)}
       returning todo_id
     )
     insert into todos (owner_id, id, title, description, is_completed)
@@ -56,11 +59,11 @@ export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
     from idempotency_keys
     where owner_id = ${ownerId}
       and key = ${key}
-      and created_at > now() - interval '24 hours'`
+      and created_at > now() - ${keyLifetime(sql)}`
   return row
 }
 
-/** Of all owners, so many at most. Returns how many; rows in use are left for the next time. */
+/** Of all owners. Returns how many of at most `limit`; rows in use are left for the next time. */
 export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
   (
     await sql`
@@ -68,7 +71,7 @@ export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
       where (owner_id, key) in (
         select owner_id, key
         from idempotency_keys
-        where created_at <= now() - interval '24 hours'
+        where created_at <= now() - ${keyLifetime(sql)}
         order by created_at
         limit ${limit}
         for update skip locked
@@ -177,8 +180,10 @@ export const deleteTodo = (sql: Sql, ownerId: number, id: number, versions: numb
       from before`,
   )
 
-/** So many at most. Returns how many: all that a user has may take longer than a statement may. */
-export const deleteTodosOf = async (sql: Sql, ownerId: number, limit: number) =>
+/** Rows: some 100 ms of work, far from the time limit of a statement. */
+const DELETED_AT_ONCE = 5_000
+
+const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) =>
   (
     await sql`
       delete from todos
@@ -191,3 +196,8 @@ export const deleteTodosOf = async (sql: Sql, ownerId: number, limit: number) =>
           limit ${limit}
         )`
   ).count
+
+/** All of a user's, in batches: one statement for all of them might run into its limit. */
+export const deleteTodosOf = async (sql: Sql, ownerId: number) => {
+  while ((await deleteSomeOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
+}

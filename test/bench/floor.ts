@@ -38,7 +38,7 @@ const tag = postgres({
   },
 })
 const sql = Object.assign(tag, { brief: tag }) as unknown as Sql
-const cursors = createCursors(SECRET_KEY)
+const cursors = createCursors([SECRET_KEY])
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
 const TODO_ID = /^\/api\/v1\/todos\/([1-9]\d{0,15})$/

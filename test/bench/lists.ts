@@ -10,7 +10,7 @@ import { SignJWT } from "jose"
 import postgres from "postgres"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
-import { createCursors, type Place } from "../../src/todos/lists/cursor.ts"
+import { createCursors, type Position } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/lists.ts"
 import type { Selection, Sort } from "../../src/todos/lists/model.ts"
 
@@ -99,7 +99,7 @@ type Plan = {
 const nodes = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)]
 
 /** The plans of the service's own statement, past the runs after which Postgres reuses one. */
-const explain = async (databaseUrl: string, selection: Selection, after: Place | undefined) => {
+const explain = async (databaseUrl: string, selection: Selection, after: Position | undefined) => {
   const plans: Plan[] = []
   const sql = postgres({
     ...connectionOptions(databaseUrl),
@@ -157,7 +157,7 @@ try {
     .setExpirationTime("1d")
     .sign(Buffer.from(SECRET_KEY))
   const headers = { authorization: `Bearer ${token}` }
-  const cursors = createCursors(SECRET_KEY)
+  const cursors = createCursors([SECRET_KEY])
 
   const timed = async (query: URLSearchParams) => {
     const start = performance.now()

@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
-import { serverAccount } from "../../src/database/embedded/server-user.ts"
+import { serverUser } from "../../src/database/embedded/server-user.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
@@ -15,7 +15,7 @@ const port = 20_000 + (process.pid % 10_000)
 const password = "s3cret of the database"
 const directory = temporaryDirectory()
 const path = (name: string) => join(directory.path, name)
-const account = serverAccount()
+const account = serverUser()
 
 const run = (...command: string[]) => {
   const { success, stderr } = Bun.spawnSync(command, { ...account, cwd: path("."), stderr: "pipe" })

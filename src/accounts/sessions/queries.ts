@@ -1,6 +1,8 @@
 /** All SQL over sessions and their refresh tokens: opening, refreshing and ending them. */
 import type { Sql } from "../../database/connection.ts"
+import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import { forgiven, type Guess } from "../throttle/queries.ts"
+import { sessionKeyOf } from "../tokens/revocation-keys.ts"
 
 /** For how long a refresh token is good, and the session with the access tokens that go with it. */
 export type Lifetimes = { refreshDays: number; accessSeconds: number }
@@ -90,7 +92,7 @@ export const rotateRefreshToken = async (
       returning sessions.id, expires_at
     ), revoked as (
       insert into revocations (key, expires_at)
-      select 'session:' || id, expires_at
+      select ${sessionKeyOf(sql, sql`id`)}, expires_at
       from ended
       on conflict on constraint revocations_pkey do nothing
     )
@@ -113,7 +115,7 @@ export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }:
     returning id, expires_at
   )
   insert into revocations (key, expires_at)
-  select 'session:' || id, expires_at
+  select ${sessionKeyOf(sql, sql`id`)}, expires_at
   from ended
   union all
   select ${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799))
@@ -152,32 +154,15 @@ export const changePassword = (sql: Sql, { userId, sessionId, from, to, guess }:
         returning id, expires_at
       ), ${forgiven(sql, guess, sql`true`)}
       insert into revocations (key, expires_at)
-      select 'session:' || id, expires_at
+      select ${sessionKeyOf(sql, sql`id`)}, expires_at
       from ended
       on conflict on constraint revocations_pkey do nothing
       returning key`
     return ended.map(({ key }) => key)
   })
 
-const expiring = ["sessions", "refresh_tokens", "revocations", "throttles"]
+export const deleteExpiredSessions = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "sessions", limit)
 
-/**
- * So many of each table at most. Returns how many; rows in use are left for the next time. A
- * minute late, because the clock by which a token expires may be behind the database's.
- */
-export const deleteExpired = async (sql: Sql, limit: number) => {
-  let deleted = 0
-  for (const table of expiring) {
-    const { count } = await sql`
-      delete from ${sql(table)}
-      where ctid = any (array(
-        select ctid
-        from ${sql(table)}
-        where expires_at < now() - interval '1 minute'
-        limit ${limit}
-        for update skip locked
-      ))`
-    deleted += count
-  }
-  return deleted
-}
+export const deleteExpiredRefreshTokens = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "refresh_tokens", limit)

@@ -1,6 +1,6 @@
 /** /auth: registering, and sessions from login to logout. Shapes: model.ts. */
 import { Elysia, t } from "elysia"
-import type { Deps } from "../../app.ts"
+import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { clientAddress } from "../../http/client-address.ts"
 import { jsonBody } from "../../http/json-body.ts"
@@ -10,10 +10,13 @@ import * as model from "../model.ts"
 import { hashPassword, inTurn, verifyPassword } from "../passwords.ts"
 import { emailTaken, wrongCredentials } from "../problems.ts"
 import { findCredentials, insertUser } from "../queries.ts"
+import type { Throttle } from "../throttle/throttle.ts"
 import { endSession } from "./queries.ts"
-import { openSession, refreshSession } from "./sessions.ts"
+import { openSession, refreshSession, type SessionDeps } from "./sessions.ts"
 
-const register = async ({ sql }: Deps, email: string, passwordHash: string) => {
+type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
+
+const register = async ({ sql }: { sql: Sql }, email: string, passwordHash: string) => {
   for (;;) {
     const user = await insertUser(sql, email, passwordHash).catch((error: unknown) => {
       throw constraintOf(error) === "users_email_key" ? emailTaken() : error
@@ -35,7 +38,7 @@ const logIn = async (deps: Deps, { email, password }: model.Credentials, address
 }
 
 const logout = ({ sql, tokens }: Deps) =>
-  new Elysia({ detail: { security: bearer } }).use(signedIn(tokens)).post(
+  new Elysia({ detail: { security: bearer } }).use(signedIn(tokens.authenticate)).post(
     "/logout",
     async ({ caller, status }) => {
       const revoked = await endSession(sql, caller)
@@ -60,7 +63,7 @@ export const auth = (deps: Deps) =>
       set.headers["cache-control"] = "no-store"
     })
     .use(logout(deps))
-    .use(clientAddress(deps.config.TRUSTED_PROXIES))
+    .use(clientAddress(deps.trustedProxies))
     .onTransform(strictQuery)
     .guard({ query: noQuery })
     .post(
@@ -77,7 +80,7 @@ export const auth = (deps: Deps) =>
         detail: {
           operationId: "register",
           summary: "Register an account",
-          refuses: ["EMAIL_TAKEN", "TOO_MANY_REQUESTS"],
+          errors: ["EMAIL_TAKEN", "TOO_MANY_REQUESTS"],
           description: "The number of registrations from one address in an hour is limited.",
         },
       },
@@ -92,7 +95,7 @@ export const auth = (deps: Deps) =>
         detail: {
           operationId: "login",
           summary: "Log in",
-          refuses: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
             "Opens a session. After 10 failed logins of an account from an address, or 100 from " +
             "an address, in 15 minutes it answers 429, to the right password too.",
@@ -106,7 +109,7 @@ export const auth = (deps: Deps) =>
       detail: {
         operationId: "refresh",
         summary: "Get new tokens for a refresh token",
-        refuses: ["UNAUTHORIZED"],
+        errors: ["UNAUTHORIZED"],
         description:
           "A refresh token is good once. If the answer got lost, the same request may be repeated " +
           "within 10 seconds; using it again later ends the whole session.",

@@ -1,17 +1,20 @@
 /** Sessions: a login opens one, and its refresh tokens keep it alive. */
 import { createHash, randomBytes, randomUUID } from "node:crypto"
-import type { Deps } from "../../app.ts"
+import type { Sql } from "../../database/connection.ts"
 import { wrongCredentials, wrongRefreshToken } from "../problems.ts"
 import type { Guess } from "../throttle/queries.ts"
-import { sessionKey, type Tokens } from "../tokens/tokens.ts"
+import { sessionKey } from "../tokens/revocation-keys.ts"
+import type { Tokens } from "../tokens/tokens.ts"
 import { insertSession, type Lifetimes, rotateRefreshToken } from "./queries.ts"
 
 const sha256 = (token: string) => createHash("sha256").update(token).digest()
 
 const newRefreshToken = () => randomBytes(32).toString("base64url")
 
-const lifetimes = ({ config, tokens }: Deps): Lifetimes => ({
-  refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+export type SessionDeps = { sql: Sql; tokens: Tokens; refreshDays: number }
+
+const lifetimes = ({ refreshDays, tokens }: SessionDeps): Lifetimes => ({
+  refreshDays,
   accessSeconds: tokens.expiresIn,
 })
 
@@ -29,7 +32,7 @@ const answer = async (
 
 /** For a guess that turned out right. */
 export const openSession = async (
-  deps: Deps,
+  deps: SessionDeps,
   user: { id: number; password_hash: string },
   guess: Guess,
 ) => {
@@ -46,7 +49,7 @@ export const openSession = async (
   return answer(deps.tokens, user.id, id, refreshToken)
 }
 
-export const refreshSession = async (deps: Deps, presented: string) => {
+export const refreshSession = async (deps: SessionDeps, presented: string) => {
   const fresh = newRefreshToken()
   const session = await rotateRefreshToken(
     deps.sql,

@@ -1,6 +1,7 @@
 /** All SQL over throttles: attempts, counted in windows of time. */
 import type postgres from "postgres"
 import type { Sql } from "../../database/connection.ts"
+import { deleteExpiredRows } from "../../database/expired-rows.ts"
 
 /** The two counts that an attempt to log in is part of. */
 export type Guess = { pair: string; address: string }
@@ -65,3 +66,6 @@ export const forgiven = (
       and (select count(*) from cleared) >= 0
       and ${when}
   )`
+
+export const deleteExpiredThrottles = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "throttles", limit)

@@ -1,14 +1,15 @@
-/** All SQL that asks what was revoked. */
+/** All SQL over revocations: what was revoked, and what expired. */
 import type { Sql } from "../../database/connection.ts"
+import { deleteExpiredRows } from "../../database/expired-rows.ts"
 
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52
 
 /**
- * Whether one of the keys was revoked. A user id of the range of our own sequence that a token
- * names before anybody has it is taken on this occasion: a registration must not draw it later.
+ * False where one of the keys was revoked. Otherwise the user id is reserved, where a token names
+ * one of our own sequence before anybody has it: a registration must not draw it later.
  */
-export const isRevoked = async (sql: Sql, userId: number, keys: string[]) => {
+export const reserveUnlessRevoked = async (sql: Sql, userId: number, keys: string[]) => {
   const [row] = await sql<[{ is_revoked: boolean }]>`
     with reserved as (
       insert into users (id)
@@ -24,7 +25,7 @@ export const isRevoked = async (sql: Sql, userId: number, keys: string[]) => {
       from revocations
       where key in ${sql(keys)}
     ) as is_revoked`
-  return row.is_revoked
+  return !row.is_revoked
 }
 
 /**
@@ -41,3 +42,6 @@ export const revokedSince = async (sql: Sql, horizon: string | null) => {
     where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
   return row
 }
+
+export const deleteExpiredRevocations = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "revocations", limit)

@@ -1,15 +1,17 @@
 /** Access tokens: signing ours, and judging whatever a client sends as a bearer token. */
-import { createHash, randomUUID } from "node:crypto"
+import { randomUUID } from "node:crypto"
 import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
 import type { Logger } from "pino"
 import type { Config } from "../../config.ts"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
+import type { Secrets } from "../../mac.ts"
 import { createCache } from "../cache.ts"
 import { invalidToken, missingToken, revokedToken } from "../problems.ts"
 import { createIssuer } from "./issuers.ts"
-import { isRevoked } from "./queries.ts"
+import { reserveUnlessRevoked } from "./queries.ts"
+import { sessionKey, tokenKey, userKey } from "./revocation-keys.ts"
 import { createRevocations } from "./revocations.ts"
 
 /** Who a request is made by. */
@@ -64,27 +66,16 @@ const ownUserId = (sub: unknown): number | undefined =>
     ? Number(sub)
     : undefined
 
-export const userKey = (id: number) => `user:${id}`
-export const sessionKey = (id: string) => `session:${id}`
-/** Without the signature: from one of ECDSA anybody makes a second that is as good. */
-const tokenKey = (token: string) =>
-  `token:${createHash("sha256")
-    .update(token.slice(0, token.lastIndexOf(".")))
-    .digest("base64url")}`
-
 /** RFC 7515, section 2: jose takes padding, white space and spare bits too, which nobody signed. */
 const isBase64url = (text: string) => Buffer.from(text, "base64url").toString("base64url") === text
-
-const plugin = (secret: string, alg: Config["ALGORITHM"]) => jwt({ name: "jwt", secret, alg })
-type Verify = ReturnType<typeof plugin>["decorator"]["jwt"]["verify"]
 
 type Settings = Pick<
   Config,
   "ALGORITHM" | "ACCESS_TOKEN_EXPIRE_MINUTES" | "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE"
 >
 
-export const createTokens = (config: Settings, secretKey: string, sql: Sql, log: Logger) => {
-  const signer = plugin(secretKey, config.ALGORITHM)
+export const createTokens = (config: Settings, [secret]: Secrets, sql: Sql, log: Logger) => {
+  const { sign, verify } = jwt({ name: "jwt", secret, alg: config.ALGORITHM }).decorator.jwt
   const issuer = createIssuer(sql, config, log)
   const accepted = createCache<Accepted>(ACCEPTED_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
@@ -100,7 +91,7 @@ export const createTokens = (config: Settings, secretKey: string, sql: Sql, log:
     !revocations.has(keys)
 
   /** A refusal that is returned is final; one that is thrown may be an acceptance later. */
-  const judge = async (token: string, verify: Verify): Promise<Accepted | Problem> => {
+  const judge = async (token: string): Promise<Accepted | Problem> => {
     if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
     if (!isBase64url(token.slice(token.lastIndexOf(".") + 1)))
       return invalidToken("The token is invalid")
@@ -124,24 +115,23 @@ export const createTokens = (config: Settings, secretKey: string, sql: Sql, log:
     const keys = [userKey(userId), ownKey]
     if (sessionId !== undefined) keys.push(sessionKey(sessionId))
     const judgedAt = performance.now()
-    if ((await isRevoked(sql, userId, keys)) || revocations.has(keys)) return revokedToken()
+    if (!(await reserveUnlessRevoked(sql, userId, keys)) || revocations.has(keys))
+      return revokedToken()
     return { userId, sessionId, tokenKey: ownKey, expiresAt: exp, keys, judgedAt }
   }
 
   return {
-    /** @elysiajs/jwt, for the derive that attaches the caller. */
-    signer,
     expiresIn,
 
     /** The caller whom an Authorization header names, or a thrown 401. */
-    async authenticate(authorization: string | null, verify: Verify): Promise<Caller> {
+    async authenticate(authorization: string | null): Promise<Caller> {
       const token = authorization?.match(BEARER)?.[1]
       if (token === undefined) throw missingToken()
       const known = accepted.get(token)
       if (known && isStillGood(known)) return known
       const refusal = refused.get(token)
       if (refusal) throw refusal
-      const verdict = await judge(token, verify)
+      const verdict = await judge(token)
       if (verdict instanceof Problem) {
         refused.set(token, verdict)
         throw verdict
@@ -152,7 +142,7 @@ export const createTokens = (config: Settings, secretKey: string, sql: Sql, log:
 
     /** Claims of exactly these names: sub, iat, exp, jti. */
     issue: (userId: number, sessionId: string) =>
-      signer.decorator.jwt.sign({
+      sign({
         sub: String(userId),
         jti: `${sessionId}.${randomUUID()}`,
         exp: Math.floor(Date.now() / 1000) + expiresIn,

@@ -2,7 +2,7 @@
 import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { syncDirectory } from "../../data-dir.ts"
-import type { Account } from "./server-user.ts"
+import type { ProcessUser } from "../../programs/directory.ts"
 
 const draftPrefix = "postgres.new-"
 
@@ -10,28 +10,28 @@ const draftPrefix = "postgres.new-"
 export const serverEnvironment = { LC_ALL: "C", TZ: "UTC", PATH: "/usr/bin:/bin" }
 
 /**
- * How Postgres names its own directory. Root's DATA_DIR has mode 0700, so the account cannot
+ * How Postgres names its own directory. Root's DATA_DIR has mode 0700, so the user cannot
  * reach the cluster by its path; it is started inside of it instead.
  */
-export const ownDirectory = (cluster: string, account: Account) =>
-  account.uid === undefined ? cluster : "/proc/self/cwd"
+export const ownDirectory = (cluster: string, user: ProcessUser) =>
+  user.uid === undefined ? cluster : "/proc/self/cwd"
 
 export const createCluster = async (
   cluster: string,
   dataDir: string,
   programs: string,
-  account: Account,
+  user: ProcessUser,
 ) => {
   for (const name of readdirSync(dataDir)) {
     if (name.startsWith(draftPrefix)) rmSync(join(dataDir, name), { recursive: true, force: true })
   }
   if (existsSync(cluster)) return
   const draft = mkdtempSync(join(dataDir, draftPrefix))
-  if (account.uid !== undefined) chownSync(draft, account.uid, account.gid ?? account.uid)
+  if (user.uid !== undefined) chownSync(draft, user.uid, user.gid ?? user.uid)
   const initdb = Bun.spawn(
     [
       join(programs, "bin", "initdb"),
-      `--pgdata=${ownDirectory(draft, account)}`,
+      `--pgdata=${ownDirectory(draft, user)}`,
       "--username=todo",
       "--auth=trust",
       "--encoding=UTF8",
@@ -40,7 +40,7 @@ export const createCluster = async (
       // What Postgres asks the C library for: the one locale that no machine lacks.
       "--locale=C",
     ],
-    { ...account, cwd: draft, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
+    { ...user, cwd: draft, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
   )
   const [complaint, status] = await Promise.all([new Response(initdb.stderr).text(), initdb.exited])
   if (status !== 0) {

@@ -6,9 +6,9 @@ import { lockDataDir, makeDataDir } from "../../data-dir.ts"
 import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
 import { createCluster } from "./cluster.ts"
-import { endOrphan } from "./leftover-postmaster.ts"
+import { endLeftoverPostmaster } from "./leftover-postmaster.ts"
 import { startServer } from "./server.ts"
-import { serverAccount } from "./server-user.ts"
+import { serverUser } from "./server-user.ts"
 
 export type Embedded = { url: string; stop(): Promise<void>; exited: Promise<void> }
 
@@ -40,12 +40,12 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   makeDataDir(home)
   const unlock = await lockDataDir(home)
   try {
-    const account = serverAccount(cluster, home)
-    const runtime = await executableDirectory(postgresProgram(), account, home)
-    await endOrphan(cluster)
-    await createCluster(cluster, home, runtime, account)
+    const user = serverUser(cluster, home)
+    const programs = await executableDirectory(postgresProgram(), user, home)
+    await endLeftoverPostmaster(cluster)
+    await createCluster(cluster, home, programs, user)
     const logFile = join(home, "postgres.log")
-    const server = await startServer({ runtime, cluster, account, logFile })
+    const server = await startServer({ programs, cluster, user, logFile })
     const socketDirectory = openDirectory(cluster)
     const exited = server.exited.then(() => {
       socketDirectory.close()

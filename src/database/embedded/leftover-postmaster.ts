@@ -33,7 +33,7 @@ const escalation = [
 ] as const
 
 /** To be called with the lock on DATA_DIR held: whatever runs there now has no service. */
-export const endOrphan = async (cluster: string) => {
+export const endLeftoverPostmaster = async (cluster: string) => {
   const pidFile = join(cluster, "postmaster.pid")
   const pid = await Bun.file(pidFile)
     .text()

@@ -1,13 +1,11 @@
 /** As whom Postgres runs. It refuses root, so root's service runs it under another account. */
 import { readFileSync, statSync } from "node:fs"
-
-/** Options for Bun.spawn; empty where the service's own user will do. */
-export type Account = { uid?: number; gid?: number }
+import type { ProcessUser } from "../../programs/directory.ts"
 
 /** Linux' overflow user: there even where /etc/passwd is not. */
-const nobody: Account = { uid: 65534, gid: 65534 }
+const nobody: ProcessUser = { uid: 65534, gid: 65534 }
 
-const postgresAccount = (): Account | undefined => {
+const postgresUser = (): ProcessUser | undefined => {
   try {
     const entry = /^postgres:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"))
     return entry ? { uid: Number(entry[1]), gid: Number(entry[2]) } : undefined
@@ -17,7 +15,7 @@ const postgresAccount = (): Account | undefined => {
 }
 
 /** The first path that exists and is not root's decides, so that data keep their owner. */
-export const serverAccount = (...paths: string[]): Account => {
+export const serverUser = (...paths: string[]): ProcessUser => {
   if (process.geteuid?.() !== 0) return {}
   if (process.platform !== "linux") {
     throw new Error("Postgres refuses to run as root: start the service as an ordinary user")
@@ -26,5 +24,5 @@ export const serverAccount = (...paths: string[]): Account => {
     const owner = statSync(path, { throwIfNoEntry: false })
     if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
   }
-  return postgresAccount() ?? nobody
+  return postgresUser() ?? nobody
 }

@@ -1,12 +1,12 @@
 /** One Postgres server process: started, awaited, guarded, stopped. */
 import { closeSync, openSync, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import type { ProcessUser } from "../../programs/directory.ts"
 import { ownDirectory, serverEnvironment } from "./cluster.ts"
-import type { Account } from "./server-user.ts"
 
 export type Server = { stop(): Promise<void>; exited: Promise<void> }
 
-type Place = { runtime: string; cluster: string; account: Account; logFile: string }
+type ServerOptions = { programs: string; cluster: string; user: ProcessUser; logFile: string }
 
 const settings = {
   listen_addresses: "",
@@ -31,14 +31,14 @@ const leftoverPatienceMs = 10_000
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-const spawnServer = ({ runtime, cluster, account, logFile }: Place) => {
+const spawnServer = ({ programs, cluster, user, logFile }: ServerOptions) => {
   const log = openSync(logFile, sizeOf(logFile) > logSizeLimit ? "w" : "a", 0o600)
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
   try {
     return Bun.spawn(
-      [join(runtime, "bin", "postgres"), "-D", ownDirectory(cluster, account), ...options],
+      [join(programs, "bin", "postgres"), "-D", ownDirectory(cluster, user), ...options],
       {
-        ...account,
+        ...user,
         cwd: cluster,
         env: serverEnvironment,
         stdio: ["ignore", log, log],
@@ -71,15 +71,15 @@ const isReady = (cluster: string, pid: number) => {
 /** After a killed postmaster its other processes may need a moment to notice and end. */
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
-export const startServer = async (place: Place): Promise<Server> => {
+export const startServer = async (options: ServerOptions): Promise<Server> => {
   const deadline = Date.now() + leftoverPatienceMs
   for (;;) {
-    const logStart = sizeOf(place.logFile)
-    const server = spawnServer(place)
+    const logStart = sizeOf(options.logFile)
+    const server = spawnServer(options)
     const guard = spawnGuard(server.pid)
     const exited = server.exited.then(() => guard.kill("SIGKILL"))
     while (server.exitCode === null && server.signalCode === null) {
-      if (isReady(place.cluster, server.pid)) {
+      if (isReady(options.cluster, server.pid)) {
         const stop = async () => {
           server.kill("SIGINT")
           const impatience = setTimeout(() => server.kill("SIGQUIT"), stopPatienceMs)
@@ -91,7 +91,7 @@ export const startServer = async (place: Place): Promise<Server> => {
       await Bun.sleep(5)
     }
     await exited
-    const log = readFileSync(place.logFile, "utf8").slice(logStart).trim()
+    const log = readFileSync(options.logFile, "utf8").slice(logStart).trim()
     if (!isLeftover(log) || Date.now() > deadline) throw new Error(`Postgres ended:\n${log}`)
     await Bun.sleep(100)
   }

@@ -2,7 +2,7 @@
 import type { ErrorCode } from "../../errors.ts"
 
 /** A part of the document, as plain JSON. */
-export type Part = { [name: string]: unknown }
+export type Json = { [name: string]: unknown }
 
 const string = { type: "string" }
 /** Of a header: it is never left out where it is documented. */
@@ -28,9 +28,9 @@ export const requestHeaders = {
       "Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
-} satisfies Record<string, Part>
+} satisfies Record<string, Json>
 
-export const answerHeaders = {
+export const responseHeaders = {
   "X-Request-Id": {
     required,
     description: "Names the request: the caller's own id, or a new UUIDv7",
@@ -83,24 +83,24 @@ export const answerHeaders = {
   },
   Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },
-} satisfies Record<string, Part>
+} satisfies Record<string, Json>
 
 export type RequestHeader = keyof typeof requestHeaders
-export type AnswerHeader = keyof typeof answerHeaders
+export type ResponseHeader = keyof typeof responseHeaders
 
 declare module "elysia/types" {
   /** What a route's `detail` says beside its shapes. The rest follows from the route itself. */
   interface DocumentDecoration {
-    takes?: RequestHeader[]
-    gives?: AnswerHeader[]
-    refuses?: ErrorCode[]
+    requestHeaders?: RequestHeader[]
+    responseHeaders?: ResponseHeader[]
+    errors?: ErrorCode[]
   }
 }
 
-const EVERYWHERE: AnswerHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
+const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
 
 export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 
 /** The headers of an answer: those that all have, and these. */
-export const headersOf = (names: AnswerHeader[]): Part =>
+export const headersOf = (names: ResponseHeader[]): Json =>
   Object.fromEntries([...EVERYWHERE, ...names].map((name) => [name, referTo("headers", name)]))

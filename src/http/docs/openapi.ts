@@ -2,46 +2,46 @@
 import { STATUS_CODES } from "node:http"
 import { type ErrorCode, statuses } from "../../errors.ts"
 import {
-  type AnswerHeader,
-  answerHeaders,
   headersOf,
-  type Part,
+  type Json,
   type RequestHeader,
+  type ResponseHeader,
   referTo,
   requestHeaders,
+  responseHeaders,
 } from "./headers.ts"
 import { problem, refusal } from "./problems.ts"
 import { type Schema, translate } from "./schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
 type Answer = { $id?: string; description?: string; content?: Content }
-type Parameter = Part & { examples?: unknown[]; schema: Schema }
-type Operation = Part & {
-  security?: Part[]
+type Parameter = Json & { examples?: unknown[]; schema: Schema }
+type Operation = Json & {
+  security?: Json[]
   parameters?: Parameter[]
   requestBody?: { content: Content }
   responses: { [status: string]: Answer }
-  takes?: RequestHeader[]
-  gives?: AnswerHeader[]
-  refuses?: ErrorCode[]
+  requestHeaders?: RequestHeader[]
+  responseHeaders?: ResponseHeader[]
+  errors?: ErrorCode[]
 }
-export type RawDocument = Part & {
+export type RawDocument = Json & {
   paths: { [path: string]: { [method: string]: Operation } }
-  components: Part
+  components: Json
 }
-type Named = { schemas: Part; responses: Part }
+type Named = { schemas: Json; responses: Json }
 
 /** The plugin guesses content types. The first guess is right. */
 const schemaOf = (content: Content | undefined) => content?.["application/json"]?.schema
 
-const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Part => ({
+const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json => ({
   ...rest,
   schema: translate(schema, named.schemas),
   ...(examples && { example: examples[0] }),
 })
 
 /** Every PATCH of ours takes RFC 7396 beside plain JSON. */
-const requestContent = (method: string, schema: Schema, named: Named): Part => {
+const requestContent = (method: string, schema: Schema, named: Named): Json => {
   const types = [
     "application/json",
     ...(method === "patch" ? ["application/merge-patch+json"] : []),
@@ -50,14 +50,14 @@ const requestContent = (method: string, schema: Schema, named: Named): Part => {
   return Object.fromEntries(types.map((type) => [type, { schema: translated }]))
 }
 
-const answer = (status: string, raw: Answer, gives: AnswerHeader[], named: Named): Part => {
+const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
   // The plugin moves what an object says of itself to its answer, and loses a part of it.
   const whole = said.$id ? { ...schema, ...said, additionalProperties: false } : schema
   return {
     description: said.description ?? STATUS_CODES[status],
-    headers: headersOf(gives),
+    headers: headersOf(headers),
     ...(whole && { content: { "application/json": { schema: translate(whole, named.schemas) } } }),
   }
 }
@@ -65,8 +65,8 @@ const answer = (status: string, raw: Answer, gives: AnswerHeader[], named: Named
 const isApi = (path: string) => path.startsWith("/api/")
 
 /** What a route refuses: what it says itself, and what follows from its kind. By status. */
-const refusals = (path: string, { security, requestBody, refuses = [] }: Operation) => {
-  const codes = new Set<ErrorCode>([...refuses, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
+const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
+  const codes = new Set<ErrorCode>([...errors, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add("TODO_NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
@@ -77,12 +77,12 @@ const refusals = (path: string, { security, requestBody, refuses = [] }: Operati
   )
 }
 
-const operation = (path: string, method: string, raw: Operation, named: Named): Part => {
+const operation = (path: string, method: string, raw: Operation, named: Named): Json => {
   const { parameters = [], requestBody, responses, security = [], ...rest } = raw
-  const { takes = [], gives = [], refuses: _, ...said } = rest
-  const headers: AnswerHeader[] = isApi(path) ? ["Cache-Control", ...gives] : gives
+  const { requestHeaders: sent = [], responseHeaders: received = [], errors: _, ...said } = rest
+  const headers: ResponseHeader[] = isApi(path) ? ["Cache-Control", ...received] : received
   const body = schemaOf(requestBody?.content)
-  const answers: Part = {}
+  const answers: Json = {}
   for (const [status, given] of Object.entries(responses))
     answers[status] = answer(status, given, headers, named)
   for (const [status, codes] of refusals(path, raw)) {
@@ -95,7 +95,7 @@ const operation = (path: string, method: string, raw: Operation, named: Named): 
     security,
     parameters: [
       ...parameters.map((given) => parameter(given, named)),
-      ...takes.map((name) => referTo("parameters", name)),
+      ...sent.map((name) => referTo("parameters", name)),
     ],
     ...(body && { requestBody: { required: true, content: requestContent(method, body, named) } }),
     responses: answers,
@@ -127,7 +127,7 @@ export const openapi = ({ paths, components, ...rest }: RawDocument): string => 
       ...components,
       ...named,
       parameters: mapValues(requestHeaders, (header, name) => ({ name, in: "header", ...header })),
-      headers: answerHeaders,
+      headers: responseHeaders,
     },
   }
   return `${JSON.stringify(document, null, 2)}\n`

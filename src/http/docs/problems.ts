@@ -1,11 +1,11 @@
 /** What the OpenAPI document says of errors: each code in words, and the document it comes in. */
 import { STATUS_CODES } from "node:http"
 import { type ErrorCode, statuses } from "../../errors.ts"
-import { type AnswerHeader, headersOf, type Part, referTo } from "./headers.ts"
+import { headersOf, type Json, type ResponseHeader, referTo } from "./headers.ts"
 
 const string = { type: "string" }
 
-const refusalHeaders: { [status: number]: AnswerHeader[] } = {
+const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   401: ["WWW-Authenticate"],
   405: ["Allow"],
   415: ["Accept"],
@@ -53,7 +53,7 @@ ${listOfErrors}
 `.trim()
 
 /** The answer with this status where each of these codes is possible. */
-export const refusal = (status: number, codes: ErrorCode[]): Part => ({
+export const refusal = (status: number, codes: ErrorCode[]): Json => ({
   description: codes.map((code) => meanings[code]).join("; or: "),
   headers: headersOf(refusalHeaders[status] ?? []),
   content: {

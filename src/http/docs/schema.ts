@@ -1,7 +1,7 @@
 /** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
-import { type Part, referTo } from "./headers.ts"
+import { type Json, referTo } from "./headers.ts"
 
-export type Schema = Part & {
+export type Schema = Json & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
@@ -15,7 +15,7 @@ const TRANSLATED = new Set(["$id", "anyOf", "const", "examples", "patternMessage
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
 
 /** Puts a schema that has an `$id` into `named`, and gives a reference to it. */
-export const translate = (schema: Schema, named: Part): Part => {
+export const translate = (schema: Schema, named: Json): Json => {
   const inner = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(inner)
     return isSchema(value) ? translate(value, named) : value
@@ -28,9 +28,9 @@ export const translate = (schema: Schema, named: Part): Part => {
     ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
   )
   const choices = anyOf.filter(({ type }) => type !== "null")
-  const translated: Part = {
+  const translated: Json = {
     ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
-    ...(choices.length > 1 ? { anyOf: inner(choices) } : (inner(choices[0]) as Part | undefined)),
+    ...(choices.length > 1 ? { anyOf: inner(choices) } : (inner(choices[0]) as Json | undefined)),
     ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
     ...(only !== undefined && { enum: [only] }),
     ...(examples && { example: examples[0] }),

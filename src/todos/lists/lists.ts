@@ -1,18 +1,18 @@
 /** Lists of todos by their pages, and searches by slices. SQL: queries.ts. */
 import type { Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
-import type { Place } from "./cursor.ts"
+import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
 import {
   countAll,
   countMatches,
   type Listed,
-  type Part,
-  placeFurther,
-  readPart,
+  positionAfter,
+  type Range,
+  readRange,
 } from "./queries.ts"
 
-export type Page = { todos: Todo[]; next: Place | undefined }
+export type Page = { todos: Todo[]; next: Position | undefined }
 
 /** In todos: the first slice, which most searches need no more than, and the largest one. */
 const FIRST_SLICE = 1_000
@@ -26,11 +26,11 @@ async function* slices(
   sql: Sql,
   ownerId: number,
   selection: Selection,
-  start?: Place,
-): AsyncGenerator<Part & { size: number }> {
+  start?: Position,
+): AsyncGenerator<Range & { size: number }> {
   let after = start
   for (let size = FIRST_SLICE; ; size = Math.min(size * 10, LARGEST_SLICE)) {
-    const until = await placeFurther(sql, ownerId, selection, size, after)
+    const until = await positionAfter(sql, ownerId, selection, size, after)
     yield { after, until, size }
     if (!until) return
     after = until
@@ -42,27 +42,27 @@ const search = async (
   ownerId: number,
   selection: Selection,
   limit: number,
-  start: Place | undefined,
+  start: Position | undefined,
 ) => {
   const found: Listed[] = []
   for await (const slice of slices(sql, ownerId, selection, start)) {
-    found.push(...(await readPart(sql, ownerId, selection, limit - found.length, slice)))
+    found.push(...(await readRange(sql, ownerId, selection, limit - found.length, slice)))
     if (found.length === limit) break
   }
   return found
 }
 
-/** So many todos after a place, and the place of the last one if there are more. */
+/** At most `limit` todos after a position, and the position of the last one if there are more. */
 export const listTodos = async (
   sql: Sql,
   ownerId: number,
   selection: Selection,
   limit: number,
-  after?: Place,
+  after?: Position,
 ): Promise<Page> => {
   const rows =
     selection.q === undefined
-      ? await readPart(sql, ownerId, selection, limit + 1, { after })
+      ? await readRange(sql, ownerId, selection, limit + 1, { after })
       : await search(sql, ownerId, selection, limit + 1, after)
   const last = rows.length > limit ? rows[limit - 1] : undefined
   return {
@@ -85,7 +85,7 @@ export const countTodos = async (sql: Sql, ownerId: number, selection: Selection
   // In the order in which most of them are stored.
   const stored: Selection = { ...selection, sort: "created_at" }
   let count = 0
-  for await (const { size, ...part } of slices(sql, ownerId, stored))
-    count += await countMatches(sql, ownerId, stored, size, part)
+  for await (const { size, ...range } of slices(sql, ownerId, stored))
+    count += await countMatches(sql, ownerId, stored, size, range)
   return count
 }

@@ -1,10 +1,10 @@
-/** All SQL over parts of lists of todos. Every statement names the owner. */
+/** All SQL over lists of todos. Every statement names the owner. */
 import type { Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
-import type { Place } from "./cursor.ts"
+import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
 
-/** As the indexes say it, so that they serve the order. */
+/** Spelled as the indexes spell them: otherwise Postgres would sort. */
 const sortKeys = {
   created_at: (sql: Sql) => ({ column: sql`created_at`, type: sql`timestamptz` }),
   updated_at: (sql: Sql) => ({ column: sql`updated_at`, type: sql`timestamptz` }),
@@ -26,60 +26,60 @@ const matching = (sql: Sql, q: string | undefined) =>
         (select upper(lower(${q}::text collate "und-x-icu")))
       ) > 0`
 
-/** So few rows are read in a fraction of a millisecond, as long as nothing is searched. */
+/** Rows: a page of this many takes a fraction of a millisecond, unless it is searched. */
 const BRIEF_LIMIT = 100
 
 export type Listed = Todo & { key: string }
-/** Of a list in its order: what comes after one place, up to and with another. */
-export type Part = { after?: Place | undefined; until?: Place | undefined }
+/** Of a list in its order: what comes after one position, up to and including another. */
+export type Range = { after?: Position | undefined; until?: Position | undefined }
 
-const within = (sql: Sql, sort: Selection["sort"], { after, until }: Part) => {
+const within = (sql: Sql, sort: Selection["sort"], { after, until }: Range) => {
   const { column, type, isAfter, isUpTo } = order(sql, sort)
-  const place = ({ key, id }: Place) => sql`(${key}::${type}, ${id})`
+  const position = ({ key, id }: Position) => sql`(${key}::${type}, ${id})`
   return sql`
-    ${after ? sql`and (${column}, id) ${isAfter} ${place(after)}` : sql``}
-    ${until ? sql`and (${column}, id) ${isUpTo} ${place(until)}` : sql``}`
+    ${after ? sql`and (${column}, id) ${isAfter} ${position(after)}` : sql``}
+    ${until ? sql`and (${column}, id) ${isUpTo} ${position(until)}` : sql``}`
 }
 
-/** The first so many matching todos of a part. */
-export const readPart = (
+/** The first `limit` todos of a range that match. */
+export const readRange = (
   sql: Sql,
   ownerId: number,
   { sort, isCompleted, q }: Selection,
   limit: number,
-  part: Part,
+  range: Range,
 ) => {
   const { column, direction } = order(sql, sort)
-  const range = (isCompleted: boolean) => sql`
+  const branch = (isCompleted: boolean) => sql`
     select id, title, description, is_completed, created_at, updated_at, ${column}::text as key
     from todos
     where owner_id = ${ownerId}
       and is_completed = ${isCompleted}
-      ${within(sql, sort, part)}
+      ${within(sql, sort, range)}
       ${matching(sql, q)}
     order by ${column} ${direction}, id ${direction}
     limit ${limit}`
   const tag = q === undefined && limit <= BRIEF_LIMIT ? sql.brief : sql
   return isCompleted === undefined
-    ? // Each range with a limit of its own, for only so does Postgres read no more of it.
+    ? // Each branch has a limit of its own: without it Postgres would read the branch to its end.
       tag<Listed[]>`
         select id, title, description, is_completed, created_at, updated_at, key
-        from ((${range(false)}) union all (${range(true)})) as ranges
+        from ((${branch(false)}) union all (${branch(true)})) as ranges
         order by ${column} ${direction}, id ${direction}
         limit ${limit}`
-    : tag<Listed[]>`${range(isCompleted)}`
+    : tag<Listed[]>`${branch(isCompleted)}`
 }
 
-/** The place that so many todos further is, whatever they match. Undefined beyond the end. */
-export const placeFurther = async (
+/** The position `distance` todos further on, whether they match or not. Undefined beyond the end. */
+export const positionAfter = async (
   sql: Sql,
   ownerId: number,
   { sort, isCompleted }: Selection,
   distance: number,
-  after: Place | undefined,
+  after: Position | undefined,
 ) => {
   const { column, direction } = order(sql, sort)
-  const range = (isCompleted: boolean) => sql`
+  const branch = (isCompleted: boolean) => sql`
     select ${column} as key, id
     from todos
     where owner_id = ${ownerId}
@@ -89,9 +89,9 @@ export const placeFurther = async (
     limit ${distance}`
   const ranges =
     isCompleted === undefined
-      ? sql`(${range(false)}) union all (${range(true)})`
-      : range(isCompleted)
-  const [place] = await sql<Place[]>`
+      ? sql`(${branch(false)}) union all (${branch(true)})`
+      : branch(isCompleted)
+  const [position] = await sql<Position[]>`
     select key::text, id
     from (
       select key, id
@@ -99,8 +99,8 @@ export const placeFurther = async (
       order by key ${direction}, id ${direction}
       offset ${distance - 1}
       limit 1
-    ) as place`
-  return place
+    ) as position`
+  return position
 }
 
 export const countAll = async (sql: Sql, ownerId: number, isCompleted: boolean | undefined) => {
@@ -112,29 +112,29 @@ export const countAll = async (sql: Sql, ownerId: number, isCompleted: boolean |
   return row.count
 }
 
-/** Of a part of so many todos: in order and limited, so that Postgres reads it by its index. */
+/** Counts in a range of at most `size` todos: ordered and limited, so that Postgres uses its index. */
 export const countMatches = async (
   sql: Sql,
   ownerId: number,
   { sort, isCompleted, q }: Selection,
   size: number,
-  part: Part,
+  range: Range,
 ) => {
   const { column } = order(sql, sort)
-  const range = (isCompleted: boolean) => sql`(
+  const branch = (isCompleted: boolean) => sql`(
     select count(*)
     from (
       select search_text
       from todos
       where owner_id = ${ownerId}
         and is_completed = ${isCompleted}
-        ${within(sql, sort, part)}
+        ${within(sql, sort, range)}
       order by ${column}, id
       limit ${size}
-    ) as part
+    ) as counted
     where true
       ${matching(sql, q)})`
   const [row] = await sql<[{ count: number }]>`
-    select ${isCompleted === undefined ? sql`${range(false)} + ${range(true)}` : range(isCompleted)} as count`
+    select ${isCompleted === undefined ? sql`${branch(false)} + ${branch(true)}` : branch(isCompleted)} as count`
   return row.count
 }

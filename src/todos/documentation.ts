@@ -1,0 +1,56 @@
+/** What the OpenAPI document says of the routes of todos. */
+import type { DocumentDecoration } from "elysia"
+
+const conditional: DocumentDecoration = {
+  requestHeaders: ["If-Match"],
+  responseHeaders: ["ETag"],
+  errors: ["PRECONDITION_FAILED"],
+}
+
+export const listTodos: DocumentDecoration = {
+  operationId: "listTodos",
+  summary: "List the caller's todos",
+  description:
+    "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
+    "Todos that come or go meanwhile make none appear twice and none be left out.",
+  responseHeaders: ["Link", "X-Total-Count"],
+}
+
+export const createTodo: DocumentDecoration = {
+  operationId: "createTodo",
+  summary: "Create a todo",
+  description: "With an Idempotency-Key it may be repeated when the answer got lost.",
+  requestHeaders: ["Idempotency-Key"],
+  responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
+  errors: ["IDEMPOTENCY_KEY_REUSED"],
+}
+
+export const getTodo: DocumentDecoration = {
+  operationId: "getTodo",
+  summary: "Get a todo",
+  description: "A todo of somebody else is answered like one that is not there.",
+  requestHeaders: ["If-None-Match"],
+  responseHeaders: ["ETag"],
+}
+
+export const putTodo: DocumentDecoration = {
+  ...conditional,
+  operationId: "putTodo",
+  summary: "Change a todo",
+  description: "Members that are left out stay as they are; `id` and times are ignored.",
+}
+
+export const patchTodo: DocumentDecoration = {
+  ...conditional,
+  operationId: "patchTodo",
+  summary: "Change a todo by a merge patch",
+  description: "As PUT does. Takes `application/merge-patch+json` too (RFC 7396).",
+}
+
+export const deleteTodo: DocumentDecoration = {
+  operationId: "deleteTodo",
+  summary: "Delete a todo",
+  description: "For good. With If-Match only the version that the caller has seen.",
+  requestHeaders: ["If-Match"],
+  errors: ["PRECONDITION_FAILED"],
+}

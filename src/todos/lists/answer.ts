@@ -1,0 +1,77 @@
+/** A list as an HTTP answer: a page with the link to the next one, or all pages as one stream. */
+import type { Logger } from "pino"
+import type { Sql } from "../../database/connection.ts"
+import type { Cursors, Position } from "./cursor.ts"
+import { countTodos, listTodos, type Page } from "./lists.ts"
+import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
+
+/** RFC 8288. All parameters stay as they were, but for the cursor. */
+const nextLink = (query: ListQuery, cursor: string) =>
+  `</api/v1/todos?${new URLSearchParams({ ...query, cursor })}>; rel="next"`
+
+const JSON_HEADERS = { "content-type": "application/json" }
+
+const pageAnswer = ({ todos }: Page) =>
+  new Response(JSON.stringify(todos), { headers: JSON_HEADERS })
+
+/**
+ * Todos, after a first page that is as long as any and so answers most users at once. Streaming a
+ * million by pages of 1,000 took up to 89 MiB of memory; by pages of 100 it took 51, as fast.
+ */
+const STREAMED_AT_ONCE = 100
+
+/**
+ * One JSON array of all pages. A page is fetched when the client has taken the one before, so a
+ * slow client holds no connection to the database and no more than a page of memory, and one that
+ * leaves asks for no more. A failure resets the connection: the array never looks complete.
+ */
+const streamAnswer = (
+  first: Page,
+  pageAfter: (position: Position) => Promise<Page>,
+  log: Logger,
+) => {
+  const encoder = new TextEncoder()
+  let fetchPage = async () => first
+  let separator = "["
+  const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
+    const { todos, next } = await fetchPage().catch((error: unknown) => {
+      log.error({ err: error }, "a streamed list ended early")
+      throw error
+    })
+    const members = JSON.stringify(todos).slice(1, -1)
+    const text = members && separator + members
+    controller.enqueue(encoder.encode(next ? text : `${text}]`))
+    separator = ","
+    if (next) fetchPage = () => pageAfter(next)
+    else controller.close()
+  }
+  return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { headers: JSON_HEADERS })
+}
+
+export type ListDeps = { sql: Sql; cursors: Cursors; log: Logger }
+type Headers = Record<string, string | number | undefined>
+
+/** Sets the headers that tell of more than the page. */
+export const listAnswer = async (
+  { sql, cursors, log }: ListDeps,
+  userId: number,
+  query: ListQuery,
+  headers: Headers,
+) => {
+  const { selection, limit, wantsCount } = readListQuery(query)
+  const after =
+    query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+  const [page, count] = await Promise.all([
+    listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after),
+    wantsCount ? countTodos(sql, userId, selection) : undefined,
+  ])
+  if (count !== undefined) headers["x-total-count"] = String(count)
+  if (!page.next) return pageAnswer(page)
+  if (limit === undefined) {
+    const pageAfter = (position: Position) =>
+      listTodos(sql, userId, selection, STREAMED_AT_ONCE, position)
+    return streamAnswer(page, pageAfter, log)
+  }
+  headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
+  return pageAnswer(page)
+}

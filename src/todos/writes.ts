@@ -1,0 +1,61 @@
+/** Creating, changing and deleting a todo as a client asks for it: with keys and preconditions. */
+import type { Sql } from "../database/connection.ts"
+import { constraintOf } from "../database/errors.ts"
+import { createOnce } from "./create-once.ts"
+import { expectedVersions } from "./entity-tag.ts"
+import type { NewTodo, TodoChanges } from "./model.ts"
+import { noSuchTodo, preconditionFailed } from "./problems.ts"
+import * as queries from "./queries.ts"
+
+export type WriteDeps = {
+  sql: Sql
+  /** Creates the user whom another system's token names, or throws that the user is gone. */
+  createOutsideUser: (id: number) => Promise<void>
+}
+
+/** The foreign keys that a write breaks whose owner is no user yet. */
+const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
+
+export const createTodo = async (
+  { sql, createOutsideUser }: WriteDeps,
+  ownerId: number,
+  key: string | null,
+  todo: NewTodo,
+) => {
+  const create = async () =>
+    key === null
+      ? { created: await queries.insertTodo(sql, ownerId, todo), isReplay: false }
+      : createOnce(sql, ownerId, key, todo)
+  try {
+    return await create()
+  } catch (error) {
+    if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
+    await createOutsideUser(ownerId)
+    return create()
+  }
+}
+
+export const updateTodo = async (
+  { sql }: WriteDeps,
+  ownerId: number,
+  id: number,
+  changes: TodoChanges,
+  ifMatch: string | null,
+) => {
+  const row = await queries.updateTodo(sql, ownerId, id, changes, expectedVersions(ifMatch))
+  if (!row) throw noSuchTodo()
+  const { is_expected, ...updated } = row
+  if (!is_expected) throw preconditionFailed()
+  return updated
+}
+
+export const deleteTodo = async (
+  { sql }: WriteDeps,
+  ownerId: number,
+  id: number,
+  ifMatch: string | null,
+) => {
+  const found = await queries.deleteTodo(sql, ownerId, id, expectedVersions(ifMatch))
+  if (!found) throw noSuchTodo()
+  if (!found.is_expected) throw preconditionFailed()
+}
