@@ -111,7 +111,7 @@ const build = async (target: Target) => {
       compile: {
         target: `bun-${target}`,
         outfile,
-        assets: [programs],
+        assets: [programs, join(root, "db", "migrations")],
         autoloadDotenv: false,
         autoloadBunfig: false,
         // A start runs most of its code once: to compile it took a fifth of its CPU time, and 3 MB.

@@ -30,9 +30,9 @@ const tables = () =>
 
 test("the release contains exactly the files of db/migrations", () => {
   const files = readdirSync(directory).sort()
-  expect(Object.keys(migrationFiles)).toEqual(files)
+  expect(Object.keys(migrationFiles())).toEqual(files)
   for (const file of files) {
-    expect(migrationFiles[file]).toBe(readFileSync(join(directory, file), "utf8"))
+    expect(migrationFiles()[file]).toBe(readFileSync(join(directory, file), "utf8"))
   }
 })
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { expectedVersions, matchesWeakly } from "../src/todos/entity-tag.ts"
+import { expectedVersions, matchesWeakly } from "../src/http/entity-tag.ts"
 import { type App, startApp } from "./support/app.ts"
 
 let app: App
@@ -78,7 +78,7 @@ test("a list of nothing but commas takes no longer than it is long", () => {
   const commas = `${",".repeat(200_000)}x`
   const startedAt = performance.now()
   expect(expectedVersions(commas)).toEqual([])
-  expect(matchesWeakly(`"a"${commas}`, 1)).toBe(false)
+  expect(matchesWeakly(`"a"${commas}`, '"1"')).toBe(false)
   // Two ways to read each comma took a minute.
   expect(performance.now() - startedAt).toBeLessThan(1_000)
 })

@@ -1,6 +1,7 @@
 /** Which web pages of other origins may call this API: https://fetch.spec.whatwg.org/#http-cors-protocol */
 import { Elysia } from "elysia"
 
+/** What a page may read of an answer beside its content type and length. */
 const EXPOSED = [
   "ETag",
   "Link",
@@ -9,12 +10,23 @@ const EXPOSED = [
   "X-Request-Id",
   "X-Total-Count",
   "Idempotent-Replayed",
-].join(", ")
+] as const
+export type ExposedHeader = (typeof EXPOSED)[number]
+
+/** What a page may send. */
+const SENT = [
+  "Authorization",
+  "Content-Type",
+  "Idempotency-Key",
+  "If-Match",
+  "If-None-Match",
+  "X-Request-Id",
+] as const
+export type SentHeader = (typeof SENT)[number]
 
 const preflight = {
   "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
-  "access-control-allow-headers":
-    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, X-Request-Id",
+  "access-control-allow-headers": SENT.join(", "),
   // Seconds: the most that browsers keep it (Chromium's limit).
   "access-control-max-age": "7200",
 }
@@ -30,7 +42,7 @@ export const cors = (origins: string[]) => {
     const origin = request.headers.get("origin")
     if (origin === null || !(allowsAll || allowed.has(origin))) return
     set.headers["access-control-allow-origin"] = allowsAll ? "*" : origin
-    set.headers["access-control-expose-headers"] = EXPOSED
+    set.headers["access-control-expose-headers"] = EXPOSED.join(", ")
     if (request.method === "OPTIONS" && request.headers.has("access-control-request-method"))
       Object.assign(set.headers, preflight)
   })

@@ -1,11 +1,12 @@
 /** An answer that stays the same while the process runs: compressed once, revalidated by its tag. */
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
+import { matchesWeakly } from "./entity-tag.ts"
 
 type Source = () => Promise<Uint8Array | string>
 
 /** RFC 9110, section 12.5.3, as far as one coding needs it. */
-const takesGzip = (request: Request) =>
+const acceptsGzip = (request: Request) =>
   /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers.get("accept-encoding") ?? "")
 
 /** Only the compressed form is kept: few clients ask for the other. */
@@ -20,7 +21,7 @@ const compress = async (source: Source) => {
 
 type Context = { request: Request; set: { headers: Record<string, string | number | undefined> } }
 
-export const constant = (source: Source, headers: Record<string, string>) => {
+export const staticAsset = (source: Source, headers: Record<string, string>) => {
   let compressed: ReturnType<typeof compress> | undefined
   return async ({ request, set }: Context): Promise<Response> => {
     compressed ??= compress(source)
@@ -28,9 +29,9 @@ export const constant = (source: Source, headers: Record<string, string>) => {
     // What the answer depends on already: the origin, with CORS.
     const vary = [set.headers["vary"], "accept-encoding"].filter(Boolean).join(", ")
     const all = { ...headers, etag, vary, "cache-control": "no-cache" }
-    if (request.headers.get("if-none-match")?.includes(etag))
+    if (matchesWeakly(request.headers.get("if-none-match"), etag))
       return new Response(null, { status: 304, headers: all })
-    return takesGzip(request)
+    return acceptsGzip(request)
       ? new Response(gzipped, { headers: { ...all, "content-encoding": "gzip" } })
       : new Response(await source(), { headers: all })
   }

@@ -1,10 +1,10 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
+import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
 import { noQuery } from "../http/query.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
 import * as documentation from "./documentation.ts"
-import { entityTag, matchesWeakly } from "./entity-tag.ts"
 import { type ListDeps, listAnswer } from "./lists/answer.ts"
 import { listQuery } from "./lists/model.ts"
 import * as model from "./model.ts"
@@ -62,9 +62,10 @@ export const todos = (deps: Deps) =>
         const found = await findTodo(deps.sql, caller.userId, todoId(params.id))
         if (!found) throw noSuchTodo()
         const { version, ...todo } = found
-        set.headers.etag = entityTag(version)
-        const known = request.headers.get("if-none-match")
-        return known !== null && matchesWeakly(known, version) ? status(304, undefined) : todo
+        const etag = entityTag(version)
+        set.headers.etag = etag
+        const isKnown = matchesWeakly(request.headers.get("if-none-match"), etag)
+        return isKnown ? status(304, undefined) : todo
       },
       { params, response: { 200: model.todo, 304: t.Undefined() }, detail: documentation.getTodo },
     )

@@ -1,8 +1,8 @@
 /** Creating, changing and deleting a todo as a client asks for it: with keys and preconditions. */
 import type { Sql } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
+import { expectedVersions } from "../http/entity-tag.ts"
 import { createOnce } from "./create-once.ts"
-import { expectedVersions } from "./entity-tag.ts"
 import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import * as queries from "./queries.ts"

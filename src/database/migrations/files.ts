@@ -1,22 +1,19 @@
-/** Every file of db/migrations by its name. Imported one by one: only so are they in the binary. */
-import users from "../../../db/migrations/20260101000001_users.sql" with { type: "text" }
-import todos from "../../../db/migrations/20260101000002_todos.sql" with { type: "text" }
-import sessions from "../../../db/migrations/20260101000003_sessions.sql" with { type: "text" }
-import idempotencyKeys from "../../../db/migrations/20260101000004_idempotency_keys.sql" with {
-  type: "text",
-}
-import revocations from "../../../db/migrations/20260101000005_revocations.sql" with {
-  type: "text",
-}
-import throttles from "../../../db/migrations/20260101000006_throttles.sql" with { type: "text" }
-import identities from "../../../db/migrations/20260101000007_identities.sql" with { type: "text" }
+/** The migrations of this release: every file of db/migrations by its name. */
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 
-export const migrationFiles: Record<string, string> = {
-  "20260101000001_users.sql": users,
-  "20260101000002_todos.sql": todos,
-  "20260101000003_sessions.sql": sessions,
-  "20260101000004_idempotency_keys.sql": idempotencyKeys,
-  "20260101000005_revocations.sql": revocations,
-  "20260101000006_throttles.sql": throttles,
-  "20260101000007_identities.sql": identities,
+/** The build embeds the folder beside the code. */
+const directory = Bun.isStandaloneExecutable
+  ? join(import.meta.dir, "migrations")
+  : join(import.meta.dir, "..", "..", "..", "db", "migrations")
+
+let files: Record<string, string> | undefined
+
+export const migrationFiles = (): Record<string, string> => {
+  files ??= Object.fromEntries(
+    readdirSync(directory)
+      .sort()
+      .map((name) => [name, readFileSync(join(directory, name), "utf8")]),
+  )
+  return files
 }

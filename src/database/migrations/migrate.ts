@@ -29,7 +29,7 @@ const appliedVersions = async (sql: Statements): Promise<string[]> => {
 
 export const schemaState = async (
   sql: Statements,
-  files = migrationFiles,
+  files = migrationFiles(),
 ): Promise<SchemaState> => {
   const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))
   const applied = await appliedVersions(sql)
@@ -64,7 +64,7 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
 export const migrate = async (
   url: string,
   command: "up" | "down" | "status",
-  { files = migrationFiles, dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
+  { files = migrationFiles(), dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
   const sql = postgres({
     ...connectionOptions(url),

@@ -1,5 +1,7 @@
 /** What the OpenAPI document says of headers, and what a route says to get its part of them. */
 import type { ErrorCode } from "../../errors.ts"
+import type { ExposedHeader, SentHeader } from "../cors.ts"
+import { REQUEST_ID_PATTERN } from "../headers.ts"
 
 /** A part of the document, as plain JSON. */
 export type Json = { [name: string]: unknown }
@@ -11,7 +13,7 @@ const required = true
 export const requestHeaders = {
   "X-Request-Id": {
     description: "Names the request in answers and logs. A new UUIDv7 where it is missing or odd.",
-    schema: { ...string, pattern: "^[A-Za-z0-9._-]{1,128}$" },
+    schema: { ...string, pattern: REQUEST_ID_PATTERN },
   },
   "If-None-Match": {
     description: "Entity tags that the client knows, or `*`. A 304 where one is the todo's.",
@@ -28,13 +30,13 @@ export const requestHeaders = {
       "Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
-} satisfies Record<string, Json>
+} satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>
 
 export const responseHeaders = {
   "X-Request-Id": {
     required,
     description: "Names the request: the caller's own id, or a new UUIDv7",
-    schema: { ...string, pattern: "^[A-Za-z0-9._-]{1,128}$" },
+    schema: { ...string, pattern: REQUEST_ID_PATTERN },
   },
   "X-Content-Type-Options": {
     required,
@@ -83,7 +85,7 @@ export const responseHeaders = {
   },
   Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },
-} satisfies Record<string, Json>
+} satisfies Record<string, Json> & Record<ExposedHeader, Json>
 
 export type RequestHeader = keyof typeof requestHeaders
 export type ResponseHeader = keyof typeof responseHeaders

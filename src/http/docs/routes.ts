@@ -3,7 +3,7 @@ import { Elysia, type InternalRoute } from "elysia"
 import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
   type: "file",
 }
-import { constant } from "../static-asset.ts"
+import { staticAsset } from "../static-asset.ts"
 import { page } from "./page.ts"
 
 /** Scalar sets styles from its script, and draws some icons as `data:`. All else is ours. */
@@ -23,13 +23,13 @@ export const docs = (routes: () => InternalRoute[]) => {
   let document: Promise<string> | undefined
   // What makes it is loaded when somebody asks: it would be a fifth of every start.
   const describe = async () => (await import("./document.ts")).describe(routes())
-  const json = constant(() => (document ??= describe()), { "content-type": "application/json" })
-  const html = constant(async () => page, {
+  const json = staticAsset(() => (document ??= describe()), { "content-type": "application/json" })
+  const html = staticAsset(async () => page, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": contentSecurityPolicy,
     "referrer-policy": "no-referrer",
   })
-  const script = constant(() => Bun.file(scalar).bytes(), {
+  const script = staticAsset(() => Bun.file(scalar).bytes(), {
     "content-type": "text/javascript; charset=utf-8",
   })
   return new Elysia()
