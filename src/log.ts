@@ -9,11 +9,15 @@ export type Log = pino.Logger & {
   line: (members: string) => void
 }
 
-/** Lines wait this long for company: one write for many of them. */
+/** Lines wait this long for company: one write serves many of them. */
 const FLUSH_MS = 100
-/** What may be held while nobody reads our output; then lines are dropped, and counted. */
+/** Bytes that start a write before that. */
+const WRITE_FROM = 48 * 1024
+const WRITE_AT_MOST = 64 * 1024
+/** Bytes that may wait while nobody reads our output; then lines are dropped, and counted. */
 const BACKLOG_LIMIT = 16 * 1024 * 1024
-const BATCH_LIMIT = 64 * 1024
+/** How long the end waits for a reader. */
+const LAST_FLUSH_MS = 1_000
 
 /** Data exceptions: their messages quote the value. */
 const quotesValues = (code: string) => code.startsWith("22")
@@ -54,61 +58,53 @@ const readable = (line: string): string => {
 
 /** Standard output in batches, so that a line costs no system call. */
 const createOutput = () => {
-  const output = Bun.stdout.writer()
-  const isTerminal = process.stdout.isTTY
-  let batch = ""
-  let pending = 0
+  const output = pino.destination({
+    dest: 1,
+    sync: false,
+    minLength: WRITE_FROM,
+    maxWrite: WRITE_AT_MOST,
+    maxLength: BACKLOG_LIMIT,
+    periodicFlush: FLUSH_MS,
+  })
   let dropped = 0
-  let timer: Timer | undefined
-
-  const flush = async () => {
-    clearTimeout(timer)
-    timer = undefined
-    if (dropped > 0) {
-      batch += `${JSON.stringify({ level: 40, time: Date.now(), dropped, msg: "nobody read the log: lines were dropped" })}\n`
-      dropped = 0
+  output.on("drop", () => {
+    dropped++
+  })
+  output.on("drain", () => {
+    if (dropped === 0) return
+    const line = {
+      level: 40,
+      time: Date.now(),
+      dropped,
+      msg: "nobody read the log: lines were lost",
     }
-    const text = batch
-    batch = ""
-    pending += text.length
-    try {
-      output.write(text)
-      await output.flush()
-    } catch {
-      // Whoever read it is gone, which is no reason to stop serving.
-    } finally {
-      pending -= text.length
-    }
-  }
-
-  return {
-    write(line: string) {
-      if (pending > BACKLOG_LIMIT) {
-        dropped++
-        return
-      }
-      batch += isTerminal ? readable(line) : line
-      if (batch.length > BATCH_LIMIT) flush()
-      else timer ??= setTimeout(flush, FLUSH_MS)
-    },
-    /** As pino calls it. */
-    flush(done: (error?: Error) => void) {
-      flush().then(() => done(), done)
-    },
-  }
+    dropped = 0
+    output.write(`${JSON.stringify(line)}\n`)
+  })
+  // Whoever read it is gone, which is no reason to stop serving.
+  output.on("error", () => {})
+  return output
 }
 
 export const createLog = (level: string): Log => {
   const output = createOutput()
+  const write = process.stdout.isTTY
+    ? (line: string) => output.write(readable(line))
+    : (line: string) => output.write(line)
+  const destination = { write, flush: (done: (error?: Error) => void) => output.flush(done) }
   const log = pino(
     { level, base: null, serializers: { err: (error) => describeError(error) } },
-    output,
+    destination,
   )
   const line = log.isLevelEnabled("info")
-    ? (members: string) => output.write(`{"level":30,"time":${Date.now()},${members}}\n`)
+    ? (members: string) => write(`{"level":30,"time":${Date.now()},${members}}\n`)
     : () => {}
   return Object.assign(log, { line })
 }
 
-/** Resolves when everything that was logged has been written. */
-export const flushLog = (log: Log) => new Promise<void>((resolve) => log.flush(() => resolve()))
+/** Resolves when everything that was logged has been written, or nobody reads it. */
+export const flushLog = (log: Log) =>
+  Promise.race([
+    new Promise<void>((resolve) => log.flush(() => resolve())),
+    Bun.sleep(LAST_FLUSH_MS),
+  ])
