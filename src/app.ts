@@ -70,7 +70,7 @@ export const createApp = (deps: Deps) => {
     .onParse(leaveUnread)
     .use(hooks)
     .use(headers)
-    .use(cors(config.CORS_ORIGINS))
+    .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
       api.use(auth(features.accounts)).use(me(features.accounts)).use(todos(features.todos)),

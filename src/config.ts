@@ -58,10 +58,16 @@ const databaseUrl: Reader<string | undefined> = (value) => {
   return checked
 }
 
-const origin = (item: string) =>
-  item === "*" || (!item.includes("*") && URL.canParse(item) && new URL(item).origin === item)
+const origin = (item: string) => {
+  if (/^https?:\/\/[^/]+\/+$/.test(item))
+    fail(
+      "must be origins without a slash at the end: https://app.example, not https://app.example/",
+    )
+  return item === "*" ||
+    (!item.includes("*") && URL.canParse(item) && new URL(item).origin === item)
     ? item
     : fail("must be * or origins such as https://app.example, separated by commas")
+}
 
 const host: Reader<string> = (value = "127.0.0.1") =>
   isIP(value) || /^[a-z\d][a-z\d_.-]*$/i.test(value)

@@ -9,7 +9,7 @@ import { connect, type Sql } from "./database/connection.ts"
 import { migrate, schemaState } from "./database/migrations/migrate.ts"
 import { awaitDatabase } from "./database/wait.ts"
 import { type DeleteExpired, startExpiry } from "./expiry.ts"
-import { listen } from "./http/listen.ts"
+import { expectFreePort, listen } from "./http/listen.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
 import { secretKey } from "./secret-key.ts"
@@ -122,6 +122,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   // What was opened closes again, the last one first: where the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
+  await expectFreePort(config)
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""

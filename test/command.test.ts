@@ -2,8 +2,8 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { version } from "../package.json"
 import { runCommand, spawnCommand, startCommand } from "./support/command.ts"
-import { usedDataDir } from "./support/embedded.ts"
-import { createDatabase } from "./support/postgres.ts"
+import { query, usedDataDir } from "./support/embedded.ts"
+import { createDatabase, createEmptyDatabase } from "./support/postgres.ts"
 import { SECRET_KEY } from "./support/tokens.ts"
 
 /** Port 1: nobody listens there. */
@@ -84,6 +84,27 @@ test("a port that is taken ends the second service with 1, and the first goes on
     expect((await service.call("GET", "/health/ready")).status).toBe(200)
   }
   await drop()
+})
+
+test("a port that is taken is told before anything is migrated", async () => {
+  const { url, drop } = await createEmptyDatabase()
+  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
+  const env = { DATABASE_URL: url, SECRET_KEY, PORT: String(server.port) }
+  const { code, err } = await runCommand(["serve"], env)
+  expect(code).toBe(1)
+  expect(err).toContain(`PORT ${server.port}`)
+  expect(await query(url, "select 1 from pg_tables where schemaname = 'public'")).toEqual([])
+  await drop()
+})
+
+test("an older Bun is told which one is needed, and how to get it", async () => {
+  const script = join(import.meta.dir, "..", ".ci", "require-bun.js")
+  const older = `process.versions = { bun: "1.4.4" }; require(${JSON.stringify(script)})`
+  const told = Bun.spawnSync([process.execPath, "-e", older])
+  expect(told.exitCode).toBe(1)
+  expect(told.stderr.toString()).toContain("needs Bun 1.4.5 or newer")
+  expect(told.stderr.toString()).toContain("npm install --global bun@1.4.5")
+  expect(Bun.spawnSync([process.execPath, script]).exitCode).toBe(0)
 })
 
 test("a HOST that is nowhere ends with 1 and its name, not as a database that is away", async () => {

@@ -130,3 +130,9 @@ test("each variable is documented in the README and in .env.example", async () =
     expect(example).toMatch(new RegExp(`^# ${name}=`, "m"))
   }
 })
+
+test("an origin with a slash at the end is told what is wrong with it", () => {
+  expect(() => readConfig({ CORS_ORIGINS: "http://localhost:5173/" })).toThrow(
+    "without a slash at the end",
+  )
+})

@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test"
 import { startApp } from "./support/app.ts"
+import { startCommand } from "./support/command.ts"
+import { createDatabase } from "./support/postgres.ts"
 
 const OURS = "https://app.example"
 const EXPOSED =
@@ -53,3 +55,20 @@ test("* lets every origin in, and without CORS_ORIGINS none is", async () => {
   expect((await headersOf(open)).has("vary")).toBe(false)
   expect((await headersOf(closed)).has("access-control-allow-origin")).toBe(false)
 })
+
+test("a page that is refused is logged once, with the variable that lets it in", async () => {
+  const { url, drop } = await createDatabase()
+  await using service = await startCommand({ DATABASE_URL: url })
+  for (const origin of ["http://localhost:5173", "http://localhost:5173", "https://b.example"])
+    await service.call("OPTIONS", "/api/v1/todos", {
+      headers: { origin, "access-control-request-method": "GET" },
+    })
+  service.kill("SIGTERM")
+  const log = await service.log()
+  const refusals = log.split("\n").filter((line) => line.includes("CORS_ORIGINS"))
+  expect(refusals.map((line) => JSON.parse(line).origin)).toEqual([
+    "http://localhost:5173",
+    "https://b.example",
+  ])
+  await drop()
+}, 20_000)

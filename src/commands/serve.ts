@@ -11,10 +11,22 @@ export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
  */
 const DRAIN_MS = 250
 
-const nextSignal = () =>
-  new Promise<string>((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => resolve(signal))
-  })
+/** Under `bun run` one Ctrl-C arrives twice: from the terminal, and passed on by the runner. */
+const REPEAT_MS = 1_000
+
+/** Handled for as long as the process lives: without a handler a repeat would end it at once. */
+const listenForSignals = () => {
+  const first = Promise.withResolvers<string>()
+  const second = Promise.withResolvers<string>()
+  let firstAt: number | undefined
+  for (const signal of ["SIGTERM", "SIGINT"])
+    process.on(signal, () => {
+      firstAt ??= performance.now()
+      first.resolve(signal)
+      if (performance.now() - firstAt > REPEAT_MS) second.resolve(signal)
+    })
+  return { first: first.promise, second: second.promise }
+}
 
 /** A bug that no request's error handling saw. What it left behind is unknown, so it ends us. */
 const nextBug = () =>
@@ -27,9 +39,9 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
   const config = readConfig(env)
   const log = createLog(config.LOG_LEVEL)
   try {
-    const told = nextSignal()
+    const signals = listenForSignals()
     const starting = startService({ config, log, ...flags })
-    const service = await Promise.race([starting, told])
+    const service = await Promise.race([starting, signals.first])
     // What was started so far ends with the process: the embedded database has a guard.
     if (typeof service === "string") return 0
     const { url, metricsUrl } = service
@@ -38,18 +50,17 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
       `todo-api listens on ${url}, its documentation is at ${url}/docs`,
     )
 
-    const reason = await Promise.race([told, service.databaseEnded, nextBug()])
+    const reason = await Promise.race([signals.first, service.databaseEnded, nextBug()])
     if (typeof reason !== "string") {
       if (reason) log.fatal({ err: reason.bug }, "unexpected error: stopping")
       else log.fatal("the embedded database ended: see postgres.log in DATA_DIR")
       await service.stop()
       return 1
     }
-    const impatient = nextSignal()
     log.info({ signal: reason }, "stopping")
     service.drain()
     const stopped = Bun.sleep(DRAIN_MS).then(() => service.stop())
-    const again = await Promise.race([stopped, impatient])
+    const again = await Promise.race([stopped, signals.second])
     log.info(again ? { signal: again } : {}, again ? "stopped at once" : "stopped")
     return again ? 1 : 0
   } finally {

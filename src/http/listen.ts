@@ -1,11 +1,32 @@
 /** The server that the app listens with. */
 import type { AnyElysia } from "elysia"
-import { Problem } from "../errors.ts"
+import { Problem, unavailable } from "../errors.ts"
 import type { Log } from "../log.ts"
+
+const describe = ({ HOST, PORT }: Settings, error: unknown) =>
+  // Without its code, by which a host that is not found would pass for a missing database.
+  new Error(`HOST ${HOST}, PORT ${PORT}: ${error instanceof Error ? error.message : error}`)
 
 type Settings = { HOST: string; PORT: number; REUSE_PORT: "true" | "false" }
 
-export const listen = (app: AnyElysia, { HOST, PORT, REUSE_PORT }: Settings, log: Log) => {
+/** Throws where the port is taken: a start says so before it changes the database. */
+export const expectFreePort = async (settings: Settings) => {
+  const { HOST, PORT, REUSE_PORT } = settings
+  try {
+    const server = Bun.serve({
+      hostname: HOST,
+      port: PORT,
+      reusePort: REUSE_PORT === "true",
+      fetch: () => unavailable("The service is starting").toResponse(),
+    })
+    await server.stop(true)
+  } catch (error) {
+    throw describe(settings, error)
+  }
+}
+
+export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
+  const { HOST, PORT, REUSE_PORT } = settings
   try {
     app.listen({
       hostname: HOST,
@@ -23,8 +44,7 @@ export const listen = (app: AnyElysia, { HOST, PORT, REUSE_PORT }: Settings, log
       },
     })
   } catch (error) {
-    // Without its code, by which a host that is not found would pass for a missing database.
-    throw new Error(`HOST ${HOST}, PORT ${PORT}: ${error instanceof Error ? error.message : error}`)
+    throw describe(settings, error)
   }
   if (!app.server) throw new Error("The server does not listen")
   return app.server
