@@ -59,6 +59,8 @@ export const NullableText = (options: TextOptions = {}) =>
 type ParameterOptions = TextOptions & {
   type: "string" | "integer" | "boolean"
   enum?: string[]
+  /** Names for generated clients, where the values make none. */
+  "x-enum-varnames"?: string[]
   minimum?: number
   maximum?: number
 }

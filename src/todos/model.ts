@@ -14,14 +14,16 @@ const title = Text({
 const description = NullableText({ examples: ["Two litres, and oats"], maxLength: 999 })
 const isCompleted = t.Boolean({ description: "Whether it is done" })
 
+const instant = (description: string) => t.String({ format: "date-time", description })
+const createdAt = instant("When it was created")
+const updatedAt = instant("When it last changed")
+
 /** A client may send back what it got: these are accepted, and ignored. */
 const readOnly = {
-  id: t.Optional(t.Unknown({ readOnly: true })),
-  created_at: t.Optional(t.Unknown({ readOnly: true })),
-  updated_at: t.Optional(t.Unknown({ readOnly: true })),
+  id: t.Optional(t.Unknown({ readOnly: true, encodes: id })),
+  created_at: t.Optional(t.Unknown({ readOnly: true, encodes: createdAt })),
+  updated_at: t.Optional(t.Unknown({ readOnly: true, encodes: updatedAt })),
 }
-
-const instant = (description: string) => t.String({ format: "date-time", description })
 
 export const todo = t.Object(
   {
@@ -29,8 +31,8 @@ export const todo = t.Object(
     title,
     description,
     is_completed: isCompleted,
-    created_at: instant("When it was created"),
-    updated_at: instant("When it last changed"),
+    created_at: createdAt,
+    updated_at: updatedAt,
   },
   { $id: "Todo", description: "The todo", additionalProperties: false },
 )

@@ -44,7 +44,7 @@ console.log(
   JSON.stringify({
     email: registered.data?.email,
     takenCode,
-    untitled: untitled.error?.errors,
+    untitled: untitled.error?.error_code === "BAD_REQUEST" && untitled.error.errors,
     titles,
     total: listed.response.headers.get("x-total-count"),
     put: put.data?.title,

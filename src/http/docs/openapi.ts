@@ -10,7 +10,7 @@ import {
   requestHeaders,
   responseHeaders,
 } from "./headers.ts"
-import { problem, refusal } from "./problems.ts"
+import { brokenRule, refusal } from "./problems.ts"
 import { type Schema, translate } from "./schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
@@ -40,16 +40,6 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json
   ...(examples && { example: examples[0] }),
 })
 
-/** Every PATCH of ours takes RFC 7396 beside plain JSON. */
-const requestContent = (method: string, schema: Schema, named: Named): Json => {
-  const types = [
-    "application/json",
-    ...(method === "patch" ? ["application/merge-patch+json"] : []),
-  ]
-  const translated = translate(schema, named.schemas)
-  return Object.fromEntries(types.map((type) => [type, { schema: translated }]))
-}
-
 const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
@@ -68,7 +58,7 @@ const isApi = (path: string) => path.startsWith("/api/")
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
   const codes = new Set<ErrorCode>([...errors, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
-  if (path.includes("{")) codes.add("TODO_NOT_FOUND")
+  if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
   if (security) codes.add("UNAUTHORIZED")
   // A caller who is signed in is known: a wrong password only forbids.
@@ -77,7 +67,7 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
   )
 }
 
-const operation = (path: string, method: string, raw: Operation, named: Named): Json => {
+const operation = (path: string, raw: Operation, named: Named): Json => {
   const { parameters = [], requestBody, responses, security = [], ...rest } = raw
   const { requestHeaders: sent = [], responseHeaders: received = [], errors: _, ...said } = rest
   const headers: ResponseHeader[] = isApi(path) ? ["Cache-Control", ...received] : received
@@ -87,7 +77,7 @@ const operation = (path: string, method: string, raw: Operation, named: Named): 
     answers[status] = answer(status, given, headers, named)
   for (const [status, codes] of refusals(path, raw)) {
     const name = `${codes.join("_or_")}_${status}`
-    named.responses[name] = refusal(status, codes)
+    named.responses[name] = refusal(status, codes, named.schemas)
     answers[status] = referTo("responses", name)
   }
   return {
@@ -97,7 +87,12 @@ const operation = (path: string, method: string, raw: Operation, named: Named): 
       ...parameters.map((given) => parameter(given, named)),
       ...sent.map((name) => referTo("parameters", name)),
     ],
-    ...(body && { requestBody: { required: true, content: requestContent(method, body, named) } }),
+    ...(body && {
+      requestBody: {
+        required: true,
+        content: { "application/json": { schema: translate(body, named.schemas) } },
+      },
+    }),
     responses: answers,
   }
 }
@@ -116,12 +111,12 @@ const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
 
 /** The document, formatted for people too. */
 export const openapi = ({ paths, components, ...rest }: RawDocument): string => {
-  const named: Named = { schemas: { Problem: problem }, responses: {} }
+  const named: Named = { schemas: { BrokenRule: brokenRule }, responses: {} }
   const document = {
     ...rest,
     paths: mapValues(publicFirst(paths), (operations, path) => ({
       parameters: [referTo("parameters", "X-Request-Id")],
-      ...mapValues(operations, (raw, method) => operation(path, method, raw, named)),
+      ...mapValues(operations, (raw) => operation(path, raw, named)),
     })),
     components: {
       ...components,

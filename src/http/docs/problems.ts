@@ -1,5 +1,4 @@
 /** What the OpenAPI document says of errors: each code in words, and the document it comes in. */
-import { STATUS_CODES } from "node:http"
 import { type ErrorCode, statuses } from "../../errors.ts"
 import { headersOf, type Json, type ResponseHeader, referTo } from "./headers.ts"
 
@@ -52,32 +51,10 @@ people, \`error_code\` for programs.
 ${listOfErrors}
 `.trim()
 
-/** The answer with this status where each of these codes is possible. */
-export const refusal = (status: number, codes: ErrorCode[]): Json => ({
-  description: codes.map((code) => meanings[code]).join("; or: "),
-  headers: headersOf(refusalHeaders[status] ?? []),
-  content: {
-    "application/problem+json": {
-      schema: {
-        allOf: [
-          referTo("schemas", "Problem"),
-          {
-            type: "object",
-            properties: {
-              title: { ...string, enum: [STATUS_CODES[status]] },
-              status: { type: "integer", enum: [status] },
-              error_code: { ...string, enum: codes },
-            },
-          },
-        ],
-      },
-    },
-  },
-})
-
-const brokenRule = {
+/** RFC 6901 says where in a body. */
+export const brokenRule = {
   type: "object",
-  description: "One broken rule",
+  description: "One broken rule of a body or of a query",
   required: ["message"],
   properties: {
     pointer: { ...string, description: "Where in the body: RFC 6901", example: "/title" },
@@ -87,21 +64,51 @@ const brokenRule = {
 }
 
 /** RFC 9457, with two members of our own. */
-export const problem = {
-  type: "object",
-  description: "What every error is: a problem document (RFC 9457)",
-  required: ["type", "title", "status", "detail", "error_code", "timestamp"],
-  properties: {
-    type: { ...string, enum: ["about:blank"] },
-    title: { ...string, description: "The status in words" },
-    status: { type: "integer", minimum: 400, maximum: 599 },
-    detail: { ...string, description: "What is wrong, for people" },
-    error_code: {
-      ...string,
-      description: "What is wrong, for programs",
-      enum: Object.keys(statuses),
-    },
-    timestamp: { ...string, format: "date-time" },
-    errors: { type: "array", description: "Of a 400: every broken rule", items: brokenRule },
-  },
+const members = {
+  type: { ...string, description: "Says no more than the status", example: "about:blank" },
+  title: { ...string, description: "The status in words" },
+  status: { type: "integer", minimum: 400, maximum: 599 },
+  detail: { ...string, description: "What is wrong, for people" },
+  error_code: { ...string, description: "What is wrong, for programs" },
+  timestamp: { ...string, format: "date-time" },
 }
+
+const errors = {
+  type: "array",
+  description: "The broken rules, 20 at most",
+  items: referTo("schemas", "BrokenRule"),
+}
+
+/** `TODO_NOT_FOUND` as `TodoNotFound`. */
+const pascalCase = (code: string) =>
+  code.toLowerCase().replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
+
+/**
+ * Puts the problem document of these codes into `named`, and gives a reference to it. One schema
+ * with a name for each: generators make a good type of that, and of `allOf` none.
+ */
+const problemOf = (codes: ErrorCode[], named: Json): Json => {
+  const name = `${codes.map(pascalCase).join("Or")}Problem`
+  named[name] = {
+    type: "object",
+    description: codes.map((code) => meanings[code]).join("; or: "),
+    required: Object.keys(members),
+    properties: {
+      ...members,
+      error_code: { ...members.error_code, enum: codes },
+      ...(codes.includes("BAD_REQUEST") && { errors }),
+    },
+  }
+  return referTo("schemas", name)
+}
+
+/** The answer with this status where each of these codes is possible. */
+export const refusal = (status: number, codes: ErrorCode[], named: Json): Json => ({
+  description: codes.map((code) => meanings[code]).join("; or: "),
+  headers: headersOf(refusalHeaders[status] ?? []),
+  content: {
+    "application/problem+json": {
+      schema: problemOf(codes, named),
+    },
+  },
+})

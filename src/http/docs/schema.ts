@@ -5,8 +5,9 @@ export type Schema = Json & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
-  /** Of a string in a path, which the route reads itself: what it stands for. */
+  /** What the value stands for, where the route reads it itself or ignores it. */
   encodes?: Schema
+  readOnly?: boolean
 }
 
 /** What has another name there, or is known to TypeBox and `Text` alone. */
@@ -20,8 +21,8 @@ export const translate = (schema: Schema, named: Json): Json => {
     if (Array.isArray(value)) return value.map(inner)
     return isSchema(value) ? translate(value, named) : value
   }
-  const { $id, anyOf = [], examples, const: only, encodes } = schema
-  if (encodes) return translate(encodes, named)
+  const { $id, anyOf = [], examples, const: only, encodes, readOnly } = schema
+  if (encodes) return { ...translate(encodes, named), ...(readOnly && { readOnly }) }
   // The pattern of a number, a boolean or a choice in a query is that of its text.
   const isText = schema["type"] === "string" && !("enum" in schema)
   const kept = Object.entries(schema).filter(

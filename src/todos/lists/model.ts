@@ -34,7 +34,6 @@ export const listQuery = t.Object(
     q: t.Optional(
       Text({
         description: "Only todos whose title or description contains this, ignoring case",
-        examples: ["milk"],
         minLength: 1,
         maxLength: 100,
       }),
@@ -45,6 +44,7 @@ export const listQuery = t.Object(
         description:
           "Ascending, or with a minus descending; titles by code point. Default: created_at",
         enum: [...sorts],
+        "x-enum-varnames": sorts.map((sort) => sort.replace(/^-(.*)/, "$1_desc").toUpperCase()),
         pattern: `^(${sorts.join("|")})$`,
         patternMessage: `must be one of ${sorts.join(", ")}`,
       }),
