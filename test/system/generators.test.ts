@@ -1,0 +1,127 @@
+/**
+ * Generators of clients take the document as it comes: each makes a client, which compiles, and goes
+ * round: register, log in, create, update with If-Match, two errors, delete. (openapi-typescript:
+ * test/typed-client.test.ts.)
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { cpSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
+import { type App, startApp } from "../support/app.ts"
+
+const sources = join(import.meta.dir, "..", "generators")
+/** What is installed stays for the next run. */
+const cache = join(import.meta.dir, "..", "..", "node_modules", ".cache", "generators")
+
+let app: App
+beforeAll(async () => {
+  app = await startApp()
+})
+afterAll(() => app[Symbol.asyncDispose]())
+
+/** A copy of the program with the document beside it. */
+const prepare = async (name: string) => {
+  const directory = join(cache, name)
+  mkdirSync(directory, { recursive: true })
+  cpSync(join(sources, name), directory, { recursive: true })
+  const { text } = await app.call("GET", "/openapi.json")
+  await Bun.write(join(directory, "openapi.json"), text)
+  return async (...command: string[]) => {
+    const child = Bun.spawn(command, { cwd: directory, stdio: ["ignore", "pipe", "pipe"] })
+    const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()])
+    if ((await child.exited) !== 0) throw new Error(`${command.join(" ")}\n${out}\n${err}`)
+    return out
+  }
+}
+
+/** Some of the programs that start them say more than they do. */
+const expectRoundTrip = (name: string, output: string) =>
+  expect(JSON.parse(/^\{.*\}$/m.exec(output)?.[0] ?? "null")).toEqual({
+    email: `${name}@example.org`,
+    created: "Buy milk",
+    updated: true,
+    stale: "PRECONDITION_FAILED",
+    deleted: 204,
+    gone: "TODO_NOT_FOUND",
+  })
+
+/** Those whose language the machine lacks are left out, and it is said. */
+const has = (program: string) => {
+  const found = Bun.which(program) !== null
+  if (!found) console.log(`no ${program} on this machine: its generator was not tried`)
+  return found
+}
+
+test("@hey-api/openapi-ts", async () => {
+  const run = await prepare("hey-api")
+  const bun = process.execPath
+  await run(bun, "install", "--frozen-lockfile")
+  await run(
+    bun,
+    "x",
+    "openapi-ts",
+    "-i",
+    "openapi.json",
+    "-o",
+    "generated",
+    "-c",
+    "@hey-api/client-fetch",
+  )
+  await run(bun, "x", "tsc", "--noEmit", "-p", ".")
+  expectRoundTrip("hey-api", await run(bun, "program.ts", app.url))
+}, 120_000)
+
+test.if(has("python3"))(
+  "openapi-python-client",
+  async () => {
+    const run = await prepare("python")
+    await run("python3", "-m", "venv", "venv")
+    await run("venv/bin/pip", "install", "--quiet", "--requirement", "requirements.txt")
+    await run(
+      "venv/bin/openapi-python-client",
+      "generate",
+      "--path",
+      "openapi.json",
+      "--meta",
+      "none",
+      "--output-path",
+      "generated",
+      "--overwrite",
+    )
+    expectRoundTrip("python", await run("venv/bin/python", "program.py", app.url))
+  },
+  240_000,
+)
+
+test.if(has("go"))(
+  "oapi-codegen",
+  async () => {
+    const run = await prepare("go")
+    mkdirSync(join(cache, "go", "api"), { recursive: true })
+    await run(
+      "go",
+      "tool",
+      "oapi-codegen",
+      "-package",
+      "api",
+      "-generate",
+      "types,client",
+      "-o",
+      "api/api.go",
+      "openapi.json",
+    )
+    expectRoundTrip("go", await run("go", "run", ".", app.url))
+  },
+  240_000,
+)
+
+test.if(has("mvn"))(
+  "openapi-generator for Java",
+  async () => {
+    const run = await prepare("java")
+    expectRoundTrip(
+      "java",
+      await run("mvn", "--quiet", "compile", "exec:java", `-Dexec.args=${app.url}`),
+    )
+  },
+  300_000,
+)
