@@ -2,7 +2,7 @@
 import { Elysia, t } from "elysia"
 import type { Sql } from "../database/connection.ts"
 import { clientAddress } from "../http/client-address.ts"
-import { jsonBody } from "../http/json-body.ts"
+import { takesJson } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { createOutsideUser } from "./outside-users.ts"
@@ -77,8 +77,7 @@ export const me = (deps: Deps) => {
         return status(204, undefined)
       },
       {
-        ...jsonBody,
-        body: model.passwordChange,
+        ...takesJson(model.passwordChange),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "changePassword",

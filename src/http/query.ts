@@ -16,12 +16,17 @@ export class Unreadable {
 const repeated = new Unreadable("must not be repeated")
 const notUtf8 = new Unreadable("is not valid UTF-8")
 
+/** More than any route takes, so that of more than these some are unknown, and are named. */
+const PARAMETERS_READ = 64
+
 const readQuery = (url: string): Record<string, string | Unreadable> => {
   const query: Record<string, string | Unreadable> = Object.create(null)
   const start = url.indexOf("?")
   if (start === -1) return query
+  let read = 0
   for (const pair of url.slice(start + 1).split("&")) {
     if (pair === "") continue
+    if (read++ === PARAMETERS_READ) break
     const [rawName = "", ...rest] = pair.split("=")
     const name = decode(rawName)
     const value = decode(rest.join("="))

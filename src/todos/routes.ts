@@ -1,7 +1,7 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
 import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
-import { jsonBody, mergePatchBody } from "../http/json-body.ts"
+import { takesJson, takesMergePatch } from "../http/json-body.ts"
 import { noQuery } from "../http/query.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
 import * as documentation from "./documentation.ts"
@@ -24,7 +24,7 @@ const todoId = (text: string): number => {
 const params = t.Object({
   id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
 })
-const changing = { params, body: model.todoChanges, response: { 200: model.todo } }
+const changing = { params, response: { 200: model.todo } }
 
 export const todos = (deps: Deps) =>
   new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
@@ -50,8 +50,7 @@ export const todos = (deps: Deps) =>
         return status(201, todo)
       },
       {
-        ...jsonBody,
-        body: model.newTodo,
+        ...takesJson(model.newTodo),
         response: { 201: model.todo },
         detail: documentation.createTodo,
       },
@@ -78,7 +77,7 @@ export const todos = (deps: Deps) =>
         set.headers.etag = entityTag(version)
         return todo
       },
-      { ...jsonBody, ...changing, detail: documentation.putTodo },
+      { ...takesJson(model.todoChanges), ...changing, detail: documentation.putTodo },
     )
     .patch(
       "/:id",
@@ -89,7 +88,7 @@ export const todos = (deps: Deps) =>
         set.headers.etag = entityTag(version)
         return todo
       },
-      { ...mergePatchBody, ...changing, detail: documentation.patchTodo },
+      { ...takesMergePatch(model.todoChanges), ...changing, detail: documentation.patchTodo },
     )
     .delete(
       "/:id",

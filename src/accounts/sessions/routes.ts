@@ -3,7 +3,7 @@ import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { clientAddress } from "../../http/client-address.ts"
-import { jsonBody } from "../../http/json-body.ts"
+import { takesJson } from "../../http/json-body.ts"
 import { noQuery, strictQuery } from "../../http/query.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import * as model from "../model.ts"
@@ -74,8 +74,7 @@ export const auth = (deps: Deps) =>
         return status(201, await register(deps, body.email.trim(), passwordHash))
       },
       {
-        ...jsonBody,
-        body: model.registration,
+        ...takesJson(model.registration),
         response: { 201: model.user },
         detail: {
           operationId: "register",
@@ -89,8 +88,7 @@ export const auth = (deps: Deps) =>
       "/login",
       ({ body, address }) => logIn(deps, { ...body, email: body.email.trim() }, address),
       {
-        ...jsonBody,
-        body: model.credentials,
+        ...takesJson(model.credentials),
         response: { 200: model.tokens },
         detail: {
           operationId: "login",
@@ -103,8 +101,7 @@ export const auth = (deps: Deps) =>
       },
     )
     .post("/refresh", ({ body }) => refreshSession(deps, body.refresh_token), {
-      ...jsonBody,
-      body: model.refreshToken,
+      ...takesJson(model.refreshToken),
       response: { 200: model.tokens },
       detail: {
         operationId: "refresh",
