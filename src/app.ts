@@ -18,6 +18,7 @@ import { createRequestLog } from "./http/request-log.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
+import { createSearchTurns } from "./todos/lists/search-turns.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
 import { todos } from "./todos/routes.ts"
 
@@ -50,6 +51,7 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
       authenticate: tokens.authenticate,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
+      searches: createSearchTurns(),
     },
   }
 }

@@ -12,8 +12,10 @@ export const listTodos: DocumentDecoration = {
   summary: "List the caller's todos",
   description:
     "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
-    "Todos that come or go meanwhile make none appear twice and none be left out.",
+    "Todos that come or go meanwhile make none appear twice and none be left out. A user's " +
+    "searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.",
   responseHeaders: ["Link", "X-Total-Count"],
+  errors: ["TOO_MANY_REQUESTS"],
 }
 
 export const createTodo: DocumentDecoration = {

@@ -32,11 +32,16 @@ export const todos = (deps: Deps) =>
       set.headers["cache-control"] = "private, no-cache"
     })
     .use(signedInWithQuery(deps.authenticate))
-    .get("", ({ caller, query, set }) => listAnswer(deps, caller.userId, query, set.headers), {
-      query: listQuery,
-      response: { 200: t.Array(model.todo) },
-      detail: documentation.listTodos,
-    })
+    .get(
+      "",
+      ({ caller, query, request, set }) =>
+        listAnswer(deps, caller.userId, query, request, set.headers),
+      {
+        query: listQuery,
+        response: { 200: t.Array(model.todo) },
+        detail: documentation.listTodos,
+      },
+    )
     .guard({ query: noQuery })
     .post(
       "",

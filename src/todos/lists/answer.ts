@@ -1,9 +1,11 @@
 /** A list as an HTTP answer: a page with the link to the next one, or all pages as one stream. */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
+import { Problem } from "../../errors.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
+import type { SearchTurns } from "./search-turns.ts"
 
 /** RFC 8288. All parameters stay as they were, but for the cursor. */
 const nextLink = (query: ListQuery, cursor: string) =>
@@ -35,7 +37,7 @@ const streamAnswer = (
   let separator = "["
   const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
     const { todos, next } = await fetchPage().catch((error: unknown) => {
-      log.error({ err: error }, "a streamed list ended early")
+      if (!(error instanceof Problem)) log.error({ err: error }, "a streamed list ended early")
       throw error
     })
     const members = JSON.stringify(todos).slice(1, -1)
@@ -48,28 +50,33 @@ const streamAnswer = (
   return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { headers: JSON_HEADERS })
 }
 
-export type ListDeps = { sql: Sql; cursors: Cursors; log: Logger }
+export type ListDeps = { sql: Sql; cursors: Cursors; searches: SearchTurns; log: Logger }
 type Headers = Record<string, string | number | undefined>
 
 /** Sets the headers that tell of more than the page. */
 export const listAnswer = async (
-  { sql, cursors, log }: ListDeps,
+  { sql, cursors, searches, log }: ListDeps,
   userId: number,
   query: ListQuery,
+  request: Request,
   headers: Headers,
 ) => {
   const { selection, limit, wantsCount } = readListQuery(query)
   const after =
     query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+  // To make the signal takes time, which only searches need.
+  const client = selection.q === undefined ? undefined : request.signal
+  const inTurn = <Result>(work: () => Promise<Result>, isBegun = false) =>
+    client === undefined ? work() : searches(userId, work, isBegun)
   const [page, count] = await Promise.all([
-    listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after),
-    wantsCount ? countTodos(sql, userId, selection) : undefined,
+    inTurn(() => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, client)),
+    wantsCount ? inTurn(() => countTodos(sql, userId, selection, client)) : undefined,
   ])
   if (count !== undefined) headers["x-total-count"] = String(count)
   if (!page.next) return pageAnswer(page)
   if (limit === undefined) {
     const pageAfter = (position: Position) =>
-      listTodos(sql, userId, selection, STREAMED_AT_ONCE, position)
+      inTurn(() => listTodos(sql, userId, selection, STREAMED_AT_ONCE, position, client), true)
     return streamAnswer(page, pageAfter, log)
   }
   headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))

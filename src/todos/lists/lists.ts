@@ -1,5 +1,6 @@
 /** Lists of todos by their pages, and searches by slices. SQL: queries.ts. */
 import type { Sql } from "../../database/connection.ts"
+import { Problem } from "../../errors.ts"
 import type { Todo } from "../model.ts"
 import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
@@ -16,7 +17,12 @@ export type Page = { todos: Todo[]; next: Position | undefined }
 
 /** In todos: the first slice, which most searches need no more than, and the largest one. */
 const FIRST_SLICE = 1_000
-const LARGEST_SLICE = 100_000
+const LARGEST_SLICE = 10_000
+/** How long a slice is meant to take: long texts make it smaller. */
+const SLICE_MS = 50
+
+const nextSize = (size: number, elapsedMs: number) =>
+  Math.round(Math.min(LARGEST_SLICE, Math.max(FIRST_SLICE, (size * SLICE_MS) / elapsedMs)))
 
 /**
  * A search reads all that it passes by. So that no statement runs for long, however many todos do
@@ -26,14 +32,18 @@ async function* slices(
   sql: Sql,
   ownerId: number,
   selection: Selection,
-  start?: Position,
+  start: Position | undefined,
+  client: AbortSignal | undefined,
 ): AsyncGenerator<Range & { size: number }> {
   let after = start
-  for (let size = FIRST_SLICE; ; size = Math.min(size * 10, LARGEST_SLICE)) {
+  for (let size = FIRST_SLICE; ; ) {
+    if (client?.aborted) throw new Problem("BAD_REQUEST", "The client has left")
+    const startedAt = performance.now()
     const until = await positionAfter(sql, ownerId, selection, size, after)
     yield { after, until, size }
     if (!until) return
     after = until
+    size = nextSize(size, performance.now() - startedAt)
   }
 }
 
@@ -43,9 +53,10 @@ const search = async (
   selection: Selection,
   limit: number,
   start: Position | undefined,
+  client: AbortSignal | undefined,
 ) => {
   const found: Listed[] = []
-  for await (const slice of slices(sql, ownerId, selection, start)) {
+  for await (const slice of slices(sql, ownerId, selection, start, client)) {
     found.push(...(await readRange(sql, ownerId, selection, limit - found.length, slice)))
     if (found.length === limit) break
   }
@@ -59,11 +70,12 @@ export const listTodos = async (
   selection: Selection,
   limit: number,
   after?: Position,
+  client?: AbortSignal,
 ): Promise<Page> => {
   const rows =
     selection.q === undefined
       ? await readRange(sql, ownerId, selection, limit + 1, { after })
-      : await search(sql, ownerId, selection, limit + 1, after)
+      : await search(sql, ownerId, selection, limit + 1, after, client)
   const last = rows.length > limit ? rows[limit - 1] : undefined
   return {
     todos: rows
@@ -80,12 +92,17 @@ export const listTodos = async (
   }
 }
 
-export const countTodos = async (sql: Sql, ownerId: number, selection: Selection) => {
+export const countTodos = async (
+  sql: Sql,
+  ownerId: number,
+  selection: Selection,
+  client?: AbortSignal,
+) => {
   if (selection.q === undefined) return countAll(sql, ownerId, selection.isCompleted)
   // In the order in which most of them are stored.
   const stored: Selection = { ...selection, sort: "created_at" }
   let count = 0
-  for await (const { size, ...range } of slices(sql, ownerId, stored))
+  for await (const { size, ...range } of slices(sql, ownerId, stored, undefined, client))
     count += await countMatches(sql, ownerId, stored, size, range)
   return count
 }
