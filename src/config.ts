@@ -1,5 +1,6 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
 import { isIP } from "node:net"
+import { ConfigError } from "./config-error.ts"
 import { connectionOptions, parseDatabaseUrl } from "./database/connection.ts"
 import { isAddress } from "./http/client-address.ts"
 
@@ -127,10 +128,6 @@ const contradictions = (env: Env, config: Config, needsSecretKey: boolean): stri
   if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
   if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems
-}
-
-export class ConfigError extends Error {
-  override name = "ConfigError"
 }
 
 /** An empty variable counts as unset. Throws a ConfigError that names every problem. */

@@ -1,7 +1,7 @@
 /** From the command line to a command: the only reader of arguments and environment, and of exit. */
 import { readFileSync } from "node:fs"
 import { parseArgs, parseEnv } from "node:util"
-import { ConfigError } from "./config.ts"
+import { ConfigError } from "./config-error.ts"
 import { isAway } from "./database/errors.ts"
 import { version } from "./version.ts"
 

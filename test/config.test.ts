@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
-import { ConfigError, readConfig } from "../src/config.ts"
+import { readConfig } from "../src/config.ts"
+import { ConfigError } from "../src/config-error.ts"
 import { connectionOptions } from "../src/database/connection.ts"
 
 const SECRET_KEY = "s".repeat(64)

@@ -1,6 +1,7 @@
 /** One Postgres server process: started, awaited, guarded, stopped. */
-import { closeSync, openSync, readFileSync, statSync } from "node:fs"
+import { closeSync, constants, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
+import { openPrivateFile } from "../../data-dir.ts"
 import type { ProcessUser } from "../../programs/directory.ts"
 import { ownDirectory, serverEnvironment } from "./cluster.ts"
 
@@ -32,7 +33,11 @@ const leftoverPatienceMs = 10_000
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 const spawnServer = ({ programs, cluster, user, logFile }: ServerOptions) => {
-  const log = openSync(logFile, sizeOf(logFile) > logSizeLimit ? "w" : "a", 0o600)
+  const isFull = sizeOf(logFile) > logSizeLimit
+  const log = openPrivateFile(
+    logFile,
+    constants.O_WRONLY | constants.O_CREAT | (isFull ? constants.O_TRUNC : constants.O_APPEND),
+  )
   const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
   try {
     return Bun.spawn(

@@ -1,7 +1,9 @@
 /** Runs dbmate itself, told nothing but what it is given here: no .env file, no environment. */
 import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { getCACertificates } from "node:tls"
+import { makeDataDir } from "../../data-dir.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram } from "../../programs/program.ts"
 import { connectionOptions, parseDatabaseUrl } from "../connection.ts"
@@ -61,9 +63,10 @@ export const dbmate = async (
   const program = dbmateProgram()
   const home = resolve(dataDir)
   const programs = await executableDirectory(program, {}, home)
-  const directory = await inFirstHome(ownHomes(home), (parent) =>
-    mkdtemp(join(parent, "todo-api-migrations-")),
-  )
+  const directory = await inFirstHome(ownHomes(home), (parent) => {
+    if (parent !== tmpdir()) makeDataDir(parent)
+    return mkdtemp(join(parent, "todo-api-migrations-"))
+  })
   try {
     for (const [name, text] of Object.entries(files)) await Bun.write(join(directory, name), text)
     const options = ["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"]
