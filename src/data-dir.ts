@@ -7,6 +7,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchownSync,
   fsyncSync,
   lstatSync,
   mkdirSync,
@@ -31,12 +32,17 @@ export const syncDirectory = (directory: string) => {
   closeSync(fd)
 }
 
-/** Whole or not at all, and for us alone. */
-export const writePrivateFile = (path: string, text: string) => {
+/** Whole or not at all, and for us alone, or for another owner alone. */
+export const writePrivateFile = (
+  path: string,
+  text: string,
+  { uid, gid = uid }: { uid?: number; gid?: number } = {},
+) => {
   const draft = `${path}.${randomUUID()}`
   try {
     const fd = openSync(draft, "wx", 0o600)
     writeFileSync(fd, text)
+    if (uid !== undefined && gid !== undefined) fchownSync(fd, uid, gid)
     fsyncSync(fd)
     closeSync(fd)
     renameSync(draft, path)

@@ -7,6 +7,7 @@ import postgres from "postgres"
 import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { superuserUrl } from "../support/superuser.ts"
 
 export const SECRET_KEY = "a secret key for benchmarks, and long enough for HS512 by its length"
 export const PASSWORD = "correct horse battery staple"
@@ -33,7 +34,10 @@ export const startDatabase = async () => {
   const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
   const server = await startEmbedded(directory)
   await migrate(server.url, "up")
-  const sql = postgres({ ...connectionOptions(server.url), max: 1 })
+  const sql = postgres({
+    ...connectionOptions(await superuserUrl(directory, server.url)),
+    max: 1,
+  })
   const passwordHash = await Bun.password.hash(PASSWORD, {
     algorithm: "argon2id",
     memoryCost: 19_456,

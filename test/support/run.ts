@@ -9,6 +9,7 @@ import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { isAway } from "../../src/database/errors.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { superuserUrl } from "./superuser.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 /** `url`: of the server. */
@@ -24,8 +25,9 @@ const isAlive = (pid: number) => {
 
 using directory = temporaryDirectory()
 const given = process.env["TEST_DATABASE_URL"]
-const server = given === undefined ? await startEmbedded(join(directory.path, "server")) : undefined
-const url = given ?? server?.url ?? ""
+const dataDir = join(directory.path, "server")
+const server = given === undefined ? await startEmbedded(dataDir) : undefined
+const url = server ? await superuserUrl(dataDir, server.url) : (given ?? "")
 const sql = postgres({ ...connectionOptions(url), max: 1, onnotice: () => {} })
 if (server) {
   // What tests write may be lost with the machine.

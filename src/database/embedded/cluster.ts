@@ -1,52 +1,61 @@
-/** The database cluster in DATA_DIR/postgres: made whole or not at all. */
+/** The database cluster in DATA_DIR/postgres: made whole or not at all, with one role's password. */
 import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { syncDirectory } from "../../data-dir.ts"
-import type { ProcessUser } from "../../programs/directory.ts"
+import { syncDirectory, writePrivateFile } from "../../data-dir.ts"
+import { ownDirectory, type Place, serverEnvironment } from "./process.ts"
+import { isSetUp, SUPERUSER, setUpRoles } from "./roles.ts"
+import { newPassword, passwordFile, readPassword } from "./url.ts"
 
 const draftPrefix = "postgres.new-"
 
-/** Nothing from our own environment: PGDATA, PGOPTIONS or a locale would change the server. */
-export const serverEnvironment = { LC_ALL: "C", TZ: "UTC", PATH: "/usr/bin:/bin" }
-
-/**
- * How Postgres names its own directory. Root's DATA_DIR has mode 0700, so the user cannot
- * reach the cluster by its path; it is started inside of it instead.
- */
-export const ownDirectory = (cluster: string, user: ProcessUser) =>
-  user.uid === undefined ? cluster : "/proc/self/cwd"
-
-export const createCluster = async (
-  cluster: string,
-  dataDir: string,
-  programs: string,
-  user: ProcessUser,
-) => {
-  for (const name of readdirSync(dataDir)) {
-    if (name.startsWith(draftPrefix)) rmSync(join(dataDir, name), { recursive: true, force: true })
-  }
-  if (existsSync(cluster)) return
-  const draft = mkdtempSync(join(dataDir, draftPrefix))
-  if (user.uid !== undefined) chownSync(draft, user.uid, user.gid ?? user.uid)
+const initialise = async ({ programs, cluster, user }: Place) => {
   const initdb = Bun.spawn(
     [
       join(programs, "bin", "initdb"),
-      `--pgdata=${ownDirectory(draft, user)}`,
-      "--username=todo",
-      "--auth=trust",
+      `--pgdata=${ownDirectory(cluster, user)}`,
+      `--username=${SUPERUSER}`,
+      "--auth=reject",
       "--encoding=UTF8",
       "--locale-provider=builtin",
       "--builtin-locale=C.UTF-8",
       // What Postgres asks the C library for: the one locale that no machine lacks.
       "--locale=C",
     ],
-    { ...user, cwd: draft, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
+    { ...user, cwd: cluster, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
   )
-  const [complaint, status] = await Promise.all([new Response(initdb.stderr).text(), initdb.exited])
-  if (status !== 0) {
+  const [complaint, status] = await Promise.all([initdb.stderr.text(), initdb.exited])
+  if (status !== 0) throw new Error(`initdb failed (status ${status}): ${complaint.trim()}`)
+}
+
+const removeDrafts = (dataDir: string) => {
+  for (const name of readdirSync(dataDir))
+    if (name.startsWith(draftPrefix)) rmSync(join(dataDir, name), { recursive: true, force: true })
+}
+
+const createCluster = async (place: Place, dataDir: string, password: string) => {
+  const draft = mkdtempSync(join(dataDir, draftPrefix))
+  try {
+    const { uid, gid } = place.user
+    if (uid !== undefined) chownSync(draft, uid, gid ?? uid)
+    await initialise({ ...place, cluster: draft })
+    await setUpRoles({ ...place, cluster: draft }, password)
+    writePrivateFile(passwordFile(dataDir), password)
+    renameSync(draft, place.cluster)
+    syncDirectory(dataDir)
+  } catch (error) {
     rmSync(draft, { recursive: true, force: true })
-    throw new Error(`initdb failed in ${dataDir} (status ${status}): ${complaint.trim()}`)
+    throw error
   }
-  renameSync(draft, cluster)
-  syncDirectory(dataDir)
+}
+
+/** Makes the cluster where there is none, and one of before what it is now. */
+export const prepareCluster = async (place: Place, dataDir: string) => {
+  removeDrafts(dataDir)
+  const known = readPassword(dataDir)
+  const password = known ?? newPassword()
+  if (!existsSync(place.cluster)) return createCluster(place, dataDir, password)
+  if (known !== undefined && isSetUp(place.cluster)) return
+  await setUpRoles(place, password)
+  // Last: where it is missing all of this is done again.
+  writePrivateFile(passwordFile(dataDir), password)
 }

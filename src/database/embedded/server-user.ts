@@ -2,15 +2,24 @@
 import { readFileSync, statSync } from "node:fs"
 import type { ProcessUser } from "../../programs/directory.ts"
 
+/** The one of its own first: what else runs as `postgres` or `nobody` can read the data, too. */
+const ACCOUNTS = ["todo-api", "postgres"]
 /** Linux' overflow user: there even where /etc/passwd is not. */
 const nobody: ProcessUser = { uid: 65534, gid: 65534 }
 
-const postgresUser = (): ProcessUser | undefined => {
+const accountNamed = (passwd: string, name: string): ProcessUser | undefined => {
+  const entry = new RegExp(`^${name}:[^:]*:(\\d+):(\\d+):`, "m").exec(passwd)
+  return entry ? { uid: Number(entry[1]), gid: Number(entry[2]) } : undefined
+}
+
+export const accountOf = (passwd: string): ProcessUser =>
+  ACCOUNTS.map((name) => accountNamed(passwd, name)).find((account) => account?.uid) ?? nobody
+
+const passwd = () => {
   try {
-    const entry = /^postgres:[^:]*:(\d+):(\d+):/m.exec(readFileSync("/etc/passwd", "utf8"))
-    return entry ? { uid: Number(entry[1]), gid: Number(entry[2]) } : undefined
+    return readFileSync("/etc/passwd", "utf8")
   } catch {
-    return undefined
+    return ""
   }
 }
 
@@ -24,5 +33,5 @@ export const serverUser = (...paths: string[]): ProcessUser => {
     const owner = statSync(path, { throwIfNoEntry: false })
     if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
   }
-  return postgresUser() ?? nobody
+  return accountOf(passwd())
 }

@@ -2,29 +2,9 @@
 import { closeSync, constants, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { openPrivateFile } from "../../data-dir.ts"
-import type { ProcessUser } from "../../programs/directory.ts"
-import { ownDirectory, serverEnvironment } from "./cluster.ts"
+import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./process.ts"
 
 export type Server = { stop(): Promise<void>; exited: Promise<void> }
-
-type ServerOptions = { programs: string; cluster: string; user: ProcessUser; logFile: string }
-
-const settings = {
-  listen_addresses: "",
-  unix_socket_directories: ".",
-  unix_socket_permissions: "0700",
-  // Needs neither a large /dev/shm, which containers lack, nor logind's leave (RemoveIPC).
-  dynamic_shared_memory_type: "mmap",
-  io_method: "sync",
-  max_connections: "100",
-  wal_level: "minimal",
-  max_wal_senders: "0",
-  max_logical_replication_workers: "0",
-  max_wal_size: "256MB",
-  // Not the failed statements: they quote what users sent, and the service knows them anyway.
-  log_min_messages: "log",
-  log_checkpoints: "off",
-}
 
 const logSizeLimit = 1_000_000
 const stopPatienceMs = 5_000
@@ -32,16 +12,15 @@ const leftoverPatienceMs = 10_000
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-const spawnServer = ({ programs, cluster, user, logFile }: ServerOptions) => {
+const spawnServer = ({ programs, cluster, user }: Place, logFile: string) => {
   const isFull = sizeOf(logFile) > logSizeLimit
   const log = openPrivateFile(
     logFile,
     constants.O_WRONLY | constants.O_CREAT | (isFull ? constants.O_TRUNC : constants.O_APPEND),
   )
-  const options = Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`])
   try {
     return Bun.spawn(
-      [join(programs, "bin", "postgres"), "-D", ownDirectory(cluster, user), ...options],
+      [join(programs, "bin", "postgres"), "-D", ownDirectory(cluster, user), ...settingsWith()],
       {
         ...user,
         cwd: cluster,
@@ -76,15 +55,15 @@ const isReady = (cluster: string, pid: number) => {
 /** After a killed postmaster its other processes may need a moment to notice and end. */
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
-export const startServer = async (options: ServerOptions): Promise<Server> => {
+export const startServer = async (place: Place, logFile: string): Promise<Server> => {
   const deadline = Date.now() + leftoverPatienceMs
   for (;;) {
-    const logStart = sizeOf(options.logFile)
-    const server = spawnServer(options)
+    const logStart = sizeOf(logFile)
+    const server = spawnServer(place, logFile)
     const guard = spawnGuard(server.pid)
     const exited = server.exited.then(() => guard.kill("SIGKILL"))
     while (server.exitCode === null && server.signalCode === null) {
-      if (isReady(options.cluster, server.pid)) {
+      if (isReady(place.cluster, server.pid)) {
         const stop = async () => {
           server.kill("SIGINT")
           const impatience = setTimeout(() => server.kill("SIGQUIT"), stopPatienceMs)
@@ -96,7 +75,7 @@ export const startServer = async (options: ServerOptions): Promise<Server> => {
       await Bun.sleep(5)
     }
     await exited
-    const log = readFileSync(options.logFile, "utf8").slice(logStart).trim()
+    const log = readFileSync(logFile, "utf8").slice(logStart).trim()
     if (!isLeftover(log) || Date.now() > deadline) throw new Error(`Postgres ended:\n${log}`)
     await Bun.sleep(100)
   }

@@ -1,0 +1,40 @@
+/** The URL of the embedded database: a socket, and a password that only DATA_DIR holds. */
+import { randomBytes } from "node:crypto"
+import { closeSync, existsSync, openSync } from "node:fs"
+import { join, resolve } from "node:path"
+import { readPrivateFile } from "../../data-dir.ts"
+
+const socketName = ".s.PGSQL.5432"
+/** What every platform's socket addresses hold; Linux' 107 are the most. */
+const socketPathLimit = 103
+
+export const clusterIn = (dataDir: string) => join(dataDir, "postgres")
+export const passwordFile = (dataDir: string) => join(dataDir, "postgres_password")
+export const newPassword = () => randomBytes(32).toString("base64url")
+
+export const readPassword = (dataDir: string) =>
+  existsSync(passwordFile(dataDir)) ? readPrivateFile(passwordFile(dataDir)) : undefined
+
+/** A name for a directory, as short as a socket's address must be, while we keep it open. */
+const openDirectory = (path: string) => {
+  const fd = openSync(path, "r")
+  const short = process.platform === "linux" && `/proc/${process.pid}/fd/${fd}`
+  const isLong = Buffer.byteLength(join(path, socketName)) > socketPathLimit
+  return { name: isLong && short ? short : path, close: () => closeSync(fd) }
+}
+
+/** Good until it is closed. */
+export const openUrl = (dataDir: string) => {
+  const { name, close } = openDirectory(clusterIn(dataDir))
+  const role = `todo:${readPassword(dataDir) ?? ""}`
+  return {
+    url: `postgres://${role}@localhost/todo?host=${encodeURIComponent(name)}&port=5432`,
+    close,
+  }
+}
+
+/** Of the database that a service runs in DATA_DIR, for as long as this process lives. */
+export const embeddedUrl = (dataDir: string): string | undefined => {
+  const home = resolve(dataDir)
+  return existsSync(join(clusterIn(home), socketName)) ? openUrl(home).url : undefined
+}
