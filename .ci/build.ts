@@ -1,6 +1,7 @@
 /**
  * `bun run build [--target=linux-x64|linux-arm64]`: the service, its Postgres and its dbmate as one
- * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine.
+ * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine. Beside it
+ * dist/todo-api-TARGET.cdx.json says what is in it.
  */
 import {
   cpSync,
@@ -16,6 +17,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
+import { notices } from "../src/licenses/notices.ts"
 import { pack } from "../src/programs/archive.ts"
 import { contentName, type ProgramFile, sha256 } from "../src/programs/files.ts"
 import {
@@ -26,6 +28,7 @@ import {
   postgresPackage,
 } from "../src/programs/npm-packages.ts"
 import { sourceCommit } from "../src/version.ts"
+import { sbom } from "./sbom.ts"
 
 const TARGETS = { "linux-x64": "x64", "linux-arm64": "arm64" } as const
 type Target = keyof typeof TARGETS
@@ -76,9 +79,10 @@ const install = (target: Target): Promise<string> => {
   })
 }
 
-/** The archives under the names that the executable knows them by. */
-const packPrograms = async (target: Target, directory: string) => {
-  const packages = await install(target)
+/** The archives and the notices under the names that the executable knows them by. */
+const packAssets = async (target: Target, packages: string, directory: string) => {
+  const text = notices(packages, join(root, "licenses"))
+  await Bun.write(join(directory, "notices"), await Bun.zstdCompress(text, { level: 19 }))
   const programs: Record<string, ProgramFile[]> = {
     postgres: postgresFiles(postgresPackage(target, packages)),
     dbmate: dbmateFiles(dbmatePackage(target, packages)),
@@ -97,7 +101,8 @@ const build = async (target: Target) => {
   try {
     const programs = join(directory, "programs")
     mkdirSync(programs)
-    await packPrograms(target, programs)
+    const packages = await install(target)
+    await packAssets(target, packages, programs)
     await Bun.build({
       entrypoints: [join(root, "src", "main.ts")],
       target: "bun",
@@ -119,6 +124,8 @@ const build = async (target: Target) => {
         jitPolicy: 10,
       },
     })
+    const document = sbom(target, packages, sha256(readFileSync(outfile)))
+    await Bun.write(`${outfile}.cdx.json`, `${JSON.stringify(document, undefined, 2)}\n`)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -12,6 +12,7 @@ Usage:
   todo-api migrate [up|down|status] change the database's schema, or tell its state (default: up)
   todo-api openapi                  print the OpenAPI document
   todo-api healthcheck              exit 0 when the service on HOST and PORT is ready
+  todo-api licenses                 print the notices of everything that is in this file
   todo-api --help | --version
 
 Options of all commands:
@@ -34,7 +35,10 @@ type Flags = { "no-migrate"?: boolean; "allow-newer-schema"?: boolean }
 type Command = (env: NodeJS.ProcessEnv, args: string[], flags: Flags) => Promise<number>
 
 const print = async (text: string) => {
-  await Bun.write(Bun.stdout, text)
+  await Bun.write(Bun.stdout, text).catch((error: NodeJS.ErrnoException) => {
+    // Whoever reads it, such as head, has read enough.
+    if (error.code !== "EPIPE") throw error
+  })
   return 0
 }
 
@@ -76,6 +80,12 @@ const commands: Record<string, Command> = {
     noFlags(flags)
     const { healthcheck } = await import("./commands/healthcheck.ts")
     return healthcheck(env)
+  },
+  licenses: async (_env, args, flags) => {
+    noArguments(args)
+    noFlags(flags)
+    const { licenses } = await import("./commands/licenses.ts")
+    return print(await licenses())
   },
 }
 

@@ -15,6 +15,7 @@ const FLOORS = [
   "background.ts",
   "expiry.ts",
   "data-dir.ts",
+  "licenses",
   "programs",
   "database",
   "http",

@@ -1,0 +1,14 @@
+/** `todo-api licenses`: the notices, which the build embeds; from source they are collected here. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+
+const root = join(import.meta.dir, "..", "..")
+
+export const licenses = async (): Promise<string> => {
+  if (Bun.isStandaloneExecutable)
+    return String(
+      Bun.zstdDecompressSync(readFileSync(join(import.meta.dir, "programs", "notices"))),
+    )
+  const { notices } = await import("../licenses/notices.ts")
+  return notices(root, join(root, "licenses"))
+}

@@ -1,0 +1,67 @@
+/** The npm packages that the service is made of: its dependencies, and theirs. */
+import { existsSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+
+type Names = Record<string, string>
+type Manifest = {
+  name: string
+  version: string
+  license?: string
+  author?: string | { name: string }
+  dependencies?: Names
+  optionalDependencies?: Names
+  peerDependencies?: Names
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>
+}
+
+export type Package = {
+  name: string
+  version: string
+  license: string
+  author: string
+  directory: string
+  /** The directories of those that it needs itself. */
+  needs: string[]
+}
+
+const readManifest = (directory: string) =>
+  JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as Manifest
+
+/** As Node resolves it: in the nearest node_modules above. */
+const directoryOf = (name: string, from: string): string | undefined => {
+  const directory = join(from, "node_modules", name)
+  if (existsSync(join(directory, "package.json"))) return directory
+  const above = dirname(from)
+  return above === from ? undefined : directoryOf(name, above)
+}
+
+/** What is optional is not there for each platform. */
+const namesOf = (manifest: Manifest) => {
+  const isNeeded = (name: string) => !manifest.peerDependenciesMeta?.[name]?.optional
+  return [
+    ...Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }),
+    ...Object.keys(manifest.peerDependencies ?? {}).filter(isNeeded),
+  ]
+}
+
+/** `root`: where package.json and node_modules are. Sorted by name and version. */
+export const packagesOf = (root: string): Package[] => {
+  const found = new Map<string, Package>()
+  const needsOf = (directory: string, manifest: Manifest) =>
+    namesOf(manifest)
+      .map((name) => directoryOf(name, directory))
+      .filter((needed) => needed !== undefined)
+  const visit = (directory: string) => {
+    if (found.has(directory)) return
+    const manifest = readManifest(directory)
+    const { name, version, license = "", author = "" } = manifest
+    const needs = needsOf(directory, manifest)
+    const authorName = typeof author === "string" ? author : author.name
+    found.set(directory, { name, version, license, author: authorName, directory, needs })
+    needs.forEach(visit)
+  }
+  needsOf(root, readManifest(root)).forEach(visit)
+  return [...found.values()].sort((a, b) =>
+    `${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1,
+  )
+}
