@@ -6,7 +6,7 @@ import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
 import type { Config } from "./config.ts"
-import type { Sql } from "./database/connection.ts"
+import type { Sql, Statements } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
@@ -20,6 +20,8 @@ import type { Secrets } from "./mac.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
 import { todos } from "./todos/routes.ts"
+import { createCommits } from "./todos/sync/commits.ts"
+import { createStates } from "./todos/sync/states.ts"
 
 type Deps = {
   config: Config
@@ -40,7 +42,8 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
     throttle: createThrottle(sql, config),
     refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
     trustedProxies: config.TRUSTED_PROXIES,
-    deleteOwned: (userId: number) => deleteTodosOf(sql, userId),
+    deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
+      deleteTodosOf(sql, userId, thenDelete),
   }
   return {
     accounts,
@@ -50,6 +53,8 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
       authenticate: tokens.authenticate,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
+      states: createStates(secrets),
+      changed: createCommits().changed,
     },
   }
 }

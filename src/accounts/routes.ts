@@ -1,6 +1,6 @@
 /** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
-import type { Sql } from "../database/connection.ts"
+import type { Sql, Statements } from "../database/connection.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
@@ -19,8 +19,11 @@ type Deps = {
   tokens: Tokens
   throttle: Throttle
   trustedProxies: string[]
-  /** Deletes what the other features hold of a user. */
-  deleteOwned: (userId: number) => Promise<void>
+  /** Deletes what the other features hold of a user, and the user by `thenDelete`. */
+  deleteOwned: (
+    userId: number,
+    thenDelete: (transaction: Statements) => Promise<unknown>,
+  ) => Promise<void>
 }
 
 /** The keys of the sessions that ended. */
@@ -93,8 +96,9 @@ export const me = (deps: Deps) => {
     .delete(
       "",
       async ({ caller, status }) => {
-        await deps.deleteOwned(caller.userId)
-        await deleteUser(sql, caller.userId)
+        await deps.deleteOwned(caller.userId, (transaction) =>
+          deleteUser(transaction, caller.userId),
+        )
         tokens.revoke([userKey(caller.userId)])
         return status(204, undefined)
       },

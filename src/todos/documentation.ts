@@ -54,3 +54,14 @@ export const deleteTodo: DocumentDecoration = {
   requestHeaders: ["If-Match"],
   errors: ["PRECONDITION_FAILED"],
 }
+
+export const getChanges: DocumentDecoration = {
+  operationId: "getChanges",
+  summary: "Get what has changed",
+  description:
+    "For clients that keep a copy. Without `since` all todos come, page by page; with it every " +
+    "todo that was created, changed or deleted since, once, in its latest form. While `has_more` " +
+    "go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever " +
+    "left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`.",
+  errors: ["CHANGES_EXPIRED"],
+}

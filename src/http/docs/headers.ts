@@ -27,7 +27,7 @@ export const requestHeaders = {
   },
   "Idempotency-Key": {
     description:
-      "Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing.",
+      "Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
 } satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>

@@ -20,6 +20,7 @@ const meanings: Record<ErrorCode, string> = {
   TODO_NOT_FOUND: "The caller has no such todo",
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
   EMAIL_TAKEN: "The email is registered already",
+  CHANGES_EXPIRED: "Changes since then are not remembered; begin without `since`",
   PRECONDITION_FAILED: "The todo has changed since the version that If-Match names",
   PAYLOAD_TOO_LARGE: "The body has more than 64 KiB",
   UNSUPPORTED_MEDIA_TYPE: "The body is not in a content type, charset or encoding that is taken",
