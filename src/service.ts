@@ -14,6 +14,7 @@ import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
 import { secretKey } from "./secret-key.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
+import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -93,6 +94,7 @@ const deletionsOf = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),
   (limit) => deleteExpiredKeys(sql, limit),
+  (limit) => deleteExpiredTombstones(sql, limit),
 ]
 
 /** Resolves to false if it takes longer than `ms`. */

@@ -1,7 +1,8 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connect, connectionOptions } from "../src/database/connection.ts"
+import { deleteExpiredTombstones } from "../src/todos/sync/queries.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { Copy, type Page } from "./support/copy.ts"
@@ -187,4 +188,86 @@ test("the parameters are checked", async () => {
   ])
     expect((await user.get(`/todos/changes?${query}`)).status).toBe(400)
   expect((await app.call("GET", "/api/v1/todos/changes?limit=0")).status).toBe(401)
+})
+
+test("deletions are remembered for 90 days, and forgotten in batches, exactly", async () => {
+  const user = await app.user()
+  const ids = await createMany(user, 6)
+  const states = [await state(user)]
+  for (const id of ids.slice(0, 4)) {
+    await user.delete(`/todos/${id}`)
+    states.push(await state(user))
+  }
+  await sql`
+    update deleted_todos
+    set deleted_at = deleted_at - interval '90 days'
+    where owner_id = ${user.id}
+      and id <= ${ids[2] as number}`
+  const service = connect(app.databaseUrl, 1)
+  expect(await deleteExpiredTombstones(service, 2)).toBe(2)
+  expect(await deleteExpiredTombstones(service, 2)).toBe(1)
+  expect(await deleteExpiredTombstones(service, 2)).toBe(0)
+  await service.end()
+  for (const copy of states.slice(0, 3))
+    expect(await refusal(user, copy.next)).toEqual([410, "CHANGES_EXPIRED", undefined])
+  for (const copy of states.slice(3)) {
+    await copy.fetch()
+    expect(copy.todos()).toEqual((await list(user)) as never)
+  }
+  expect((await state(user)).todos()).toEqual((await list(user)) as never)
+})
+
+test("a first walk that began in time is finished whatever is forgotten meanwhile", async () => {
+  const user = await app.user()
+  const ids = await createMany(user, 6)
+  await user.delete(`/todos/${ids[0]}`)
+  const copy = new Copy(user, 2)
+  await copy.step()
+  await sql`
+    update deleted_todos
+    set deleted_at = deleted_at - interval '90 days'
+    where owner_id = ${user.id}`
+  const service = connect(app.databaseUrl, 1)
+  expect(await deleteExpiredTombstones(service, 10)).toBe(1)
+  await service.end()
+  await copy.fetch()
+  expect(copy.todos()).toEqual((await list(user)) as never)
+})
+
+test("an unchanged list is answered with 304, whatever is asked of it", async () => {
+  const user = await app.user()
+  const [id] = await createMany(user, 3)
+  for (const query of [
+    "",
+    "?limit=2",
+    "?q=todo",
+    "?sort=-title&count=true",
+    "?is_completed=true",
+  ]) {
+    const path = `/todos${query}`
+    const first = await user.get(path)
+    const tag = first.headers.get("etag") ?? ""
+    const again = await user.get(path, { "if-none-match": tag })
+    expect([again.status, again.text, again.headers.get("etag")]).toEqual([304, "", tag])
+    expect(again.headers.get("cache-control")).toBe("private, no-cache")
+    const head = await app.call("HEAD", `/api/v1${path}`, {
+      headers: { authorization: `Bearer ${user.token}` },
+    })
+    expect(head.headers.get("etag")).toBe(tag)
+    await user.put(`/todos/${id}`, { title: `todo ${query}` })
+    expect((await user.get(path, { "if-none-match": tag })).status).toBe(200)
+  }
+  const [row] = await sql`select epoch from epochs`
+  const tag = (await user.get("/todos")).headers.get("etag") ?? ""
+  await sql`update epochs set epoch = gen_random_uuid()`
+  expect((await user.get("/todos", { "if-none-match": tag })).status).toBe(200)
+  await sql`update epochs set epoch = ${row?.["epoch"]}`
+})
+
+test("a wrong query is refused, whatever the client has", async () => {
+  const user = await app.user()
+  const tag = (await user.get("/todos")).headers.get("etag") ?? ""
+  const known = { "if-none-match": tag }
+  expect((await user.get("/todos?limit=0", known)).status).toBe(400)
+  expect((await user.get("/todos?limit=1&cursor=x", known)).status).toBe(400)
 })

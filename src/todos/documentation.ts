@@ -12,8 +12,10 @@ export const listTodos: DocumentDecoration = {
   summary: "List the caller's todos",
   description:
     "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
-    "Todos that come or go meanwhile make none appear twice and none be left out.",
-  responseHeaders: ["Link", "X-Total-Count"],
+    "Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag " +
+    "back as If-None-Match to learn at little cost whether any todo has changed.",
+  requestHeaders: ["If-None-Match"],
+  responseHeaders: ["ETag", "Link", "X-Total-Count"],
 }
 
 export const createTodo: DocumentDecoration = {

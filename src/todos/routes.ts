@@ -34,11 +34,18 @@ export const todos = (deps: Deps) =>
       set.headers["cache-control"] = "private, no-cache"
     })
     .use(signedInWithQuery(deps.authenticate))
-    .get("", ({ caller, query, set }) => listAnswer(deps, caller.userId, query, set.headers), {
-      query: listQuery,
-      response: { 200: t.Array(model.todo) },
-      detail: documentation.listTodos,
-    })
+    .get(
+      "",
+      ({ caller, query, request, set }) => {
+        const known = request.headers.get("if-none-match")
+        return listAnswer(deps, caller.userId, query, known, set.headers)
+      },
+      {
+        query: listQuery,
+        response: { 200: t.Array(model.todo), 304: t.Undefined() },
+        detail: documentation.listTodos,
+      },
+    )
     .get(
       "/changes",
       ({ caller, query }) => {

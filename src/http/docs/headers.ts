@@ -16,7 +16,8 @@ export const requestHeaders = {
     schema: { ...string, pattern: REQUEST_ID_PATTERN },
   },
   "If-None-Match": {
-    description: "Entity tags that the client knows, or `*`. A 304 where one is the todo's.",
+    description:
+      "Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.",
     schema: string,
     example: '"1"',
   },
@@ -50,7 +51,8 @@ export const responseHeaders = {
   },
   ETag: {
     required,
-    description: "The strong entity tag of the todo's version, for If-Match and If-None-Match",
+    description:
+      "The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match",
     schema: string,
     example: '"1"',
   },

@@ -1,6 +1,9 @@
 /** A list as an HTTP answer: a page with the link to the next one, or all pages as one stream. */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
+import { matchesWeakly } from "../../http/entity-tag.ts"
+import { findFeed } from "../sync/queries.ts"
+import type { Feed } from "../sync/states.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
@@ -48,6 +51,9 @@ const streamAnswer = (
   return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { headers: JSON_HEADERS })
 }
 
+/** Weak: a list that changes while it is streamed may have a part of the change. */
+const listTag = ({ epoch, revision }: Feed) => `W/"${revision}-${epoch.slice(0, 8)}"`
+
 export type ListDeps = { sql: Sql; cursors: Cursors; log: Logger }
 type Headers = Record<string, string | number | undefined>
 
@@ -56,11 +62,16 @@ export const listAnswer = async (
   { sql, cursors, log }: ListDeps,
   userId: number,
   query: ListQuery,
+  ifNoneMatch: string | null,
   headers: Headers,
 ) => {
   const { selection, limit, wantsCount } = readListQuery(query)
   const after =
     query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+  // Before the list itself, so that no change is missing that the tag stands for.
+  const tag = listTag(await findFeed(sql, userId))
+  headers["etag"] = tag
+  if (matchesWeakly(ifNoneMatch, tag)) return new Response(null, { status: 304 })
   const [page, count] = await Promise.all([
     listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after),
     wantsCount ? countTodos(sql, userId, selection) : undefined,

@@ -31,6 +31,47 @@ export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
   from revisions
   where owner_id = any(${`{${ownerIds.join()}}`}::bigint[])`
 
+/** Of all owners: those who have the oldest of the deletions that are not remembered any more. */
+const expiredTombstones = (sql: Sql, limit: number) => sql<
+  { owner_id: number; revision: number }[]
+>`
+  select owner_id, max(revision) as revision
+  from (
+    select owner_id, revision
+    from deleted_todos
+    where deleted_at < now() - interval '90 days'
+    order by deleted_at
+    limit ${limit}
+  ) as expired
+  group by owner_id`
+
+/** Says in the same statement up to where, so that whoever asks for one of them is told. */
+const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
+  const [row] = await sql<[{ count: number }]>`
+    with gone as (
+      delete from deleted_todos
+      where owner_id = ${ownerId}
+        and revision <= ${revision}
+      returning id
+    ), forgotten as (
+      update revisions
+      set forgotten = greatest(forgotten, ${revision}::bigint)
+      where owner_id = ${ownerId}
+        and exists (select from gone)
+    )
+    select count(*)
+    from gone`
+  return row.count
+}
+
+/** Of all owners, one after the other. Returns how many it deleted: about `limit`, or fewer. */
+export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
+  let count = 0
+  for (const { owner_id, revision } of await expiredTombstones(sql, limit))
+    count += await forgetDeletions(sql, owner_id, revision)
+  return count
+}
+
 /** States from before are not known any more: what was restored is older than they may be. */
 export const renewEpoch = (sql: Sql) => sql`
   update epochs
