@@ -72,6 +72,20 @@ CREATE TABLE public.identities (
     CONSTRAINT identities_subject_length CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 255)))
 );
 
+CREATE TABLE public.personal_tokens (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id bigint NOT NULL,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT personal_tokens_hash_sha256 CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT personal_tokens_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT personal_tokens_scopes_known CHECK (((scopes <@ ARRAY['todos:read'::text, 'todos:write'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 2))))
+);
+
 CREATE TABLE public.refresh_tokens (
     hash bytea NOT NULL,
     session_id uuid NOT NULL,
@@ -168,6 +182,12 @@ ALTER TABLE ONLY public.identities
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_id_key UNIQUE (user_id);
 
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
 
@@ -192,6 +212,10 @@ ALTER TABLE ONLY public.users
 CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (deleted_at);
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE INDEX personal_tokens_by_expires_at ON public.personal_tokens USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
+CREATE INDEX personal_tokens_by_user_id ON public.personal_tokens USING btree (user_id);
 
 CREATE INDEX refresh_tokens_by_expires_at ON public.refresh_tokens USING btree (expires_at);
 
@@ -225,6 +249,9 @@ CREATE TRIGGER todos_updated BEFORE UPDATE ON public.todos FOR EACH ROW WHEN ((n
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;

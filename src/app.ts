@@ -1,6 +1,7 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
 import { createOutsideUser } from "./accounts/outside-users.ts"
+import { personalTokens } from "./accounts/personal-tokens/routes.ts"
 import { me } from "./accounts/routes.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
@@ -47,6 +48,7 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
   }
   return {
     accounts,
+    personalTokens: { sql, authenticate: tokens.authenticate, revoke: tokens.revoke },
     todos: {
       sql,
       log,
@@ -78,7 +80,11 @@ export const createApp = (deps: Deps) => {
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
-      api.use(auth(features.accounts)).use(me(features.accounts)).use(todos(features.todos)),
+      api
+        .use(auth(features.accounts))
+        .use(me(features.accounts))
+        .use(personalTokens(features.personalTokens))
+        .use(todos(features.todos)),
     )
     .use(docs(() => app.routes))
 }

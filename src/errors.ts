@@ -4,6 +4,8 @@ export const statuses = {
   BAD_REQUEST: 400,
   UNAUTHORIZED: 401,
   INVALID_CREDENTIALS: 401,
+  INSUFFICIENT_SCOPE: 403,
+  QUOTA_EXCEEDED: 403,
   NOT_FOUND: 404,
   TODO_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
@@ -19,8 +21,7 @@ export const statuses = {
 } as const
 
 export type ErrorCode = keyof typeof statuses
-/** A wrong current password is a 403. */
-type Status = (typeof statuses)[ErrorCode] | 403
+type Status = (typeof statuses)[ErrorCode]
 
 /** As node:http has them, which every start would load for them. */
 const titles: Record<Status, string> = {

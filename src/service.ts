@@ -1,4 +1,5 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
+import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
 import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
 import { deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
 import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
@@ -91,6 +92,7 @@ const assemble = async (
 const deletionsOf = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredSessions(sql, limit),
   (limit) => deleteExpiredRefreshTokens(sql, limit),
+  (limit) => deleteExpiredPersonalTokens(sql, limit),
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),
   (limit) => deleteExpiredKeys(sql, limit),

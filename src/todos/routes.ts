@@ -33,7 +33,7 @@ export const todos = (deps: Deps) =>
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
     })
-    .use(signedInWithQuery(deps.authenticate))
+    .use(signedInWithQuery(deps.authenticate, "todos"))
     .get(
       "",
       ({ caller, query, request, set }) => {

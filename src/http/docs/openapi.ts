@@ -60,7 +60,7 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
-  if (security) codes.add("UNAUTHORIZED")
+  if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE")
   // A caller who is signed in is known: a wrong password only forbids.
   return Map.groupBy(codes, (code) =>
     security && code === "INVALID_CREDENTIALS" ? 403 : statuses[code],

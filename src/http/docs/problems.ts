@@ -16,6 +16,9 @@ const meanings: Record<ErrorCode, string> = {
   BAD_REQUEST: "The body or the query breaks rules; `errors` names each",
   UNAUTHORIZED: "No token, or one that is invalid, expired or revoked",
   INVALID_CREDENTIALS: "The email or the password is wrong",
+  INSUFFICIENT_SCOPE:
+    "A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any",
+  QUOTA_EXCEEDED: "The caller has as many as anybody may have",
   NOT_FOUND: "There is nothing at this path",
   TODO_NOT_FOUND: "The caller has no such todo",
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
