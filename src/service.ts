@@ -13,7 +13,7 @@ import { type DeleteExpired, startExpiry } from "./expiry.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
-import { secretKey } from "./secret-key.ts"
+import { secretKeys } from "./secret-key.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
 import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
 
@@ -130,7 +130,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
-  const secrets = [secretKey(config)] as const
+  const secrets = secretKeys(config)
   const sql = connect(
     url,
     config.DATABASE_POOL_SIZE,

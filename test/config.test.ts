@@ -41,6 +41,7 @@ const wrong: [name: string, ...values: string[]][] = [
   ["DATABASE_URL", "nonsense", "mysql://x/y", "postgres://x/y?sslmode=maybe"],
   ["DATABASE_URL", "postgres://x/y?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"],
   ["SECRET_KEY", "short"],
+  ["SECRET_KEY_PREVIOUS", "short"],
   ["ALGORITHM", "none", "RS256", "hs256"],
   ["HOST", "not a host", "http://todo.test", "todo.test:80"],
   ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path", "https://*.test"],
