@@ -5,6 +5,7 @@ import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
+import { refuseGuessable } from "./new-passwords/rules.ts"
 import { createOutsideUser } from "./outside-users.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
 import { goneUser, wrongCurrentPassword } from "./problems.ts"
@@ -33,7 +34,8 @@ const change = async (
   { current_password, new_password }: model.PasswordChange,
   address: string,
 ) => {
-  const from = await findPasswordHash(sql, userId)
+  const [user, from] = await Promise.all([findUser(sql, userId), findPasswordHash(sql, userId)])
+  await refuseGuessable("/new_password", new_password, user?.email ?? null)
   const guess = throttle.guess(userId, address)
   return inTurn(async () => {
     await throttle.countGuess(guess)
