@@ -2,6 +2,7 @@
 import { Elysia } from "elysia"
 import { createOutsideUser } from "./accounts/outside-users.ts"
 import { personalTokens } from "./accounts/personal-tokens/routes.ts"
+import { limitRequests } from "./accounts/request-limit.ts"
 import { me } from "./accounts/routes.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
@@ -36,7 +37,9 @@ type Deps = {
 }
 
 /** What each feature needs of the service. */
-const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
+const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
+  const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
+  const tokens = { ...deps.tokens, authenticate }
   const accounts = {
     sql,
     tokens,
@@ -48,11 +51,11 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
   }
   return {
     accounts,
-    personalTokens: { sql, authenticate: tokens.authenticate, revoke: tokens.revoke },
+    personalTokens: { sql, authenticate, revoke: tokens.revoke },
     todos: {
       sql,
       log,
-      authenticate: tokens.authenticate,
+      authenticate,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
       states: createStates(secrets),

@@ -11,15 +11,21 @@ export const SCOPES = ["todos:read", "todos:write"] as const
 export type Scope = (typeof SCOPES)[number]
 type Resource = Scope extends `${infer Name}:${string}` ? Name : never
 
-type AnyCaller = {
+export type AnyCaller = {
   userId: number
   /** All that the token is good for. Undefined where it stands for its user. */
   scopes?: readonly Scope[] | undefined
 }
 
-/** The caller whom an Authorization header names; throws a 401 where it names none. */
+type Headers = Record<string, string | number | undefined>
+
+/**
+ * The caller whom an Authorization header names; throws a 401 where it names none. May set headers
+ * of the answer.
+ */
 export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
   authorization: string | null,
+  headers: Headers,
 ) => Promise<Caller>
 
 const scopeOf = (resource: Resource, method: string): Scope =>
@@ -43,8 +49,8 @@ export const signedInWithQuery = <Caller extends AnyCaller>(
   resource?: Resource,
 ) =>
   new Elysia()
-    .derive({ as: "scoped" }, async ({ request }) => {
-      const caller = await authenticate(request.headers.get("authorization"))
+    .derive({ as: "scoped" }, async ({ request, set }) => {
+      const caller = await authenticate(request.headers.get("authorization"), set.headers)
       const scope = resource && scopeOf(resource, request.method)
       if (caller.scopes && !(scope && caller.scopes.includes(scope))) throw insufficientScope(scope)
       return { caller }

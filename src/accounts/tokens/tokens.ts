@@ -5,7 +5,7 @@ import type { Logger } from "pino"
 import type { Config } from "../../config.ts"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
-import type { Scope } from "../../http/signed-in.ts"
+import type { Authenticate, Scope } from "../../http/signed-in.ts"
 import type { Secrets } from "../../mac.ts"
 import { createCache } from "../cache.ts"
 import { invalidToken, missingToken, revokedToken } from "../problems.ts"
@@ -164,4 +164,6 @@ export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: 
     followRevocations: revocations.follow,
   }
 }
-export type Tokens = ReturnType<typeof createTokens>
+export type Tokens = Omit<ReturnType<typeof createTokens>, "authenticate"> & {
+  authenticate: Authenticate<Caller>
+}

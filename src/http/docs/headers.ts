@@ -85,6 +85,17 @@ export const responseHeaders = {
     schema: string,
     example: "Bearer",
   },
+  RateLimit: {
+    description:
+      "Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)",
+    schema: string,
+    example: '"default";r=599;t=60',
+  },
+  "RateLimit-Policy": {
+    description: "Where requests are limited: how many a user has (`q`) in so many seconds (`w`)",
+    schema: string,
+    example: '"default";q=600;w=60',
+  },
   Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },
 } satisfies Record<string, Json> & Record<ExposedHeader, Json>

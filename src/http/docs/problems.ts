@@ -8,7 +8,7 @@ const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   401: ["WWW-Authenticate"],
   405: ["Allow"],
   415: ["Accept"],
-  429: ["Retry-After"],
+  429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
   503: ["Retry-After"],
 }
 
@@ -28,7 +28,7 @@ const meanings: Record<ErrorCode, string> = {
   PAYLOAD_TOO_LARGE: "The body has more than 64 KiB",
   UNSUPPORTED_MEDIA_TYPE: "The body is not in a content type, charset or encoding that is taken",
   IDEMPOTENCY_KEY_REUSED: "The Idempotency-Key was used with another body",
-  TOO_MANY_REQUESTS: "Too many attempts; try again after `Retry-After`",
+  TOO_MANY_REQUESTS: "Too many requests or attempts; try again after `Retry-After`",
   INTERNAL_ERROR: "Something went wrong on the server's side",
   SERVICE_UNAVAILABLE: "The database is away, or the service is shutting down",
 }
