@@ -1,5 +1,6 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
+import { exportOfAccount } from "./accounts/export/routes.ts"
 import { createOutsideUser } from "./accounts/outside-users.ts"
 import { personalTokens } from "./accounts/personal-tokens/routes.ts"
 import { limitRequests } from "./accounts/request-limit.ts"
@@ -19,6 +20,7 @@ import type { Metrics } from "./http/metrics.ts"
 import { createRequestLog } from "./http/request-log.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
+import { exportedLists } from "./todos/export/lists.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
 import { todos } from "./todos/routes.ts"
@@ -51,6 +53,7 @@ const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
   }
   return {
     accounts,
+    exports: { sql, log, authenticate, lists: exportedLists(sql) },
     personalTokens: { sql, authenticate, revoke: tokens.revoke },
     todos: {
       sql,
@@ -86,6 +89,7 @@ export const createApp = (deps: Deps) => {
       api
         .use(auth(features.accounts))
         .use(me(features.accounts))
+        .use(exportOfAccount(features.exports))
         .use(personalTokens(features.personalTokens))
         .use(todos(features.todos)),
     )

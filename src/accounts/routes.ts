@@ -6,9 +6,9 @@ import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { refuseGuessable } from "./new-passwords/rules.ts"
-import { createOutsideUser } from "./outside-users.ts"
+import { accountOf } from "./outside-users.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
-import { goneUser, wrongCurrentPassword } from "./problems.ts"
+import { wrongCurrentPassword } from "./problems.ts"
 import { deleteUser, findPasswordHash, findUser } from "./queries.ts"
 import { changePassword } from "./sessions/queries.ts"
 import type { Throttle } from "./throttle/throttle.ts"
@@ -56,25 +56,14 @@ export const me = (deps: Deps) => {
     })
     .use(signedIn(tokens.authenticate))
     .use(clientAddress(deps.trustedProxies))
-    .get(
-      "",
-      async ({ caller }) => {
-        const user = await findUser(sql, caller.userId)
-        if (user) return user
-        await createOutsideUser(sql, caller.userId)
-        const created = await findUser(sql, caller.userId)
-        if (!created) throw goneUser()
-        return created
+    .get("", ({ caller }) => accountOf(sql, caller.userId), {
+      response: { 200: model.user },
+      detail: {
+        operationId: "getMe",
+        summary: "Get the caller's account",
+        description: "Who the access token is of.",
       },
-      {
-        response: { 200: model.user },
-        detail: {
-          operationId: "getMe",
-          summary: "Get the caller's account",
-          description: "Who the access token is of.",
-        },
-      },
-    )
+    })
     .put(
       "/password",
       async ({ caller, body, address, status }) => {
