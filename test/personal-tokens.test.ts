@@ -45,7 +45,9 @@ test("a token is told once, and listed without it, with the time of its last use
     last_used_at: null,
   }
   expect(made.body).toEqual({ ...listed, token: made.token })
-  expect((await ada.get("/users/me/tokens")).body).toEqual([listed])
+  const list = await ada.get("/users/me/tokens")
+  expect(list.body).toEqual([listed])
+  expect(list.headers.get("cache-control")).toBe("no-store")
   expect(await statusOf(made.token)).toBe(200)
   const [used] = (await ada.get("/users/me/tokens")).body as { last_used_at: string }[]
   expect(Date.now() - Date.parse(used?.last_used_at ?? "")).toBeLessThan(60_000)

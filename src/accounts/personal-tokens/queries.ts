@@ -40,12 +40,16 @@ export const insertPersonalToken = (
     return row
   })
 
-export const listPersonalTokens = (sql: Sql, userId: number) => sql<PersonalToken[]>`
-  select ${columns(sql)}
-  from personal_tokens
-  where user_id = ${userId}
-    and coalesce(expires_at > now(), true)
-  order by created_at, id`
+export const listPersonalTokens = async (sql: Sql, userId: number) => {
+  const rows = await sql<PersonalToken[]>`
+    select ${columns(sql)}
+    from personal_tokens
+    where user_id = ${userId}
+      and coalesce(expires_at > now(), true)
+    order by created_at, id`
+  // The driver's own kind of array would lose the answer's headers.
+  return [...rows]
+}
 
 /**
  * Makes keys of hashes as personalTokenKey does. The other instances read the keys to forget whom
