@@ -23,6 +23,7 @@ import type { Secrets } from "./mac.ts"
 import { exportedLists } from "./todos/export/lists.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
+import { createQuota } from "./todos/quota/quota.ts"
 import { todos } from "./todos/routes.ts"
 import { createCommits } from "./todos/sync/commits.ts"
 import { createStates } from "./todos/sync/states.ts"
@@ -63,6 +64,7 @@ const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
       cursors: createCursors(secrets),
       states: createStates(secrets),
       changed: createCommits().changed,
+      withinQuota: createQuota(sql, config.MAX_TODOS_PER_USER),
     },
   }
 }

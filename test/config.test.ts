@@ -35,6 +35,7 @@ test("an empty variable is as good as none", () => {
 const wrong: [name: string, ...values: string[]][] = [
   ["PORT", "65536", "-1", "80a", "1e3", " 80", "0x50"],
   ["METRICS_PORT", "65536"],
+  ["MAX_TODOS_PER_USER", "1.5"],
   ["REQUESTS_PER_MINUTE", "1.5", "2e3"],
   ["REUSE_PORT", "yes"],
   ["DATABASE_POOL_SIZE", "1001", "1.5"],

@@ -26,6 +26,8 @@ test("an export is all that is stored about the user, and nothing that lets anyb
   const ada = await insertAccount(app, sql)
   const bob = await insertAccount(app, sql)
   await bob.post("/todos", { title: "bob's" })
+  const { id } = (await ada.post("/todos", { title: "gone" })).body as { id: number }
+  await ada.delete(`/todos/${id}`)
   const { body: todo } = await ada.post("/todos", { title: "milk" }, { "idempotency-key": "k1" })
   const made = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
   const { token, ...listed } = made.body as { token: string }
@@ -41,6 +43,7 @@ test("an export is all that is stored about the user, and nothing that lets anyb
     sessions: [expect.objectContaining({ id: expect.any(String) })],
     personal_tokens: [listed],
     todos: [todo],
+    deleted_todos: [expect.objectContaining({ id })],
     idempotency_keys: [expect.objectContaining({ key: "k1" })],
   })
   for (const secret of [token, ada.token, ada.refreshToken, "argon2", "bob's"])

@@ -24,7 +24,7 @@ export const createTodo: DocumentDecoration = {
   description: "With an Idempotency-Key it may be repeated when the answer got lost.",
   requestHeaders: ["Idempotency-Key"],
   responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
-  errors: ["IDEMPOTENCY_KEY_REUSED"],
+  errors: ["IDEMPOTENCY_KEY_REUSED", "QUOTA_EXCEEDED"],
 }
 
 export const getTodo: DocumentDecoration = {

@@ -7,12 +7,14 @@ import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
+import type { WithinQuota } from "./quota/quota.ts"
 import type { Changed } from "./sync/commits.ts"
 
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names, or throws that the user is gone. */
   createOutsideUser: (id: number) => Promise<void>
+  withinQuota: WithinQuota
   /** Is told each change that was committed here. */
   changed: Changed
 }
@@ -21,17 +23,17 @@ export type WriteDeps = {
 const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
 
 export const createTodo = async (
-  { sql, createOutsideUser, changed }: WriteDeps,
+  { sql, createOutsideUser, withinQuota, changed }: WriteDeps,
   ownerId: number,
   key: string | null,
   todo: NewTodo,
 ) => {
-  const insert = async () =>
+  const insert = async (room: number | undefined) =>
     key === null
-      ? { created: await queries.insertTodo(sql, ownerId, todo), isReplay: false as const }
-      : createOnce(sql, ownerId, key, todo)
+      ? { created: await queries.insertTodo(sql, ownerId, todo, room), isReplay: false as const }
+      : createOnce(sql, ownerId, key, todo, room)
   const create = async (): Promise<{ created: Versioned; isReplay: boolean }> => {
-    const outcome = await insert()
+    const outcome = await withinQuota(ownerId, insert)
     if (outcome.isReplay) return outcome
     const { revision, ...created } = outcome.created
     changed(ownerId, revision)
