@@ -5,6 +5,7 @@ import { createOutsideUser } from "./accounts/outside-users.ts"
 import { personalTokens } from "./accounts/personal-tokens/routes.ts"
 import { limitRequests } from "./accounts/request-limit.ts"
 import { me } from "./accounts/routes.ts"
+import { createSecurityLog } from "./accounts/security-log.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
@@ -55,7 +56,13 @@ const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
   return {
     accounts,
     exports: { sql, log, authenticate, lists: exportedLists(sql) },
-    personalTokens: { sql, authenticate, revoke: tokens.revoke },
+    personalTokens: {
+      sql,
+      authenticate,
+      revoke: tokens.revoke,
+      logEvent: createSecurityLog(log),
+      trustedProxies: config.TRUSTED_PROXIES,
+    },
     todos: {
       sql,
       log,

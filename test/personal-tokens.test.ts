@@ -4,7 +4,9 @@ import { connect, type Sql } from "../src/database/connection.ts"
 import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
+import { startCommand } from "./support/command.ts"
 import { readOperations } from "./support/document.ts"
+import { createDatabase } from "./support/postgres.ts"
 import { within5s } from "./support/waiting.ts"
 
 let app: App
@@ -201,6 +203,21 @@ test("deleting the user ends their tokens", async () => {
   await ada.delete("/users/me")
   expect(await statusOf(token)).toBe(401)
   expect(await sql`select id from personal_tokens where id = ${id}`).toHaveLength(0)
+})
+
+test("making and revoking a token are security events, which tell nothing of the token", async () => {
+  const { url, drop } = await createDatabase()
+  await using service = await startCommand({ DATABASE_URL: url })
+  const ada = await service.user()
+  const { id, token } = await create(ada)
+  await ada.delete(`/users/me/tokens/${id}`)
+  service.kill("SIGTERM")
+  await service.exited
+  const log = await service.log()
+  for (const event of ["personal_token_made", "personal_token_revoked"])
+    expect(log).toContain(`"event":"${event}","user_id":${ada.id},"address":"127.0.0.1"`)
+  for (const secret of [token, token.slice(5), id]) expect(log).not.toContain(secret)
+  await drop()
 })
 
 test("a wrong name, scope or time is refused by its pointer", async () => {

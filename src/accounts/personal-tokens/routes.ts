@@ -2,9 +2,11 @@
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { badRequest, Problem } from "../../errors.ts"
+import { clientAddress } from "../../http/client-address.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { createOutsideUser } from "../outside-users.ts"
+import type { LogEvent } from "../security-log.ts"
 import { hashOf, newPersonalToken } from "../tokens/personal.ts"
 import * as model from "./model.ts"
 import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./queries.ts"
@@ -14,6 +16,8 @@ type Deps = {
   authenticate: Authenticate
   /** Refuses tokens here, and at once, by their keys. */
   revoke: (keys: string[]) => void
+  logEvent: LogEvent
+  trustedProxies: string[]
 }
 
 const TOKENS_PER_USER = 50
@@ -62,9 +66,14 @@ export const personalTokens = (deps: Deps) =>
       set.headers["cache-control"] = "no-store"
     })
     .use(signedIn(deps.authenticate))
+    .use(clientAddress(deps.trustedProxies))
     .post(
       "",
-      async ({ caller, body, status }) => status(201, await create(deps, caller.userId, body)),
+      async ({ caller: { userId }, body, address, status }) => {
+        const created = await create(deps, userId, body)
+        deps.logEvent("personal_token_made", { userId, address })
+        return status(201, created)
+      },
       {
         ...jsonBody,
         body: model.newPersonalToken,
@@ -89,11 +98,12 @@ export const personalTokens = (deps: Deps) =>
     })
     .delete(
       "/:id",
-      async ({ caller, params, status }) => {
+      async ({ caller: { userId }, params, address, status }) => {
         if (!UUID.test(params.id)) throw noSuchToken()
-        const revoked = await deletePersonalToken(deps.sql, caller.userId, params.id)
+        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
         if (revoked.length === 0) throw noSuchToken()
         deps.revoke(revoked.map(({ key }) => key))
+        deps.logEvent("personal_token_revoked", { userId, address })
         return status(204, undefined)
       },
       {
