@@ -220,6 +220,18 @@ test("making and revoking a token are security events, which tell nothing of the
   await drop()
 })
 
+test("tokens that are made while their user is deleted are refused, or die with the user", async () => {
+  const ada = await insertAccount(app, sql)
+  const making = Array.from({ length: 10 }, () => create(ada))
+  const deleting = ada.delete("/users/me")
+  const made = await Promise.all(making)
+  expect((await deleting).status).toBe(204)
+  for (const { status, token } of made) {
+    expect([201, 401]).toContain(status)
+    if (status === 201) expect(await statusOf(token)).toBe(401)
+  }
+})
+
 test("a wrong name, scope or time is refused by its pointer", async () => {
   const ada = await app.user()
   const wrong: [pointer: string, body: object][] = [
@@ -233,6 +245,7 @@ test("a wrong name, scope or time is refused by its pointer", async () => {
     ["/expires_at", { expires_at: "2099-02-30T00:00:00Z" }],
     ["/expires_at", { expires_at: "2099-01-01T24:30:00Z" }],
     ["/expires_at", { expires_at: "2099-01-01" }],
+    ["/expires_at", { expires_at: "9999-12-31T23:59:59-01:00" }],
     ["/expires_at", { expires_at: 4_070_908_800 }],
     ["/token", { token: `todo_${"x".repeat(43)}` }],
   ]

@@ -1,11 +1,13 @@
 /** /users/me/tokens: personal access tokens, for scripts. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
+import { constraintOf } from "../../database/errors.ts"
 import { badRequest, Problem } from "../../errors.ts"
 import { clientAddress } from "../../http/client-address.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { createOutsideUser } from "../outside-users.ts"
+import { goneUser } from "../problems.ts"
 import type { LogEvent } from "../security-log.ts"
 import { hashOf, newPersonalToken } from "../tokens/personal.ts"
 import * as model from "./model.ts"
@@ -47,6 +49,8 @@ const readExpiry = (text: string | null | undefined) => {
   if (!isTime(text.toUpperCase())) throw wrong("must be a time that exists")
   const time = new Date(text.toUpperCase())
   if (time.getTime() <= Date.now()) throw wrong("must be in the future")
+  // A time zone may move it there, where it would have one digit more than RFC 3339 knows.
+  if (time.getUTCFullYear() > 9_999) throw wrong("must be before the year 10000")
   return time.toISOString()
 }
 
@@ -55,7 +59,12 @@ const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalTo
   await createOutsideUser(sql, userId)
   const token = newPersonalToken()
   const stored = { ...wanted, expires_at, hash: hashOf(token) }
-  const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER)
+  const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
+    (error: unknown) => {
+      // Deleted at this very moment.
+      throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
+    },
+  )
   if (!created) throw tooMany()
   return { ...created, token }
 }
