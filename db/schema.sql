@@ -1,5 +1,60 @@
 -- What db/migrations add up to: written by "bun run schema", never by hand.
 
+CREATE FUNCTION public.next_revision(owner bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+  taken bigint;
+begin
+  select revision into taken
+  from revisions
+  where owner_id = owner
+    and xmin = pg_current_xact_id()::xid;
+  if not found then
+    insert into revisions as known (owner_id, revision)
+    values (owner, 1)
+    on conflict on constraint revisions_pkey do update
+    set revision = known.revision + 1
+    returning known.revision into taken;
+  end if;
+  return taken;
+end
+$$;
+
+CREATE FUNCTION public.remember_deletion() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if exists (select from users where id = old.owner_id) then
+    insert into deleted_todos (owner_id, id, revision)
+    values (old.owner_id, old.id, next_revision(old.owner_id));
+  end if;
+  return null;
+end
+$$;
+
+CREATE FUNCTION public.take_revision() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  new.revision := next_revision(new.owner_id);
+  return new;
+end
+$$;
+
+CREATE TABLE public.deleted_todos (
+    owner_id bigint NOT NULL,
+    id bigint NOT NULL,
+    revision bigint NOT NULL,
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.epochs (
+    id boolean DEFAULT true NOT NULL,
+    epoch uuid DEFAULT gen_random_uuid() NOT NULL,
+    CONSTRAINT epochs_one_row CHECK (id)
+);
+
 CREATE TABLE public.idempotency_keys (
     owner_id bigint NOT NULL,
     key text NOT NULL COLLATE pg_catalog."C",
@@ -17,6 +72,20 @@ CREATE TABLE public.identities (
     CONSTRAINT identities_subject_length CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 255)))
 );
 
+CREATE TABLE public.personal_tokens (
+    id uuid DEFAULT gen_random_uuid() NOT NULL,
+    user_id bigint NOT NULL,
+    name text NOT NULL,
+    scopes text[] NOT NULL,
+    hash bytea NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone,
+    last_used_at timestamp with time zone,
+    CONSTRAINT personal_tokens_hash_sha256 CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT personal_tokens_name_length CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+    CONSTRAINT personal_tokens_scopes_known CHECK (((scopes <@ ARRAY['todos:read'::text, 'todos:write'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 2))))
+);
+
 CREATE TABLE public.refresh_tokens (
     hash bytea NOT NULL,
     session_id uuid NOT NULL,
@@ -24,6 +93,15 @@ CREATE TABLE public.refresh_tokens (
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT refresh_tokens_hash_sha256 CHECK ((octet_length(hash) = 32))
 );
+
+CREATE TABLE public.revisions (
+    owner_id bigint NOT NULL,
+    revision bigint NOT NULL,
+    forgotten bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT revisions_forgotten_range CHECK (((forgotten >= 0) AND (forgotten <= revision))),
+    CONSTRAINT revisions_revision_range CHECK (((revision >= 1) AND (revision <= '9007199254740991'::bigint)))
+)
+WITH (fillfactor='50');
 
 CREATE TABLE public.revocations (
     key text NOT NULL,
@@ -63,6 +141,7 @@ CREATE TABLE public.todos (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     search_text text GENERATED ALWAYS AS (((upper(lower((title COLLATE "und-x-icu"))) || 'x'::text) || upper(lower((COALESCE(description, ''::text) COLLATE "und-x-icu"))))) STORED NOT NULL,
+    revision bigint DEFAULT 0 NOT NULL,
     CONSTRAINT todos_description_length CHECK ((char_length(description) <= 999)),
     CONSTRAINT todos_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
     CONSTRAINT todos_title_length CHECK (((char_length(title) >= 1) AND (char_length(title) <= 254))),
@@ -88,6 +167,12 @@ CREATE TABLE public.users (
     CONSTRAINT users_password_hash_argon2id CHECK ((password_hash ~~ '$argon2id$%'::text))
 );
 
+ALTER TABLE ONLY public.deleted_todos
+    ADD CONSTRAINT deleted_todos_pkey PRIMARY KEY (owner_id, revision, id);
+
+ALTER TABLE ONLY public.epochs
+    ADD CONSTRAINT epochs_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (owner_id, key);
 
@@ -97,8 +182,17 @@ ALTER TABLE ONLY public.identities
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_id_key UNIQUE (user_id);
 
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_hash_key UNIQUE (hash);
+
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY public.revisions
+    ADD CONSTRAINT revisions_pkey PRIMARY KEY (owner_id);
 
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (key);
@@ -115,7 +209,13 @@ ALTER TABLE ONLY public.todos
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
+CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (deleted_at);
+
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE INDEX personal_tokens_by_expires_at ON public.personal_tokens USING btree (expires_at) WHERE (expires_at IS NOT NULL);
+
+CREATE INDEX personal_tokens_by_user_id ON public.personal_tokens USING btree (user_id);
 
 CREATE INDEX refresh_tokens_by_expires_at ON public.refresh_tokens USING btree (expires_at);
 
@@ -133,17 +233,31 @@ CREATE INDEX throttles_by_expires_at ON public.throttles USING btree (expires_at
 
 CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, is_completed, created_at, id);
 
+CREATE INDEX todos_by_revision ON public.todos USING btree (owner_id, revision, id) WHERE (revision > 0);
+
 CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, is_completed, title COLLATE "C", id);
 
 CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, is_completed, updated_at, id);
 
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
 
+CREATE TRIGGER todos_deleted AFTER DELETE ON public.todos FOR EACH ROW WHEN ((COALESCE(current_setting('todo_api.counts'::text, true), ''::text) = ''::text)) EXECUTE FUNCTION public.remember_deletion();
+
+CREATE TRIGGER todos_inserted BEFORE INSERT ON public.todos FOR EACH ROW WHEN ((new.revision = 0)) EXECUTE FUNCTION public.take_revision();
+
+CREATE TRIGGER todos_updated BEFORE UPDATE ON public.todos FOR EACH ROW WHEN ((new.revision = old.revision)) EXECUTE FUNCTION public.take_revision();
+
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.personal_tokens
+    ADD CONSTRAINT personal_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.refresh_tokens
     ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.revisions
+    ADD CONSTRAINT revisions_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;
 
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;

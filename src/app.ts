@@ -1,12 +1,16 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
+import { exportOfAccount } from "./accounts/export/routes.ts"
 import { createOutsideUser } from "./accounts/outside-users.ts"
+import { personalTokens } from "./accounts/personal-tokens/routes.ts"
+import { limitRequests } from "./accounts/request-limit.ts"
 import { me } from "./accounts/routes.ts"
+import { createSecurityLog } from "./accounts/security-log.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
 import type { Config } from "./config.ts"
-import type { Sql } from "./database/connection.ts"
+import type { Sql, Statements } from "./database/connection.ts"
 import { answerError } from "./http/answer-error.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
@@ -17,10 +21,14 @@ import type { Metrics } from "./http/metrics.ts"
 import { createRequestLog } from "./http/request-log.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
+import { exportedLists } from "./todos/export/lists.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
 import { createSearchTurns } from "./todos/lists/search-turns.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
+import { createQuota } from "./todos/quota/quota.ts"
 import { todos } from "./todos/routes.ts"
+import { createCommits } from "./todos/sync/commits.ts"
+import { createStates } from "./todos/sync/states.ts"
 
 type Deps = {
   config: Config
@@ -34,24 +42,38 @@ type Deps = {
 }
 
 /** What each feature needs of the service. */
-const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
+const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
+  const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
+  const tokens = { ...deps.tokens, authenticate }
   const accounts = {
     sql,
     tokens,
     throttle: createThrottle(sql, config),
     refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
     trustedProxies: config.TRUSTED_PROXIES,
-    deleteOwned: (userId: number) => deleteTodosOf(sql, userId),
+    deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
+      deleteTodosOf(sql, userId, thenDelete),
   }
   return {
     accounts,
+    exports: { sql, log, authenticate, lists: exportedLists(sql) },
+    personalTokens: {
+      sql,
+      authenticate,
+      revoke: tokens.revoke,
+      logEvent: createSecurityLog(log),
+      trustedProxies: config.TRUSTED_PROXIES,
+    },
     todos: {
       sql,
       log,
-      authenticate: tokens.authenticate,
+      authenticate,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
       searches: createSearchTurns(),
+      states: createStates(secrets),
+      changed: createCommits().changed,
+      withinQuota: createQuota(sql, config.MAX_TODOS_PER_USER),
     },
   }
 }
@@ -75,7 +97,12 @@ export const createApp = (deps: Deps) => {
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
-      api.use(auth(features.accounts)).use(me(features.accounts)).use(todos(features.todos)),
+      api
+        .use(auth(features.accounts))
+        .use(me(features.accounts))
+        .use(exportOfAccount(features.exports))
+        .use(personalTokens(features.personalTokens))
+        .use(todos(features.todos)),
     )
     .use(docs(() => app.routes))
 }

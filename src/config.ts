@@ -90,10 +90,13 @@ const schema = {
   DATABASE_PREPARED_STATEMENTS: oneOf("true", "true", "false"),
   DATA_DIR: text("./data"),
   SECRET_KEY: text(undefined),
+  SECRET_KEY_PREVIOUS: text(undefined),
   ALGORITHM: oneOf("HS256", "HS256", "HS384", "HS512"),
   ACCESS_TOKEN_EXPIRE_MINUTES: integer(30, 1, 525_600),
   REFRESH_TOKEN_EXPIRE_DAYS: integer(30, 1, 3_650),
   REGISTRATIONS_PER_HOUR: integer(20, 1, 1_000_000),
+  MAX_TODOS_PER_USER: integer(undefined, 1, 1_000_000_000),
+  REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),
   JWT_ISSUER: text(undefined),
   JWT_AUDIENCE: text(undefined),
   JWKS_URL: url((value) => new URL(value), "https:", "http:"),
@@ -116,15 +119,16 @@ type Env = Record<string, string | undefined>
 
 /** What is set counts here, not what could be read: a wrong value must not hide another problem. */
 const contradictions = (env: Env, config: Config, needsSecretKey: boolean): string[] => {
-  const { DATABASE_URL, SECRET_KEY, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = env
+  const { DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = env
   // Where ALGORITHM itself is wrong, the one that takes the shortest.
   const { ALGORITHM = "HS256" } = config
   const bytes = SECRET_KEY_BYTES[ALGORITHM]
   const problems: string[] = []
   if (needsSecretKey && DATABASE_URL && !SECRET_KEY)
     problems.push("SECRET_KEY is required with DATABASE_URL: all instances must share it")
-  if (SECRET_KEY && Buffer.byteLength(SECRET_KEY) < bytes)
-    problems.push(`SECRET_KEY must have at least ${bytes} bytes for ${ALGORITHM}`)
+  for (const [name, secret] of Object.entries({ SECRET_KEY, SECRET_KEY_PREVIOUS }))
+    if (secret && Buffer.byteLength(secret) < bytes)
+      problems.push(`${name} must have at least ${bytes} bytes for ${ALGORITHM}`)
   if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
   if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems

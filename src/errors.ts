@@ -4,10 +4,13 @@ export const statuses = {
   BAD_REQUEST: 400,
   UNAUTHORIZED: 401,
   INVALID_CREDENTIALS: 401,
+  INSUFFICIENT_SCOPE: 403,
+  QUOTA_EXCEEDED: 403,
   NOT_FOUND: 404,
   TODO_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   EMAIL_TAKEN: 409,
+  CHANGES_EXPIRED: 410,
   PRECONDITION_FAILED: 412,
   PAYLOAD_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
@@ -18,8 +21,7 @@ export const statuses = {
 } as const
 
 export type ErrorCode = keyof typeof statuses
-/** A wrong current password is a 403. */
-type Status = (typeof statuses)[ErrorCode] | 403
+type Status = (typeof statuses)[ErrorCode]
 
 /** As node:http has them, which every start would load for them. */
 const titles: Record<Status, string> = {
@@ -29,6 +31,7 @@ const titles: Record<Status, string> = {
   404: "Not Found",
   405: "Method Not Allowed",
   409: "Conflict",
+  410: "Gone",
   412: "Precondition Failed",
   413: "Payload Too Large",
   415: "Unsupported Media Type",

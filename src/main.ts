@@ -13,6 +13,7 @@ Usage:
   todo-api openapi                  print the OpenAPI document
   todo-api healthcheck              exit 0 when the service on HOST and PORT is ready
   todo-api licenses                 print the notices of everything that is in this file
+  todo-api rotate-key               make a new secret for the embedded database's service
   todo-api --help | --version
 
 Options of all commands:
@@ -74,6 +75,12 @@ const commands: Record<string, Command> = {
     noFlags(flags)
     const { openapiDocument } = await import("./commands/openapi.ts")
     return print(await openapiDocument())
+  },
+  "rotate-key": async (env, args, flags) => {
+    noArguments(args)
+    noFlags(flags)
+    const { rotateKey } = await import("./commands/rotate-key.ts")
+    return rotateKey(env)
   },
   healthcheck: async (env, args, flags) => {
     noArguments(args)

@@ -1,20 +1,54 @@
-/** The key that signs our tokens: configured, or made once and kept beside the embedded database. */
+/** The keys that sign what clients keep: configured, or made and kept beside the embedded database. */
 import { randomBytes } from "node:crypto"
-import { existsSync } from "node:fs"
+import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
 import type { Config } from "./config.ts"
 import { readPrivateFile, writePrivateFile } from "./data-dir.ts"
+import type { Secrets } from "./mac.ts"
 
 /** Enough for HS512. */
 const KEY_BYTES = 64
 
-export const secretKey = ({ SECRET_KEY, DATA_DIR }: Config): string => {
-  if (SECRET_KEY !== undefined) return SECRET_KEY
-  const file = join(DATA_DIR, "secret_key")
-  // A part of a key would sign tokens, and an empty one end every later start.
-  if (!existsSync(file)) writePrivateFile(file, randomBytes(KEY_BYTES).toString("base64url"))
+const currentFile = (dataDir: string) => join(dataDir, "secret_key")
+const previousFile = (dataDir: string) => join(dataDir, "secret_key.previous")
+
+const newKey = () => randomBytes(KEY_BYTES).toString("base64url")
+
+const readKey = (file: string) => {
   const key = readPrivateFile(file)
   if (key.length < KEY_BYTES)
     throw new Error(`${file} is damaged: restore it, or delete it, which ends all sessions`)
   return key
+}
+
+const generatedKeys = (dataDir: string): Secrets => {
+  const file = currentFile(dataDir)
+  // A part of a key would sign tokens, and an empty one end every later start.
+  if (!existsSync(file)) writePrivateFile(file, newKey())
+  const previous = previousFile(dataDir)
+  return existsSync(previous) ? [readKey(file), readKey(previous)] : [readKey(file)]
+}
+
+type Settings = Pick<Config, "SECRET_KEY" | "SECRET_KEY_PREVIOUS" | "DATA_DIR">
+
+export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settings): Secrets => {
+  const [current, ...previous] =
+    SECRET_KEY === undefined ? generatedKeys(DATA_DIR) : ([SECRET_KEY] as const)
+  return SECRET_KEY_PREVIOUS === undefined
+    ? [current, ...previous]
+    : [current, ...previous, SECRET_KEY_PREVIOUS]
+}
+
+/**
+ * Replaces the generated key, and keeps the old one as the previous. It is kept before the new one
+ * is there: at no moment is what the old one signed without its key. False where no key was made.
+ */
+export const rotateGeneratedKey = (dataDir: string): boolean => {
+  const file = currentFile(dataDir)
+  if (!existsSync(file)) return false
+  // Whoever rotates the key need not be who serves with it.
+  const owner = statSync(file)
+  writePrivateFile(previousFile(dataDir), readKey(file), owner)
+  writePrivateFile(file, newKey(), owner)
+  return true
 }

@@ -1,4 +1,5 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
+import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
 import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
 import { deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
 import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
@@ -12,8 +13,9 @@ import { type DeleteExpired, startExpiry } from "./expiry.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
 import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
-import { secretKey } from "./secret-key.ts"
+import { secretKeys } from "./secret-key.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
+import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -90,9 +92,11 @@ const assemble = async (
 const deletionsOf = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredSessions(sql, limit),
   (limit) => deleteExpiredRefreshTokens(sql, limit),
+  (limit) => deleteExpiredPersonalTokens(sql, limit),
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),
   (limit) => deleteExpiredKeys(sql, limit),
+  (limit) => deleteExpiredTombstones(sql, limit),
 ]
 
 /** Resolves to false if it takes longer than `ms`. */
@@ -126,7 +130,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
-  const secrets = [secretKey(config)] as const
+  const secrets = secretKeys(config)
   const sql = connect(
     url,
     config.DATABASE_POOL_SIZE,

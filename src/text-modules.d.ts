@@ -4,6 +4,11 @@ declare module "*.sql" {
   export default text
 }
 
+declare module "*.txt" {
+  const text: string
+  export default text
+}
+
 /** Files that are served as they are: the import is their path, also inside the binary. */
 declare module "*/standalone.js" {
   const path: string

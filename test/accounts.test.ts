@@ -53,13 +53,7 @@ test("an email is an address of at most 254 characters", async () => {
 })
 
 test("a password is any text of 8 to 256 characters", async () => {
-  const passwords = [
-    "x".repeat(8),
-    "🦉".repeat(8),
-    "🦉".repeat(256),
-    " ".repeat(8),
-    "'\"\\\n\t\r\b/",
-  ]
+  const passwords = ["x, eight", "🦉".repeat(8), "🦉".repeat(256), "    !   ", "'\"\\\n\t\r\b/"]
   for (const [i, password] of passwords.entries()) {
     expect((await register(`password-${i}@example.org`, password)).status).toBe(201)
     expect((await logIn(`password-${i}@example.org`, password)).status).toBe(200)

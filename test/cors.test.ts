@@ -5,7 +5,8 @@ import { createDatabase } from "./support/postgres.ts"
 
 const OURS = "https://app.example"
 const EXPOSED =
-  "ETag, Link, Location, Retry-After, X-Request-Id, X-Total-Count, Idempotent-Replayed"
+  "ETag, Link, Location, Retry-After, X-Request-Id, X-Total-Count, Idempotent-Replayed, " +
+  "RateLimit, RateLimit-Policy"
 
 test("a page of a listed origin may read every answer, errors too, and one of another may not", async () => {
   await using app = await startApp({ CORS_ORIGINS: `${OURS}, https://other.example` })

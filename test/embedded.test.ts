@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { dirname, join } from "node:path"
 import { readConfig } from "../src/config.ts"
 import { startEmbedded } from "../src/database/embedded/embedded.ts"
-import { secretKey } from "../src/secret-key.ts"
+import { secretKeys } from "../src/secret-key.ts"
 import { query, startService, usedDataDir } from "./support/embedded.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
 
@@ -46,14 +46,14 @@ test("the secret is made once, for its owner alone, and a part of one is none", 
   using directory = temporaryDirectory()
   const config = readConfig({ DATA_DIR: directory.path })
   const file = join(directory.path, "secret_key")
-  const made = secretKey(config)
+  const [made] = secretKeys(config)
   expect(made.length).toBeGreaterThanOrEqual(64)
-  expect(secretKey(config)).toBe(made)
+  expect(secretKeys(config)).toEqual([made])
   expect(readdirSync(directory.path)).toEqual(["secret_key"])
   expect(statSync(file).mode & 0o777).toBe(0o600)
   for (const part of ["", made.slice(0, 40)]) {
     writeFileSync(file, part)
-    expect(() => secretKey(config)).toThrow("damaged")
+    expect(() => secretKeys(config)).toThrow("damaged")
   }
 })
 

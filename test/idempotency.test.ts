@@ -27,10 +27,10 @@ const count = async (user: User) => {
   return (body as unknown[]).length
 }
 
-/** As if so many hours had passed. */
-const age = (key: string, hours: number) => sql`
+/** As if so many days had passed. */
+const age = (key: string, days: number) => sql`
   update idempotency_keys
-  set created_at = created_at - make_interval(hours => ${hours})
+  set created_at = created_at - make_interval(days => ${days})
   where key = ${key}`
 
 const replayed = ({ headers }: { headers: Headers }) => headers.get("idempotent-replayed")
@@ -149,11 +149,11 @@ test("the body is judged before the key", async () => {
   expect(answer.body).toMatchObject({ errors: [{ pointer: "/title" }] })
 })
 
-test("a key is forgotten after 24 hours, cleaned up or not", async () => {
+test("a key is forgotten after 30 days, cleaned up or not", async () => {
   const user = await app.user()
   const key = randomUUID()
   const first = await create(user, key)
-  await age(key, 23)
+  await age(key, 29)
   expect(replayed(await create(user, key))).toBe("true")
   await age(key, 1)
   const second = await create(user, key, { title: "tea" })
@@ -167,7 +167,7 @@ test("the clean-up deletes expired keys, a bounded number at once, and no others
   await sql`delete from idempotency_keys`
   const keys = ["a", "b", "c", "kept"]
   for (const key of keys) await create(ada, key)
-  for (const key of keys.slice(0, 3)) await age(key, 24)
+  for (const key of keys.slice(0, 3)) await age(key, 30)
   expect(await deleteExpiredKeys(sql, 2)).toBe(2)
   expect(await deleteExpiredKeys(sql, 2)).toBe(1)
   expect(await deleteExpiredKeys(sql, 2)).toBe(0)

@@ -4,6 +4,7 @@ import { connect, type Sql } from "../src/database/connection.ts"
 import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import { claimsOf, tokenFor } from "./support/tokens.ts"
+import { within5s } from "./support/waiting.ts"
 
 let app: App
 let sql: Sql
@@ -36,15 +37,6 @@ const age = (token: string, seconds: number) => sql`
 
 /** Milliseconds for a test that may wait for 5 s, twice. */
 const SLOW = 20_000
-
-const within5s = async (isTrue: () => Promise<boolean>) => {
-  const deadline = performance.now() + 5_000
-  while (!(await isTrue())) {
-    if (performance.now() > deadline) return false
-    await Bun.sleep(50)
-  }
-  return true
-}
 
 test("a refresh gives two new tokens that work", async () => {
   const ada = await account()

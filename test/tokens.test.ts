@@ -261,6 +261,20 @@ test("a token that was seen before costs no statement, whether it is good or bad
   expect(await judging.statementsFor("bad", 1_000)).toBe(0)
 })
 
+test("a personal token costs no statement but one a minute, which notes its use", async () => {
+  using clock = setClock()
+  await using judging = judge()
+  const ada = await app.user()
+  const wanted = { name: "script", scopes: ["todos:read"] }
+  const { token } = (await ada.post("/users/me/tokens", wanted)).body as { token: string }
+  expect(await judging.statementsFor(token)).toBeGreaterThan(0)
+  expect(await judging.statementsFor(token, 1_000)).toBe(0)
+  clock.advance(61)
+  const end = await judging.follow()
+  await end()
+  expect(await judging.statementsFor(token, 1_000)).toBe(1)
+})
+
 test("an instance that cannot follow revocations asks again within 5 s, or lets nobody in", async () => {
   using clock = setClock()
   await using judging = judge()

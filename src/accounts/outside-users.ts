@@ -1,9 +1,20 @@
 /** Users whom another system's token names: they exist here from their first write on. */
 import type { Sql } from "../database/connection.ts"
+import type { User } from "./model.ts"
 import { goneUser } from "./problems.ts"
-import { insertOutsideUser } from "./queries.ts"
+import { findUser, insertOutsideUser } from "./queries.ts"
 
 /** Throws the 401 of a user who was deleted: their id is never used again. */
 export const createOutsideUser = async (sql: Sql, id: number) => {
   if (!(await insertOutsideUser(sql, id))) throw goneUser()
+}
+
+/** The account of a caller, who may be here for the first time. */
+export const accountOf = async (sql: Sql, id: number): Promise<User> => {
+  const known = await findUser(sql, id)
+  if (known) return known
+  await createOutsideUser(sql, id)
+  const created = await findUser(sql, id)
+  if (!created) throw goneUser()
+  return created
 }

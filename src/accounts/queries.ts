@@ -1,5 +1,5 @@
 /** All SQL over users: those who registered, and those who came from outside. */
-import type { Sql } from "../database/connection.ts"
+import type { Sql, Statements } from "../database/connection.ts"
 import type { User } from "./model.ts"
 import { userKey, userKeyOf } from "./tokens/revocation-keys.ts"
 
@@ -61,7 +61,7 @@ export const insertOutsideUser = async (sql: Sql, id: number) => {
 }
 
 /** The id stays taken, and the email becomes free. */
-export const deleteUser = (sql: Sql, id: number) => sql`
+export const deleteUser = (sql: Statements, id: number) => sql`
   with deleted as (
     delete from users
     where id = ${id}

@@ -1,13 +1,14 @@
 /** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
-import type { Sql } from "../database/connection.ts"
+import type { Sql, Statements } from "../database/connection.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { takesJson } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
-import { createOutsideUser } from "./outside-users.ts"
+import { refuseGuessable } from "./new-passwords/rules.ts"
+import { accountOf } from "./outside-users.ts"
 import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
-import { goneUser, wrongCurrentPassword } from "./problems.ts"
+import { wrongCurrentPassword } from "./problems.ts"
 import { deleteUser, findPasswordHash, findUser } from "./queries.ts"
 import { changePassword } from "./sessions/queries.ts"
 import type { Throttle } from "./throttle/throttle.ts"
@@ -19,8 +20,11 @@ type Deps = {
   tokens: Tokens
   throttle: Throttle
   trustedProxies: string[]
-  /** Deletes what the other features hold of a user. */
-  deleteOwned: (userId: number) => Promise<void>
+  /** Deletes what the other features hold of a user, and the user by `thenDelete`. */
+  deleteOwned: (
+    userId: number,
+    thenDelete: (transaction: Statements) => Promise<unknown>,
+  ) => Promise<void>
 }
 
 /** The keys of the sessions that ended. */
@@ -30,7 +34,8 @@ const change = async (
   { current_password, new_password }: model.PasswordChange,
   address: string,
 ) => {
-  const from = await findPasswordHash(sql, userId)
+  const [user, from] = await Promise.all([findUser(sql, userId), findPasswordHash(sql, userId)])
+  await refuseGuessable("/new_password", new_password, user?.email ?? null)
   const guess = throttle.guess(userId, address)
   return inTurn(async () => {
     await throttle.countGuess(guess)
@@ -51,25 +56,14 @@ export const me = (deps: Deps) => {
     })
     .use(signedIn(tokens.authenticate))
     .use(clientAddress(deps.trustedProxies))
-    .get(
-      "",
-      async ({ caller }) => {
-        const user = await findUser(sql, caller.userId)
-        if (user) return user
-        await createOutsideUser(sql, caller.userId)
-        const created = await findUser(sql, caller.userId)
-        if (!created) throw goneUser()
-        return created
+    .get("", ({ caller }) => accountOf(sql, caller.userId), {
+      response: { 200: model.user },
+      detail: {
+        operationId: "getMe",
+        summary: "Get the caller's account",
+        description: "Who the access token is of.",
       },
-      {
-        response: { 200: model.user },
-        detail: {
-          operationId: "getMe",
-          summary: "Get the caller's account",
-          description: "Who the access token is of.",
-        },
-      },
-    )
+    })
     .put(
       "/password",
       async ({ caller, body, address, status }) => {
@@ -92,8 +86,9 @@ export const me = (deps: Deps) => {
     .delete(
       "",
       async ({ caller, status }) => {
-        await deps.deleteOwned(caller.userId)
-        await deleteUser(sql, caller.userId)
+        await deps.deleteOwned(caller.userId, (transaction) =>
+          deleteUser(transaction, caller.userId),
+        )
         tokens.revoke([userKey(caller.userId)])
         return status(204, undefined)
       },

@@ -7,6 +7,10 @@ export const constraintOf = (error: unknown): string | undefined =>
     ? error.constraint_name
     : undefined
 
+/** The statement was not to wait for a lock, or not for that long. */
+export const isLockTimeout = (error: unknown): boolean =>
+  error instanceof postgres.PostgresError && error.code === "55P03"
+
 /** Of the pool, of postgres.js and of the operating system. */
 const UNREACHABLE =
   /^(POOL_EXHAUSTED|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/

@@ -25,6 +25,10 @@ type Failure = Omit<LoggedRequest, "startedAt"> & {
   startedAt?: number
 }
 
+/** No route took the request. One that did may find that there is nothing, too. */
+const isUnrouted = (error: unknown, code: unknown) =>
+  code === "NOT_FOUND" && !(error instanceof Problem)
+
 export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
   let lastTold = 0
   let methodsOf: ReturnType<typeof methodTable> | undefined
@@ -50,7 +54,7 @@ export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
 
   const answer = ({ error, code, request, set }: Failure): Response => {
     try {
-      if (code === "NOT_FOUND") {
+      if (isUnrouted(error, code)) {
         methodsOf ??= methodTable(routes())
         return unrouted(request, methodsOf)
       }
@@ -64,7 +68,7 @@ export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
   return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
     const response = answer({ error, code, request, set })
     // No hook runs after this one where no route took the request.
-    if (code === "NOT_FOUND") logRequest({ request, set, startedAt }, response.status)
+    if (isUnrouted(error, code)) logRequest({ request, set, startedAt }, response.status)
     return response
   }
 }

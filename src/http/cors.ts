@@ -11,6 +11,8 @@ const EXPOSED = [
   "X-Request-Id",
   "X-Total-Count",
   "Idempotent-Replayed",
+  "RateLimit",
+  "RateLimit-Policy",
 ] as const
 export type ExposedHeader = (typeof EXPOSED)[number]
 

@@ -4,7 +4,7 @@ import type { Sql } from "../database/connection.ts"
 import { Problem } from "../errors.ts"
 import { FIRST_VERSION } from "../http/entity-tag.ts"
 import type { NewTodo } from "./model.ts"
-import { findKeyUse, insertTodoOnce, type Versioned } from "./queries.ts"
+import { findKeyUse, insertTodoOnce, type Versioned, type Written } from "./queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
 
@@ -24,13 +24,14 @@ export const createOnce = async (
   ownerId: number,
   key: string,
   body: NewTodo,
-): Promise<{ created: Versioned; isReplay: boolean }> => {
+  room?: number,
+): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
   if (!VISIBLE_ASCII.test(key))
     throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
   const bodyHash = sha256(canonical(body))
   // The key can expire between the two statements: then it is there to be used again.
   for (;;) {
-    const created = await insertTodoOnce(sql, ownerId, key, bodyHash, body)
+    const created = await insertTodoOnce(sql, ownerId, key, bodyHash, body, room)
     if (created) return { created, isReplay: false }
     const use = await findKeyUse(sql, ownerId, key)
     if (!use) continue

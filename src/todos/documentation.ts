@@ -12,9 +12,11 @@ export const listTodos: DocumentDecoration = {
   summary: "List the caller's todos",
   description:
     "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
-    "Todos that come or go meanwhile make none appear twice and none be left out. A user's " +
+    "Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag " +
+    "back as If-None-Match to learn at little cost whether any todo has changed. A user's " +
     "searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.",
-  responseHeaders: ["Link", "X-Total-Count"],
+  requestHeaders: ["If-None-Match"],
+  responseHeaders: ["ETag", "Link", "X-Total-Count"],
   errors: ["TOO_MANY_REQUESTS"],
 }
 
@@ -24,7 +26,7 @@ export const createTodo: DocumentDecoration = {
   description: "With an Idempotency-Key it may be repeated when the answer got lost.",
   requestHeaders: ["Idempotency-Key"],
   responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
-  errors: ["IDEMPOTENCY_KEY_REUSED"],
+  errors: ["IDEMPOTENCY_KEY_REUSED", "QUOTA_EXCEEDED"],
 }
 
 export const getTodo: DocumentDecoration = {
@@ -55,4 +57,15 @@ export const deleteTodo: DocumentDecoration = {
   description: "For good. With If-Match only the version that the caller has seen.",
   requestHeaders: ["If-Match"],
   errors: ["PRECONDITION_FAILED"],
+}
+
+export const getChanges: DocumentDecoration = {
+  operationId: "getChanges",
+  summary: "Get what has changed",
+  description:
+    "For clients that keep a copy. Without `since` all todos come, page by page; with it every " +
+    "todo that was created, changed or deleted since, once, in its latest form. While `has_more` " +
+    "go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever " +
+    "left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`.",
+  errors: ["CHANGES_EXPIRED"],
 }

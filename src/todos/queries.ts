@@ -1,19 +1,77 @@
 /** All SQL over todos but lists of them. Every statement of a request names the owner. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
+import { isLockTimeout } from "../database/errors.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
 
 /** A todo with the version that its entity tag is made of. */
 export type Versioned = Todo & { version: number }
+/** As it was written, with the owner's revision that came of it. */
+export type Written = Versioned & { revision: number }
 
 /** For how long a key is remembered. */
-const keyLifetime = (sql: Sql) => sql`interval '24 hours'`
+const keyLifetime = (sql: Sql) => sql`interval '30 days'`
 
-export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo) => {
-  const [row] = await sql.brief<[Versioned]>`
-    insert into todos (owner_id, title, description, is_completed)
-    values (${ownerId}, ${todo.title}, ${todo.description ?? null}, ${todo.is_completed ?? false})
-    returning id, title, description, is_completed, created_at, updated_at, version`
+/** A condition that is true. Evaluated before a statement locks a row, it limits how long it waits. */
+const limitedWait = (sql: Sql) => sql`set_config('lock_timeout', '50ms', true) <> ''`
+
+/**
+ * A change waits until whoever changes the same todo, or another one of the owner, has committed.
+ * That is brief, unless a transaction goes on for longer: then the statement is given up, and made
+ * again on a connection of its own, where nobody waits behind it.
+ */
+const changing = async <Rows>(
+  sql: Sql,
+  write: (sql: Statements, patience: postgres.PendingQuery<postgres.Row[]>) => Promise<Rows>,
+): Promise<Rows> => {
+  try {
+    return await write(sql.brief, limitedWait(sql))
+  } catch (error) {
+    if (!isLockTimeout(error)) throw error
+    return write(sql, sql`true`)
+  }
+}
+
+/**
+ * Counts the owner's revision up where `condition` holds, and locks it until the commit. It is
+ * the last lock that a change asks for, so that no two changes wait for each other. From the
+ * revision `room` on it breaks a constraint: quota/quota.ts relies on no more than one new todo a
+ * revision.
+ */
+const nextRevision = (
+  sql: Sql,
+  ownerId: number,
+  condition: postgres.PendingQuery<postgres.Row[]>,
+  room?: number,
+) => sql`
+  insert into revisions as known (owner_id, revision)
+  select ${ownerId}::bigint, ${room === 0 ? 0 : 1}::bigint
+  ${condition}
+  on conflict on constraint revisions_pkey do update
+  set revision = ${
+    room === undefined
+      ? sql`known.revision + 1`
+      : sql`case when known.revision < ${room} then known.revision + 1 else 0 end`
+  }
+  returning revision`
+
+export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo, room?: number) => {
+  const [row] = await changing(
+    sql,
+    (tag, patience) => tag<[Written]>`
+      with revised as (
+        ${nextRevision(sql, ownerId, sql`where ${patience}`, room)}
+      )
+      insert into todos (owner_id, title, description, is_completed, revision)
+      select
+        ${ownerId}::bigint,
+        ${todo.title},
+        ${todo.description ?? null},
+        ${todo.is_completed ?? false}::boolean,
+        revision
+      from revised
+      returning id, title, description, is_completed, created_at, updated_at, version, revision`,
+  )
   return row
 }
 
@@ -27,27 +85,36 @@ export const insertTodoOnce = async (
   key: string,
   bodyHash: Uint8Array,
   todo: NewTodo,
+  room?: number,
 ) => {
-  const [row] = await sql.brief<Versioned[]>`
-    with claimed as (
-      insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-      values (${ownerId}, ${key}, ${bodyHash}, nextval('todo_ids'))
-      on conflict on constraint idempotency_keys_pkey do update
-      set body_hash = excluded.body_hash,
-        todo_id = excluded.todo_id,
-        created_at = excluded.created_at
-      where known.created_at <= now() - ${keyLifetime(sql)}
-      returning todo_id
-    )
-    insert into todos (owner_id, id, title, description, is_completed)
-    select
-      ${ownerId}::bigint,
-      todo_id,
-      ${todo.title},
-      ${todo.description ?? null},
-      ${todo.is_completed ?? false}::boolean
-    from claimed
-    returning id, title, description, is_completed, created_at, updated_at, version`
+  const [row] = await changing(
+    sql,
+    (tag, patience) => tag<Written[]>`
+      with claimed as (
+        insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
+        select ${ownerId}::bigint, ${key}, ${bodyHash}::bytea, nextval('todo_ids')
+        where ${patience}
+        on conflict on constraint idempotency_keys_pkey do update
+        set body_hash = excluded.body_hash,
+          todo_id = excluded.todo_id,
+          created_at = excluded.created_at
+        where excluded.created_at - known.created_at >= ${keyLifetime(sql)}
+        returning todo_id
+      ), revised as (
+        ${nextRevision(sql, ownerId, sql`from claimed`, room)}
+      )
+      insert into todos (owner_id, id, title, description, is_completed, revision)
+      select
+        ${ownerId}::bigint,
+        todo_id,
+        ${todo.title},
+        ${todo.description ?? null},
+        ${todo.is_completed ?? false}::boolean,
+        revision
+      from claimed
+      cross join revised
+      returning id, title, description, is_completed, created_at, updated_at, version, revision`,
+  )
   return row
 }
 
@@ -63,7 +130,10 @@ export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
   return row
 }
 
-/** Of all owners. Returns how many of at most `limit`; rows in use are left for the next time. */
+/**
+ * Of all owners. Returns how many of at most `limit`. One that is claimed anew meanwhile has not
+ * expired any more, which the outer condition finds.
+ */
 export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
   (
     await sql`
@@ -74,8 +144,8 @@ export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
         where created_at <= now() - ${keyLifetime(sql)}
         order by created_at
         limit ${limit}
-        for update skip locked
-      )`
+      )
+        and created_at <= now() - ${keyLifetime(sql)}`
   ).count
 
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
@@ -87,105 +157,127 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
   return row
 }
 
+/** True. Tells the trigger on deletions that the statement counts the revision itself. */
+const counting = (sql: Sql) => sql`set_config('todo_api.counts', 'true', true) <> ''`
+
 /** True where the row's version is one of these, or none are given. */
 const isExpected = (sql: Sql, versions: number[] | undefined) => sql`
   coalesce(version = any(${versions ? `{${versions.join()}}` : null}::bigint[]), true)`
 
 /**
- * A statement that locks a todo passes over one that is locked already, so that it stays brief.
- * Where it found none, another one that does wait, on a connection of its own, tells whether there
- * is none.
- */
-const locking = async <Row>(
-  sql: Sql,
-  write: (sql: Statements, lock: postgres.PendingQuery<postgres.Row[]>) => Promise<Row[]>,
-) => {
-  const [row] = await write(sql.brief, sql`for update skip locked`)
-  return row ?? (await write(sql, sql`for update`))[0]
-}
-
-/**
  * Members that were left out stay as they are, and a change that changes nothing writes nothing.
  * The row is locked first, so that what is compared and what is returned is its latest version.
  */
-export const updateTodo = (
+export const updateTodo = async (
   sql: Sql,
   ownerId: number,
   id: number,
   changes: TodoChanges,
   versions: number[] | undefined,
-) =>
-  locking(
+) => {
+  const [row] = await changing(
     sql,
-    (tag, lock) => tag<(Versioned & { is_expected: boolean })[]>`
+    (tag, patience) => tag<(Versioned & { revision: number | null; is_expected: boolean })[]>`
       with before as (
         select id, title, description, is_completed, created_at, updated_at, version,
           ${isExpected(sql, versions)} as is_expected
         from todos
         where owner_id = ${ownerId}
           and id = ${id}
-        ${lock}
+          and ${patience}
+        for update
       ), wanted as (
-        select
-          coalesce(${changes.title ?? null}, title) as title,
-          case when ${changes.description === undefined} then description
-            else ${changes.description ?? null} end as description,
-          coalesce(${changes.is_completed ?? null}, is_completed) as is_completed
-        from before
-        where is_expected
+        select title, description, is_completed
+        from (
+          select
+            coalesce(${changes.title ?? null}, title) as title,
+            case when ${changes.description === undefined} then description
+              else ${changes.description ?? null} end as description,
+            coalesce(${changes.is_completed ?? null}, is_completed) as is_completed,
+            title as old_title,
+            description as old_description,
+            is_completed as was_completed
+          from before
+          where is_expected
+        ) as compared
+        where (title, description, is_completed)
+          is distinct from (old_title, old_description, was_completed)
+      ), revised as (
+        ${nextRevision(sql, ownerId, sql`from wanted`)}
       ), after as (
         update todos
         set title = wanted.title,
           description = wanted.description,
           is_completed = wanted.is_completed,
           version = todos.version + 1,
-          -- Moves by what a client can see, even when two changes share a millisecond.
-          updated_at = greatest(now(), todos.updated_at + interval '1 millisecond')
+          revision = revised.revision,
+          -- Moves by what a client can see, even when two changes share a millisecond. A
+          -- distributed Postgres refuses what depends on the time zone.
+          updated_at = greatest(
+            now(),
+            (todos.updated_at at time zone 'UTC' + interval '1 millisecond') at time zone 'UTC'
+          )
         from wanted
+        cross join revised
         where todos.owner_id = ${ownerId}
           and todos.id = ${id}
-          and (todos.title, todos.description, todos.is_completed)
-            is distinct from (wanted.title, wanted.description, wanted.is_completed)
         returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
-          todos.updated_at, todos.version
+          todos.updated_at, todos.version, todos.revision
       )
-      select id, title, description, is_completed, created_at, updated_at, version,
+      select id, title, description, is_completed, created_at, updated_at, version, revision,
         true as is_expected
       from after
       union all
-      select id, title, description, is_completed, created_at, updated_at, version, is_expected
+      select id, title, description, is_completed, created_at, updated_at, version, null,
+        is_expected
       from before
       where not exists (select from after)`,
   )
+  return row
+}
 
 /** Undefined where there is no such todo. */
-export const deleteTodo = (sql: Sql, ownerId: number, id: number, versions: number[] | undefined) =>
-  locking(
+export const deleteTodo = async (
+  sql: Sql,
+  ownerId: number,
+  id: number,
+  versions: number[] | undefined,
+) => {
+  const [row] = await changing(
     sql,
-    (tag, lock) => tag<{ is_expected: boolean }[]>`
+    (tag, patience) => tag<{ revision: number | null; is_expected: boolean }[]>`
       with before as (
         select ${isExpected(sql, versions)} as is_expected
         from todos
         where owner_id = ${ownerId}
           and id = ${id}
-        ${lock}
+          and ${patience}
+        for update
+      ), revised as (
+        ${nextRevision(sql, ownerId, sql`from before where is_expected and ${counting(sql)}`)}
       ), gone as (
         delete from todos
-        using before
+        using revised
         where todos.owner_id = ${ownerId}
           and todos.id = ${id}
-          and before.is_expected
+      ), remembered as (
+        insert into deleted_todos (owner_id, id, revision)
+        select ${ownerId}::bigint, ${id}::bigint, revision
+        from revised
       )
-      select is_expected
+      select is_expected, (select revision from revised) as revision
       from before`,
   )
+  return row
+}
 
 /** Rows: some 100 ms of work, far from the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
 
-const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) =>
-  (
-    await sql`
+/** Nothing remembers them: who has a copy is told to begin again. */
+const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
+  const [row] = await sql<[{ count: number }]>`
+    with gone as (
       delete from todos
       where owner_id = ${ownerId}
         and id in (
@@ -194,10 +286,70 @@ const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) =>
           where owner_id = ${ownerId}
           order by id
           limit ${limit}
+          for update
+        )
+        and ${counting(sql)}
+      returning id
+    ), counted as (
+      select count(*) as count
+      from gone
+    ), revised as (
+      insert into revisions as known (owner_id, revision, forgotten)
+      select ${ownerId}::bigint, 1, 1
+      from counted
+      where count > 0
+      on conflict on constraint revisions_pkey do update
+      set revision = known.revision + 1,
+        forgotten = known.revision + 1
+    )
+    select count
+    from counted`
+  return row.count
+}
+
+const deleteTombstonesOf = async (sql: Sql, ownerId: number, limit: number) =>
+  (
+    await sql`
+      delete from deleted_todos
+      where owner_id = ${ownerId}
+        and (revision, id) in (
+          select revision, id
+          from deleted_todos
+          where owner_id = ${ownerId}
+          order by revision, id
+          limit ${limit}
         )`
   ).count
 
-/** All of a user's, in batches: one statement for all of them might run into its limit. */
-export const deleteTodosOf = async (sql: Sql, ownerId: number) => {
-  while ((await deleteSomeOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
+/**
+ * All of a user's, in batches: one statement for all of them might run into its limit. Then
+ * `deleteOwner` in a transaction that has locked the revision, which every change asks for last,
+ * and after it whatever todos there are, without waiting: so it waits for nobody who waits for it.
+ */
+export const deleteTodosOf = async (
+  sql: Sql,
+  ownerId: number,
+  deleteOwner: (transaction: Statements) => Promise<unknown>,
+) => {
+  for (;;) {
+    while ((await deleteSomeOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
+    while ((await deleteTombstonesOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
+    try {
+      return await sql.begin(async (transaction) => {
+        await transaction`
+          select revision
+          from revisions
+          where owner_id = ${ownerId}
+          for update`
+        await transaction`
+          select id
+          from todos
+          where owner_id = ${ownerId}
+          for update nowait`
+        await deleteOwner(transaction)
+      })
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error
+    }
+  }
 }

@@ -10,9 +10,11 @@ import { listQuery } from "./lists/model.ts"
 import * as model from "./model.ts"
 import { noSuchTodo } from "./problems.ts"
 import { findTodo } from "./queries.ts"
+import { type ChangesDeps, changesSince } from "./sync/changes.ts"
+import { changesPage, changesQuery, readChangesQuery } from "./sync/model.ts"
 import { createTodo, deleteTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
-type Deps = ListDeps & WriteDeps & { authenticate: Authenticate }
+type Deps = ListDeps & WriteDeps & ChangesDeps & { authenticate: Authenticate }
 
 /** Throws the 404 of a missing todo where the text names no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -31,16 +33,24 @@ export const todos = (deps: Deps) =>
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
     })
-    .use(signedInWithQuery(deps.authenticate))
+    .use(signedInWithQuery(deps.authenticate, "todos"))
     .get(
       "",
       ({ caller, query, request, set }) =>
         listAnswer(deps, caller.userId, query, request, set.headers),
       {
         query: listQuery,
-        response: { 200: t.Array(model.todo) },
+        response: { 200: t.Array(model.todo), 304: t.Undefined() },
         detail: documentation.listTodos,
       },
+    )
+    .get(
+      "/changes",
+      ({ caller, query }) => {
+        const { since, limit } = readChangesQuery(query)
+        return changesSince(deps, caller.userId, since, limit)
+      },
+      { query: changesQuery, response: { 200: changesPage }, detail: documentation.getChanges },
     )
     .guard({ query: noQuery })
     .post(

@@ -5,27 +5,40 @@ import { expectedVersions } from "../http/entity-tag.ts"
 import { createOnce } from "./create-once.ts"
 import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
+import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
+import type { WithinQuota } from "./quota/quota.ts"
+import type { Changed } from "./sync/commits.ts"
 
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names, or throws that the user is gone. */
   createOutsideUser: (id: number) => Promise<void>
+  withinQuota: WithinQuota
+  /** Is told each change that was committed here. */
+  changed: Changed
 }
 
 /** The foreign keys that a write breaks whose owner is no user yet. */
 const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
 
 export const createTodo = async (
-  { sql, createOutsideUser }: WriteDeps,
+  { sql, createOutsideUser, withinQuota, changed }: WriteDeps,
   ownerId: number,
   key: string | null,
   todo: NewTodo,
 ) => {
-  const create = async () =>
+  const insert = async (room: number | undefined) =>
     key === null
-      ? { created: await queries.insertTodo(sql, ownerId, todo), isReplay: false }
-      : createOnce(sql, ownerId, key, todo)
+      ? { created: await queries.insertTodo(sql, ownerId, todo, room), isReplay: false as const }
+      : createOnce(sql, ownerId, key, todo, room)
+  const create = async (): Promise<{ created: Versioned; isReplay: boolean }> => {
+    const outcome = await withinQuota(ownerId, insert)
+    if (outcome.isReplay) return outcome
+    const { revision, ...created } = outcome.created
+    changed(ownerId, revision)
+    return { created, isReplay: false }
+  }
   try {
     return await create()
   } catch (error) {
@@ -36,7 +49,7 @@ export const createTodo = async (
 }
 
 export const updateTodo = async (
-  { sql }: WriteDeps,
+  { sql, changed }: WriteDeps,
   ownerId: number,
   id: number,
   changes: TodoChanges,
@@ -44,13 +57,14 @@ export const updateTodo = async (
 ) => {
   const row = await queries.updateTodo(sql, ownerId, id, changes, expectedVersions(ifMatch))
   if (!row) throw noSuchTodo()
-  const { is_expected, ...updated } = row
+  const { is_expected, revision, ...updated } = row
   if (!is_expected) throw preconditionFailed()
+  if (revision !== null) changed(ownerId, revision)
   return updated
 }
 
 export const deleteTodo = async (
-  { sql }: WriteDeps,
+  { sql, changed }: WriteDeps,
   ownerId: number,
   id: number,
   ifMatch: string | null,
@@ -58,4 +72,5 @@ export const deleteTodo = async (
   const found = await queries.deleteTodo(sql, ownerId, id, expectedVersions(ifMatch))
   if (!found) throw noSuchTodo()
   if (!found.is_expected) throw preconditionFailed()
+  if (found.revision !== null) changed(ownerId, found.revision)
 }

@@ -7,6 +7,7 @@ import { takesJson } from "../../http/json-body.ts"
 import { noQuery, strictQuery } from "../../http/query.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import * as model from "../model.ts"
+import { refuseGuessable } from "../new-passwords/rules.ts"
 import { hashPassword, inTurn, verifyPassword } from "../passwords.ts"
 import { emailTaken, wrongCredentials } from "../problems.ts"
 import { findCredentials, insertUser } from "../queries.ts"
@@ -69,6 +70,7 @@ export const auth = (deps: Deps) =>
     .post(
       "/register",
       async ({ body, address, status }) => {
+        await refuseGuessable("/password", body.password, body.email)
         await deps.throttle.countRegistration(address)
         const passwordHash = await inTurn(() => hashPassword(body.password))
         return status(201, await register(deps, body.email.trim(), passwordHash))

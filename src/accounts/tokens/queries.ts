@@ -1,6 +1,8 @@
-/** All SQL over revocations: what was revoked, and what expired. */
+/** All SQL by which tokens are judged: what was revoked, and which personal tokens there are. */
 import type { Sql } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
+import type { Scope } from "../../http/signed-in.ts"
+import { userKeyOf } from "./revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52
@@ -45,3 +47,32 @@ export const revokedSince = async (sql: Sql, horizon: string | null) => {
 
 export const deleteExpiredRevocations = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "revocations", limit)
+
+/** `expires_at`: seconds since the epoch. */
+type FoundToken = { id: string; user_id: number; scopes: Scope[]; expires_at: number | null }
+
+/** Writes that it was used, too, unless that was written within the last minute. */
+export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
+  const [row] = await sql<FoundToken[]>`
+    with found as (
+      select id, user_id, to_json(scopes) as scopes,
+        extract(epoch from expires_at)::double precision as expires_at
+      from personal_tokens
+      where hash = ${hash}
+        and not exists (select from revocations where key = ${userKeyOf(sql, sql`user_id`)})
+    ), touched as (
+      update personal_tokens
+      set last_used_at = now()
+      from found
+      where personal_tokens.id = found.id
+        and coalesce(last_used_at < now() - interval '1 minute', true)
+    )
+    select id, user_id, scopes, expires_at
+    from found`
+  return row
+}
+
+export const touchPersonalToken = (sql: Sql, id: string) => sql`
+  update personal_tokens
+  set last_used_at = now()
+  where id = ${id}`

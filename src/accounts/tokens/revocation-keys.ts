@@ -15,6 +15,9 @@ export const tokenKey = (token: string) =>
     .update(token.slice(0, token.lastIndexOf(".")))
     .digest("base64url")}`
 
+/** A personal access token, by the hash that the database has of it. */
+export const personalTokenKey = (hash: Buffer) => `token:${hash.toString("base64url")}`
+
 type Fragment = postgres.PendingQuery<postgres.Row[]>
 
 /** The same keys where only the statement knows the ids. */

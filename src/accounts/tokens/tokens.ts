@@ -1,18 +1,20 @@
 /** Access tokens: signing ours, and judging whatever a client sends as a bearer token. */
 import { randomUUID } from "node:crypto"
-import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
 import type { Logger } from "pino"
 import type { Config } from "../../config.ts"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
+import type { Authenticate, Scope } from "../../http/signed-in.ts"
 import type { Secrets } from "../../mac.ts"
 import { createCache } from "../cache.ts"
 import { invalidToken, missingToken, revokedToken } from "../problems.ts"
 import { createIssuer } from "./issuers.ts"
+import { isPersonal, judgePersonalToken } from "./personal.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
 import { sessionKey, tokenKey, userKey } from "./revocation-keys.ts"
 import { createRevocations } from "./revocations.ts"
+import { createSignature } from "./signature.ts"
 
 /** Who a request is made by. */
 export type Caller = {
@@ -21,8 +23,10 @@ export type Caller = {
   sessionId: string | undefined
   /** What the token is called where it is itself revoked. */
   tokenKey: string
-  /** Seconds since the epoch. */
+  /** Seconds since the epoch; infinity for a personal token that does not expire. */
   expiresAt: number
+  /** All that a personal token is good for. Any other stands for its user. */
+  scopes?: Scope[]
 }
 
 /** A caller who was let in before. */
@@ -31,6 +35,8 @@ type Accepted = Caller & {
   keys: string[]
   /** By performance.now(): when the database was asked about them. */
   judgedAt: number
+  /** To be called for each request. */
+  used?: () => void
 }
 
 /** Seconds of clock difference that `iat` and `nbf` may have. `exp` gets none. */
@@ -74,8 +80,8 @@ type Settings = Pick<
   "ALGORITHM" | "ACCESS_TOKEN_EXPIRE_MINUTES" | "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE"
 >
 
-export const createTokens = (config: Settings, [secret]: Secrets, sql: Sql, log: Logger) => {
-  const { sign, verify } = jwt({ name: "jwt", secret, alg: config.ALGORITHM }).decorator.jwt
+export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: Logger) => {
+  const { sign, verify } = createSignature(secrets, config.ALGORITHM)
   const issuer = createIssuer(sql, config, log)
   const accepted = createCache<Accepted>(ACCEPTED_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
@@ -93,12 +99,13 @@ export const createTokens = (config: Settings, [secret]: Secrets, sql: Sql, log:
   /** A refusal that is returned is final; one that is thrown may be an acceptance later. */
   const judge = async (token: string): Promise<Accepted | Problem> => {
     if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
+    if (isPersonal(token)) return judgePersonalToken(sql, token, log)
     if (!isBase64url(token.slice(token.lastIndexOf(".") + 1)))
       return invalidToken("The token is invalid")
     const outside = issuer?.claims(token) ? issuer : undefined
     const claims = outside
       ? await outside.verify(token, signatureOnly)
-      : await verify(token, { ...signatureOnly, algorithms: [config.ALGORITHM] })
+      : await verify(token, signatureOnly)
     if (!claims) return invalidToken("The token is invalid")
     const { iss, sub, exp, nbf = 0, iat = 0, jti } = claims
     if (!outside && iss !== undefined) return invalidToken("The issuer is not known")
@@ -128,7 +135,10 @@ export const createTokens = (config: Settings, [secret]: Secrets, sql: Sql, log:
       const token = authorization?.match(BEARER)?.[1]
       if (token === undefined) throw missingToken()
       const known = accepted.get(token)
-      if (known && isStillGood(known)) return known
+      if (known && isStillGood(known)) {
+        known.used?.()
+        return known
+      }
       const refusal = refused.get(token)
       if (refusal) throw refusal
       const verdict = await judge(token)
@@ -154,4 +164,6 @@ export const createTokens = (config: Settings, [secret]: Secrets, sql: Sql, log:
     followRevocations: revocations.follow,
   }
 }
-export type Tokens = ReturnType<typeof createTokens>
+export type Tokens = Omit<ReturnType<typeof createTokens>, "authenticate"> & {
+  authenticate: Authenticate<Caller>
+}

@@ -31,7 +31,8 @@ const documentation = {
         type: "http" as const,
         scheme: "bearer",
         bearerFormat: "JWT",
-        description: "The `access_token` of a login",
+        description:
+          "The `access_token` of a login, or a personal access token, which is good for /todos alone",
       },
     },
   },

@@ -16,7 +16,8 @@ export const requestHeaders = {
     schema: { ...string, pattern: REQUEST_ID_PATTERN },
   },
   "If-None-Match": {
-    description: "Entity tags that the client knows, or `*`. A 304 where one is the todo's.",
+    description:
+      "Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.",
     schema: string,
     example: '"1"',
   },
@@ -27,7 +28,7 @@ export const requestHeaders = {
   },
   "Idempotency-Key": {
     description:
-      "Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing.",
+      "Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
 } satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>
@@ -50,7 +51,8 @@ export const responseHeaders = {
   },
   ETag: {
     required,
-    description: "The strong entity tag of the todo's version, for If-Match and If-None-Match",
+    description:
+      "The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match",
     schema: string,
     example: '"1"',
   },
@@ -82,6 +84,17 @@ export const responseHeaders = {
     description: 'RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent',
     schema: string,
     example: "Bearer",
+  },
+  RateLimit: {
+    description:
+      "Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)",
+    schema: string,
+    example: '"default";r=599;t=60',
+  },
+  "RateLimit-Policy": {
+    description: "Where requests are limited: how many a user has (`q`) in so many seconds (`w`)",
+    schema: string,
+    example: '"default";q=600;w=60',
   },
   Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },

@@ -60,7 +60,7 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
-  if (security) codes.add("UNAUTHORIZED")
+  if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE").add("TOO_MANY_REQUESTS")
   // A caller who is signed in is known: a wrong password only forbids.
   return Map.groupBy(codes, (code) =>
     security && code === "INVALID_CREDENTIALS" ? 403 : statuses[code],
@@ -70,7 +70,11 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
 const operation = (path: string, raw: Operation, named: Named): Json => {
   const { parameters = [], requestBody, responses, security = [], ...rest } = raw
   const { requestHeaders: sent = [], responseHeaders: received = [], errors: _, ...said } = rest
-  const headers: ResponseHeader[] = isApi(path) ? ["Cache-Control", ...received] : received
+  const headers: ResponseHeader[] = [
+    ...(isApi(path) ? (["Cache-Control"] as const) : []),
+    ...(security.length > 0 ? (["RateLimit", "RateLimit-Policy"] as const) : []),
+    ...received,
+  ]
   const body = schemaOf(requestBody?.content)
   const answers: Json = {}
   for (const [status, given] of Object.entries(responses))

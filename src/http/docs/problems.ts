@@ -8,7 +8,7 @@ const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   401: ["WWW-Authenticate"],
   405: ["Allow"],
   415: ["Accept"],
-  429: ["Retry-After"],
+  429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
   503: ["Retry-After"],
 }
 
@@ -16,15 +16,19 @@ const meanings: Record<ErrorCode, string> = {
   BAD_REQUEST: "The body or the query breaks rules; `errors` names each",
   UNAUTHORIZED: "No token, or one that is invalid, expired or revoked",
   INVALID_CREDENTIALS: "The email or the password is wrong",
+  INSUFFICIENT_SCOPE:
+    "A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any",
+  QUOTA_EXCEEDED: "The caller has as many as anybody may have",
   NOT_FOUND: "There is nothing at this path",
   TODO_NOT_FOUND: "The caller has no such todo",
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
   EMAIL_TAKEN: "The email is registered already",
+  CHANGES_EXPIRED: "Changes since then are not remembered; begin without `since`",
   PRECONDITION_FAILED: "The todo has changed since the version that If-Match names",
   PAYLOAD_TOO_LARGE: "The body has more than 64 KiB",
   UNSUPPORTED_MEDIA_TYPE: "The body is not in a content type, charset or encoding that is taken",
   IDEMPOTENCY_KEY_REUSED: "The Idempotency-Key was used with another body",
-  TOO_MANY_REQUESTS: "Too many attempts; try again after `Retry-After`",
+  TOO_MANY_REQUESTS: "Too many requests or attempts; try again after `Retry-After`",
   INTERNAL_ERROR: "Something went wrong on the server's side",
   SERVICE_UNAVAILABLE: "The database is away, or the service is shutting down",
 }

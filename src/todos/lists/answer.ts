@@ -2,6 +2,9 @@
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
+import { matchesWeakly } from "../../http/entity-tag.ts"
+import { findFeed } from "../sync/queries.ts"
+import type { Feed } from "../sync/states.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
@@ -50,6 +53,9 @@ const streamAnswer = (
   return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { headers: JSON_HEADERS })
 }
 
+/** Weak: a list that changes while it is streamed may have a part of the change. */
+const listTag = ({ epoch, revision }: Feed) => `W/"${revision}-${epoch.slice(0, 8)}"`
+
 export type ListDeps = { sql: Sql; cursors: Cursors; searches: SearchTurns; log: Logger }
 type Headers = Record<string, string | number | undefined>
 
@@ -64,6 +70,11 @@ export const listAnswer = async (
   const { selection, limit, wantsCount } = readListQuery(query)
   const after =
     query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
+  // Before the list itself, so that no change is missing that the tag stands for.
+  const tag = listTag(await findFeed(sql, userId))
+  headers["etag"] = tag
+  if (matchesWeakly(request.headers.get("if-none-match"), tag))
+    return new Response(null, { status: 304 })
   // To make the signal takes time, which only searches need.
   const client = selection.q === undefined ? undefined : request.signal
   const inTurn = <Result>(work: () => Promise<Result>, isBegun = false) =>

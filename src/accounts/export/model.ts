@@ -1,0 +1,35 @@
+/** The shape of an export: everything that is stored about a user. */
+import type { TSchema } from "@sinclair/typebox"
+import { type Static, t } from "elysia"
+import type { StreamedList } from "../../http/json-stream.ts"
+import { user } from "../model.ts"
+
+const instant = t.String({ format: "date-time" })
+
+export const identity = t.Object(
+  { issuer: t.String(), subject: t.String() },
+  { description: "Who the user is to an outside issuer", additionalProperties: false },
+)
+export type Identity = Static<typeof identity>
+
+export const session = t.Object(
+  { id: t.String({ format: "uuid" }), created_at: instant, expires_at: instant },
+  { description: "A login, and what followed from it", additionalProperties: false },
+)
+export type Session = Static<typeof session>
+
+export const exported = (lists: Record<string, StreamedList>) =>
+  t.Object(
+    {
+      exported_at: t.String({ format: "date-time", description: "When it began" }),
+      user,
+      ...Object.fromEntries(
+        Object.entries(lists).map(([name, { items }]): [string, TSchema] => [name, t.Array(items)]),
+      ),
+    },
+    {
+      $id: "Export",
+      description: "All that is stored about the caller",
+      additionalProperties: false,
+    },
+  )

@@ -1,0 +1,74 @@
+/** /users/me/export: everything that is stored about the caller, as one document. */
+import { Elysia } from "elysia"
+import type { Logger } from "pino"
+import type { Sql } from "../../database/connection.ts"
+import { pagesAfter, type StreamedList, streamObject } from "../../http/json-stream.ts"
+import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
+import { accountOf } from "../outside-users.ts"
+import { personalToken } from "../personal-tokens/model.ts"
+import { listPersonalTokens } from "../personal-tokens/queries.ts"
+import { exported, identity, type Session, session } from "./model.ts"
+import { listIdentities, listSessions } from "./queries.ts"
+
+type Deps = {
+  sql: Sql
+  log: Logger
+  authenticate: Authenticate
+  /** What the other features hold of a user. */
+  lists: Record<string, StreamedList>
+}
+
+const SESSIONS_AT_ONCE = 500
+
+/** What a user has few of is one page. */
+async function* onePage<Item extends object>(read: Promise<readonly Item[]>) {
+  yield await read
+}
+
+const listsOf = (sql: Sql): Record<string, StreamedList> => ({
+  identities: { items: identity, pages: (userId) => onePage(listIdentities(sql, userId)) },
+  sessions: {
+    items: session,
+    pages: (userId) =>
+      pagesAfter<Session>(SESSIONS_AT_ONCE, (limit, after) =>
+        listSessions(sql, userId, limit, after),
+      ),
+  },
+  personal_tokens: {
+    items: personalToken,
+    pages: (userId) => onePage(listPersonalTokens(sql, userId)),
+  },
+})
+
+export const exportOfAccount = (deps: Deps) => {
+  const lists = { ...listsOf(deps.sql), ...deps.lists }
+  return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
+    .use(signedIn(deps.authenticate))
+    .get(
+      "/export",
+      async ({ caller: { userId } }) => {
+        const user = await accountOf(deps.sql, userId)
+        const pages = Object.entries(lists).map(([name, list]) => [name, list.pages(userId)])
+        return streamObject(
+          { exported_at: new Date().toISOString(), user },
+          Object.fromEntries(pages),
+          { "content-disposition": 'attachment; filename="todo-api-export.json"' },
+          deps.log,
+        )
+      },
+      {
+        response: { 200: exported(lists) },
+        detail: {
+          operationId: "exportMe",
+          summary: "Export everything that is stored about the caller",
+          description:
+            "One document, streamed: the account, its sessions and tokens (without what would let " +
+            "anybody in), and all todos. What changes meanwhile may be in it or not. A connection " +
+            "that ends early is an export that failed.",
+        },
+      },
+    )
+}

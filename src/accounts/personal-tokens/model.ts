@@ -1,0 +1,70 @@
+/** The shapes of personal access tokens, as clients send and get them. */
+import { type Static, t } from "elysia"
+import { SCOPES } from "../../http/signed-in.ts"
+import { NullableText, Text } from "../../http/text.ts"
+
+const name = Text({
+  description: "For people: what the token is used by",
+  examples: ["backup script"],
+  minLength: 1,
+  maxLength: 100,
+  pattern: "[^\\s]",
+  patternMessage: "must not be only white space",
+})
+
+const [read, write] = SCOPES
+const scopes = t.Array(t.Union([t.Literal(read), t.Literal(write)]), {
+  description: "`todos:read` is for GET, `todos:write` for all that changes todos",
+  minItems: 1,
+  maxItems: SCOPES.length,
+  uniqueItems: true,
+})
+
+/** RFC 3339, section 5.6. Which of them are times, and in the future, the route finds out. */
+const expiresAt = NullableText({
+  description: "In the future. Null, or left out: it does not expire",
+  examples: ["2099-12-31T23:59:59Z"],
+  pattern: "^\\d{4}-\\d\\d-\\d\\d[Tt]\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?([Zz]|[+-]\\d\\d:\\d\\d)$",
+  patternMessage: "must be a time as in RFC 3339, such as 2099-12-31T23:59:59Z",
+})
+
+export const newPersonalToken = t.Object(
+  { name, scopes, expires_at: t.Optional(expiresAt) },
+  { $id: "NewPersonalToken", additionalProperties: false },
+)
+export type NewPersonalToken = Static<typeof newPersonalToken>
+
+const instant = (description: string) => t.String({ format: "date-time", description })
+const nullableInstant = (description: string) =>
+  t.Union([t.String({ format: "date-time" }), t.Null()], { description })
+
+const members = {
+  id: t.String({ format: "uuid" }),
+  name,
+  scopes,
+  created_at: instant("When it was made"),
+  expires_at: nullableInstant("When it expires. Null: never"),
+  last_used_at: nullableInstant("When it was last used, to the minute. Null: never"),
+}
+
+export const personalToken = t.Object(members, {
+  $id: "PersonalToken",
+  description: "A personal access token, without the token itself",
+  additionalProperties: false,
+})
+export type PersonalToken = Static<typeof personalToken>
+
+export const createdPersonalToken = t.Object(
+  {
+    ...members,
+    token: t.String({
+      description: "For the Authorization header. It is told this once, and never again.",
+      examples: [`todo_${"x".repeat(43)}`],
+    }),
+  },
+  {
+    $id: "CreatedPersonalToken",
+    description: "A personal access token that was just made",
+    additionalProperties: false,
+  },
+)

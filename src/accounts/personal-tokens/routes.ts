@@ -1,0 +1,131 @@
+/** /users/me/tokens: personal access tokens, for scripts. Shapes: model.ts. SQL: queries.ts. */
+import { Elysia, t } from "elysia"
+import type { Sql } from "../../database/connection.ts"
+import { constraintOf } from "../../database/errors.ts"
+import { badRequest, Problem } from "../../errors.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { takesJson } from "../../http/json-body.ts"
+import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
+import { createOutsideUser } from "../outside-users.ts"
+import { goneUser } from "../problems.ts"
+import type { LogEvent } from "../security-log.ts"
+import { hashOf, newPersonalToken } from "../tokens/personal.ts"
+import * as model from "./model.ts"
+import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./queries.ts"
+
+type Deps = {
+  sql: Sql
+  authenticate: Authenticate
+  /** Refuses tokens here, and at once, by their keys. */
+  revoke: (keys: string[]) => void
+  logEvent: LogEvent
+  trustedProxies: string[]
+}
+
+const TOKENS_PER_USER = 50
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+const tooMany = () =>
+  new Problem("QUOTA_EXCEEDED", `A user has at most ${TOKENS_PER_USER} personal access tokens`)
+
+const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal access token")
+
+/** A day that its month lacks is one of the next month for `Date`. */
+const isTime = (text: string) => {
+  const time = new Date(text)
+  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
+  return (
+    Number.isFinite(time.getTime()) &&
+    Number.isFinite(day.getTime()) &&
+    day.toISOString().startsWith(text.slice(0, 10))
+  )
+}
+
+/** As Postgres takes it. */
+const readExpiry = (text: string | null | undefined) => {
+  if (text === null || text === undefined) return null
+  const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
+  if (!isTime(text.toUpperCase())) throw wrong("must be a time that exists")
+  const time = new Date(text.toUpperCase())
+  if (time.getTime() <= Date.now()) throw wrong("must be in the future")
+  // A time zone may move it there, where it would have one digit more than RFC 3339 knows.
+  if (time.getUTCFullYear() > 9_999) throw wrong("must be before the year 10000")
+  return time.toISOString()
+}
+
+const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalToken) => {
+  const expires_at = readExpiry(wanted.expires_at)
+  await createOutsideUser(sql, userId)
+  const token = newPersonalToken()
+  const stored = { ...wanted, expires_at, hash: hashOf(token) }
+  const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
+    (error: unknown) => {
+      // Deleted at this very moment.
+      throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
+    },
+  )
+  if (!created) throw tooMany()
+  return { ...created, token }
+}
+
+export const personalTokens = (deps: Deps) =>
+  new Elysia({ prefix: "/users/me/tokens", detail: { tags: ["accounts"], security: bearer } })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
+    .use(signedIn(deps.authenticate))
+    .use(clientAddress(deps.trustedProxies))
+    .post(
+      "",
+      async ({ caller: { userId }, body, address, status }) => {
+        const created = await create(deps, userId, body)
+        deps.logEvent("personal_token_made", { userId, address })
+        return status(201, created)
+      },
+      {
+        ...takesJson(model.newPersonalToken),
+        response: { 201: model.createdPersonalToken },
+        detail: {
+          operationId: "createPersonalToken",
+          summary: "Make a personal access token",
+          errors: ["QUOTA_EXCEEDED"],
+          description:
+            "A bearer token for scripts: good for /todos alone, and there for what its scopes say. " +
+            `It is told in this answer, and never again. A user has at most ${TOKENS_PER_USER}.`,
+        },
+      },
+    )
+    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
+      response: { 200: t.Array(model.personalToken) },
+      detail: {
+        operationId: "listPersonalTokens",
+        summary: "List the caller's personal access tokens",
+        description: "Those that have not expired, the oldest first.",
+      },
+    })
+    .delete(
+      "/:id",
+      async ({ caller: { userId }, params, address, status }) => {
+        if (!UUID.test(params.id)) throw noSuchToken()
+        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
+        if (revoked.length === 0) throw noSuchToken()
+        deps.revoke(revoked.map(({ key }) => key))
+        deps.logEvent("personal_token_revoked", { userId, address })
+        return status(204, undefined)
+      },
+      {
+        params: t.Object({
+          id: t.String({
+            description: "The id of a personal access token",
+            encodes: { type: "string", format: "uuid" },
+          }),
+        }),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deletePersonalToken",
+          summary: "Revoke a personal access token",
+          description: "It is refused at once by this instance, and within 5 s by every other.",
+        },
+      },
+    )

@@ -1,0 +1,46 @@
+/**
+ * REQUESTS_PER_MINUTE: how many requests of a user are let in, and what is told of it by the headers
+ * of draft-ietf-httpapi-ratelimit-headers. Each instance counts by itself: a count that all share
+ * would cost every request a statement.
+ */
+import type { AnyCaller, Authenticate } from "../http/signed-in.ts"
+import { createCache } from "./cache.ts"
+import { tooManyRequests } from "./problems.ts"
+
+const WINDOW_SECONDS = 60
+/** Users. Who is forgotten among so many begins a new minute. */
+const CACHE_LIMIT = 100_000
+
+/** From the user's first request on. `endsAt`: by performance.now(). */
+type Minute = { requests: number; endsAt: number }
+
+/** Counts a request for each caller who is let in. */
+export const limitRequests = <Caller extends AnyCaller>(
+  authenticate: Authenticate<Caller>,
+  max: number | undefined,
+): Authenticate<Caller> => {
+  if (max === undefined) return authenticate
+  const minutes = createCache<Minute>(CACHE_LIMIT)
+  const policy = `"default";q=${max};w=${WINDOW_SECONDS}`
+
+  const currentMinute = (userId: number, now: number): Minute => {
+    const known = minutes.get(String(userId))
+    if (known && known.endsAt > now) return known
+    const minute = { requests: 0, endsAt: now + WINDOW_SECONDS * 1_000 }
+    minutes.set(String(userId), minute)
+    return minute
+  }
+
+  return async (authorization, headers) => {
+    const caller = await authenticate(authorization, headers)
+    const now = performance.now()
+    const minute = currentMinute(caller.userId, now)
+    minute.requests++
+    const secondsLeft = Math.ceil((minute.endsAt - now) / 1_000)
+    headers["ratelimit-policy"] = policy
+    headers["ratelimit"] = `"default";r=${Math.max(0, max - minute.requests)};t=${secondsLeft}`
+    if (minute.requests > max)
+      throw tooManyRequests(`At most ${max} requests a minute; try again later`, secondsLeft)
+    return caller
+  }
+}

@@ -1,0 +1,66 @@
+/** Personal access tokens as bearer tokens: what they look like, and whether one is good. */
+import { createHash, randomBytes } from "node:crypto"
+import type { Logger } from "pino"
+import type { Sql } from "../../database/connection.ts"
+import type { Problem } from "../../errors.ts"
+import type { Scope } from "../../http/signed-in.ts"
+import { invalidToken } from "../problems.ts"
+import { findPersonalToken, touchPersonalToken } from "./queries.ts"
+import { personalTokenKey, userKey } from "./revocation-keys.ts"
+
+/** Told apart from a JWT by anybody, a scanner for leaked secrets included. */
+const PREFIX = "todo_"
+const FORM = /^todo_[\w-]{43}$/
+
+/** 256 bits: nobody guesses one, so that a plain hash of it may be stored. */
+export const newPersonalToken = () => PREFIX + randomBytes(32).toString("base64url")
+
+export const hashOf = (token: string) => createHash("sha256").update(token).digest()
+
+export const isPersonal = (token: string) => token.startsWith(PREFIX)
+
+const TOUCH_MS = 60_000
+
+type Accepted = {
+  userId: number
+  sessionId: undefined
+  tokenKey: string
+  expiresAt: number
+  scopes: Scope[]
+  keys: string[]
+  judgedAt: number
+  /** To be called for each request. */
+  used: () => void
+}
+
+/** Beside the requests, and at most once a minute: when it was last used is told to the minute. */
+const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {
+  let touchedAt = performance.now()
+  return () => {
+    if (performance.now() < touchedAt + TOUCH_MS) return
+    touchedAt = performance.now()
+    touchPersonalToken(sql, id).catch((err: unknown) =>
+      log.debug({ err }, "the use of a personal token was not noted"),
+    )
+  }
+}
+
+/** A refusal that is returned is final. */
+export const judgePersonalToken = async (
+  sql: Sql,
+  token: string,
+  log: Logger,
+): Promise<Accepted | Problem> => {
+  if (!FORM.test(token)) return invalidToken("The token is invalid")
+  const judgedAt = performance.now()
+  const hash = hashOf(token)
+  const found = await findPersonalToken(sql, hash)
+  if (!found) return invalidToken("The token is unknown, or has been revoked")
+  const { id, user_id: userId, scopes, expires_at } = found
+  const expiresAt = expires_at ?? Number.POSITIVE_INFINITY
+  if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
+  const tokenKey = personalTokenKey(hash)
+  const keys = [userKey(userId), tokenKey]
+  const used = usedToTheMinute(sql, id, log)
+  return { userId, sessionId: undefined, tokenKey, expiresAt, scopes, keys, judgedAt, used }
+}

@@ -1,0 +1,22 @@
+/** The signature of access tokens by a shared secret: one signs, and those before it still verify. */
+import { jwt } from "@elysiajs/jwt"
+import type { JWTVerifyOptions } from "jose"
+import type { Config } from "../../config.ts"
+import type { Secrets } from "../../mac.ts"
+
+export const createSignature = ([current, ...previous]: Secrets, alg: Config["ALGORITHM"]) => {
+  const by = (secret: string) => jwt({ name: "jwt", secret, alg }).decorator.jwt
+  const { sign, verify } = by(current)
+  const verifiers = [verify, ...previous.map((secret) => by(secret).verify)]
+  return {
+    sign,
+    /** The claims of a token whose signature is good by one of the secrets, or false. */
+    async verify(token: string, options: JWTVerifyOptions) {
+      for (const verifyOne of verifiers) {
+        const claims = await verifyOne(token, { ...options, algorithms: [alg] })
+        if (claims) return claims
+      }
+      return false as const
+    },
+  }
+}

@@ -1,0 +1,74 @@
+/** A JSON object as an answer of any length: lists that are read page by page as the client takes them. */
+import type { TSchema } from "@sinclair/typebox"
+import type { Logger } from "pino"
+
+/** A list among the members: what its items look like, and its pages for a user. */
+export type StreamedList = {
+  items: TSchema
+  pages: (userId: number) => AsyncIterable<readonly object[]>
+}
+
+/** Pages of `size`, each after the last item of the one before. */
+export async function* pagesAfter<Item extends object>(
+  size: number,
+  read: (limit: number, after: Item | undefined) => Promise<readonly Item[]>,
+): AsyncGenerator<readonly Item[]> {
+  let after: Item | undefined
+  for (;;) {
+    const page = await read(size, after)
+    yield page
+    if (page.length < size) return
+    after = page.at(-1)
+  }
+}
+
+async function* objectText(
+  members: Record<string, unknown>,
+  lists: Record<string, AsyncIterable<readonly object[]>>,
+) {
+  yield JSON.stringify(members).slice(0, -1)
+  for (const [name, pages] of Object.entries(lists)) {
+    yield `,${JSON.stringify(name)}:[`
+    let separator = ""
+    for await (const page of pages) {
+      if (page.length === 0) continue
+      yield separator + JSON.stringify(page).slice(1, -1)
+      separator = ","
+    }
+    yield "]"
+  }
+  yield "}"
+}
+
+/**
+ * `members` first, of which there is at least one, then the lists. A page is read when the client
+ * has taken the one before. A failure resets the connection: the object never looks complete.
+ */
+export const streamObject = (
+  members: Record<string, unknown>,
+  lists: Record<string, AsyncIterable<readonly object[]>>,
+  headers: Record<string, string>,
+  log: Logger,
+): Response => {
+  const encoder = new TextEncoder()
+  const text = objectText(members, lists)
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { value, done } = await text.next()
+          if (done) controller.close()
+          else controller.enqueue(encoder.encode(value))
+        } catch (err) {
+          log.error({ err }, "a streamed object ended early")
+          throw err
+        }
+      },
+      async cancel() {
+        await text.return()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+  return new Response(stream, { headers: { "content-type": "application/json", ...headers } })
+}

@@ -1,0 +1,88 @@
+/** What has changed since a state, a page at a time: the way of a copy from nothing to the latest. */
+import type { Sql } from "../../database/connection.ts"
+import { entityTag } from "../../http/entity-tag.ts"
+import type { ChangesPage } from "./model.ts"
+import { type ChangedRow, findFeed, readChanges, readTodos } from "./queries.ts"
+import { checkPlace, type Feed, type Place, type States } from "./states.ts"
+
+export type ChangesDeps = { sql: Sql; states: States }
+
+/**
+ * Changes: a copy that is fetched while others write goes on until it has come to the latest,
+ * unless they write faster than it is fetched: then it ends this far after where that was.
+ */
+const FAR_ENOUGH = 1_000
+
+type Page = { feed: Feed; rows: ChangedRow[]; next: Place; hasMore: boolean }
+
+/** The first pages go by id, up to the highest one of their beginning, and then come the changes. */
+const walk = async (
+  sql: Sql,
+  ownerId: number,
+  limit: number,
+  place?: Extract<Place, { kind: "walk" }>,
+): Promise<Page> => {
+  const { feed, lastId, rows } = await readTodos(sql, ownerId, limit, place ?? { id: 0 })
+  const revision = place?.revision ?? feed.revision
+  const id = rows.length < limit ? lastId : (rows.at(-1)?.id ?? lastId)
+  return id < lastId
+    ? { feed, rows, next: { kind: "walk", revision, id, until: lastId }, hasMore: true }
+    : { feed, rows, next: { kind: "complete", revision }, hasMore: feed.revision > revision }
+}
+
+const goOn = async (
+  sql: Sql,
+  ownerId: number,
+  limit: number,
+  place: Exclude<Place, { kind: "walk" }>,
+): Promise<Page> => {
+  const { feed, rows } = await readChanges(sql, ownerId, limit, place)
+  const last = rows[limit - 1]
+  if (!last) {
+    const next: Place = { kind: "complete", revision: feed.revision }
+    return { feed, rows, next, hasMore: false }
+  }
+  const until = place.kind === "changes" && place.until > 0 ? place.until : feed.revision
+  const hasMore = last.revision <= until + FAR_ENOUGH
+  const { revision, id } = last
+  // Whoever comes back to this place later begins anew.
+  return {
+    feed,
+    rows,
+    next: { kind: "changes", revision, id, until: hasMore ? until : 0 },
+    hasMore,
+  }
+}
+
+const toChange = (row: ChangedRow) => {
+  const { id, title, description, is_completed, created_at, updated_at, version } = row
+  if (version === null) return { id, etag: null, todo: null }
+  const todo = { id, title, description, is_completed, created_at, updated_at }
+  return { id, etag: entityTag(version), todo }
+}
+
+export const changesSince = async (
+  { sql, states }: ChangesDeps,
+  ownerId: number,
+  since: string | undefined,
+  limit: number,
+): Promise<ChangesPage> => {
+  const place = since === undefined ? undefined : states.read(since, ownerId)
+  if (place?.kind === "complete") {
+    // Most ask in vain: one row tells.
+    const feed = await findFeed(sql, ownerId)
+    checkPlace(place, feed)
+    if (since !== undefined && place.revision === feed.revision)
+      return { changes: [], next: since, has_more: false }
+  }
+  const { feed, rows, next, hasMore } =
+    place === undefined || place.kind === "walk"
+      ? await walk(sql, ownerId, limit, place)
+      : await goOn(sql, ownerId, limit, place)
+  if (place) checkPlace(place, feed)
+  return {
+    changes: rows.map(toChange),
+    next: states.write(next, feed.epoch, ownerId),
+    has_more: hasMore,
+  }
+}

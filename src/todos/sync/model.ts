@@ -1,0 +1,58 @@
+/** What has changed: the query that asks for it, and the shape of the answer. */
+import { type Static, t } from "elysia"
+import { id } from "../../http/id.ts"
+import { Parameter, Text } from "../../http/text.ts"
+import { todo } from "../model.ts"
+
+export const PAGE_LIMIT = 1_000
+const DEFAULT_LIMIT = 500
+
+export const changesQuery = t.Object(
+  {
+    since: t.Optional(
+      Text({ description: "Opaque: the `next` of an earlier answer. Without it all todos come" }),
+    ),
+    limit: t.Optional(
+      Parameter({
+        type: "integer",
+        description: `How many changes at most. Default: ${DEFAULT_LIMIT}`,
+        minimum: 1,
+        maximum: PAGE_LIMIT,
+        pattern: "^([1-9]\\d{0,2}|1000)$",
+        patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type ChangesQuery = Static<typeof changesQuery>
+
+export const readChangesQuery = ({ since, limit }: ChangesQuery) => ({
+  since,
+  limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
+})
+
+const change = t.Object(
+  {
+    id,
+    etag: t.Union([t.String({ description: "Its entity tag" }), t.Null()]),
+    todo: t.Union([
+      t.Object(todo.properties, {
+        description: "The todo as it is. Null: it was deleted",
+        additionalProperties: false,
+      }),
+      t.Null(),
+    ]),
+  },
+  { additionalProperties: false },
+)
+
+export const changesPage = t.Object(
+  {
+    changes: t.Array(change),
+    next: t.String({ description: "What to ask for next, as `since`" }),
+    has_more: t.Boolean({ description: "Whether there is more to be fetched at once" }),
+  },
+  { $id: "Changes", description: "What has changed", additionalProperties: false },
+)
+export type ChangesPage = Static<typeof changesPage>

@@ -1,0 +1,188 @@
+/** All SQL over what has changed. Every statement of a request names the owner. */
+import type { Sql } from "../../database/connection.ts"
+import type { Todo } from "../model.ts"
+import type { Feed, Place } from "./states.ts"
+
+/** One row, whether anything of the owner has ever changed or not. */
+const feedOf = (sql: Sql, ownerId: number) => sql`
+  select
+    epoch,
+    coalesce(own.revision, 0) as feed_revision,
+    coalesce(own.forgotten, 0) as forgotten
+  from epochs
+  left join (
+    select revision, forgotten
+    from revisions
+    where owner_id = ${ownerId}
+  ) as own on true`
+
+export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
+  const [{ epoch, feed_revision, forgotten }] = await sql.brief<
+    [{ epoch: string; feed_revision: number; forgotten: number }]
+  >`${feedOf(sql, ownerId)}`
+  return { epoch, revision: feed_revision, forgotten }
+}
+
+/** Of these owners: those whose todos have ever changed. */
+export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
+  { owner_id: number; revision: number }[]
+>`
+  select owner_id, revision
+  from revisions
+  where owner_id = any(${`{${ownerIds.join()}}`}::bigint[])`
+
+/** Of all owners: those who have the oldest of the deletions that are not remembered any more. */
+const expiredTombstones = (sql: Sql, limit: number) => sql<
+  { owner_id: number; revision: number }[]
+>`
+  select owner_id, max(revision) as revision
+  from (
+    select owner_id, revision
+    from deleted_todos
+    where deleted_at < now() - interval '90 days'
+    order by deleted_at
+    limit ${limit}
+  ) as expired
+  group by owner_id`
+
+/** Says in the same statement up to where, so that whoever asks for one of them is told. */
+const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
+  const [row] = await sql<[{ count: number }]>`
+    with gone as (
+      delete from deleted_todos
+      where owner_id = ${ownerId}
+        and revision <= ${revision}
+      returning id
+    ), forgotten as (
+      update revisions
+      set forgotten = greatest(forgotten, ${revision}::bigint)
+      where owner_id = ${ownerId}
+        and exists (select from gone)
+    )
+    select count(*)
+    from gone`
+  return row.count
+}
+
+/** Of all owners, one after the other. Returns how many it deleted: about `limit`, or fewer. */
+export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
+  let count = 0
+  for (const { owner_id, revision } of await expiredTombstones(sql, limit))
+    count += await forgetDeletions(sql, owner_id, revision)
+  return count
+}
+
+/** States from before are not known any more: what was restored is older than they may be. */
+export const renewEpoch = (sql: Sql) => sql`
+  update epochs
+  set epoch = gen_random_uuid()`
+
+/** A todo as it is, or that it was deleted: without a version then. */
+export type ChangedRow = Todo & { revision: number; version: number | null }
+
+/** Rows: a page of this many takes a fraction of a millisecond. */
+const BRIEF_LIMIT = 100
+
+/** What the owner's todos were at when the page was read, and the page: all of one snapshot. */
+type Read = { feed: Feed; lastId: number; rows: ChangedRow[] }
+
+const readPage = async (
+  sql: Sql,
+  ownerId: number,
+  limit: number,
+  lastId: ReturnType<typeof feedOf>,
+  page: ReturnType<typeof feedOf>,
+): Promise<Read> => {
+  const tag = limit <= BRIEF_LIMIT ? sql.brief : sql
+  const rows = await tag<
+    (ChangedRow & {
+      epoch: string
+      feed_revision: number
+      forgotten: number
+      last_id: number
+    })[]
+  >`
+    select feed.epoch, feed.feed_revision, feed.forgotten, ${lastId} as last_id,
+      page.id, page.title, page.description, page.is_completed, page.created_at, page.updated_at,
+      page.version, page.revision
+    from (${feedOf(sql, ownerId)}) as feed
+    left join (${page}) as page on true
+    order by page.place, page.id`
+  const [first] = rows
+  if (!first) throw new Error("The database has no epoch")
+  const { epoch, feed_revision, forgotten, last_id } = first
+  return {
+    feed: { epoch, revision: feed_revision, forgotten },
+    lastId: last_id,
+    rows: first.id === null ? [] : rows,
+  }
+}
+
+/** The first `limit` todos after an id, up to another: up to the highest one where none is given. */
+export const readTodos = (
+  sql: Sql,
+  ownerId: number,
+  limit: number,
+  { id, until }: { id: number; until?: number },
+) =>
+  readPage(
+    sql,
+    ownerId,
+    limit,
+    until === undefined
+      ? sql`coalesce((select max(id) from todos where owner_id = ${ownerId}), 0)`
+      : sql`${until}::bigint`,
+    sql`
+      select id, title, description, is_completed, created_at, updated_at, version, revision,
+        0 as place
+      from todos
+      where owner_id = ${ownerId}
+        and id > ${id}
+        ${until === undefined ? sql`` : sql`and id <= ${until}`}
+      order by id
+      limit ${limit}`,
+  )
+
+/** The first `limit` changes after a place, in the order of their revisions and ids. */
+export const readChanges = (
+  sql: Sql,
+  ownerId: number,
+  limit: number,
+  place: Exclude<Place, { kind: "walk" }>,
+) => {
+  const isAfter =
+    place.kind === "complete"
+      ? sql`revision > ${place.revision}`
+      : sql`(revision, id) > (${place.revision}, ${place.id})`
+  return readPage(
+    sql,
+    ownerId,
+    limit,
+    sql`0::bigint`,
+    sql`
+      select id, title, description, is_completed, created_at, updated_at, version, revision,
+        revision as place
+      from (
+        (
+          select id, title, description, is_completed, created_at, updated_at, version, revision
+          from todos
+          where owner_id = ${ownerId}
+            and revision > 0
+            and ${isAfter}
+          order by revision, id
+          limit ${limit}
+        )
+        union all
+        (
+          select id, null, null, null, null, null, null, revision
+          from deleted_todos
+          where owner_id = ${ownerId}
+            and ${isAfter}
+          order by revision, id
+          limit ${limit}
+        )
+      ) as changed
+      order by revision, id
+      limit ${limit}`,
+  )
+}

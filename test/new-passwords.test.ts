@@ -1,0 +1,88 @@
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { join } from "node:path"
+import { connect, type Sql } from "../src/database/connection.ts"
+import { insertAccount } from "./support/accounts.ts"
+import { type App, startApp } from "./support/app.ts"
+
+let app: App
+let sql: Sql
+beforeAll(async () => {
+  app = await startApp()
+  sql = connect(app.databaseUrl, 1)
+})
+afterAll(async () => {
+  await sql.end()
+  await app[Symbol.asyncDispose]()
+})
+
+const COMMON = [
+  "password",
+  "12345678",
+  "87654321",
+  "qwertyuiop",
+  "PassWord1",
+  "trustno1",
+  "aaaaaaaa",
+  " password ",
+  "        ",
+  "\u3000".repeat(8),
+]
+
+const list = Bun.file(join(import.meta.dir, "../src/accounts/new-passwords/common.txt"))
+
+const register = (email: string, password: string) =>
+  app.call("POST", "/api/v1/auth/register", { body: { email, password } })
+
+const refusal = (pointer: string, message: string) => ({
+  error_code: "BAD_REQUEST",
+  errors: [{ pointer, message }],
+})
+const tooCommon = "is one of the most common passwords"
+const isEmail = "must not be the email of the account"
+
+test("a registration with a common password is refused, and says so", async () => {
+  for (const password of COMMON) {
+    const { status, body } = await register("common@example.org", password)
+    expect([password, status]).toEqual([password, 400])
+    expect(body).toMatchObject(refusal("/password", tooCommon))
+  }
+})
+
+test("a registration with the email as its password is refused, and says so", async () => {
+  const email = "Ada@Example.org"
+  for (const password of [email, email.toLowerCase(), ` ${email.toUpperCase()} `]) {
+    const { status, body } = await register(` ${email} `, password)
+    expect(status).toBe(400)
+    expect(body).toMatchObject(refusal("/password", isEmail))
+  }
+})
+
+test("a change to a common password or to the email is refused, and nothing changes", async () => {
+  const ada = await insertAccount(app, sql)
+  const cases: [password: string, message: string][] = [
+    ["iloveyou", tooCommon],
+    [ada.email.toUpperCase(), isEmail],
+  ]
+  for (const [new_password, message] of cases) {
+    const change = { current_password: ada.password, new_password }
+    const { status, body } = await ada.put("/users/me/password", change)
+    expect(status).toBe(400)
+    expect(body).toMatchObject(refusal("/new_password", message))
+  }
+  expect((await app.logIn(ada)).status).toBe(200)
+})
+
+test("what only contains a common password, or two of the list, is nobody's first guess", async () => {
+  const [, first = "", second = ""] = (await list.text()).split("\n")
+  for (const password of ["passwords are words", `${first}\n${second}`, "password\u00e9"]) {
+    const { status } = await register(`${crypto.randomUUID()}@example.org`, password)
+    expect([password, status]).toEqual([password, 201])
+  }
+})
+
+test("the list has more than 10,000, all of which are long enough to be chosen", async () => {
+  const passwords = (await list.text()).trim().split("\n")
+  expect(passwords.length).toBeGreaterThanOrEqual(10_000)
+  expect(passwords.filter((password) => [...password].length < 8)).toEqual([])
+  expect(list.size).toBeLessThan(1_000_000)
+})
