@@ -2,6 +2,9 @@
 import { Elysia } from "elysia"
 import { createOutsideUser } from "./accounts/outside-users.ts"
 import { me } from "./accounts/routes.ts"
+import { createSecurityLog } from "./accounts/security-log.ts"
+import { ownSessions } from "./accounts/sessions/own-sessions.ts"
+import { createRefreshTokens } from "./accounts/sessions/refresh/token.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
@@ -38,7 +41,13 @@ const wire = ({ config, secrets, sql, tokens, log }: Deps) => {
     sql,
     tokens,
     throttle: createThrottle(sql, config),
-    refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+    refreshTokens: createRefreshTokens(secrets),
+    lifetimes: {
+      refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+      accessSeconds: tokens.expiresIn,
+      maxDays: config.SESSION_MAX_DAYS,
+    },
+    logEvent: createSecurityLog(log),
     trustedProxies: config.TRUSTED_PROXIES,
     deleteOwned: (userId: number) => deleteTodosOf(sql, userId),
   }
@@ -73,7 +82,11 @@ export const createApp = (deps: Deps) => {
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
-      api.use(auth(features.accounts)).use(me(features.accounts)).use(todos(features.todos)),
+      api
+        .use(auth(features.accounts))
+        .use(me(features.accounts))
+        .use(ownSessions(features.accounts))
+        .use(todos(features.todos)),
     )
     .use(docs(() => app.routes))
 }

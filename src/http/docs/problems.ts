@@ -16,7 +16,7 @@ const meanings: Record<ErrorCode, string> = {
   BAD_REQUEST: "The body or the query breaks rules; `errors` names each",
   UNAUTHORIZED: "No token, or one that is invalid, expired or revoked",
   INVALID_CREDENTIALS: "The email or the password is wrong",
-  NOT_FOUND: "There is nothing at this path",
+  NOT_FOUND: "There is nothing at this path, or nothing of the caller's",
   TODO_NOT_FOUND: "The caller has no such todo",
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
   EMAIL_TAKEN: "The email is registered already",
