@@ -65,6 +65,7 @@ export const repeatOrEnd = async (
       from sessions
       join users on ${isAlive(sql, lifetimes)}
       where sessions.id = ${sessionId}::uuid
+        and generation > coalesce(${generation}::bigint, -1)
     ), ended as (
       delete from sessions
       using presented
