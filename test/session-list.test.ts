@@ -95,9 +95,9 @@ test("a refresh tells from where the session is used now", async () => {
   ])
 })
 
-test("when a session was last used is written once a minute, and not with a request", async () => {
+test("when a session was last used is written once a minute and at the end, and not with a request", async () => {
   const ada = await account()
-  await using other = await startApp({ DATABASE_URL: app.databaseUrl })
+  const other = await startApp({ DATABASE_URL: app.databaseUrl })
   await sql`
     update sessions
     set last_used_at = '2026-01-03T09:30:40Z'
@@ -105,6 +105,9 @@ test("when a session was last used is written once a minute, and not with a requ
   for (let i = 0; i < 3; i++)
     expect((await other.withToken(ada.token).get("/todos")).status).toBe(200)
   expect(await sessionsOf(ada)).toMatchObject([{ last_used_at: "2026-01-03T09:30:00.000Z" }])
+  await other.stop()
+  const [session] = await sessionsOf(ada)
+  expect(Date.now() - Date.parse(session?.last_used_at ?? "")).toBeLessThan(120_000)
 })
 
 test("ending a session ends its tokens, and no other session", async () => {

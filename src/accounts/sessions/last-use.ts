@@ -26,8 +26,14 @@ export const createLastUse = (sql: Sql, log: Logger) => {
     note(sessionId: string, userId: number) {
       if (used.size < LIMIT) used.set(sessionId, userId)
     },
-    /** Returns the function that ends it. */
-    start: () =>
-      repeat({ name: "writing when sessions were used", everyMs: EVERY_MS, log, work: flush }),
+    /** Returns the function that ends it, and writes what is left, unless the database is away. */
+    start() {
+      const name = "writing when sessions were used"
+      const stop = repeat({ name, everyMs: EVERY_MS, log, work: flush })
+      return async () => {
+        await stop()
+        await flush().catch(() => {})
+      }
+    },
   }
 }
