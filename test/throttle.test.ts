@@ -240,7 +240,10 @@ test("neighbours' failed logins do not lock an account where it is known", async
   const ada = await insertAccount(app, sql)
   const bob = await insertAccount(app, sql)
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
-  for (let i = 0; i < 11; i++) await guesses(10, `neighbour-${i}@example.org`)
+  await logIn("a@example.org", "wrong")
+  await logIn("b@example.org", "wrong")
+  // Both of them counted for the address, and once each for an email.
+  await sql`update throttles set attempts = 100 where attempts = 2`
   expect((await logIn(bob.email, bob.password)).status).toBe(429)
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
   expect(await guesses(11, ada.email)).toEqual({ 401: 10, 429: 1 })
@@ -269,8 +272,10 @@ test("NAT64 counts as the IPv4 address in it", async () => {
 
 test("guesses at an email that looks like a user's id do not lock that user", async () => {
   const ada = await insertAccount(app, sql)
-  expect(await guesses(11, String(ada.id))).toEqual({ 401: 10, 429: 1 })
-  expect(await guesses(11, `id ${ada.id}`)).toEqual({ 401: 10, 429: 1 })
+  for (const email of [String(ada.id), `id ${ada.id}`]) {
+    await nineGuesses(email)
+    expect(await guesses(2, email)).toEqual({ 401: 1, 429: 1 })
+  }
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
 })
 
