@@ -1,12 +1,15 @@
 /** /users/me/sessions: where the caller is logged in. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
+import { clientAddress } from "../../http/client-address.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { noSuchSession } from "../problems.ts"
 import * as model from "./model.ts"
 import { endOwnSession, listSessions } from "./queries.ts"
 import type { SessionDeps } from "./sessions.ts"
 
-export const ownSessions = ({ sql, tokens, lifetimes, logEvent }: SessionDeps) =>
+type Deps = SessionDeps & { trustedProxies: string[] }
+
+export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }: Deps) =>
   new Elysia({
     prefix: "/users/me/sessions",
     detail: { tags: ["accounts"], security: bearer },
@@ -15,6 +18,7 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent }: SessionDeps) =
       set.headers["cache-control"] = "no-store"
     })
     .use(signedIn(tokens.authenticate))
+    .use(clientAddress(trustedProxies))
     .get(
       "",
       async ({ caller }) =>
@@ -33,13 +37,13 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent }: SessionDeps) =
     )
     .delete(
       "/:id",
-      async ({ caller, params, status }) => {
+      async ({ caller, params, address, status }) => {
         const key = model.isSessionId(params.id)
           ? await endOwnSession(sql, caller.userId, params.id)
           : undefined
         if (key === undefined) throw noSuchSession()
         tokens.revoke([key])
-        logEvent("session_ended", { userId: caller.userId })
+        logEvent("session_ended", { userId: caller.userId, address })
         return status(204, undefined)
       },
       {
