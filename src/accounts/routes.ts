@@ -4,10 +4,10 @@ import { Elysia, t } from "elysia"
 import { clientAddress } from "../http/client-address.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
-import { inTurn } from "./hash-queue.ts"
 import * as model from "./model.ts"
 import { createOutsideUser } from "./outside-users.ts"
-import { hashPassword, verifyPassword } from "./passwords.ts"
+import { guessPassword } from "./password-guess.ts"
+import { hashPassword } from "./passwords.ts"
 import { goneUser, wrongCurrentPassword } from "./problems.ts"
 import { deleteUser, findPassword, findUser } from "./queries.ts"
 import { type Client, clientOf } from "./sessions/model.ts"
@@ -30,17 +30,18 @@ const change = async (
   { current_password, new_password }: model.PasswordChange,
   client: Client,
 ) => {
-  const { sql, tokens, throttle, lifetimes, logEvent } = deps
+  const { sql, tokens, lifetimes, logEvent } = deps
   const { address } = client
-  const { password_hash: from, is_known } = await findPassword(sql, userId, hashAddress(address))
-  const guess = throttle.guess({ id: userId }, address, is_known)
-  return inTurn(client, async () => {
-    await throttle.countGuess(guess)
-    const isRight = await verifyPassword(current_password, from)
-    if (from === null || !isRight) {
-      logEvent("login_failed", { userId, address })
-      throw wrongCurrentPassword()
-    }
+  const { password_hash, is_known } = await findPassword(sql, userId, hashAddress(address))
+  const attempt = {
+    account: { id: userId },
+    isKnown: is_known,
+    password: current_password,
+    hash: password_hash,
+    client,
+    refusal: wrongCurrentPassword,
+  }
+  return guessPassword(deps, attempt, async (from, guess) => {
     const to = await hashPassword(new_password)
     const id = randomUUID()
     const ended = await changePassword(sql, { id, userId, from, to, guess, client, lifetimes })

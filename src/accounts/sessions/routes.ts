@@ -3,18 +3,17 @@ import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
-import { Problem } from "../../errors.ts"
 import { clientAddress } from "../../http/client-address.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import { noQuery, strictQuery } from "../../http/query.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { inTurn } from "../hash-queue.ts"
 import * as model from "../model.ts"
-import { hashPassword, verifyPassword } from "../passwords.ts"
+import { guessPassword } from "../password-guess.ts"
+import { hashPassword } from "../passwords.ts"
 import { emailTaken, wrongCredentials } from "../problems.ts"
 import { findCredentials, insertUser } from "../queries.ts"
-import type { SecurityEvent } from "../security-log.ts"
-import { type Guess, hashAddress, type Throttle } from "../throttle/throttle.ts"
+import { hashAddress, type Throttle } from "../throttle/throttle.ts"
 import { type Client, clientOf } from "./model.ts"
 import { endSession, openSession } from "./queries.ts"
 import { refreshSession } from "./refresh/refresh.ts"
@@ -34,45 +33,29 @@ const register = async ({ sql }: { sql: Sql }, email: string, passwordHash: stri
   }
 }
 
-type Found = { id: number; password_hash: string }
-
-/** For a password that was found right. */
-const open = async (deps: Deps, { id, password_hash }: Found, guess: Guess, client: Client) => {
-  const sessionId = randomUUID()
-  const { is_open, seconds_left } = await openSession(deps.sql, {
-    id: sessionId,
-    userId: id,
-    passwordHash: password_hash,
-    guess,
-    client,
-    lifetimes: deps.lifetimes,
-  })
-  if (seconds_left !== null) throw deps.throttle.tooManyLogins(guess, seconds_left)
-  if (!is_open) throw wrongCredentials()
-  return firstAnswer(deps, sessionId, id)
-}
-
 const logIn = async (deps: Deps, { email, password }: model.Credentials, client: Client) => {
-  const { sql, throttle } = deps
+  const { sql, throttle, lifetimes } = deps
   const { address } = client
   const { found, folded, isKnown } = await findCredentials(sql, email, hashAddress(address))
-  const log = (event: SecurityEvent) => deps.logEvent(event, { userId: found?.id, address })
-  try {
-    const account = found ? { id: found.id } : { email: folded }
-    const guess = throttle.guess(account, address, isKnown)
-    const tokens = await inTurn(client, async () => {
-      await throttle.countGuess(guess)
-      const isRight = await verifyPassword(password, found?.password_hash)
-      if (!found || !isRight) throw wrongCredentials()
-      return open(deps, found, guess, client)
-    })
-    log("login_succeeded")
-    return tokens
-  } catch (error) {
-    if (error instanceof Problem && error.code === "INVALID_CREDENTIALS") log("login_failed")
-    if (error instanceof Problem && error.code === "TOO_MANY_REQUESTS") log("login_throttled")
-    throw error
+  const attempt = {
+    account: found ? { id: found.id } : { email: folded },
+    isKnown,
+    password,
+    hash: found?.password_hash,
+    client,
+    refusal: wrongCredentials,
   }
+  return guessPassword(deps, attempt, async (passwordHash, guess) => {
+    if (!found) throw wrongCredentials()
+    const userId = found.id
+    const id = randomUUID()
+    const login = { id, userId, passwordHash, guess, client, lifetimes }
+    const { is_open, seconds_left } = await openSession(sql, login)
+    if (seconds_left !== null) throw throttle.tooManyLogins(guess, seconds_left)
+    if (!is_open) throw wrongCredentials()
+    deps.logEvent("login_succeeded", { userId, address })
+    return firstAnswer(deps, id, userId)
+  })
 }
 
 const logout = ({ sql, tokens }: Deps) =>
