@@ -45,7 +45,7 @@ CREATE TABLE public.sessions (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     generation bigint DEFAULT 0 NOT NULL,
-    rotated_at timestamp with time zone DEFAULT now() NOT NULL,
+    moved_at timestamp with time zone DEFAULT now() NOT NULL,
     user_agent text,
     address text,
     last_used_at timestamp with time zone DEFAULT now() NOT NULL

@@ -28,7 +28,7 @@ const idOf = (token: string) => String(claimsOf(token)["jti"]).slice(0, 36)
 /** As if the session had been refreshed so long ago. */
 const age = (sessionId: string, seconds: number) => sql`
   update sessions
-  set rotated_at = rotated_at - make_interval(secs => ${seconds})
+  set moved_at = moved_at - make_interval(secs => ${seconds})
   where id = ${sessionId}`
 
 test("a refresh gives two new tokens that work", async () => {

@@ -7,8 +7,9 @@
 -- earliest REFRESH_TOKEN_EXPIRE_DAYS after the last instance of the previous release has stopped.
 alter table sessions
   add column generation bigint not null default 0,
-  -- When the generation moved.
-  add column rotated_at timestamptz not null default now(),
+  -- When the generation moved. Not rotated_at: the previous release joins refresh_tokens, which has
+  -- a column of that name, without saying which it means.
+  add column moved_at timestamptz not null default now(),
   -- What its user recognises it by. Null for a session from before, until its next refresh.
   add column user_agent text,
   add column address text,
@@ -73,7 +74,7 @@ alter table refresh_tokens
     foreign key (session_id) references sessions (id) on delete cascade;
 alter table sessions
   drop column generation,
-  drop column rotated_at,
+  drop column moved_at,
   drop column user_agent,
   drop column address,
   drop column last_used_at;

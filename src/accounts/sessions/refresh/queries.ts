@@ -26,7 +26,7 @@ export const moveOn = async (
   const [link] = await sql<Link[]>`
     update sessions
     set generation = ${generation}::bigint + 1,
-      rotated_at = now(),
+      moved_at = now(),
       last_used_at = now(),
       expires_at = ${extendedEnd(sql, lifetimes)},
       user_agent = ${userAgent},
@@ -34,7 +34,7 @@ export const moveOn = async (
     from users
     where sessions.id = ${sessionId}::uuid
       and generation <= ${generation}::bigint
-      and (generation = 0 or rotated_at > now() - make_interval(days => ${lifetimes.refreshDays}))
+      and (generation = 0 or moved_at > now() - make_interval(days => ${lifetimes.refreshDays}))
       and ${isAlive(sql, lifetimes)}
     returning sessions.user_id, generation, ${secondsLeft(sql, lifetimes)} as seconds_left`
   return link
@@ -61,7 +61,7 @@ export const repeatOrEnd = async (
         generation,
         ${secondsLeft(sql, lifetimes)} as seconds_left,
         generation is distinct from ${generation}::bigint + 1
-          or rotated_at < now() - interval '10 seconds' as is_reuse
+          or moved_at < now() - interval '10 seconds' as is_reuse
       from sessions
       join users on ${isAlive(sql, lifetimes)}
       where sessions.id = ${sessionId}::uuid
