@@ -72,6 +72,13 @@ CREATE TABLE public.identities (
     CONSTRAINT identities_subject_length CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 255)))
 );
 
+CREATE TABLE public.known_addresses (
+    user_id bigint NOT NULL,
+    address_hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT known_addresses_hash_sha256 CHECK ((octet_length(address_hash) = 32))
+);
+
 CREATE TABLE public.personal_tokens (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id bigint NOT NULL,
@@ -114,7 +121,12 @@ CREATE TABLE public.sessions (
     id uuid NOT NULL,
     user_id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    expires_at timestamp with time zone NOT NULL
+    expires_at timestamp with time zone NOT NULL,
+    generation bigint DEFAULT 0 NOT NULL,
+    moved_at timestamp with time zone DEFAULT now() NOT NULL,
+    user_agent text,
+    address text,
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
 CREATE TABLE public.throttles (
@@ -161,6 +173,8 @@ CREATE TABLE public.users (
     email text,
     password_hash text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    tokens_valid_from timestamp with time zone,
+    shares_email boolean DEFAULT false NOT NULL,
     CONSTRAINT users_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
     CONSTRAINT users_email_with_password CHECK (((email IS NULL) = (password_hash IS NULL))),
     CONSTRAINT users_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
@@ -182,6 +196,9 @@ ALTER TABLE ONLY public.identities
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_id_key UNIQUE (user_id);
 
+ALTER TABLE ONLY public.known_addresses
+    ADD CONSTRAINT known_addresses_pkey PRIMARY KEY (user_id, address_hash);
+
 ALTER TABLE ONLY public.personal_tokens
     ADD CONSTRAINT personal_tokens_hash_key UNIQUE (hash);
 
@@ -197,8 +214,14 @@ ALTER TABLE ONLY public.revisions
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (key);
 
+ALTER TABLE public.sessions
+    ADD CONSTRAINT sessions_address_length CHECK ((char_length(address) <= 64)) NOT VALID;
+
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
+
+ALTER TABLE public.sessions
+    ADD CONSTRAINT sessions_user_agent_length CHECK ((char_length(user_agent) <= 256)) NOT VALID;
 
 ALTER TABLE ONLY public.throttles
     ADD CONSTRAINT throttles_pkey PRIMARY KEY (key);
@@ -212,6 +235,8 @@ ALTER TABLE ONLY public.users
 CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (deleted_at);
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE INDEX known_addresses_by_expires_at ON public.known_addresses USING btree (expires_at);
 
 CREATE INDEX personal_tokens_by_expires_at ON public.personal_tokens USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -239,6 +264,8 @@ CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, is_completed,
 
 CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, is_completed, updated_at, id);
 
+CREATE UNIQUE INDEX users_email_folded_key ON public.users USING btree (upper(lower((email COLLATE "und-x-icu")))) WHERE (NOT shares_email);
+
 CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
 
 CREATE TRIGGER todos_deleted AFTER DELETE ON public.todos FOR EACH ROW WHEN ((COALESCE(current_setting('todo_api.counts'::text, true), ''::text) = ''::text)) EXECUTE FUNCTION public.remember_deletion();
@@ -250,11 +277,11 @@ CREATE TRIGGER todos_updated BEFORE UPDATE ON public.todos FOR EACH ROW WHEN ((n
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
+ALTER TABLE ONLY public.known_addresses
+    ADD CONSTRAINT known_addresses_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.personal_tokens
     ADD CONSTRAINT personal_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.refresh_tokens
-    ADD CONSTRAINT refresh_tokens_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.sessions(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.revisions
     ADD CONSTRAINT revisions_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;

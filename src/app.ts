@@ -6,6 +6,8 @@ import { personalTokens } from "./accounts/personal-tokens/routes.ts"
 import { limitRequests } from "./accounts/request-limit.ts"
 import { me } from "./accounts/routes.ts"
 import { createSecurityLog } from "./accounts/security-log.ts"
+import { ownSessions } from "./accounts/sessions/own-sessions.ts"
+import { createRefreshTokens } from "./accounts/sessions/refresh/token.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
 import type { Tokens } from "./accounts/tokens/tokens.ts"
@@ -49,7 +51,13 @@ const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
     sql,
     tokens,
     throttle: createThrottle(sql, config),
-    refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+    refreshTokens: createRefreshTokens(secrets),
+    lifetimes: {
+      refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
+      accessSeconds: tokens.expiresIn,
+      maxDays: config.SESSION_MAX_DAYS,
+    },
+    logEvent: createSecurityLog(log),
     trustedProxies: config.TRUSTED_PROXIES,
     deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
       deleteTodosOf(sql, userId, thenDelete),
@@ -102,6 +110,7 @@ export const createApp = (deps: Deps) => {
         .use(me(features.accounts))
         .use(exportOfAccount(features.exports))
         .use(personalTokens(features.personalTokens))
+        .use(ownSessions(features.accounts))
         .use(todos(features.todos)),
     )
     .use(docs(() => app.routes))

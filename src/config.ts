@@ -94,6 +94,7 @@ const schema = {
   ALGORITHM: oneOf("HS256", "HS256", "HS384", "HS512"),
   ACCESS_TOKEN_EXPIRE_MINUTES: integer(30, 1, 525_600),
   REFRESH_TOKEN_EXPIRE_DAYS: integer(30, 1, 3_650),
+  SESSION_MAX_DAYS: integer(365, 1, 3_650),
   REGISTRATIONS_PER_HOUR: integer(20, 1, 1_000_000),
   MAX_TODOS_PER_USER: integer(undefined, 1, 1_000_000_000),
   REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),

@@ -1,7 +1,8 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
 import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
+import { createLastUse } from "./accounts/sessions/last-use.ts"
 import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
-import { deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
+import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
 import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
 import { createTokens } from "./accounts/tokens/tokens.ts"
 import { createApp } from "./app.ts"
@@ -74,7 +75,8 @@ const assemble = async (
   isStopping: () => boolean,
 ) => {
   const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
-  const tokens = createTokens(config, secrets, sql, log)
+  const lastUse = createLastUse(sql, log)
+  const tokens = createTokens(config, secrets, { sql, log, noteUse: lastUse.note })
   const app = createApp({
     config,
     secrets,
@@ -85,7 +87,7 @@ const assemble = async (
     isReady: async () => !isStopping() && (await isReady(sql)),
     isStopping,
   })
-  return { app, tokens, metrics }
+  return { app, tokens, lastUse, metrics }
 }
 
 /** What each feature deletes once it has expired. */
@@ -95,6 +97,7 @@ const deletionsOf = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredPersonalTokens(sql, limit),
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),
+  (limit) => deleteExpiredKnownAddresses(sql, limit),
   (limit) => deleteExpiredKeys(sql, limit),
   (limit) => deleteExpiredTombstones(sql, limit),
 ]
@@ -139,11 +142,12 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(() => sql.end())
   let isStopping = false
   // The way to the database takes as long as the making.
-  const [, { app, tokens, metrics }] = await Promise.all([
+  const [, { app, tokens, lastUse, metrics }] = await Promise.all([
     prepareSchema(sql, url, options),
     assemble(options, secrets, sql, () => isStopping),
   ])
   opened.defer(await tokens.followRevocations())
+  opened.defer(lastUse.start())
   opened.defer(startExpiry(deletionsOf(sql), log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))

@@ -71,6 +71,19 @@ test("two instances know a user from outside by the same id", async () => {
   expect(new Set(ids).size).toBe(1)
 })
 
+test("what the issuer signed for another purpose lets nobody in", async () => {
+  for (const claims of [
+    { nonce: "n-0S6_WzA2Mj" },
+    { nonce: "" },
+    { at_hash: "77QmUPtjPfzWtF2AnpK9RQ" },
+  ])
+    expect(await statusOf(key.sign(issuer.claims("ada", claims)))).toBe(401)
+  for (const typ of ["logout+jwt", "Logout+JWT"])
+    expect(await statusOf(key.sign(issuer.claims("ada"), { typ }))).toBe(401)
+  for (const typ of ["JWT", "at+jwt", undefined])
+    expect(await statusOf(key.sign(issuer.claims("ada"), { typ }))).toBe(200)
+})
+
 test("a subject is any text of 1 to 255 characters, and nothing else", async () => {
   for (const sub of ["1", "auth0|5f7c", "x".repeat(255), "🦉".repeat(255), "' or 1=1 --"])
     expect(await statusOf(key.sign(issuer.claims(sub)))).toBe(200)

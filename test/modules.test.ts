@@ -20,6 +20,7 @@ const FLOORS = [
   "database",
   "http",
   "config.ts",
+  "config-warnings.ts",
   "secret-key.ts",
   "accounts",
   "todos",

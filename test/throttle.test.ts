@@ -103,7 +103,7 @@ test("a hundred failed logins from an address are the last, whoever they name", 
     await sql`delete from throttles`
     await logIn("a@example.org", "wrong")
     await logIn("b@example.org", "wrong")
-    // Both of them counted for the address, and once each for an account.
+    // Both of them counted for the address, and once each for an email.
     await sql`update throttles set attempts = 99 where attempts = 2`
     return logIn("c@example.org", "wrong")
   }
@@ -118,7 +118,7 @@ test("what is refused by the throttle is not counted as a failed login of the ad
   expect((await logIn("nobody@example.org", "wrong")).status).toBe(401)
   expect(await guesses(20, "nobody@example.org")).toEqual({ 429: 20 })
   const counts = await sql<{ attempts: number }[]>`select attempts from throttles`
-  expect(counts.map(({ attempts }) => attempts)).toEqual([10, 10])
+  expect(counts.map(({ attempts }) => attempts)).toEqual([10, 10, 10])
 })
 
 test("a wrong current password counts as a failed login", async () => {
@@ -140,7 +140,7 @@ test("a right current password clears the count", async () => {
     { current_password: ada.password, new_password: "a better horse" },
     { "x-forwarded-for": address() },
   )
-  expect(changed.status).toBe(204)
+  expect(changed.status).toBe(200)
   await nineGuesses(ada.email)
   expect(await guesses(2, ada.email)).toEqual({ 401: 1, 429: 1 })
 })
@@ -149,7 +149,7 @@ test("neither emails nor addresses are stored with the counts", async () => {
   await sql`delete from throttles`
   await logIn("nobody@example.org", "wrong")
   const rows = await sql<{ row: string }[]>`select throttles::text as row from throttles`
-  expect(rows).toHaveLength(2)
+  expect(rows).toHaveLength(3)
   for (const { row } of rows) expect(row).not.toMatch(/nobody|198\.18/)
 })
 
@@ -196,4 +196,113 @@ test("a login takes as long for an unknown email as for a wrong password", async
   const ratio = Math.min(...unknown) / Math.min(...known)
   expect(ratio).toBeGreaterThan(0.4)
   expect(ratio).toBeLessThan(2.5)
+})
+
+/** Each in a network of its own. */
+const site = (number: number) => `2001:db8:${number.toString(16)}::1`
+
+test("a hundred failed logins of an account from everywhere are the last, but where it is known", async () => {
+  const ada = await insertAccount(app, sql)
+  const bob = await insertAccount(app, sql)
+  expect((await logIn(ada.email, ada.password)).status).toBe(200)
+  const answers = Array.from({ length: 110 }, (_, i) =>
+    logIn(ada.email, "wrong", { from: site(network * 1_000 + i) }),
+  )
+  expect(statusesOf(await Promise.all(answers))).toEqual({ 401: 100, 429: 10 })
+  expect((await logIn(ada.email, ada.password, { from: address(2) })).status).toBe(429)
+  expect((await logIn(ada.email, ada.password)).status).toBe(200)
+  expect((await logIn(bob.email, bob.password, { from: address(2) })).status).toBe(200)
+})
+
+test("an address stays known for 30 days, and a user has the 20 latest", async () => {
+  const ada = await insertAccount(app, sql)
+  for (let host = 1; host <= 21; host++)
+    expect((await logIn(ada.email, ada.password, { from: address(host) })).status).toBe(200)
+  const known = await sql<{ days: number; row: string }[]>`
+    select extract(day from expires_at - now())::integer as days, known_addresses::text as row
+    from known_addresses
+    where user_id = ${ada.id}`
+  expect(known.map(({ days }) => days)).toEqual(Array.from({ length: 20 }, () => 29))
+  for (const { row } of known) expect(row).not.toContain("198.18")
+
+  await sql`delete from throttles`
+  await logIn(ada.email, "wrong", { from: address(30) })
+  await logIn(ada.email, "wrong", { from: address(31) })
+  // Both of them counted for the account, and once each for an address.
+  await sql`update throttles set attempts = 100 where attempts = 2`
+  expect((await logIn(ada.email, ada.password, { from: address(1) })).status).toBe(429)
+  expect((await logIn(ada.email, ada.password, { from: address(21) })).status).toBe(200)
+  await sql`update known_addresses set expires_at = now() where user_id = ${ada.id}`
+  expect((await logIn(ada.email, ada.password, { from: address(21) })).status).toBe(429)
+})
+
+test("neighbours' failed logins do not lock an account where it is known", async () => {
+  const ada = await insertAccount(app, sql)
+  const bob = await insertAccount(app, sql)
+  expect((await logIn(ada.email, ada.password)).status).toBe(200)
+  await sql`delete from throttles`
+  await logIn("a@example.org", "wrong")
+  await logIn("b@example.org", "wrong")
+  // Both of them counted for the address, and once each for an email.
+  await sql`update throttles set attempts = 100 where attempts = 2`
+  expect((await logIn(bob.email, bob.password)).status).toBe(429)
+  expect((await logIn(ada.email, ada.password)).status).toBe(200)
+  expect(await guesses(11, ada.email)).toEqual({ 401: 10, 429: 1 })
+})
+
+test("a thousand failed logins from a /48 are the last, whichever of its /64 they come from", async () => {
+  await sql`delete from throttles`
+  const prefix = `2001:db8:f${network.toString(16)}`
+  await logIn("a@example.org", "wrong", { from: `${prefix}:1::1` })
+  await logIn("b@example.org", "wrong", { from: `${prefix}:2::1` })
+  await sql`update throttles set attempts = 1000 where attempts = 2`
+  expect((await logIn("c@example.org", "wrong", { from: `${prefix}:3::1` })).status).toBe(429)
+  expect((await logIn("c@example.org", "wrong", { from: site(7) })).status).toBe(401)
+})
+
+test("NAT64 counts as the IPv4 address in it", async () => {
+  expect(await guesses(12, "nat@example.org", { from: `64:ff9b::${address(1)}` })).toEqual({
+    401: 10,
+    429: 2,
+  })
+  expect((await logIn("nat@example.org", "wrong", { from: address(1) })).status).toBe(429)
+  expect((await logIn("nat@example.org", "wrong", { from: `64:ff9b::${address(2)}` })).status).toBe(
+    401,
+  )
+})
+
+test("guesses at an email that looks like a user's id do not lock that user", async () => {
+  const ada = await insertAccount(app, sql)
+  for (const email of [String(ada.id), `id ${ada.id}`]) {
+    await nineGuesses(email)
+    expect(await guesses(2, email)).toEqual({ 401: 1, 429: 1 })
+  }
+  expect((await logIn(ada.email, ada.password)).status).toBe(200)
+})
+
+test("sixty logins of an account in 15 minutes are the last, wherever they come from", async () => {
+  const ada = await insertAccount(app, sql)
+  const logins = Array.from({ length: 70 }, (_, i) =>
+    logIn(ada.email, ada.password, { from: site(network * 1_000 + i) }),
+  )
+  // One was the account's own.
+  expect(statusesOf(await Promise.all(logins))).toEqual({ 200: 59, 429: 11 })
+  const refused = await logIn(ada.email, ada.password)
+  expect(refused.status).toBe(429)
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(800)
+  await sql`update throttles set expires_at = now()`
+  await using later = await startApp({ DATABASE_URL: app.databaseUrl })
+  expect((await logIn(ada.email, ada.password, { at: later })).status).toBe(200)
+})
+
+test("with a stolen access token no more than a hundred passwords can be guessed", async () => {
+  const ada = await insertAccount(app, sql)
+  const guess = (from: string) =>
+    ada.put(
+      "/users/me/password",
+      { current_password: "wrong", new_password: "a better horse" },
+      { "x-forwarded-for": from },
+    )
+  const answers = Array.from({ length: 110 }, (_, i) => guess(site(network * 1_000 + i)))
+  expect(statusesOf(await Promise.all(answers))).toEqual({ 403: 100, 429: 10 })
 })

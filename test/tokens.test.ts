@@ -237,7 +237,11 @@ const judge = () => {
     },
   })
   const config = readConfig({ DATABASE_URL: app.databaseUrl, SECRET_KEY })
-  const tokens = createTokens(config, [SECRET_KEY], counted, createLog("silent"))
+  const tokens = createTokens(config, [SECRET_KEY], {
+    sql: counted,
+    log: createLog("silent"),
+    noteUse() {},
+  })
   return {
     state,
     follow: tokens.followRevocations,

@@ -4,12 +4,15 @@ import { type Static, t } from "elysia"
 import { id } from "../http/id.ts"
 import { Text } from "../http/text.ts"
 
+/** No white space, and nothing that is not seen: control, format and other ignorable characters. */
+const part = "[^\\s@\\p{Cc}\\p{Cf}\\p{DI}]+"
+
 const email = Text({
-  description: "Trimmed, and compared without case",
+  description: "Trimmed, and compared without case; without characters that are not seen",
   examples: ["ada@example.org"],
   minLength: 3,
   maxLength: 254,
-  pattern: "^[^\\s@]+@[^\\s@]+$",
+  pattern: `^${part}@${part}$`,
   patternMessage: "must be an email address",
   trimmed: true,
 })

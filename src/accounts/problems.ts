@@ -26,6 +26,9 @@ export const wrongRefreshToken = () =>
 export const wrongCurrentPassword = () =>
   new Problem("INVALID_CREDENTIALS", "The current password is wrong", { status: 403 })
 
+/** For one of somebody else too: nobody learns which ids exist. */
+export const noSuchSession = () => new Problem("NOT_FOUND", "The caller has no such session")
+
 /** RFC 6585, section 4. */
 export const tooManyRequests = (detail: string, retryAfter: number) =>
   new Problem("TOO_MANY_REQUESTS", detail, { headers: { "retry-after": String(retryAfter) } })

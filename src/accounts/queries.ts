@@ -1,7 +1,11 @@
 /** All SQL over users: those who registered, and those who came from outside. */
+import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
 import type { User } from "./model.ts"
+import { isKnownAddress } from "./throttle/queries.ts"
 import { userKey, userKeyOf } from "./tokens/revocation-keys.ts"
+
+type Fragment = postgres.PendingQuery<postgres.Row[]>
 
 /** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
 const drawnId = (sql: Sql) => sql`
@@ -21,21 +25,57 @@ export const insertUser = async (sql: Sql, email: string, passwordHash: string) 
   return row
 }
 
-export const findCredentials = async (sql: Sql, email: string) => {
-  const [row] = await sql<{ id: number; password_hash: string }[]>`
-    select id, password_hash
-    from users
-    where lower(email collate "und-x-icu") = lower(${email} collate "und-x-icu")`
-  return row
+/** The one rule by which emails are compared: lower and then upper makes one of the sigmas. */
+const folded = (sql: Sql, email: Fragment) => sql`upper(lower(${email} collate "und-x-icu"))`
+
+/** The users with an email: those who share it have it only as they spelled it, but for case. */
+const ofEmail = (sql: Sql, email: string) => sql`
+  (${folded(sql, sql`email`)} = ${folded(sql, sql`${email}`)} and not shares_email)
+    or (lower(email collate "und-x-icu") = lower(${email} collate "und-x-icu") and shares_email)`
+
+type Credentials = {
+  folded: string
+  id: number | null
+  password_hash: string | null
+  is_known: boolean
 }
 
-/** Null for a user who came from outside. */
-export const findPasswordHash = async (sql: Sql, id: number) => {
-  const [row] = await sql<{ password_hash: string | null }[]>`
-    select password_hash
+/** The user with an email, and whether they logged in from the address lately. */
+export const findCredentials = async (sql: Sql, email: string, addressHash: Uint8Array) => {
+  const [row] = await sql<[Credentials]>`
+    select
+      ${folded(sql, sql`${email}`)} as folded,
+      id,
+      password_hash,
+      ${isKnownAddress(sql, addressHash, sql`id`)} as is_known
+    from (select) as asked
+    left join (
+      select id, password_hash
+      from users
+      where ${ofEmail(sql, email)}
+      order by shares_email desc
+      limit 1
+    ) as found on true`
+  const { id, password_hash } = row
+  return {
+    /** As emails are compared. */
+    folded: row.folded,
+    isKnown: row.is_known,
+    found: id !== null && password_hash !== null ? { id, password_hash } : undefined,
+  }
+}
+
+type Password = { password_hash: string | null; is_known: boolean }
+
+/** The hash is null for a user who came from outside. */
+export const findPassword = async (sql: Sql, id: number, addressHash: Uint8Array) => {
+  const [row] = await sql<Password[]>`
+    select
+      password_hash,
+      ${isKnownAddress(sql, addressHash, sql`users.id`)} as is_known
     from users
     where id = ${id}`
-  return row?.password_hash ?? null
+  return row ?? { password_hash: null, is_known: false }
 }
 
 export const findUser = async (sql: Sql, id: number) => {

@@ -1,23 +1,24 @@
 /** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
+import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
-import type { Sql, Statements } from "../database/connection.ts"
+import type { Statements } from "../database/connection.ts"
 import { clientAddress } from "../http/client-address.ts"
 import { takesJson } from "../http/json-body.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { refuseGuessable } from "./new-passwords/rules.ts"
 import { accountOf } from "./outside-users.ts"
-import { hashPassword, inTurn, verifyPassword } from "./passwords.ts"
+import { guessPassword } from "./password-guess.ts"
+import { hashPassword } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
-import { deleteUser, findPasswordHash, findUser } from "./queries.ts"
-import { changePassword } from "./sessions/queries.ts"
-import type { Throttle } from "./throttle/throttle.ts"
+import { deleteUser, findPassword, findUser } from "./queries.ts"
+import { type Client, clientOf } from "./sessions/model.ts"
+import { changePassword, deleteSessionsOf } from "./sessions/queries.ts"
+import { firstAnswer, type SessionDeps } from "./sessions/sessions.ts"
+import { hashAddress, type Throttle } from "./throttle/throttle.ts"
 import { userKey } from "./tokens/revocation-keys.ts"
-import type { Caller, Tokens } from "./tokens/tokens.ts"
 
-type Deps = {
-  sql: Sql
-  tokens: Tokens
+type Deps = SessionDeps & {
   throttle: Throttle
   trustedProxies: string[]
   /** Deletes what the other features hold of a user, and the user by `thenDelete`. */
@@ -27,24 +28,36 @@ type Deps = {
   ) => Promise<void>
 }
 
-/** The keys of the sessions that ended. */
+/** The tokens of a new session: all others have ended. */
 const change = async (
-  { sql, throttle }: Deps,
-  { userId, sessionId }: Caller,
+  deps: Deps,
+  userId: number,
   { current_password, new_password }: model.PasswordChange,
-  address: string,
+  client: Client,
 ) => {
-  const [user, from] = await Promise.all([findUser(sql, userId), findPasswordHash(sql, userId)])
+  const { sql, tokens, lifetimes, logEvent } = deps
+  const { address } = client
+  const [user, { password_hash, is_known }] = await Promise.all([
+    findUser(sql, userId),
+    findPassword(sql, userId, hashAddress(address)),
+  ])
   await refuseGuessable("/new_password", new_password, user?.email ?? null)
-  const guess = throttle.guess(userId, address)
-  return inTurn(async () => {
-    await throttle.countGuess(guess)
-    const isRight = await verifyPassword(current_password, from)
-    if (from === null || !isRight) throw wrongCurrentPassword()
+  const attempt = {
+    account: { id: userId },
+    isKnown: is_known,
+    password: current_password,
+    hash: password_hash,
+    client,
+    refusal: wrongCurrentPassword,
+  }
+  return guessPassword(deps, attempt, async (from, guess) => {
     const to = await hashPassword(new_password)
-    const ended = await changePassword(sql, { userId, sessionId, from, to, guess })
+    const id = randomUUID()
+    const ended = await changePassword(sql, { id, userId, from, to, guess, client, lifetimes })
     if (!ended) throw wrongCurrentPassword()
-    return ended
+    tokens.revoke(ended)
+    logEvent("password_changed", { userId, address })
+    return firstAnswer(deps, id, userId)
   })
 }
 
@@ -66,30 +79,29 @@ export const me = (deps: Deps) => {
     })
     .put(
       "/password",
-      async ({ caller, body, address, status }) => {
-        tokens.revoke(await change(deps, caller, body, address))
-        return status(204, undefined)
-      },
+      ({ caller, body, address, request }) =>
+        change(deps, caller.userId, body, clientOf(request, address)),
       {
         ...takesJson(model.passwordChange),
-        response: { 204: t.Undefined() },
+        response: { 200: model.tokens },
         detail: {
           operationId: "changePassword",
           summary: "Change the password",
           errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
-            "Ends every other session of the user. A wrong current password counts as a failed " +
-            "login; a user who came from outside has none.",
+            "Ends every session of the user, this one too, and every token that is of none, and " +
+            "answers with the tokens of a new session. A wrong current password counts as a " +
+            "failed login; a user who came from outside has none.",
         },
       },
     )
     .delete(
       "",
-      async ({ caller, status }) => {
-        await deps.deleteOwned(caller.userId, (transaction) =>
-          deleteUser(transaction, caller.userId),
-        )
-        tokens.revoke([userKey(caller.userId)])
+      async ({ caller: { userId }, address, status }) => {
+        await deleteSessionsOf(sql, userId)
+        await deps.deleteOwned(userId, (transaction) => deleteUser(transaction, userId))
+        tokens.revoke([userKey(userId)])
+        deps.logEvent("account_deleted", { userId, address })
         return status(204, undefined)
       },
       {

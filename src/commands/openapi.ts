@@ -15,7 +15,7 @@ export const openapiDocument = async (): Promise<string> => {
     config,
     secrets,
     sql,
-    tokens: createTokens(config, secrets, sql, log),
+    tokens: createTokens(config, secrets, { sql, log, noteUse() {} }),
     log,
     isReady: async () => false,
     isStopping: () => false,

@@ -1,5 +1,6 @@
 /** `todo-api serve`: runs the service until it is told to stop. */
 import { readConfig } from "../config.ts"
+import { warningsOf } from "../config-warnings.ts"
 import { createLog, flushLog } from "../log.ts"
 import { startService } from "../service.ts"
 
@@ -38,6 +39,7 @@ const nextBug = () =>
 export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<number> => {
   const config = readConfig(env)
   const log = createLog(config.LOG_LEVEL)
+  for (const warning of warningsOf(config)) log.warn(warning)
   try {
     const signals = listenForSignals()
     const starting = startService({ config, log, ...flags })

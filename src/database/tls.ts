@@ -5,7 +5,8 @@ import type { ConnectionOptions } from "node:tls"
 
 const MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const
 
-const isLocal = (host: string) =>
+/** Whether what is sent there stays on this machine. */
+export const isLocal = (host: string) =>
   host.startsWith("/") ||
   host === "localhost" ||
   host === "::1" ||

@@ -28,6 +28,12 @@ const parseNetwork = (text: string): Network => {
 const isIn = (address: Address, [network, bits]: Network) =>
   address.kind() === network.kind() && address.match(network, bits)
 
+/** RFC 6052: how a NAT64 writes the IPv4 address that it translates for. */
+const NAT64 = parseNetwork("64:ff9b::/96")
+
+const translated = (address: Address): Address =>
+  isIn(address, NAT64) ? new ipaddr.IPv4(address.toByteArray().slice(-4)) : address
+
 /** An IPv6 subscriber has at least a /64 to choose addresses from, so that is what counts. */
 const subscriber = (address: Address): string =>
   address instanceof ipaddr.IPv6
@@ -36,6 +42,10 @@ const subscriber = (address: Address): string =>
         .map((part) => part.toString(16))
         .join(":")
     : address.toString()
+
+/** The /48 of a client's IPv6 address, which one site may have whole; undefined for IPv4. */
+export const networkOf = (address: string): string | undefined =>
+  address.includes(":") ? address.split(":").slice(0, 3).join(":") : undefined
 
 /**
  * The right-most hop that is no trusted proxy: whatever is left of it was said by a stranger.
@@ -54,7 +64,7 @@ export const createClientAddress = (trustedProxies: string[]) => {
       if (!hop) break
       client = hop
     }
-    return subscriber(client)
+    return subscriber(translated(client))
   }
 }
 

@@ -2,11 +2,11 @@
  * The floor: what the same answers from the same statements cost in one file without a framework.
  * It does what the measured operations need, refuses what a careful hand would, and no more.
  */
-import { createHash, createHmac, randomBytes, randomUUID, timingSafeEqual } from "node:crypto"
+import { createHash, createHmac, randomUUID, timingSafeEqual } from "node:crypto"
 import { STATUS_CODES } from "node:http"
 import postgres from "postgres"
 import { findCredentials } from "../../src/accounts/queries.ts"
-import { insertSession } from "../../src/accounts/sessions/queries.ts"
+import { openSession } from "../../src/accounts/sessions/queries.ts"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
 import { createCursors } from "../../src/todos/lists/cursor.ts"
@@ -114,23 +114,21 @@ const answer = ({ version, ...todo }: Versioned, headers: Headers, status = 200)
 
 const logIn = async (request: Request, headers: Headers) => {
   const { email, password } = await readJson(request)
-  const user = await findCredentials(sql, String(email))
-  if (!user?.password_hash || !(await Bun.password.verify(String(password), user.password_hash)))
+  const addressHash = createHash("sha256").update("127.0.0.1").digest()
+  const { found: user } = await findCredentials(sql, String(email), addressHash)
+  if (!user || !(await Bun.password.verify(String(password), user.password_hash)))
     throw new Refusal(401, "INVALID_CREDENTIALS", "Email or password is wrong")
   const id = randomUUID()
-  const refresh_token = randomBytes(32).toString("base64url")
+  const refresh_token = `${id}.1.${createHmac("sha256", SECRET_KEY).update(`${id}.1`).digest("base64url")}`
   const expires_in = 1_800
-  await insertSession(
-    sql,
-    {
-      id,
-      userId: user.id,
-      passwordHash: user.password_hash,
-      refreshTokenHash: createHash("sha256").update(refresh_token).digest(),
-      guess: { pair: "", address: "" },
-    },
-    { refreshDays: 30, accessSeconds: expires_in },
-  )
+  await openSession(sql, {
+    id,
+    userId: user.id,
+    passwordHash: user.password_hash,
+    client: { address: "127.0.0.1", userAgent: request.headers.get("user-agent") },
+    lifetimes: { refreshDays: 30, accessSeconds: expires_in, maxDays: 365 },
+    guess: { pair: "", counted: [], logins: `logins ${user.id}`, addressHash },
+  })
   const now = Math.floor(Date.now() / 1000)
   const claims = {
     sub: String(user.id),

@@ -1,105 +1,92 @@
-/** All SQL over sessions and their refresh tokens: opening, refreshing and ending them. */
-import type { Sql } from "../../database/connection.ts"
+/** All SQL over sessions: opening, listing and ending them. Refreshing: refresh/queries.ts. */
+import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import { forgiven, type Guess } from "../throttle/queries.ts"
-import { sessionKeyOf } from "../tokens/revocation-keys.ts"
-
-/** For how long a refresh token is good, and the session with the access tokens that go with it. */
-export type Lifetimes = { refreshDays: number; accessSeconds: number }
-
-const sessionEnd = (sql: Sql, { refreshDays, accessSeconds }: Lifetimes) => sql`
-  now() + greatest(make_interval(days => ${refreshDays}), make_interval(secs => ${accessSeconds}))`
+import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
+import type { Guess } from "../throttle/throttle.ts"
+import { changedKey, sessionKeyOf } from "../tokens/revocation-keys.ts"
+import { extension, isAlive, type Lifetimes } from "./lifetime.ts"
+import type { Client } from "./model.ts"
 
 type NewSession = {
   id: string
+  client: Pick<Client, "address" | "userAgent">
+  lifetimes: Lifetimes
+}
+
+/** For an insert from a relation whose `id` is the user's. Its chain is at generation 1. */
+const newSession = (sql: Statements, { id, client, lifetimes }: NewSession) => sql`
+  insert into sessions (id, user_id, created_at, expires_at, generation, user_agent, address)
+  select
+    ${id}::uuid,
+    id,
+    statement_timestamp(),
+    now() + least(${extension(sql, lifetimes)}, make_interval(days => ${lifetimes.maxDays})),
+    1,
+    ${client.userAgent},
+    ${client.address}`
+
+type Login = NewSession & {
   userId: number
   /** The one that was found right: a login that a password change overtook opens nothing. */
   passwordHash: string
-  refreshTokenHash: Uint8Array
-  guess: Guess
+  guess: Pick<Guess, "pair" | "counted" | "logins" | "addressHash">
 }
 
-/** False where the user is gone or has another password by now. */
-export const insertSession = async (sql: Sql, session: NewSession, lifetimes: Lifetimes) => {
-  const { count } = await sql`
+type Opening = {
+  is_open: boolean
+  /** Where there were too many logins: until there may be more. */
+  seconds_left: number | null
+}
+
+/** Not open where the user is gone or has another password by now, or logged in too often. */
+export const openSession = async (sql: Sql, { userId, passwordHash, guess, ...session }: Login) => {
+  const [opening] = await sql<[Opening]>`
     with account as (
       select id
       from users
-      where id = ${session.userId}
-        and password_hash = ${session.passwordHash}
+      where id = ${userId}
+        and password_hash = ${passwordHash}
       for share
-    ), opened as (
-      insert into sessions (id, user_id, expires_at)
-      select ${session.id}, account.id, ${sessionEnd(sql, lifetimes)}
+    ), ${countedLogin(sql, guess.logins, sql`account`)}, opened as (
+      ${newSession(sql, session)}
       from account
-      returning id
-    ), token as (
-      insert into refresh_tokens (hash, session_id, expires_at)
-      select ${session.refreshTokenHash}, opened.id, now() + make_interval(days => ${lifetimes.refreshDays})
-      from opened
-    ), ${forgiven(sql, session.guess, sql`exists (select from opened)`)}
-    select id
-    from opened`
-  return count === 1
+      join login_count on login_count.attempts <= ${LOGINS.max}
+      returning user_id
+    ), ${forgiven(sql, guess, sql`exists (select from opened)`)},
+    ${remembered(sql, userId, guess.addressHash, sql`opened`)}
+    select
+      exists (select from opened) as is_open,
+      (
+        select ceil(extract(epoch from expires_at - now()))::integer
+        from login_count
+        where attempts > ${LOGINS.max}
+      ) as seconds_left`
+  return opening
 }
 
-/** `is_late`: it was used before, too long ago for the answer to have been lost on the way. */
-type Presented = { id: string; user_id: number; is_late: boolean }
-
-/**
- * Uses a refresh token. The session's row is locked, so that refreshes take turns with each other
- * and with whatever ends the session. Undefined where there is no such token.
- */
-export const rotateRefreshToken = async (
-  sql: Sql,
-  presentedHash: Uint8Array,
-  freshHash: Uint8Array,
-  lifetimes: Lifetimes,
-) => {
-  const [row] = await sql<Presented[]>`
-    with presented as (
-      select
-        sessions.id,
-        sessions.user_id,
-        coalesce(rotated_at < now() - interval '10 seconds', false) as is_late
-      from refresh_tokens
-      join sessions on sessions.id = session_id
-      where hash = ${presentedHash}
-        and refresh_tokens.expires_at > now()
-      for update of sessions
-    ), rotated as (
-      update refresh_tokens
-      set rotated_at = now()
-      from presented
-      where hash = ${presentedHash}
-        and rotated_at is null
-    ), fresh as (
-      insert into refresh_tokens (hash, session_id, expires_at)
-      select ${freshHash}, id, now() + make_interval(days => ${lifetimes.refreshDays})
-      from presented
-      where not is_late
-    ), extended as (
-      update sessions
-      set expires_at = greatest(expires_at, ${sessionEnd(sql, lifetimes)})
-      from presented
-      where sessions.id = presented.id
-        and not is_late
-    ), ended as (
-      delete from sessions
-      using presented
-      where sessions.id = presented.id
-        and is_late
-      returning sessions.id, expires_at
-    ), revoked as (
-      insert into revocations (key, expires_at)
-      select ${sessionKeyOf(sql, sql`id`)}, expires_at
-      from ended
-      on conflict on constraint revocations_pkey do nothing
-    )
-    select id, user_id, is_late
-    from presented`
-  return row
+type Listed = {
+  id: string
+  created_at: string
+  last_used_at: string
+  user_agent: string | null
+  address: string | null
 }
+
+/** What nobody would read to its end. */
+const LISTED = 1_000
+
+export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => sql<Listed[]>`
+  select
+    sessions.id,
+    sessions.created_at,
+    date_trunc('minute', last_used_at) as last_used_at,
+    user_agent,
+    address
+  from sessions
+  join users on ${isAlive(sql, lifetimes)}
+  where sessions.user_id = ${userId}
+  order by sessions.last_used_at desc, sessions.id
+  limit ${LISTED}`
 
 /** `expiresAt` is any number that is in the future. */
 type Ending = { userId: number; sessionId: string | undefined; tokenKey: string; expiresAt: number }
@@ -123,43 +110,126 @@ export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }:
   on conflict on constraint revocations_pkey do nothing
   returning key`
 
-type PasswordChange = {
+/** Ends one that its user chose from the list. The key to revoke, or undefined where there is none. */
+export const endOwnSession = async (sql: Sql, userId: number, id: string) => {
+  const [row] = await sql<{ key: string }[]>`
+    with ended as (
+      delete from sessions
+      where id = ${id}::uuid
+        and user_id = ${userId}
+      returning id, expires_at
+    )
+    insert into revocations (key, expires_at)
+    select ${sessionKeyOf(sql, sql`id`)}, expires_at
+    from ended
+    on conflict on constraint revocations_pkey do update
+    set expires_at = excluded.expires_at
+    returning key`
+  return row?.key
+}
+
+/** Enough for anybody's devices; what is beyond them ends by the mark all the same. */
+const ENDED_BY_NAME = 1_000
+
+/**
+ * Ends all sessions of a user and all their tokens, in constant time: what is older than the mark
+ * is refused. To be called in a transaction whose earlier statement has locked the user's row, so
+ * that every login that was let in before is older. The keys to revoke.
+ *
+ * The sessions are also ended one by one, the latest first, because the list shows them, and
+ * because instances of the previous release do not know the mark.
+ */
+export const endAllSessions = async (transaction: Statements, userId: number) => {
+  await transaction`
+    update users
+    set tokens_valid_from = statement_timestamp()
+    where id = ${userId}`
+  await transaction`
+    with ended as (
+      delete from sessions
+      where user_id = ${userId}
+        and id in (
+          select id
+          from sessions
+          where user_id = ${userId}
+          order by created_at desc
+          limit ${ENDED_BY_NAME}
+        )
+      returning id, expires_at
+    )
+    insert into revocations (key, expires_at)
+    select ${sessionKeyOf(transaction, transaction`id`)}, expires_at
+    from ended
+    union all
+    select ${changedKey(userId)}, now() + interval '1 hour'
+    on conflict on constraint revocations_pkey do update
+    set expires_at = excluded.expires_at,
+      transaction_id = excluded.transaction_id`
+  return [changedKey(userId)]
+}
+
+type PasswordChange = NewSession & {
   userId: number
-  /** The one that stays. */
-  sessionId: string | undefined
   /** The hash that was found right. */
   from: string
   to: string
   guess: Guess
 }
 
-/**
- * The keys of the sessions that ended, or undefined where the password is another by now. The
- * sessions are deleted by a statement of its own: its snapshot holds every login that was allowed
- * by the password before.
- */
-export const changePassword = (sql: Sql, { userId, sessionId, from, to, guess }: PasswordChange) =>
+/** The keys to revoke, or undefined where the password is another by now. */
+export const changePassword = (sql: Sql, change: PasswordChange) =>
   sql.begin(async (transaction) => {
+    const { userId, from, to, guess, ...session } = change
     const changed = await transaction`
       update users
       set password_hash = ${to}
       where id = ${userId}
         and password_hash = ${from}`
     if (changed.count === 0) return undefined
-    const ended = await transaction<{ key: string }[]>`
-      with ended as (
-        delete from sessions
-        where user_id = ${userId}
-          and id is distinct from ${sessionId ?? null}::uuid
-        returning id, expires_at
-      ), ${forgiven(sql, guess, sql`true`)}
-      insert into revocations (key, expires_at)
-      select ${sessionKeyOf(sql, sql`id`)}, expires_at
-      from ended
-      on conflict on constraint revocations_pkey do nothing
-      returning key`
-    return ended.map(({ key }) => key)
+    const ended = await endAllSessions(transaction, userId)
+    await transaction`
+      with opened as (
+        ${newSession(transaction, session)}
+        from users
+        where id = ${userId}
+        returning id
+      ), ${forgiven(transaction, guess, transaction`true`)}
+      select id
+      from opened`
+    return ended
   })
+
+/** Sessions: far from the time limit of a statement. */
+const DELETED_AT_ONCE = 5_000
+
+const deleteSomeOf = async (sql: Sql, userId: number) =>
+  (
+    await sql`
+      delete from sessions
+      where user_id = ${userId}
+        and id in (
+          select id
+          from sessions
+          where user_id = ${userId}
+          limit ${DELETED_AT_ONCE}
+        )`
+  ).count
+
+/** All of a user's, in batches: one statement for all of them might run into its limit. */
+export const deleteSessionsOf = async (sql: Sql, userId: number) => {
+  while ((await deleteSomeOf(sql, userId)) > 0);
+}
+
+type Used = { id: string; user_id: number }
+
+/** For those that were used within the minute that ends now. */
+export const touchSessions = (sql: Sql, used: Used[]) => sql`
+  update sessions
+  set last_used_at = date_trunc('minute', now())
+  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
+  where sessions.id = used.id
+    and sessions.user_id = used.user_id
+    and last_used_at < date_trunc('minute', now())`
 
 export const deleteExpiredSessions = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "sessions", limit)

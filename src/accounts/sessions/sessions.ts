@@ -1,63 +1,40 @@
 /** Sessions: a login opens one, and its refresh tokens keep it alive. */
-import { createHash, randomBytes, randomUUID } from "node:crypto"
 import type { Sql } from "../../database/connection.ts"
-import { wrongCredentials, wrongRefreshToken } from "../problems.ts"
-import type { Guess } from "../throttle/queries.ts"
-import { sessionKey } from "../tokens/revocation-keys.ts"
+import type { LogEvent } from "../security-log.ts"
 import type { Tokens } from "../tokens/tokens.ts"
-import { insertSession, type Lifetimes, rotateRefreshToken } from "./queries.ts"
+import type { Lifetimes } from "./lifetime.ts"
+import type { Link } from "./refresh/queries.ts"
+import type { RefreshTokens } from "./refresh/token.ts"
 
-const sha256 = (token: string) => createHash("sha256").update(token).digest()
+export type SessionDeps = {
+  sql: Sql
+  tokens: Tokens
+  refreshTokens: RefreshTokens
+  lifetimes: Lifetimes
+  logEvent: LogEvent
+}
 
-const newRefreshToken = () => randomBytes(32).toString("base64url")
-
-export type SessionDeps = { sql: Sql; tokens: Tokens; refreshDays: number }
-
-const lifetimes = ({ refreshDays, tokens }: SessionDeps): Lifetimes => ({
-  refreshDays,
-  accessSeconds: tokens.expiresIn,
-})
-
-const answer = async (
-  tokens: Tokens,
-  userId: number,
+/** The tokens of a session whose chain is at this link. */
+export const answer = async (
+  { tokens, refreshTokens }: Pick<SessionDeps, "tokens" | "refreshTokens">,
   sessionId: string,
-  refresh_token: string,
-) => ({
-  access_token: await tokens.issue(userId, sessionId),
-  token_type: "bearer" as const,
-  expires_in: tokens.expiresIn,
-  refresh_token,
-})
-
-/** For a guess that turned out right. */
-export const openSession = async (
-  deps: SessionDeps,
-  user: { id: number; password_hash: string },
-  guess: Guess,
+  { user_id, generation, seconds_left }: Link,
 ) => {
-  const id = randomUUID()
-  const refreshToken = newRefreshToken()
-  const session = {
-    id,
-    userId: user.id,
-    passwordHash: user.password_hash,
-    refreshTokenHash: sha256(refreshToken),
-    guess,
+  const expires_in = Math.min(tokens.expiresIn, seconds_left)
+  return {
+    access_token: await tokens.issue(user_id, sessionId, expires_in),
+    token_type: "bearer" as const,
+    expires_in,
+    refresh_token: refreshTokens.sign(sessionId, generation),
   }
-  if (!(await insertSession(deps.sql, session, lifetimes(deps)))) throw wrongCredentials()
-  return answer(deps.tokens, user.id, id, refreshToken)
 }
 
-export const refreshSession = async (deps: SessionDeps, presented: string) => {
-  const fresh = newRefreshToken()
-  const session = await rotateRefreshToken(
-    deps.sql,
-    sha256(presented),
-    sha256(fresh),
-    lifetimes(deps),
-  )
-  if (session?.is_late) deps.tokens.revoke([sessionKey(session.id)])
-  if (!session || session.is_late) throw wrongRefreshToken()
-  return answer(deps.tokens, session.user_id, session.id, fresh)
-}
+const DAY_SECONDS = 24 * 60 * 60
+
+/** Of one that was opened just now. */
+export const firstAnswer = (deps: SessionDeps, sessionId: string, user_id: number) =>
+  answer(deps, sessionId, {
+    user_id,
+    generation: 1,
+    seconds_left: deps.lifetimes.maxDays * DAY_SECONDS,
+  })

@@ -1,14 +1,31 @@
-/** All SQL over throttles: attempts, counted in windows of time. */
+/** All SQL over throttles: attempts, counted in windows of time, and addresses that are exempt. */
 import type postgres from "postgres"
-import type { Sql } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 
-/** The two counts that an attempt to log in is part of. */
-export type Guess = { pair: string; address: string }
+type Fragment = postgres.PendingQuery<postgres.Row[]>
 
-export type Rule = { key: string; max: number; seconds: number }
+export type Rule = {
+  key: string
+  /** Null where it is counted for others, and does not hold. */
+  max: number | null
+  seconds: number
+  /** False where something else than an attempt counts. */
+  is_counted: boolean
+}
 
 export type Full = { key: string; seconds_left: number }
+
+/** Successful logins of an account: they are counted when they succeed. */
+export const LOGINS = { max: 60, seconds: 15 * 60 }
+
+/** For an upsert of a count whose window may have ended. */
+const countOn = (sql: Statements) => sql`
+  on conflict on constraint throttles_pkey do update
+  set attempts = case when throttles.expires_at > now() then throttles.attempts + 1 else 1 end,
+    expires_at = case when throttles.expires_at > now() then throttles.expires_at
+      else excluded.expires_at end
+  returning key, attempts, expires_at`
 
 /**
  * Counts an attempt under each key, unless one of them is full already, and tells what is full
@@ -16,9 +33,9 @@ export type Full = { key: string; seconds_left: number }
  */
 export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
   with rule as (
-    select key, max, seconds
+    select key, max, seconds, is_counted
     from jsonb_to_recordset(${sql.json(rules)})
-      as given (key text, max integer, seconds integer)
+      as given (key text, max integer, seconds integer, is_counted boolean)
   ), full_before as (
     select key, expires_at
     from throttles
@@ -29,12 +46,9 @@ export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
     insert into throttles (key, attempts, expires_at)
     select key, 1, now() + make_interval(secs => seconds)
     from rule
-    where not exists (select from full_before)
-    on conflict on constraint throttles_pkey do update
-    set attempts = case when throttles.expires_at > now() then throttles.attempts + 1 else 1 end,
-      expires_at = case when throttles.expires_at > now() then throttles.expires_at
-        else excluded.expires_at end
-    returning key, attempts, expires_at
+    where is_counted
+      and not exists (select from full_before)
+    ${countOn(sql)}
   )
   select key, ceil(extract(epoch from expires_at - now()))::integer as seconds_left
   from full_before
@@ -44,28 +58,88 @@ export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
   join rule using (key)
   where attempts > max`
 
+/** A CTE `login_count`: a login of the accounts in a relation, counted. */
+export const countedLogin = (sql: Statements, key: string, accounts: Fragment) => sql`
+  login_count as (
+    insert into throttles (key, attempts, expires_at)
+    select ${key}, 1, now() + make_interval(secs => ${LOGINS.seconds})
+    from ${accounts}
+    ${countOn(sql)}
+  )`
+
+type Counted = {
+  pair: string
+  /** All that a guess counts under, in the order of counting, the pair included. */
+  counted: string[]
+}
+
 /**
- * CTEs that take back what a guess counted once it turned out right: the pair starts anew. In the
- * order in which attempts are counted, so that neither waits for the other for ever.
+ * CTEs that take back what a guess counted once it turned out right: the pair starts anew. Rows
+ * are locked in the order in which attempts are counted, so that neither waits for ever.
  */
-export const forgiven = (
-  sql: Sql,
-  { pair, address }: Guess,
-  when: postgres.PendingQuery<postgres.Row[]>,
-) => sql`
-  cleared as (
+export const forgiven = (sql: Statements, { pair, counted }: Counted, when: Fragment) => sql`
+  held as (
+    select throttles.key
+    from throttles
+    join jsonb_array_elements_text(${sql.json(counted)}) with ordinality as given (key, place)
+      on given.key = throttles.key
+    where ${when}
+    order by place
+    for update of throttles
+  ), cleared as (
     delete from throttles
     where key = ${pair}
-      and ${when}
-    returning key
+      and key in (select key from held)
   ), uncounted as (
     update throttles
     set attempts = attempts - 1
-    where key = ${address}
+    where key in (select key from held)
+      and key <> ${pair}
       and attempts > 0
-      and (select count(*) from cleared) >= 0
-      and ${when}
+  )`
+
+const KNOWN_DAYS = 30
+/** Of a user, the latest. */
+const KNOWN_ADDRESSES = 20
+
+/** CTEs that make an address one from which a user logged in; `opened` is empty if they did not. */
+export const remembered = (
+  sql: Statements,
+  userId: number,
+  addressHash: Uint8Array,
+  opened: Fragment,
+) => sql`
+  known as (
+    insert into known_addresses (user_id, address_hash, expires_at)
+    select user_id, ${addressHash}, now() + make_interval(days => ${KNOWN_DAYS})
+    from ${opened}
+    on conflict on constraint known_addresses_pkey do update
+    set expires_at = excluded.expires_at
+  ), forgotten as (
+    delete from known_addresses
+    where user_id = ${userId}
+      and address_hash in (
+        select address_hash
+        from known_addresses
+        where user_id = ${userId}
+          and address_hash <> ${addressHash}
+        order by expires_at desc
+        offset ${KNOWN_ADDRESSES - 1}
+      )
+  )`
+
+/** Whether the user whose id is `id` in the statement logged in from there lately. */
+export const isKnownAddress = (sql: Statements, addressHash: Uint8Array, id: Fragment) => sql`
+  exists (
+    select
+    from known_addresses
+    where user_id = ${id}
+      and address_hash = ${addressHash}
+      and expires_at > now()
   )`
 
 export const deleteExpiredThrottles = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "throttles", limit)
+
+export const deleteExpiredKnownAddresses = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "known_addresses", limit)

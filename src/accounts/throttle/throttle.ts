@@ -2,18 +2,72 @@
 import { createHash } from "node:crypto"
 import type { Config } from "../../config.ts"
 import type { Sql } from "../../database/connection.ts"
+import { networkOf } from "../../http/client-address.ts"
 import { createCache } from "../cache.ts"
 import { tooManyRequests } from "../problems.ts"
-import { countAttempt, type Guess, type Rule } from "./queries.ts"
+import { countAttempt, LOGINS, type Rule } from "./queries.ts"
 
 const GUESS_SECONDS = 15 * 60
-const GUESSES_PER_PAIR = 10
-const GUESSES_PER_ADDRESS = 100
+const GUESSES = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
 const REGISTRATION_SECONDS = 60 * 60
 const CACHE_LIMIT = 10_000
 
-const digest = (...parts: string[]) =>
-  createHash("sha256").update(parts.join("\n")).digest("base64url")
+const sha256 = (...parts: string[]) => createHash("sha256").update(parts.join("\n"))
+
+/** The first part says what is counted: an account's id must not meet an email that looks like it. */
+const digest = (kind: string, ...parts: string[]) => sha256(kind, ...parts).digest("base64url")
+
+/** Of a user, or of an email that nobody has, in the spelling by which emails are compared. */
+export type Account = { id: number } | { email: string }
+
+const nameOf = (account: Account) =>
+  "id" in account ? `id ${account.id}` : `email ${account.email}`
+
+export const hashAddress = (address: string): Uint8Array => sha256("address", address).digest()
+
+/** The counts that a guess at the password of an account from an address is part of. */
+export type Guess = {
+  pair: string
+  counted: string[]
+  logins: string
+  addressHash: Uint8Array
+  rules: Rule[]
+}
+
+const rule = (key: string, max: number | null): Rule => ({
+  key,
+  max,
+  seconds: GUESS_SECONDS,
+  is_counted: true,
+})
+
+/**
+ * Neither a neighbour's guesses behind the same address nor a stranger's elsewhere lock an account
+ * at an address from which it was logged in to.
+ */
+const guessOf = (account: Account, address: string, isKnownAddress: boolean): Guess => {
+  const name = nameOf(account)
+  const network = networkOf(address)
+  const held = (max: number) => (isKnownAddress ? null : max)
+  const pair = digest("pair", name, address)
+  const rules = [
+    rule(pair, GUESSES.ofPair),
+    rule(digest("address", address), held(GUESSES.ofAddress)),
+    ...(network === undefined ? [] : [rule(digest("network", network), held(GUESSES.ofNetwork))]),
+    rule(digest("account", name), held(GUESSES.ofAccount)),
+  ]
+  const logins = digest("logins", name)
+  return {
+    pair,
+    counted: rules.map(({ key }) => key),
+    logins,
+    addressHash: hashAddress(address),
+    rules: [...rules, { key: logins, ...LOGINS, is_counted: false }],
+  }
+}
+
+/** The keys of those that hold. */
+const heldKeys = (rules: Rule[]) => rules.filter(({ max }) => max !== null).map(({ key }) => key)
 
 export const createThrottle = (
   sql: Sql,
@@ -29,39 +83,36 @@ export const createThrottle = (
     if (seconds > 0) throw tooManyRequests(detail, seconds)
   }
 
+  const setFull = (key: string, seconds: number) =>
+    fullUntil.set(key, performance.now() + seconds * 1000)
+
   const count = async (detail: string, rules: Rule[]) => {
-    const keys = rules.map(({ key }) => key)
-    refuseFull(detail, keys)
+    refuseFull(detail, heldKeys(rules))
     const full = await countAttempt(sql, rules)
-    for (const { key, seconds_left } of full)
-      fullUntil.set(key, performance.now() + seconds_left * 1000)
+    for (const { key, seconds_left } of full) setFull(key, seconds_left)
     // What this attempt met: one that came after it may have been told sooner that it is full.
     const met = full.map(({ key }) => key)
     refuseFull(detail, met)
   }
 
-  const tooManyGuesses = "Too many failed logins; try again later"
+  const tooManyGuesses = "Too many logins; try again later"
 
   return {
-    /**
-     * The counts that a guess at the password of an account (its id, or an email that nobody has)
-     * from an address is part of. Throws a 429 where it is known that they are full.
-     */
-    guess(account: number | string, address: string): Guess {
-      const guess = {
-        pair: digest("login", String(account), address),
-        address: digest("login", address),
-      }
-      refuseFull(tooManyGuesses, [guess.pair, guess.address])
+    /** Throws a 429 where it is known that the counts are full. */
+    guess(account: Account, address: string, isKnownAddress: boolean): Guess {
+      const guess = guessOf(account, address, isKnownAddress)
+      refuseFull(tooManyGuesses, heldKeys(guess.rules))
       return guess
     },
 
     /** Counts a guess as failed, before it is known: what turns out right is taken back. */
-    countGuess: ({ pair, address }: Guess) =>
-      count(tooManyGuesses, [
-        { key: pair, max: GUESSES_PER_PAIR, seconds: GUESS_SECONDS },
-        { key: address, max: GUESSES_PER_ADDRESS, seconds: GUESS_SECONDS },
-      ]),
+    countGuess: ({ rules }: Guess) => count(tooManyGuesses, rules),
+
+    /** The 429 of an account that was logged in to too often. */
+    tooManyLogins({ logins }: Guess, seconds: number) {
+      setFull(logins, seconds)
+      return tooManyRequests(tooManyGuesses, seconds)
+    },
 
     countRegistration: (address: string) =>
       count("Too many registrations; try again later", [
@@ -69,6 +120,7 @@ export const createThrottle = (
           key: digest("registration", address),
           max: REGISTRATIONS_PER_HOUR,
           seconds: REGISTRATION_SECONDS,
+          is_counted: true,
         },
       ]),
   }

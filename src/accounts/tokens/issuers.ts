@@ -1,5 +1,12 @@
 /** Users from outside: tokens of the configured issuer, and who their subjects are here. */
-import { decodeJwt, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose"
+import {
+  decodeJwt,
+  errors,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+  jwtVerify,
+} from "jose"
 import type { Logger } from "pino"
 import type { Config } from "../../config.ts"
 import type { Sql } from "../../database/connection.ts"
@@ -24,6 +31,15 @@ const issuerOf = (token: string): string | undefined => {
     return undefined
   }
 }
+
+/**
+ * Signed by the issuer, and meant for somebody else: a logout token (OpenID Connect Back-Channel
+ * Logout 1.0), and an ID token, which tells a client who its user is, and lets nobody in.
+ */
+const isAccessToken = ({ protectedHeader, payload }: JWTVerifyResult) =>
+  protectedHeader.typ?.toLowerCase() !== "logout+jwt" &&
+  payload["nonce"] === undefined &&
+  payload["at_hash"] === undefined
 
 /** Finds the user whom a subject is, or makes one. */
 const createUserIds = (sql: Sql, issuer: string) => {
@@ -57,15 +73,15 @@ export const createIssuer = (
   const findKey = createJwks(JWKS_URL, log)
   const userIds = createUserIds(sql, JWT_ISSUER)
 
-  const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTPayload> => {
+  const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTVerifyResult> => {
     try {
-      return (await jwtVerify(token, findKey, options)).payload
+      return await jwtVerify(token, findKey, options)
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
       // Without a `kid` it may be any key of the type.
       for await (const key of error) {
         const result = await jwtVerify(token, key, options).catch(() => undefined)
-        if (result) return result.payload
+        if (result) return result
       }
       throw error
     }
@@ -76,15 +92,18 @@ export const createIssuer = (
     claims: (token: string) => issuerOf(token) === JWT_ISSUER,
 
     /** The claims of a token with a good signature. Throws a 401, or a 503 without a key. */
-    verify: (token: string, options: JWTVerifyOptions): Promise<JWTPayload> =>
-      verified(token, {
+    async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+      const result = await verified(token, {
         ...options,
         algorithms: ALGORITHMS,
         issuer: JWT_ISSUER,
         ...(JWT_AUDIENCE !== undefined && { audience: JWT_AUDIENCE }),
       }).catch((error: unknown) => {
         throw error instanceof Problem ? error : invalidToken("The token is invalid")
-      }),
+      })
+      if (!isAccessToken(result)) throw invalidToken("The token is no access token")
+      return result.payload
+    },
 
     async userId(subject: unknown): Promise<number> {
       if (brokenTextRule(subjectSchema as never, subject) !== undefined)

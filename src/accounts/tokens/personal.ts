@@ -27,7 +27,7 @@ type Accepted = {
   tokenKey: string
   expiresAt: number
   scopes: Scope[]
-  keys: string[]
+  watched: string[]
   judgedAt: number
   /** To be called for each request. */
   used: () => void
@@ -60,7 +60,7 @@ export const judgePersonalToken = async (
   const expiresAt = expires_at ?? Number.POSITIVE_INFINITY
   if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
   const tokenKey = personalTokenKey(hash)
-  const keys = [userKey(userId), tokenKey]
+  const watched = [userKey(userId), tokenKey]
   const used = usedToTheMinute(sql, id, log)
-  return { userId, sessionId: undefined, tokenKey, expiresAt, scopes, keys, judgedAt, used }
+  return { userId, sessionId: undefined, tokenKey, expiresAt, scopes, watched, judgedAt, used }
 }

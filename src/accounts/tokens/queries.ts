@@ -7,11 +7,22 @@ import { userKeyOf } from "./revocation-keys.ts"
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52
 
+type Judged = {
+  userId: number
+  sessionId: string | undefined
+  /** Seconds since the epoch. */
+  iat: number
+  /** What revokes the token. */
+  keys: string[]
+}
+
 /**
- * False where one of the keys was revoked. Otherwise the user id is reserved, where a token names
- * one of our own sequence before anybody has it: a registration must not draw it later.
+ * False where one of the keys was revoked, or where the token is older than those that the user
+ * still has: it is as old as its session, and where it is of none, as it says itself. Otherwise
+ * the user id is reserved, where a token names one of our own sequence before anybody has it: a
+ * registration must not draw it later.
  */
-export const reserveUnlessRevoked = async (sql: Sql, userId: number, keys: string[]) => {
+export const reserveUnlessRevoked = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
   const [row] = await sql<[{ is_revoked: boolean }]>`
     with reserved as (
       insert into users (id)
@@ -26,9 +37,23 @@ export const reserveUnlessRevoked = async (sql: Sql, userId: number, keys: strin
       select
       from revocations
       where key in ${sql(keys)}
+    ) or exists (
+      select
+      from users
+      left join sessions
+        on sessions.user_id = users.id
+        and sessions.id = ${sessionId ?? null}::uuid
+      where users.id = ${userId}
+        and case
+          when sessions.id is null
+            then ${iat}::double precision < floor(extract(epoch from tokens_valid_from))
+          else sessions.created_at < tokens_valid_from
+        end
     ) as is_revoked`
   return !row.is_revoked
 }
+
+type Revoked = { key: string; transaction_id: string }
 
 /**
  * The keys that were revoked since the horizon of an earlier call (null: from now on), and the
@@ -36,10 +61,13 @@ export const reserveUnlessRevoked = async (sql: Sql, userId: number, keys: strin
  * database that was restored into another cluster may count its transactions from below it.
  */
 export const revokedSince = async (sql: Sql, horizon: string | null) => {
-  const [row] = await sql<[{ horizon: string; keys: string[] }]>`
+  const [row] = await sql<[{ horizon: string; revoked: Revoked[] }]>`
     select
       pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
-      coalesce(json_agg(key), '[]') as keys
+      coalesce(
+        json_agg(json_build_object('key', key, 'transaction_id', transaction_id::text)),
+        '[]'
+      ) as revoked
     from revocations
     where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
   return row

@@ -6,6 +6,12 @@ import type { Sql, Statements } from "../../database/connection.ts"
 /** All tokens of a user. Such a row stays for ever, so that the id is never given to another. */
 export const userKey = (id: number) => `user:${id}`
 
+/**
+ * Revokes nothing by itself: it tells the instances that tokens of a user which they have let in
+ * are to be judged anew.
+ */
+export const changedKey = (id: number) => `user:${id}:changed`
+
 /** The access tokens of a session. */
 export const sessionKey = (id: string) => `session:${id}`
 

@@ -25,22 +25,32 @@ const inTime = async <T>(answer: Promise<T>): Promise<T> => {
   }
 }
 
-/** `sweep` is to forget every verdict that `has` knows better. */
+/** What is known of a key: when it was learned here, and by which transaction, which a poll tells. */
+type News = { learnedAt: number; transactionId: string | undefined }
+
+/** `sweep` is to forget every verdict that `changedSince` says is overtaken. */
 export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
-  const recent = new Map<string, number>()
+  /** The last learned are the last. */
+  const recent = new Map<string, News>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
   let isSwept = true
 
-  const add = (keys: string[]) => {
-    for (const key of keys) if (!recent.has(key)) recent.set(key, performance.now())
-    if (keys.length > 0) isSwept = false
+  const learn = (key: string, transactionId?: string) => {
+    recent.delete(key)
+    recent.set(key, { learnedAt: performance.now(), transactionId })
+    isSwept = false
+  }
+
+  /** The same rows are found again as long as an older transaction is open. */
+  const learnPolled = (key: string, transactionId: string) => {
+    if (recent.get(key)?.transactionId !== transactionId) learn(key, transactionId)
   }
 
   const forgetSwept = (now: number) => {
     if (!isSwept) sweep()
     isSwept = true
-    for (const [key, learnedAt] of recent) {
+    for (const [key, { learnedAt }] of recent) {
       if (learnedAt > now - REMEMBERED_MS) break
       recent.delete(key)
     }
@@ -49,16 +59,19 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   const poll = async () => {
     const startedAt = performance.now()
     const found = await inTime(revokedSince(sql, horizon))
-    add(found.keys)
+    for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
     forgetSwept(startedAt)
     horizon = found.horizon
     polledAt = startedAt
   }
 
   return {
-    /** Whether one of the keys was revoked lately. What was revoked before is in no cache. */
-    has: (keys: string[]) => recent.size > 0 && keys.some((key) => recent.has(key)),
-    add,
+    /** Whether a verdict of that time (performance.now) may be another by what was learned of a key. */
+    changedSince: (judgedAt: number, keys: string[]) =>
+      recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= judgedAt),
+    add(keys: string[]) {
+      for (const key of keys) learn(key)
+    },
     /** Whether a verdict of that time (performance.now) would have been overtaken by now. */
     isTrusted: (judgedAt: number) => Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS,
     /** Resolves once revocations are followed, to the function that ends that. */

@@ -12,7 +12,7 @@ import { invalidToken, missingToken, revokedToken } from "../problems.ts"
 import { createIssuer } from "./issuers.ts"
 import { isPersonal, judgePersonalToken } from "./personal.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
-import { sessionKey, tokenKey, userKey } from "./revocation-keys.ts"
+import { changedKey, sessionKey, tokenKey, userKey } from "./revocation-keys.ts"
 import { createRevocations } from "./revocations.ts"
 import { createSignature } from "./signature.ts"
 
@@ -31,8 +31,8 @@ export type Caller = {
 
 /** A caller who was let in before. */
 type Accepted = Caller & {
-  /** What revokes the token: its user, its session, or itself. */
-  keys: string[]
+  /** What tells that the token may have been revoked: its user, its session, or itself. */
+  watched: string[]
   /** By performance.now(): when the database was asked about them. */
   judgedAt: number
   /** To be called for each request. */
@@ -80,26 +80,47 @@ type Settings = Pick<
   "ALGORITHM" | "ACCESS_TOKEN_EXPIRE_MINUTES" | "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE"
 >
 
-export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: Logger) => {
+type Deps = {
+  sql: Sql
+  log: Logger
+  /** Is told of every request by a token of a session. */
+  noteUse: (sessionId: string, userId: number) => void
+}
+
+export const createTokens = (config: Settings, secrets: Secrets, { sql, log, noteUse }: Deps) => {
   const { sign, verify } = createSignature(secrets, config.ALGORITHM)
   const issuer = createIssuer(sql, config, log)
   const accepted = createCache<Accepted>(ACCEPTED_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
   const revocations = createRevocations(sql, log, () =>
-    accepted.deleteWhere(({ keys }) => revocations.has(keys)),
+    accepted.deleteWhere(({ judgedAt, watched }) => revocations.changedSince(judgedAt, watched)),
   )
   const expiresIn = config.ACCESS_TOKEN_EXPIRE_MINUTES * 60
 
-  const isStillGood = ({ expiresAt, judgedAt, keys }: Accepted) =>
+  const isStillGood = ({ expiresAt, judgedAt, watched }: Accepted) =>
     expiresAt > Date.now() / 1000 &&
     judgedAt > performance.now() - ACCEPTED_MS &&
     revocations.isTrusted(judgedAt) &&
-    !revocations.has(keys)
+    !revocations.changedSince(judgedAt, watched)
+
+  const used = (caller: Accepted): Caller => {
+    if (caller.sessionId !== undefined) noteUse(caller.sessionId, caller.userId)
+    caller.used?.()
+    return caller
+  }
+
+  const judgePersonal = async (token: string): Promise<Accepted | Problem> => {
+    for (;;) {
+      const verdict = await judgePersonalToken(sql, token, log)
+      if (verdict instanceof Problem) return verdict
+      if (!revocations.changedSince(verdict.judgedAt, verdict.watched)) return verdict
+    }
+  }
 
   /** A refusal that is returned is final; one that is thrown may be an acceptance later. */
   const judge = async (token: string): Promise<Accepted | Problem> => {
     if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
-    if (isPersonal(token)) return judgePersonalToken(sql, token, log)
+    if (isPersonal(token)) return judgePersonal(token)
     if (!isBase64url(token.slice(token.lastIndexOf(".") + 1)))
       return invalidToken("The token is invalid")
     const outside = issuer?.claims(token) ? issuer : undefined
@@ -121,10 +142,15 @@ export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: 
     const ownKey = tokenKey(token)
     const keys = [userKey(userId), ownKey]
     if (sessionId !== undefined) keys.push(sessionKey(sessionId))
-    const judgedAt = performance.now()
-    if (!(await reserveUnlessRevoked(sql, userId, keys)) || revocations.has(keys))
-      return revokedToken()
-    return { userId, sessionId, tokenKey: ownKey, expiresAt: exp, keys, judgedAt }
+    const watched = [...keys, changedKey(userId)]
+    let judgedAt: number
+    do {
+      judgedAt = performance.now()
+      if (!(await reserveUnlessRevoked(sql, { userId, sessionId, iat, keys })))
+        return revokedToken()
+      // Overtaken by a revocation, which the next statement sees.
+    } while (revocations.changedSince(judgedAt, watched))
+    return { userId, sessionId, tokenKey: ownKey, expiresAt: exp, watched, judgedAt }
   }
 
   return {
@@ -135,10 +161,7 @@ export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: 
       const token = authorization?.match(BEARER)?.[1]
       if (token === undefined) throw missingToken()
       const known = accepted.get(token)
-      if (known && isStillGood(known)) {
-        known.used?.()
-        return known
-      }
+      if (known && isStillGood(known)) return used(known)
       const refusal = refused.get(token)
       if (refusal) throw refusal
       const verdict = await judge(token)
@@ -147,18 +170,18 @@ export const createTokens = (config: Settings, secrets: Secrets, sql: Sql, log: 
         throw verdict
       }
       if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, verdict)
-      return verdict
+      return used(verdict)
     },
 
     /** Claims of exactly these names: sub, iat, exp, jti. */
-    issue: (userId: number, sessionId: string) =>
+    issue: (userId: number, sessionId: string, seconds: number) =>
       sign({
         sub: String(userId),
         jti: `${sessionId}.${randomUUID()}`,
-        exp: Math.floor(Date.now() / 1000) + expiresIn,
+        exp: Math.floor(Date.now() / 1000) + seconds,
       }),
 
-    /** Refuses here, and at once, what the database has as revoked. */
+    /** Makes this instance ask the database at once about what it has let in by these keys. */
     revoke: revocations.add,
     /** Resolves once what is revoked elsewhere is refused here too, to the function that ends that. */
     followRevocations: revocations.follow,

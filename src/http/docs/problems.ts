@@ -19,7 +19,7 @@ const meanings: Record<ErrorCode, string> = {
   INSUFFICIENT_SCOPE:
     "A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any",
   QUOTA_EXCEEDED: "The caller has as many as anybody may have",
-  NOT_FOUND: "There is nothing at this path",
+  NOT_FOUND: "There is nothing at this path, or nothing of the caller's",
   TODO_NOT_FOUND: "The caller has no such todo",
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
   EMAIL_TAKEN: "The email is registered already",

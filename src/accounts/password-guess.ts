@@ -1,0 +1,45 @@
+/** A guess at a password: counted before it is made, made in turn, and logged where it is refused. */
+import { Problem } from "../errors.ts"
+import { inTurn } from "./hash-queue.ts"
+import { verifyPassword } from "./passwords.ts"
+import type { LogEvent } from "./security-log.ts"
+import type { Client } from "./sessions/model.ts"
+import type { Account, Guess, Throttle } from "./throttle/throttle.ts"
+
+type Deps = { throttle: Throttle; logEvent: LogEvent }
+
+type Attempt = {
+  account: Account
+  /** Whether the account was logged in to from the client's address lately. */
+  isKnown: boolean
+  password: string
+  /** Undefined or null where the account has none: the guess is then wrong, and takes as long. */
+  hash: string | null | undefined
+  client: Client
+  refusal: () => Problem
+}
+
+const codeOf = (error: unknown) => (error instanceof Problem ? error.code : undefined)
+
+/** Goes on with the hash that was found right, in the same turn; the guess is then to be forgiven. */
+export const guessPassword = async <Result>(
+  { throttle, logEvent }: Deps,
+  { account, isKnown, password, hash, client, refusal }: Attempt,
+  goOn: (hash: string, guess: Guess) => Promise<Result>,
+): Promise<Result> => {
+  const { address } = client
+  const about = { userId: "id" in account ? account.id : undefined, address }
+  try {
+    const guess = throttle.guess(account, address, isKnown)
+    return await inTurn(client, async () => {
+      await throttle.countGuess(guess)
+      const isRight = await verifyPassword(password, hash)
+      if (!hash || !isRight) throw refusal()
+      return goOn(hash, guess)
+    })
+  } catch (error) {
+    if (codeOf(error) === "INVALID_CREDENTIALS") logEvent("login_failed", about)
+    if (codeOf(error) === "TOO_MANY_REQUESTS") logEvent("login_throttled", about)
+    throw error
+  }
+}

@@ -1,0 +1,56 @@
+/** The shapes of sessions: as their user sees them, and who they are opened by. */
+import { t } from "elysia"
+
+/** Who sends a request. */
+export type Client = {
+  address: string
+  userAgent: string | null
+  /** Aborted when the client has left. */
+  signal: AbortSignal
+}
+
+const USER_AGENT_LENGTH = 256
+
+/** What a person may be shown: bounded, and without what would not be seen. */
+const userAgentOf = ({ headers }: Request) => {
+  const visible = (headers.get("user-agent") ?? "").replace(/[\p{Cc}\p{Cf}]/gu, "").trim()
+  return visible === "" ? null : [...visible].slice(0, USER_AGENT_LENGTH).join("")
+}
+
+export const clientOf = (request: Request, address: string): Client => ({
+  address,
+  userAgent: userAgentOf(request),
+  signal: request.signal,
+})
+
+export const session = t.Object(
+  {
+    id: t.String({ format: "uuid" }),
+    created_at: t.String({ format: "date-time", description: "When it was logged in" }),
+    last_used_at: t.String({ format: "date-time", description: "To the minute" }),
+    user_agent: t.Union([t.String(), t.Null()], {
+      description: "The User-Agent of its login or last refresh; null where none was sent",
+    }),
+    address: t.Union([t.String(), t.Null()], {
+      description:
+        "From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits " +
+        "of an IPv6 address. Null where that was before addresses were kept",
+    }),
+    is_current: t.Boolean({ description: "Whether the access token of this request is of it" }),
+  },
+  {
+    $id: "Session",
+    description: "A login, and what followed from it",
+    additionalProperties: false,
+  },
+)
+
+export const sessions = t.Array(session, { description: "The latest used first" })
+
+const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+/** What is none names no session. */
+export const isSessionId = (text: string) => SESSION_ID.test(text)
+
+export const sessionParams = t.Object({
+  id: t.String({ description: "The session's id", encodes: { type: "string", format: "uuid" } }),
+})

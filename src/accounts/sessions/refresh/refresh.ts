@@ -1,0 +1,42 @@
+/**
+ * Refreshing a session. Its chain is at a generation: the token of that one moves it on, the one
+ * before it repeats the step for 10 seconds, and any older one ends the session.
+ */
+import { wrongRefreshToken } from "../../problems.ts"
+import { sessionKey } from "../../tokens/revocation-keys.ts"
+import type { Client } from "../model.ts"
+import { answer, type SessionDeps } from "../sessions.ts"
+import { moveOn, repeatOrEnd, takeStored } from "./queries.ts"
+import type { Presented } from "./token.ts"
+
+type Claim = {
+  sessionId: string
+  /** Null for one that is certainly used. */
+  generation: number | null
+}
+
+/** Tokens from before sessions were chains are of generation 0. */
+const claimOf = async ({ sql }: SessionDeps, presented: Presented): Promise<Claim | undefined> => {
+  if (!("hash" in presented)) return presented
+  const stored = await takeStored(sql, presented.hash)
+  return stored && { sessionId: stored.session_id, generation: stored.is_late ? null : 0 }
+}
+
+export const refreshSession = async (deps: SessionDeps, token: string, client: Client) => {
+  const { sql, tokens, refreshTokens, lifetimes, logEvent } = deps
+  const presented = refreshTokens.read(token)
+  const claim = presented && (await claimOf(deps, presented))
+  if (!claim) throw wrongRefreshToken()
+  const { sessionId, generation } = claim
+  const moved =
+    generation === null ? undefined : await moveOn(sql, sessionId, generation, client, lifetimes)
+  if (moved) return answer(deps, sessionId, moved)
+  const repeated = await repeatOrEnd(sql, sessionId, generation, lifetimes)
+  if (!repeated) throw wrongRefreshToken()
+  if (repeated.is_reuse) {
+    tokens.revoke([sessionKey(sessionId)])
+    logEvent("session_ended_by_reuse", { userId: repeated.user_id, address: client.address })
+    throw wrongRefreshToken()
+  }
+  return answer(deps, sessionId, repeated)
+}

@@ -1,0 +1,52 @@
+/** Configurations that work, and are weaker than whoever wrote them may think. */
+import type { Config } from "./config.ts"
+import { connectionOptions } from "./database/connection.ts"
+import { isLocal } from "./database/tls.ts"
+
+/** Random ones have more: of 32 hexadecimal digits all but one in ten thousand. */
+const DISTINCT_CHARACTERS = 10
+
+const isGuessable = ({ SECRET_KEY }: Config) =>
+  SECRET_KEY !== undefined && new Set(SECRET_KEY).size < DISTINCT_CHARACTERS
+
+const takesForeignTokens = ({ JWT_ISSUER, JWT_AUDIENCE }: Config) =>
+  JWT_ISSUER !== undefined && JWT_AUDIENCE === undefined
+
+const fetchesKeysInTheClear = ({ JWKS_URL }: Config) => {
+  if (JWKS_URL === undefined) return false
+  const { protocol, hostname } = new URL(JWKS_URL)
+  return protocol === "http:" && !isLocal(hostname.replace(/^\[|\]$/g, ""))
+}
+
+const trustsEverybody = ({ TRUSTED_PROXIES }: Config) =>
+  TRUSTED_PROXIES.some((network) => /\/0+$/.test(network))
+
+const trustsAnyDatabase = ({ DATABASE_URL }: Config) => {
+  if (DATABASE_URL === undefined) return false
+  const { host, ssl } = connectionOptions(DATABASE_URL)
+  return typeof ssl !== "object" && ![host].flat().every(isLocal)
+}
+
+const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
+  [isGuessable, "SECRET_KEY has few distinct characters: whoever guesses it signs tokens"],
+  [
+    takesForeignTokens,
+    "JWT_AUDIENCE is not set: tokens that JWT_ISSUER gave for other services are taken, too",
+  ],
+  [
+    fetchesKeysInTheClear,
+    "JWKS_URL is fetched from another machine without TLS: whoever is in between signs tokens",
+  ],
+  [
+    trustsEverybody,
+    "TRUSTED_PROXIES are everybody: any client can claim any address, and escapes the throttle",
+  ],
+  [
+    trustsAnyDatabase,
+    "DATABASE_URL names another machine, and does not check who answers: sslmode=verify-full does",
+  ],
+]
+
+/** What to tell the operator. No warning holds a value: it may be a secret. */
+export const warningsOf = (config: Config): string[] =>
+  WEAKNESSES.filter(([isWeak]) => isWeak(config)).map(([, warning]) => warning)

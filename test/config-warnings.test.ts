@@ -1,0 +1,59 @@
+/** What a start warns about, once and by name, without any value. */
+import { expect, test } from "bun:test"
+import { readConfig } from "../src/config.ts"
+import { warningsOf } from "../src/config-warnings.ts"
+import { startCommand } from "./support/command.ts"
+import { createDatabase } from "./support/postgres.ts"
+import { SECRET_KEY } from "./support/tokens.ts"
+
+type Settings = Record<string, string>
+
+const namesOf = (settings: Settings) =>
+  warningsOf(readConfig({ SECRET_KEY, ...settings })).map((warning) => warning.split(" ")[0])
+
+const outside = { JWT_ISSUER: "https://app.example", JWT_AUDIENCE: "https://app.example" }
+const certificate = "sslrootcert=system"
+
+const configurations: [settings: Settings, ...names: string[]][] = [
+  [{}],
+  [{ SECRET_KEY: "ab".repeat(32) }, "SECRET_KEY"],
+  [{ ...outside, JWKS_URL: "https://app.example/jwks" }],
+  [{ ...outside, JWKS_URL: "http://127.0.0.1:3000/jwks" }],
+  [{ ...outside, JWKS_URL: "http://[::1]:3000/jwks" }],
+  [{ ...outside, JWKS_URL: "http://app.example/jwks" }, "JWKS_URL"],
+  [{ ...outside, JWT_AUDIENCE: "", JWKS_URL: "https://app.example/jwks" }, "JWT_AUDIENCE"],
+  [{ TRUSTED_PROXIES: "10.0.0.0/8, ::1" }],
+  [{ TRUSTED_PROXIES: "10.0.0.0/8,0.0.0.0/0" }, "TRUSTED_PROXIES"],
+  [{ TRUSTED_PROXIES: "::/0" }, "TRUSTED_PROXIES"],
+  [{ DATABASE_URL: "postgres://todo@localhost/todo" }],
+  [{ DATABASE_URL: "postgres://todo@/todo?host=/run/postgresql" }],
+  [{ DATABASE_URL: `postgres://todo@db.example/todo?${certificate}` }],
+  [{ DATABASE_URL: "postgres://todo@db.example/todo" }, "DATABASE_URL"],
+  [{ DATABASE_URL: "postgres://todo@db.example/todo?sslmode=require" }, "DATABASE_URL"],
+  [{ SECRET_KEY: "a".repeat(32), TRUSTED_PROXIES: "::/0" }, "SECRET_KEY", "TRUSTED_PROXIES"],
+]
+for (const [settings, ...names] of configurations)
+  test(`${JSON.stringify(settings)} warns about ${names.join(", ") || "nothing"}`, () => {
+    expect(namesOf(settings)).toEqual(names)
+  })
+
+test("the start logs each warning once, and no value", async () => {
+  const { url, drop } = await createDatabase()
+  const secret = "abc".repeat(20)
+  await using service = await startCommand({
+    DATABASE_URL: url,
+    SECRET_KEY: secret,
+    TRUSTED_PROXIES: "0.0.0.0/0",
+  })
+  service.kill("SIGTERM")
+  await service.exited
+  const log = await service.log()
+  expect(log).not.toContain(secret)
+  const warnings = log
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { level: number; msg: string })
+    .filter(({ level }) => level === 40)
+  expect(warnings.map(({ msg }) => msg.split(" ")[0])).toEqual(["SECRET_KEY", "TRUSTED_PROXIES"])
+  await drop()
+})

@@ -1,0 +1,24 @@
+/** Calls about sessions, and what tokens are still good for. */
+import type { App } from "./app.ts"
+
+export type Pair = { access_token: string; refresh_token: string }
+
+export const sessionCalls = (app: () => App) => ({
+  async refresh(refresh_token: string, at: App = app()) {
+    const answer = await at.call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
+    return { ...answer, pair: answer.body as Pair }
+  },
+
+  async works(token: string, at: App = app()) {
+    return (await at.withToken(token).get("/todos")).status === 200
+  },
+})
+
+export const within5s = async (isTrue: () => Promise<boolean>) => {
+  const deadline = performance.now() + 5_000
+  while (!(await isTrue())) {
+    if (performance.now() > deadline) return false
+    await Bun.sleep(50)
+  }
+  return true
+}
