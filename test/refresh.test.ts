@@ -209,19 +209,19 @@ test("a stored refresh token that was used longer than 10 s ago ends its session
   expect((await refresh(current)).status).toBe(401)
 })
 
-test("a session with a million stored refresh tokens ends as fast as any other", async () => {
+test("ending a session waits for none of its stored refresh tokens, however many there are", async () => {
   const { id, token } = await storedSession()
-  const stored = await token()
-  await sql`
-    insert into refresh_tokens (hash, session_id, rotated_at, expires_at)
-    select sha256(number::text::bytea), ${id}, now(), now() + interval '1 day'
-    from generate_series(1, 300000) as number`
-  const { pair } = await refresh(stored)
-  const start = performance.now()
-  expect((await app.withToken(pair.access_token).post("/auth/logout")).status).toBe(204)
-  expect(performance.now() - start).toBeLessThan(1_000)
+  const { pair } = await refresh(await token())
+  await token(1)
+  await sql.begin(async (transaction) => {
+    await transaction`
+      select hash
+      from refresh_tokens
+      where session_id = ${id}
+      for update`
+    expect((await app.withToken(pair.access_token).post("/auth/logout")).status).toBe(204)
+  })
   await expectEnded([pair.access_token], pair.refresh_token)
-  await sql`truncate refresh_tokens`
 })
 
 test("a session ends SESSION_MAX_DAYS after its login, however often it is refreshed", async () => {

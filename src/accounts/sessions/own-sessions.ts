@@ -3,8 +3,9 @@ import { Elysia, t } from "elysia"
 import { clientAddress } from "../../http/client-address.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { noSuchSession } from "../problems.ts"
+import { endOwnSession } from "./ending/queries.ts"
 import * as model from "./model.ts"
-import { endOwnSession, listSessions } from "./queries.ts"
+import { listSessions } from "./queries.ts"
 import type { SessionDeps } from "./sessions.ts"
 
 type Deps = SessionDeps & { trustedProxies: string[] }
