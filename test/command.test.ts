@@ -12,7 +12,14 @@ const NOWHERE = { DATABASE_URL: "postgres://todo:8472-secret@127.0.0.1:1/todo", 
 test("--help and --version answer, and need nothing configured", async () => {
   const [help, told] = await Promise.all([runCommand(["--help"]), runCommand(["--version"])])
   expect(help.code).toBe(0)
-  for (const word of ["serve", "migrate", "openapi", "healthcheck", "--allow-newer-schema"])
+  for (const word of [
+    "serve",
+    "migrate",
+    "openapi",
+    "healthcheck",
+    "rotate-key",
+    "--allow-newer-schema",
+  ])
     expect(help.out).toContain(word)
   expect(told).toMatchObject({ code: 0, err: "" })
   expect(told.out).toStartWith(`todo-api ${version} (commit `)

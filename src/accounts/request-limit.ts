@@ -11,8 +11,8 @@ const WINDOW_SECONDS = 60
 /** Users. Who is forgotten among so many begins a new minute. */
 const CACHE_LIMIT = 100_000
 
-/** From the user's first request on. `endsAt`: by performance.now(). */
-type Minute = { requests: number; endsAt: number }
+/** From the user's first request on. `startedAt`: by performance.now(). */
+type Minute = { requests: number; startedAt: number }
 
 /** Counts a request for each caller who is let in. */
 export const limitRequests = <Caller extends AnyCaller>(
@@ -25,8 +25,8 @@ export const limitRequests = <Caller extends AnyCaller>(
 
   const currentMinute = (userId: number, now: number): Minute => {
     const known = minutes.get(String(userId))
-    if (known && known.endsAt > now) return known
-    const minute = { requests: 0, endsAt: now + WINDOW_SECONDS * 1_000 }
+    if (known && now - known.startedAt < WINDOW_SECONDS * 1_000) return known
+    const minute = { requests: 0, startedAt: now }
     minutes.set(String(userId), minute)
     return minute
   }
@@ -36,7 +36,7 @@ export const limitRequests = <Caller extends AnyCaller>(
     const now = performance.now()
     const minute = currentMinute(caller.userId, now)
     minute.requests++
-    const secondsLeft = Math.ceil((minute.endsAt - now) / 1_000)
+    const secondsLeft = WINDOW_SECONDS - Math.floor((now - minute.startedAt) / 1_000)
     headers["ratelimit-policy"] = policy
     headers["ratelimit"] = `"default";r=${Math.max(0, max - minute.requests)};t=${secondsLeft}`
     if (minute.requests > max)

@@ -40,7 +40,8 @@ const listOfErrors = Object.entries(meanings)
 /** What is true of all routes: the first page of the reference. */
 export const introduction = `
 Todos of many users, each of whom sees only their own. Register, log in, send the \`access_token\` as
-\`Authorization: Bearer …\`, and keep todos.
+\`Authorization: Bearer …\`, and keep todos. A script sends a personal access token instead, which lives
+longer and does less: \`POST /api/v1/users/me/tokens\`.
 
 ## Conventions
 Bodies are JSON in UTF-8, at most 64 KiB. Timestamps are RFC 3339 in UTC. A length is counted in
@@ -106,10 +107,22 @@ const problemOf = (codes: ErrorCode[], named: Json): Json => {
   return referTo("schemas", name)
 }
 
+/** Of one code, where the status can have others, which come without it. */
+const scopeChallenge = {
+  "WWW-Authenticate": {
+    description:
+      'RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any',
+    schema: string,
+  },
+}
+
 /** The answer with this status where each of these codes is possible. */
 export const refusal = (status: number, codes: ErrorCode[], named: Json): Json => ({
   description: codes.map((code) => meanings[code]).join("; or: "),
-  headers: headersOf(refusalHeaders[status] ?? []),
+  headers: {
+    ...headersOf(refusalHeaders[status] ?? []),
+    ...(codes.includes("INSUFFICIENT_SCOPE") && scopeChallenge),
+  },
   content: {
     "application/problem+json": {
       schema: problemOf(codes, named),
