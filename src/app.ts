@@ -29,14 +29,17 @@ import { createSearchTurns } from "./todos/lists/search-turns.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
 import { createQuota } from "./todos/quota/quota.ts"
 import { todos } from "./todos/routes.ts"
-import { createCommits } from "./todos/sync/commits.ts"
+import type { Commits } from "./todos/sync/commits.ts"
 import { createStates } from "./todos/sync/states.ts"
+import type { Watchers } from "./todos/sync/watchers.ts"
 
 type Deps = {
   config: Config
   secrets: Secrets
   sql: Sql
   tokens: Tokens
+  commits: Commits
+  watchers: Watchers
   log: Log
   metrics?: Metrics | undefined
   isReady: () => Promise<boolean>
@@ -44,7 +47,7 @@ type Deps = {
 }
 
 /** What each feature needs of the service. */
-const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
+const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
   const accounts = {
@@ -80,8 +83,10 @@ const wire = ({ config, secrets, sql, log, ...deps }: Deps) => {
       cursors: createCursors(secrets),
       searches: createSearchTurns(),
       states: createStates(secrets),
-      changed: createCommits().changed,
       withinQuota: createQuota(sql, config.MAX_TODOS_PER_USER),
+      changed: commits.changed,
+      watchers,
+      remainsGood: deps.tokens.remainsGood,
     },
   }
 }

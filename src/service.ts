@@ -16,7 +16,9 @@ import type { Log } from "./log.ts"
 import type { Secrets } from "./mac.ts"
 import { secretKeys } from "./secret-key.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
+import { createCommits } from "./todos/sync/commits.ts"
 import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
+import { createWatchers } from "./todos/sync/watchers.ts"
 
 export type Service = {
   /** Where it listens. */
@@ -77,17 +79,21 @@ const assemble = async (
   const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
   const lastUse = createLastUse(sql, log)
   const tokens = createTokens(config, secrets, { sql, log, noteUse: lastUse.note })
+  const commits = createCommits()
+  const watchers = createWatchers(sql, commits)
   const app = createApp({
     config,
     secrets,
     sql,
     tokens,
+    commits,
+    watchers,
     log,
     metrics,
     isReady: async () => !isStopping() && (await isReady(sql)),
     isStopping,
   })
-  return { app, tokens, lastUse, metrics }
+  return { app, tokens, lastUse, watchers, metrics }
 }
 
 /** What each feature deletes once it has expired. */
@@ -142,27 +148,30 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(() => sql.end())
   let isStopping = false
   // The way to the database takes as long as the making.
-  const [, { app, tokens, lastUse, metrics }] = await Promise.all([
+  const [, { app, tokens, lastUse, watchers, metrics }] = await Promise.all([
     prepareSchema(sql, url, options),
     assemble(options, secrets, sql, () => isStopping),
   ])
   opened.defer(await tokens.followRevocations())
   opened.defer(lastUse.start())
+  opened.defer(watchers.follow(log))
   opened.defer(startExpiry(deletionsOf(sql), log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
   const server = listen(app, config, log)
 
   const resources = opened.move()
+  const drain = () => {
+    isStopping = true
+    watchers.drain()
+  }
   return {
     url: String(server.url).replace(/\/$/, ""),
     metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
     databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
-    drain() {
-      isStopping = true
-    },
+    drain,
     async stop() {
-      isStopping = true
+      drain()
       const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
       const answered = betweenRequests(server).then(() => server.stop())
       if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {

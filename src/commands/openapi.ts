@@ -4,6 +4,8 @@ import { createApp } from "../app.ts"
 import { readConfig } from "../config.ts"
 import { connect } from "../database/connection.ts"
 import { createLog } from "../log.ts"
+import { createCommits } from "../todos/sync/commits.ts"
+import { createWatchers } from "../todos/sync/watchers.ts"
 
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)
@@ -11,11 +13,14 @@ export const openapiDocument = async (): Promise<string> => {
   // Connects with its first query, and none is made.
   const sql = connect("postgres://localhost", 1)
   const secrets = [crypto.randomUUID()] as const
+  const commits = createCommits()
   const app = createApp({
     config,
     secrets,
     sql,
     tokens: createTokens(config, secrets, { sql, log, noteUse() {} }),
+    commits,
+    watchers: createWatchers(sql, commits),
     log,
     isReady: async () => false,
     isStopping: () => false,

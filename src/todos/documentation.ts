@@ -66,6 +66,21 @@ export const getChanges: DocumentDecoration = {
     "For clients that keep a copy. Without `since` all todos come, page by page; with it every " +
     "todo that was created, changed or deleted since, once, in its latest form. While `has_more` " +
     "go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever " +
-    "left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`.",
-  errors: ["CHANGES_EXPIRED"],
+    "left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`. " +
+    "With `Prefer: wait=30` the answer comes when there is something new, or after 30 seconds.",
+  requestHeaders: ["Prefer"],
+  responseHeaders: ["Preference-Applied"],
+  errors: ["CHANGES_EXPIRED", "TOO_MANY_REQUESTS"],
+}
+
+export const getEvents: DocumentDecoration = {
+  operationId: "getEvents",
+  summary: "Hear of changes",
+  description:
+    'A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, ' +
+    "and after each change: the state is the `next` that a complete fetch of changes would end " +
+    "with, so who has it already fetches nothing. A comment comes every 15 seconds. The stream " +
+    "ends with its token, and when the service stops; `retry` then says when to come back. " +
+    "`EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.",
+  errors: ["TOO_MANY_REQUESTS"],
 }

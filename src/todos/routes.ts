@@ -10,11 +10,19 @@ import { listQuery } from "./lists/model.ts"
 import * as model from "./model.ts"
 import { noSuchTodo } from "./problems.ts"
 import { findTodo } from "./queries.ts"
-import { type ChangesDeps, changesSince } from "./sync/changes.ts"
-import { changesPage, changesQuery, readChangesQuery } from "./sync/model.ts"
+import { type EventsDeps, eventStream, noStream } from "./sync/events.ts"
+import { changesPage, changesQuery, eventsBody, readChangesQuery } from "./sync/model.ts"
+import { changesAfterWait, preferredWait, type WaitDeps } from "./sync/wait.ts"
 import { createTodo, deleteTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
-type Deps = ListDeps & WriteDeps & ChangesDeps & { authenticate: Authenticate }
+type Deps<Caller extends { userId: number }> = ListDeps &
+  WriteDeps &
+  WaitDeps &
+  EventsDeps & {
+    authenticate: Authenticate<Caller>
+    /** Whether the token that a long answer was begun with is still good. */
+    remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
+  }
 
 /** Throws the 404 of a missing todo where the text names no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -28,7 +36,10 @@ const params = t.Object({
 })
 const changing = { params, response: { 200: model.todo } }
 
-export const todos = (deps: Deps) =>
+/** How long an answer may take beyond the wait that was asked for. */
+const ANSWER_SECONDS = 10
+
+export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
   new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set }) => {
       set.headers["cache-control"] = "private, no-cache"
@@ -46,11 +57,29 @@ export const todos = (deps: Deps) =>
     )
     .get(
       "/changes",
-      ({ caller, query }) => {
+      ({ caller, query, request, server, set }) => {
         const { since, limit } = readChangesQuery(query)
-        return changesSince(deps, caller.userId, since, limit)
+        const seconds = preferredWait(request.headers.get("prefer"))
+        if (seconds !== undefined) {
+          set.headers["preference-applied"] = `wait=${seconds}`
+          server?.timeout(request, seconds + ANSWER_SECONDS)
+        }
+        const asked = { since, limit, seconds: seconds ?? 0 }
+        const authorization = request.headers.get("authorization")
+        const isWelcome = () => deps.remainsGood(caller, authorization)
+        return changesAfterWait(deps, caller.userId, asked, isWelcome, request.signal)
       },
       { query: changesQuery, response: { 200: changesPage }, detail: documentation.getChanges },
+    )
+    .get(
+      "/events",
+      ({ caller, request, server }) => {
+        if (request.method === "HEAD") return noStream()
+        server?.timeout(request, 0)
+        const authorization = request.headers.get("authorization")
+        return eventStream(deps, caller.userId, () => deps.remainsGood(caller, authorization))
+      },
+      { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
     )
     .guard({ query: noQuery })
     .post(

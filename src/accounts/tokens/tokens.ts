@@ -27,14 +27,14 @@ export type Caller = {
   expiresAt: number
   /** All that a personal token is good for. Any other stands for its user. */
   scopes?: Scope[]
-}
-
-/** A caller who was let in before. */
-type Accepted = Caller & {
   /** What tells that the token may have been revoked: its user, its session, or itself. */
   watched: string[]
   /** By performance.now(): when the database was asked about them. */
   judgedAt: number
+}
+
+/** A caller who was let in before. */
+type Accepted = Caller & {
   /** To be called for each request. */
   used?: () => void
 }
@@ -153,25 +153,27 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
     return { userId, sessionId, tokenKey: ownKey, expiresAt: exp, watched, judgedAt }
   }
 
+  /** The caller whom an Authorization header names, or a thrown 401. */
+  const authenticate = async (authorization: string | null): Promise<Caller> => {
+    const token = authorization?.match(BEARER)?.[1]
+    if (token === undefined) throw missingToken()
+    const known = accepted.get(token)
+    if (known && isStillGood(known)) return used(known)
+    const refusal = refused.get(token)
+    if (refusal) throw refusal
+    const verdict = await judge(token)
+    if (verdict instanceof Problem) {
+      refused.set(token, verdict)
+      throw verdict
+    }
+    if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, verdict)
+    return used(verdict)
+  }
+
   return {
     expiresIn,
 
-    /** The caller whom an Authorization header names, or a thrown 401. */
-    async authenticate(authorization: string | null): Promise<Caller> {
-      const token = authorization?.match(BEARER)?.[1]
-      if (token === undefined) throw missingToken()
-      const known = accepted.get(token)
-      if (known && isStillGood(known)) return used(known)
-      const refusal = refused.get(token)
-      if (refusal) throw refusal
-      const verdict = await judge(token)
-      if (verdict instanceof Problem) {
-        refused.set(token, verdict)
-        throw verdict
-      }
-      if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, verdict)
-      return used(verdict)
-    },
+    authenticate,
 
     /** Claims of exactly these names: sub, iat, exp, jti. */
     issue: (userId: number, sessionId: string, seconds: number) =>
@@ -180,6 +182,22 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
         jti: `${sessionId}.${randomUUID()}`,
         exp: Math.floor(Date.now() / 1000) + seconds,
       }),
+
+    /**
+     * Whether a token that was let in is still good, for answers that take long. Known at once,
+     * unless something about it has changed: then it is judged again.
+     */
+    remainsGood(
+      { expiresAt, judgedAt, watched }: Caller,
+      authorization: string | null,
+    ): boolean | Promise<boolean> {
+      if (expiresAt <= Date.now() / 1000) return false
+      if (!revocations.changedSince(judgedAt, watched)) return true
+      return authenticate(authorization).then(
+        () => true,
+        (error: unknown) => !(error instanceof Problem && error.status === 401),
+      )
+    },
 
     /** Makes this instance ask the database at once about what it has let in by these keys. */
     revoke: revocations.add,

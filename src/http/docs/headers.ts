@@ -31,6 +31,11 @@ export const requestHeaders = {
       "Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
+  Prefer: {
+    description: "`wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)",
+    schema: string,
+    example: "wait=30",
+  },
 } satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>
 
 export const responseHeaders = {
@@ -65,6 +70,11 @@ export const responseHeaders = {
   "Idempotent-Replayed": {
     description: "The answer is the first one to this Idempotency-Key again",
     schema: { ...string, enum: ["true"] },
+  },
+  "Preference-Applied": {
+    description: "The preference that was granted: `wait=N` (RFC 7240)",
+    schema: string,
+    example: "wait=30",
   },
   Link: {
     description: 'The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288)',

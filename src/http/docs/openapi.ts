@@ -48,7 +48,11 @@ const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: N
   return {
     description: said.description ?? STATUS_CODES[status],
     headers: headersOf(headers),
-    ...(whole && { content: { "application/json": { schema: translate(whole, named.schemas) } } }),
+    ...(whole && {
+      content: {
+        [whole.contentType ?? "application/json"]: { schema: translate(whole, named.schemas) },
+      },
+    }),
   }
 }
 

@@ -8,10 +8,20 @@ export type Schema = Json & {
   /** What the value stands for, where the route reads it itself or ignores it. */
   encodes?: Schema
   readOnly?: boolean
+  /** Of an answer that is no JSON. */
+  contentType?: string
 }
 
 /** What has another name there, or is known to TypeBox and `Text` alone. */
-const TRANSLATED = new Set(["$id", "anyOf", "const", "examples", "patternMessage", "trimmed"])
+const TRANSLATED = new Set([
+  "$id",
+  "anyOf",
+  "const",
+  "examples",
+  "patternMessage",
+  "trimmed",
+  "contentType",
+])
 
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
 

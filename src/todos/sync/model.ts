@@ -56,3 +56,9 @@ export const changesPage = t.Object(
   { $id: "Changes", description: "What has changed", additionalProperties: false },
 )
 export type ChangesPage = Static<typeof changesPage>
+
+export const eventsBody = t.String({
+  contentType: "text/event-stream",
+  description: "Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html",
+  examples: ['event: state\nid: WyJh.b2Nh\ndata: {"state":"WyJh.b2Nh"}\n\n'],
+})

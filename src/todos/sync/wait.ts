@@ -1,0 +1,53 @@
+/** `Prefer: wait`: an answer that comes when there is something new (RFC 7240, section 4.3). */
+import { type ChangesDeps, changesSince } from "./changes.ts"
+import type { ChangesPage } from "./model.ts"
+import type { Watchers } from "./watchers.ts"
+
+export type WaitDeps = ChangesDeps & { watchers: Watchers }
+
+/** Seconds. */
+export const WAIT_LIMIT = 60
+
+/** The seconds that a Prefer header asks for, as far as they are granted. */
+export const preferredWait = (prefer: string | null): number | undefined => {
+  const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i.exec(prefer ?? "")?.[1]
+  return seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT)
+}
+
+type Waiting = { since: string | undefined; limit: number; seconds: number }
+
+const isNews = ({ changes, has_more }: ChangesPage) => changes.length > 0 || has_more
+
+/** As `changesSince`; where there is nothing new, after a change, and in `seconds` at the latest. */
+export const changesAfterWait = async (
+  deps: WaitDeps,
+  ownerId: number,
+  { since, limit, seconds }: Waiting,
+  isWelcome: () => boolean | Promise<boolean>,
+  signal: AbortSignal,
+): Promise<ChangesPage> => {
+  const read = () => changesSince(deps, ownerId, since, limit)
+  const before = await read()
+  if (since === undefined || seconds === 0 || isNews(before)) return before
+  const { revision: known } = deps.states.read(before.next, ownerId)
+
+  const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
+  const giveUp = () => resolve(false)
+  const unwatch = deps.watchers.watch(ownerId, {
+    changed: (revision) => revision > known && resolve(true),
+    tick() {},
+    isWelcome,
+    closed: giveUp,
+  })
+  const timer = setTimeout(giveUp, seconds * 1_000)
+  signal.addEventListener("abort", giveUp, { once: true })
+  try {
+    // After it is watched, so that no commit falls between.
+    const meanwhile = await read()
+    if (isNews(meanwhile)) return meanwhile
+    return (await isChanged) ? await read() : meanwhile
+  } finally {
+    clearTimeout(timer)
+    unwatch()
+  }
+}

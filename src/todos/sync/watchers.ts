@@ -1,0 +1,122 @@
+/**
+ * Those who wait for changes in this instance: streams and waits, behind one mechanism.
+ *
+ * A watcher is told of commits until it is closed: by its own end, because its token is not good
+ * any more, or because the service is stopping. Commits made here arrive at once. Those of other
+ * instances are polled, in one statement for all owners who are watched: LISTEN passes no pooler in
+ * transaction mode.
+ */
+import type { Logger } from "pino"
+import { repeat } from "../../background.ts"
+import type { Sql } from "../../database/connection.ts"
+import { Problem, unavailable } from "../../errors.ts"
+import type { Commits } from "./commits.ts"
+import { currentRevisions } from "./queries.ts"
+
+const POLL_MS = 1_000
+/** A front end has a few tabs on a few devices. */
+const WATCHERS_PER_USER = 20
+/** Seconds. */
+const RETRY_AFTER = 5
+
+export type Watcher = {
+  /** The owner's todos have come to a revision, which may be one that it knows. */
+  changed(revision: number): void
+  /** Once a second: `now` is by performance.now(). */
+  tick(now: number): void
+  /** Whether its token is still good. */
+  isWelcome(): boolean | Promise<boolean>
+  /** It is told nothing more. */
+  closed(): void
+}
+
+type Owner = { revision: number; watchers: Set<Watcher> }
+
+export const createWatchers = (sql: Sql, commits: Commits) => {
+  const owners = new Map<number, Owner>()
+  let isDraining = false
+
+  const tell = (ownerId: number, revision: number) => {
+    const owner = owners.get(ownerId)
+    if (!owner || revision <= owner.revision) return
+    owner.revision = revision
+    for (const watcher of owner.watchers) watcher.changed(revision)
+  }
+
+  const remove = (ownerId: number, watcher: Watcher) => {
+    const owner = owners.get(ownerId)
+    if (!owner?.watchers.delete(watcher)) return
+    if (owner.watchers.size === 0) owners.delete(ownerId)
+  }
+
+  const close = (ownerId: number, watcher: Watcher) => {
+    remove(ownerId, watcher)
+    watcher.closed()
+  }
+
+  const closeUnless = (isWelcome: boolean, ownerId: number, watcher: Watcher) => {
+    if (!isWelcome) close(ownerId, watcher)
+  }
+
+  const tick = () => {
+    const now = performance.now()
+    for (const [ownerId, { watchers }] of owners)
+      for (const watcher of watchers) {
+        watcher.tick(now)
+        const isWelcome = watcher.isWelcome()
+        if (isWelcome instanceof Promise)
+          isWelcome.then((answer) => closeUnless(answer, ownerId, watcher))
+        else closeUnless(isWelcome, ownerId, watcher)
+      }
+  }
+
+  const poll = async () => {
+    tick()
+    if (owners.size === 0) return
+    for (const { owner_id, revision } of await currentRevisions(sql, [...owners.keys()]))
+      tell(owner_id, revision)
+  }
+
+  return {
+    /**
+     * Returns the function that ends it. Throws a 429 where the user has as many as one may have,
+     * and a 503 while the service is stopping.
+     */
+    watch(ownerId: number, watcher: Watcher) {
+      if (isDraining) throw unavailable("The service is shutting down")
+      const owner = owners.get(ownerId) ?? { revision: 0, watchers: new Set() }
+      if (owner.watchers.size >= WATCHERS_PER_USER)
+        throw new Problem("TOO_MANY_REQUESTS", "Too many streams and waits of one user", {
+          headers: { "retry-after": String(RETRY_AFTER) },
+        })
+      owners.set(ownerId, owner)
+      owner.watchers.add(watcher)
+      return () => remove(ownerId, watcher)
+    },
+
+    /** Whether watchers are closed because the service is stopping. */
+    isDraining: () => isDraining,
+
+    drain() {
+      isDraining = true
+      for (const [ownerId, { watchers }] of owners)
+        for (const watcher of watchers) close(ownerId, watcher)
+    },
+
+    /** Returns the function that stops it. */
+    follow(log: Logger) {
+      const unfollow = commits.follow(tell)
+      const stopPolling = repeat({
+        name: "asking for the changes of other instances",
+        everyMs: POLL_MS,
+        log,
+        work: poll,
+      })
+      return async () => {
+        unfollow()
+        await stopPolling()
+      }
+    },
+  }
+}
+export type Watchers = ReturnType<typeof createWatchers>
