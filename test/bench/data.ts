@@ -30,7 +30,7 @@ export const signToken = (userId: number, secret = SECRET_KEY) => {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`
 }
 
-export const startDatabase = async () => {
+export const startDatabase = async (hoard = HOARD) => {
   const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
   const server = await startEmbedded(directory)
   await migrate(server.url, "up")
@@ -56,8 +56,8 @@ export const startDatabase = async () => {
   await sql`
     insert into todos (owner_id, title, description, is_completed, created_at)
     select ${HOARDER}, 'Todo ' || nth, repeat('What it is about. ', nth % 6),
-      nth % 3 = 0, now() - interval '1 second' * (${HOARD} - nth)
-    from generate_series(1, ${HOARD}::int) as nth`
+      nth % 3 = 0, now() - interval '1 second' * (${hoard} - nth)
+    from generate_series(1, ${hoard}::int) as nth`
   await sql`vacuum analyze`
   return {
     url: server.url,
