@@ -83,7 +83,7 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
       cursors: createCursors(secrets),
       searches: createSearchTurns(),
       states: createStates(secrets),
-      withinQuota: createQuota(sql, config.MAX_TODOS_PER_USER),
+      quota: createQuota(sql, config.MAX_TODOS_PER_USER),
       changed: commits.changed,
       watchers,
       remainsGood: deps.tokens.remainsGood,

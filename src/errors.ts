@@ -10,6 +10,7 @@ export const statuses = {
   TODO_NOT_FOUND: 404,
   METHOD_NOT_ALLOWED: 405,
   EMAIL_TAKEN: 409,
+  BATCH_ROLLED_BACK: 409,
   CHANGES_EXPIRED: 410,
   PRECONDITION_FAILED: 412,
   PAYLOAD_TOO_LARGE: 413,
@@ -21,7 +22,8 @@ export const statuses = {
 } as const
 
 export type ErrorCode = keyof typeof statuses
-type Status = (typeof statuses)[ErrorCode]
+/** What a batch undid with the rest of it is a 424. */
+type Status = (typeof statuses)[ErrorCode] | 424
 
 /** As node:http has them, which every start would load for them. */
 const titles: Record<Status, string> = {
@@ -36,6 +38,7 @@ const titles: Record<Status, string> = {
   413: "Payload Too Large",
   415: "Unsupported Media Type",
   422: "Unprocessable Entity",
+  424: "Failed Dependency",
   429: "Too Many Requests",
   500: "Internal Server Error",
   503: "Service Unavailable",
@@ -46,6 +49,8 @@ export type BrokenRule = { message: string } & ({ pointer: string } | { paramete
 
 type Extra = {
   errors?: BrokenRule[]
+  /** Of a batch that was undone: what became of each operation. */
+  results?: object[]
   headers?: Record<string, string>
   /** Where the map's status does not fit. */
   status?: Status
@@ -67,17 +72,22 @@ export class Problem {
   }
 
   /** The problem document: RFC 9457, with `error_code` and `timestamp` beside its members. */
-  toResponse(): Response {
-    const document = {
+  toDocument() {
+    const { errors, results } = this.extra
+    return {
       type: "about:blank",
       title: titles[this.status],
       status: this.status,
       detail: this.detail,
       error_code: this.code,
       timestamp: new Date().toISOString(),
-      ...(this.extra.errors && { errors: this.extra.errors }),
+      ...(errors && { errors }),
+      ...(results && { results }),
     }
-    return new Response(JSON.stringify(document), {
+  }
+
+  toResponse(): Response {
+    return new Response(JSON.stringify(this.toDocument()), {
       status: this.status,
       headers: { "content-type": "application/problem+json", ...this.extra.headers },
     })

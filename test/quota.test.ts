@@ -123,3 +123,42 @@ test("far below the limit nobody's todos are counted for a create", async () => 
   expect((await read()) - before).toBeLessThan(20_000)
   await sql.end()
 })
+
+type Results = { results: { status: number; error?: { error_code: string } }[] }
+
+test("a batch creates as many as there is room for, and a refused create burns no key", async () => {
+  await using app = await start()
+  const ada = await app.user()
+  await createMany(ada, 8)
+  const [todo] = (await ada.get("/todos")).body as { id: number }[]
+  const creates = (...keys: string[]) =>
+    keys.map((key) => ({ op: "create", key, todo: { title: key } }))
+  const operations = [
+    ...creates("a", "b", "c", "c"),
+    { op: "delete", id: todo?.id },
+    ...creates("d"),
+  ]
+  const { body } = await ada.post("/todos/batch", { operations })
+  const { results } = body as Results
+  expect(statuses(results)).toEqual([201, 201, 403, 403, 204, 201])
+  expect(results[2]?.error?.error_code).toBe("QUOTA_EXCEEDED")
+  expect(await countOf(ada)).toBe(10)
+  await ada.delete(`/todos/${((await ada.get("/todos")).body as { id: number }[])[0]?.id}`)
+  const again = await create(ada, "c", { "idempotency-key": "c" })
+  expect([again.status, again.headers.get("idempotent-replayed")]).toEqual([201, null])
+})
+
+test("batches and creates at once do not exceed it", async () => {
+  await using app = await start()
+  const ada = await app.user()
+  const operations = Array.from({ length: 4 }, (_, i) => ({
+    op: "create",
+    todo: { title: `${i}` },
+  }))
+  const answers = await Promise.all([
+    ...Array.from({ length: 6 }, () => ada.post("/todos/batch", { operations })),
+    createMany(ada, 6),
+  ])
+  for (const answer of answers.flat()) expect([200, 201, 403, 503]).toContain(answer.status)
+  expect(await countOf(ada)).toBe(10)
+})

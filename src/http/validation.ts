@@ -12,6 +12,14 @@ const RULES_TOLD = 20
 /** Characters: a name that the client made up is not sent back to it in full length. */
 const NAME_LIMIT = 200
 
+/** What a value that is none of several must say to be one. */
+const oneOfThose = (schema: TSchema): string => {
+  const said = ((schema["anyOf"] ?? []) as TSchema[]).map((variant) =>
+    literals(variant).map(([name, literal]) => `"${name}": ${JSON.stringify(literal)}`),
+  )
+  return `must be an object with ${said.flat().join(", or ")}`
+}
+
 const message = ({ type, schema, value }: ValueError): string => {
   if (value instanceof Unreadable) return value.message
   switch (type) {
@@ -21,6 +29,18 @@ const message = ({ type, schema, value }: ValueError): string => {
       return "is not a known member"
     case ValueErrorType.Object:
       return "must be an object"
+    case ValueErrorType.Array:
+      return "must be an array"
+    case ValueErrorType.ArrayMinItems:
+      return `must have at least ${schema["minItems"]} items`
+    case ValueErrorType.ArrayMaxItems:
+      return `must have at most ${schema["maxItems"]} items`
+    case ValueErrorType.Integer:
+    case ValueErrorType.IntegerMinimum:
+    case ValueErrorType.IntegerMaximum:
+      return `must be a whole number from ${schema["minimum"]} to ${schema["maximum"]}`
+    case ValueErrorType.Union:
+      return oneOfThose(schema)
     case ValueErrorType.Boolean:
       return "must be true or false"
     default:
@@ -39,10 +59,36 @@ const shortened = (pointer: string) =>
     ? pointer
     : `${pointer.slice(0, NAME_LIMIT).replace(/(~|[\ud800-\udbff])$/, "")}…`
 
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null
+
+/** The literal members of a variant, by which it is told from the others. */
+const literals = (variant: TSchema): [name: string, value: unknown][] =>
+  Object.entries((variant["properties"] ?? {}) as Record<string, TSchema>).flatMap(
+    ([name, { const: literal }]) => (literal === undefined ? [] : [[name, literal]]),
+  )
+
+/** Of a value that is one of several: what it breaks of the variant that it says it is. */
+function* ofVariant(error: ValueError): Iterable<ValueError> {
+  const variants = (error.schema["anyOf"] ?? []) as TSchema[]
+  const { value } = error
+  const index = variants.findIndex(
+    (variant) =>
+      isObject(value) && literals(variant).every(([name, literal]) => value[name] === literal),
+  )
+  yield* error.errors[index] ?? [error]
+}
+
+function* inDetail(errors: Iterable<ValueError>): Iterable<ValueError> {
+  for (const error of errors)
+    if (error.type === ValueErrorType.Union) yield* ofVariant(error)
+    else yield error
+}
+
 /** One entry a pointer: a missing member is also of the wrong type, and need not be told so. */
 const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter") => {
   const found = new Map<string, BrokenRule>()
-  for (const error of errors) {
+  for (const error of inDetail(errors)) {
     if (found.has(error.path)) continue
     const said = message(error)
     const pointer = shortened(error.path)

@@ -4,7 +4,7 @@ import type { Sql } from "../database/connection.ts"
 import { Problem } from "../errors.ts"
 import { FIRST_VERSION } from "../http/entity-tag.ts"
 import type { NewTodo } from "./model.ts"
-import { findKeyUse, insertTodoOnce, type Versioned, type Written } from "./queries.ts"
+import { findKeyUse, insertTodoOnce, type KeyUse, type Versioned, type Written } from "./queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
 
@@ -16,9 +16,23 @@ const canonical = (value: unknown): string =>
       : member,
   )
 
-const sha256 = (text: string) => createHash("sha256").update(text).digest()
+/** What tells a repeat from another create with the same key. */
+export const bodyHashOf = (body: NewTodo) => createHash("sha256").update(canonical(body)).digest()
 
-/** The first answer follows from the body, which is the same, and from what was stored. */
+export const keyReused = () =>
+  new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
+
+/** The todo of the first answer: it follows from the body, which is the same, and from the key. */
+export const firstAnswer = (body: NewTodo, use: KeyUse): Versioned => ({
+  id: use.todo_id,
+  title: body.title,
+  description: body.description ?? null,
+  is_completed: body.is_completed ?? false,
+  created_at: use.created_at,
+  updated_at: use.created_at,
+  version: FIRST_VERSION,
+})
+
 export const createOnce = async (
   sql: Sql,
   ownerId: number,
@@ -28,26 +42,14 @@ export const createOnce = async (
 ): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
   if (!VISIBLE_ASCII.test(key))
     throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
-  const bodyHash = sha256(canonical(body))
+  const bodyHash = bodyHashOf(body)
   // The key can expire between the two statements: then it is there to be used again.
   for (;;) {
     const created = await insertTodoOnce(sql, ownerId, key, bodyHash, body, room)
     if (created) return { created, isReplay: false }
     const use = await findKeyUse(sql, ownerId, key)
     if (!use) continue
-    if (!bodyHash.equals(use.body_hash))
-      throw new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
-    return {
-      created: {
-        id: use.todo_id,
-        title: body.title,
-        description: body.description ?? null,
-        is_completed: body.is_completed ?? false,
-        created_at: use.created_at,
-        updated_at: use.created_at,
-        version: FIRST_VERSION,
-      },
-      isReplay: true,
-    }
+    if (!bodyHash.equals(use.body_hash)) throw keyReused()
+    return { created: firstAnswer(body, use), isReplay: true }
   }
 }

@@ -84,3 +84,14 @@ export const getEvents: DocumentDecoration = {
     "`EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.",
   errors: ["TOO_MANY_REQUESTS"],
 }
+
+export const runBatch: DocumentDecoration = {
+  operationId: "runBatch",
+  summary: "Make many changes at once",
+  description:
+    "Up to 100 operations in one transaction. Each in turn does what its single call would do, and " +
+    "has its result, a refusal too: the others are done all the same. With `atomic` one refusal " +
+    "undoes all: a 409 with the results, 424 for those that would have succeeded. A create with " +
+    "a `key` may be repeated when the answer got lost. The body may have 1 MiB.",
+  errors: ["BATCH_ROLLED_BACK"],
+}

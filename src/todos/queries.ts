@@ -10,7 +10,7 @@ export type Versioned = Todo & { version: number }
 export type Written = Versioned & { revision: number }
 
 /** For how long a key is remembered. */
-const keyLifetime = (sql: Sql) => sql`interval '30 days'`
+export const keyLifetime = (sql: Statements) => sql`interval '30 days'`
 
 /** A condition that is true. Evaluated before a statement locks a row, it limits how long it waits. */
 const limitedWait = (sql: Sql) => sql`set_config('lock_timeout', '50ms', true) <> ''`
@@ -34,24 +34,25 @@ const changing = async <Rows>(
 
 /**
  * Counts the owner's revision up where `condition` holds, and locks it until the commit. It is
- * the last lock that a change asks for, so that no two changes wait for each other. From the
- * revision `room` on it breaks a constraint: quota/quota.ts relies on no more than one new todo a
- * revision.
+ * the last lock that a change asks for, so that no two changes wait for each other. Where the
+ * todos that are added would lead beyond the revision `room` it breaks a constraint: quota/quota.ts
+ * relies on no more than one new todo a step.
  */
-const nextRevision = (
-  sql: Sql,
+export const nextRevision = (
+  sql: Statements,
   ownerId: number,
   condition: postgres.PendingQuery<postgres.Row[]>,
   room?: number,
+  { steps, added } = { steps: 1, added: 1 },
 ) => sql`
   insert into revisions as known (owner_id, revision)
-  select ${ownerId}::bigint, ${room === 0 ? 0 : 1}::bigint
+  select ${ownerId}::bigint, ${room === undefined || added <= room ? steps : 0}::bigint
   ${condition}
   on conflict on constraint revisions_pkey do update
   set revision = ${
     room === undefined
-      ? sql`known.revision + 1`
-      : sql`case when known.revision < ${room} then known.revision + 1 else 0 end`
+      ? sql`known.revision + ${steps}`
+      : sql`case when known.revision + ${added} <= ${room} then known.revision + ${steps} else 0 end`
   }
   returning revision`
 
@@ -158,7 +159,7 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
 }
 
 /** True. Tells the trigger on deletions that the statement counts the revision itself. */
-const counting = (sql: Sql) => sql`set_config('todo_api.counts', 'true', true) <> ''`
+export const counting = (sql: Statements) => sql`set_config('todo_api.counts', 'true', true) <> ''`
 
 /** True where the row's version is one of these, or none are given. */
 const isExpected = (sql: Sql, versions: number[] | undefined) => sql`

@@ -4,6 +4,8 @@ import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { takesJson, takesMergePatch } from "../http/json-body.ts"
 import { noQuery } from "../http/query.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
+import { runBatch } from "./batch/batch.ts"
+import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/model.ts"
 import * as documentation from "./documentation.ts"
 import { type ListDeps, listAnswer } from "./lists/answer.ts"
 import { listQuery } from "./lists/model.ts"
@@ -99,6 +101,11 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
         detail: documentation.createTodo,
       },
     )
+    .post("/batch", ({ caller, body }) => runBatch(deps, caller.userId, body), {
+      ...takesJson(batch, BATCH_BODY_LIMIT),
+      response: { 200: batchResults },
+      detail: documentation.runBatch,
+    })
     .get(
       "/:id",
       async ({ caller, params, request, set, status }) => {

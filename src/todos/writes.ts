@@ -7,14 +7,14 @@ import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
-import type { WithinQuota } from "./quota/quota.ts"
+import type { Quota } from "./quota/quota.ts"
 import type { Changed } from "./sync/commits.ts"
 
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names, or throws that the user is gone. */
   createOutsideUser: (id: number) => Promise<void>
-  withinQuota: WithinQuota
+  quota: Quota
   /** Is told each change that was committed here. */
   changed: Changed
 }
@@ -22,8 +22,23 @@ export type WriteDeps = {
 /** The foreign keys that a write breaks whose owner is no user yet. */
 const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
 
+/** Whoever another system's token names is created by the first write. */
+export const asUser = async <Result>(
+  { createOutsideUser }: Pick<WriteDeps, "createOutsideUser">,
+  ownerId: number,
+  write: () => Promise<Result>,
+): Promise<Result> => {
+  try {
+    return await write()
+  } catch (error) {
+    if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
+    await createOutsideUser(ownerId)
+    return write()
+  }
+}
+
 export const createTodo = async (
-  { sql, createOutsideUser, withinQuota, changed }: WriteDeps,
+  { sql, createOutsideUser, quota, changed }: WriteDeps,
   ownerId: number,
   key: string | null,
   todo: NewTodo,
@@ -33,19 +48,13 @@ export const createTodo = async (
       ? { created: await queries.insertTodo(sql, ownerId, todo, room), isReplay: false as const }
       : createOnce(sql, ownerId, key, todo, room)
   const create = async (): Promise<{ created: Versioned; isReplay: boolean }> => {
-    const outcome = await withinQuota(ownerId, insert)
+    const outcome = await quota.forOne(ownerId, insert)
     if (outcome.isReplay) return outcome
     const { revision, ...created } = outcome.created
     changed(ownerId, revision)
     return { created, isReplay: false }
   }
-  try {
-    return await create()
-  } catch (error) {
-    if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
-    await createOutsideUser(ownerId)
-    return create()
-  }
+  return asUser({ createOutsideUser }, ownerId, create)
 }
 
 export const updateTodo = async (

@@ -24,6 +24,8 @@ const meanings: Record<ErrorCode, string> = {
   METHOD_NOT_ALLOWED: "The path lacks the method; `Allow` names those it has",
   EMAIL_TAKEN: "The email is registered already",
   CHANGES_EXPIRED: "Changes since then are not remembered; begin without `since`",
+  BATCH_ROLLED_BACK:
+    "An operation of an atomic batch was refused, so all were undone; see `results`",
   PRECONDITION_FAILED: "The todo has changed since the version that If-Match names",
   PAYLOAD_TOO_LARGE: "The body has more than 64 KiB",
   UNSUPPORTED_MEDIA_TYPE: "The body is not in a content type, charset or encoding that is taken",
@@ -84,6 +86,12 @@ const errors = {
   items: referTo("schemas", "BrokenRule"),
 }
 
+const results = {
+  type: "array",
+  description: "What became of each operation",
+  items: referTo("schemas", "BatchResult"),
+}
+
 /** `TODO_NOT_FOUND` as `TodoNotFound`. */
 const pascalCase = (code: string) =>
   code.toLowerCase().replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
@@ -102,6 +110,7 @@ const problemOf = (codes: ErrorCode[], named: Json): Json => {
       ...members,
       error_code: { ...members.error_code, enum: codes },
       ...(codes.includes("BAD_REQUEST") && { errors }),
+      ...(codes.includes("BATCH_ROLLED_BACK") && { results }),
     },
   }
   return referTo("schemas", name)

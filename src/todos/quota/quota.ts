@@ -4,7 +4,7 @@
  * below the revision `revision + max - count`, and that is asked of the row that a create locks
  * anyway, however many create at once, on however many instances. Beyond it, they are counted anew.
  */
-import type { Sql } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { Problem, unavailable } from "../../errors.ts"
 import { countUpTo } from "./queries.ts"
@@ -14,11 +14,20 @@ const REMEMBERED = 100_000
 /** Counting is of no use while other changes of the user take up all the room before it is asked. */
 const ATTEMPTS = 20
 
-const quotaExceeded = (max: number) =>
+export const quotaExceeded = (max: number) =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
 
 /** The constraint that a create breaks where the room ends: it gives the revision none. */
 const NO_ROOM = "revisions_revision_range"
+
+/** How many todos there is room for, of how many, and the revision at which it ends. */
+export type Room = { left: number; max: number; room: number | undefined }
+
+export const endless: Room = {
+  left: Number.POSITIVE_INFINITY,
+  max: Number.POSITIVE_INFINITY,
+  room: undefined,
+}
 
 export const createQuota = (sql: Sql, max: number | undefined) => {
   const rooms = new Map<number, number>()
@@ -30,18 +39,44 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
     rooms.set(ownerId, revision + limit - count)
   }
 
-  /** `create` gets the revision below which there is room. Undefined where there is no end. */
-  return async <Made>(ownerId: number, create: (room: number | undefined) => Promise<Made>) => {
-    if (max === undefined) return create(undefined)
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+  /** `remeasure` is called where there was no room: others may have taken what had been measured. */
+  const attempt = async <Made>(make: () => Promise<Made>, remeasure: () => Promise<void>) => {
+    for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
       try {
-        return await create(rooms.get(ownerId) ?? 0)
+        return await make()
       } catch (error) {
         if (constraintOf(error) !== NO_ROOM) throw error
       }
-      await measure(ownerId, max)
+      await remeasure()
     }
     throw unavailable("Too many changes at once, next to the limit of todos")
   }
+
+  return {
+    /** `create` gets the revision below which there is room. Undefined where there is no end. */
+    forOne: <Made>(ownerId: number, create: (room: number | undefined) => Promise<Made>) =>
+      max === undefined
+        ? create(undefined)
+        : attempt(
+            () => create(rooms.get(ownerId) ?? 0),
+            () => measure(ownerId, max),
+          ),
+
+    /** `create` measures in its own transaction how much room there is. */
+    forMany: <Made>(
+      ownerId: number,
+      create: (measureRoom: (transaction: Statements) => Promise<Room>) => Promise<Made>,
+    ) => {
+      if (max === undefined) return create(async () => endless)
+      const measureRoom = async (transaction: Statements): Promise<Room> => {
+        const { revision, count } = await countUpTo(transaction, ownerId, max)
+        return { left: max - count, max, room: revision + max - count }
+      }
+      return attempt(
+        () => create(measureRoom),
+        async () => {},
+      )
+    },
+  }
 }
-export type WithinQuota = ReturnType<typeof createQuota>
+export type Quota = ReturnType<typeof createQuota>

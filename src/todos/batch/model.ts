@@ -1,0 +1,101 @@
+/** Several operations in one request, and what became of each. */
+import { type Static, t } from "elysia"
+import { id } from "../../http/id.ts"
+import { Text } from "../../http/text.ts"
+import { newTodo, todo, todoChanges } from "../model.ts"
+
+/** Bytes: a hundred of the longest creates, escaped as JSON allows, and their keys. */
+export const BATCH_BODY_LIMIT = 1024 * 1024
+const MOST_OPERATIONS = 100
+
+const ifMatch = Text({
+  description: "As If-Match: entity tags, or `*`",
+  examples: ['"1"'],
+})
+
+const create = t.Object(
+  {
+    op: t.Literal("create"),
+    todo: newTodo,
+    key: t.Optional(
+      Text({
+        description: "As an Idempotency-Key, which it shares its memory with",
+        minLength: 1,
+        maxLength: 255,
+        pattern: "^[!-~]+$",
+        patternMessage: "must be visible ASCII characters",
+      }),
+    ),
+  },
+  { $id: "CreateOperation", additionalProperties: false },
+)
+
+const update = t.Object(
+  {
+    op: t.Literal("update"),
+    id,
+    todo: todoChanges,
+    if_match: t.Optional(ifMatch),
+  },
+  { $id: "UpdateOperation", additionalProperties: false },
+)
+
+const remove = t.Object(
+  { op: t.Literal("delete"), id, if_match: t.Optional(ifMatch) },
+  { $id: "DeleteOperation", additionalProperties: false },
+)
+
+export const batch = t.Object(
+  {
+    operations: t.Array(t.Union([create, update, remove]), {
+      minItems: 1,
+      maxItems: MOST_OPERATIONS,
+    }),
+    atomic: t.Optional(t.Boolean({ description: "Whether one refusal undoes all" })),
+  },
+  { $id: "Batch", additionalProperties: false },
+)
+export type Batch = Static<typeof batch>
+export type Operation = Batch["operations"][number]
+export type CreateOperation = Static<typeof create>
+
+const problem = t.Object(
+  {
+    type: t.String(),
+    title: t.String(),
+    status: id,
+    detail: t.String({ description: "What is wrong, for people" }),
+    error_code: t.String({ description: "What is wrong, for programs" }),
+    timestamp: t.String({ format: "date-time" }),
+  },
+  {
+    $id: "OperationProblem",
+    description: "What the single call would have been refused with",
+    additionalProperties: false,
+  },
+)
+
+export const batchResult = t.Object(
+  {
+    status: id,
+    etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
+    todo: t.Optional(todo),
+    replayed: t.Optional(t.Boolean({ description: "The create was made before, by its key" })),
+    error: t.Optional(problem),
+  },
+  {
+    $id: "BatchResult",
+    description: "What became of an operation. Of a 412 `todo` is the current one",
+    additionalProperties: false,
+  },
+)
+export type BatchResult = Static<typeof batchResult>
+
+export const batchResults = t.Object(
+  { results: t.Array(batchResult) },
+  {
+    $id: "BatchResults",
+    description: "The results, in the order of the operations",
+    additionalProperties: false,
+  },
+)

@@ -1,0 +1,123 @@
+/**
+ * What a batch comes to: each operation in turn is held against the todos as those before it leave
+ * them, in memory. The rows are locked, so what was read is what will be written.
+ */
+import type { Problem } from "../../errors.ts"
+import { expectedVersions } from "../../http/entity-tag.ts"
+import type { TodoChanges } from "../model.ts"
+import { noSuchTodo, preconditionFailed } from "../problems.ts"
+import type { Versioned } from "../queries.ts"
+import { quotaExceeded, type Room } from "../quota/quota.ts"
+import type { CreateOperation, Operation } from "./model.ts"
+import type { LockedTodo, Writes } from "./queries.ts"
+
+export type Outcome =
+  /** The todo comes with the write. */
+  | { kind: "created" }
+  | { kind: "replayed"; todo: Versioned }
+  /** By its key the same as an earlier operation of the batch. */
+  | { kind: "repeated"; index: number }
+  | { kind: "updated"; todo: Versioned }
+  | { kind: "deleted" }
+  | { kind: "refused"; problem: Problem; current?: Versioned }
+
+/** What a create comes to by its key: it may create, as the id that the key was claimed for. */
+export type ByKey = (
+  operation: CreateOperation,
+  index: number,
+) => { kind: "free"; id: number | null } | Outcome
+
+type Held = { todo: Versioned; now: string; changes: number; isDeleted: boolean }
+
+const later = (instant: string, milliseconds: number) =>
+  new Date(Date.parse(instant) + milliseconds).toISOString()
+
+/** The same object where nothing changes. */
+const changed = (
+  todo: Versioned,
+  { title, description, is_completed }: TodoChanges,
+  now: string,
+): Versioned => {
+  const content = {
+    title: title ?? todo.title,
+    description: description === undefined ? todo.description : description,
+    is_completed: is_completed ?? todo.is_completed,
+  }
+  const members = Object.keys(content) as (keyof typeof content)[]
+  if (members.every((member) => content[member] === todo[member])) return todo
+  const moved = later(todo.updated_at, 1)
+  return {
+    ...todo,
+    ...content,
+    version: todo.version + 1,
+    updated_at: moved > now ? moved : now,
+  }
+}
+
+const writesOf = (held: Held[], creations: Writes["creations"]): Writes => ({
+  creations,
+  updates: held
+    .filter(({ changes, isDeleted }) => changes > 0 && !isDeleted)
+    .map(({ todo: { id, title, description, is_completed }, changes }) => ({
+      id,
+      title,
+      description,
+      is_completed,
+      changes,
+    })),
+  deletions: held.filter(({ isDeleted }) => isDeleted).map(({ todo }) => todo.id),
+})
+
+export const planBatch = (
+  operations: Operation[],
+  todos: LockedTodo[],
+  byKey: ByKey,
+  { left, max }: Pick<Room, "left" | "max">,
+) => {
+  const outcomes: Outcome[] = []
+  const creations: Writes["creations"] = []
+  /** Keys that were claimed for creates which are refused. */
+  const unusedKeys: string[] = []
+  const held = new Map<number, Held>(
+    todos.map(({ now, ...todo }) => [todo.id, { todo, now, changes: 0, isDeleted: false }]),
+  )
+  let free = left
+
+  const create = (operation: CreateOperation, index: number): Outcome => {
+    const outcome = byKey(operation, index)
+    if (outcome.kind === "repeated") {
+      const first = outcomes[outcome.index]
+      return first?.kind === "refused" ? first : outcome
+    }
+    if (outcome.kind !== "free") return outcome
+    if (free <= 0) {
+      if (operation.key !== undefined) unusedKeys.push(operation.key)
+      return { kind: "refused", problem: quotaExceeded(max) }
+    }
+    free--
+    const { title, description = null, is_completed = false } = operation.todo
+    creations.push({ index, id: outcome.id, title, description, is_completed })
+    return { kind: "created" }
+  }
+
+  const change = (operation: Exclude<Operation, CreateOperation>): Outcome => {
+    const row = held.get(operation.id)
+    if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
+    const versions = expectedVersions(operation.if_match ?? null)
+    if (versions !== undefined && !versions.includes(row.todo.version))
+      return { kind: "refused", problem: preconditionFailed(), current: row.todo }
+    if (operation.op === "delete") {
+      row.isDeleted = true
+      free++
+      return { kind: "deleted" }
+    }
+    const after = changed(row.todo, operation.todo, row.now)
+    if (after !== row.todo) row.changes++
+    row.todo = after
+    return { kind: "updated", todo: after }
+  }
+
+  for (const [index, operation] of operations.entries())
+    outcomes.push(operation.op === "create" ? create(operation, index) : change(operation))
+  return { outcomes, unusedKeys, writes: writesOf([...held.values()], creations) }
+}

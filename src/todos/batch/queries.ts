@@ -1,0 +1,131 @@
+/** All SQL over batches. Every statement names the owner. */
+import type { Statements } from "../../database/connection.ts"
+import type { Todo } from "../model.ts"
+import { counting, type KeyUse, keyLifetime, nextRevision, type Versioned } from "../queries.ts"
+
+/** `now`: when the transaction began. */
+export type LockedTodo = Versioned & { now: string }
+
+/** In the order of their ids, so that no two batches wait for each other. */
+export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sql<LockedTodo[]>`
+  select id, title, description, is_completed, created_at, updated_at, version, now() as now
+  from todos
+  where owner_id = ${ownerId}
+    and id = any(${`{${ids.join()}}`}::bigint[])
+  order by id
+  for update`
+
+export type KeyClaim = { key: string; bodyHash: Uint8Array }
+
+/**
+ * The keys that were free, each with the id of the todo that it is now for. In the order of the
+ * keys, so that no two batches wait for each other.
+ */
+export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) => sql<
+  { key: string; todo_id: number }[]
+>`
+  insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
+  select ${ownerId}::bigint, key, decode(body_hash, 'hex'), nextval('todo_ids')
+  from jsonb_to_recordset(${sql.json(
+    claims.map(({ key, bodyHash }) => ({ key, body_hash: Buffer.from(bodyHash).toString("hex") })),
+  )}) as claim (key text, body_hash text)
+  order by key collate "C"
+  on conflict on constraint idempotency_keys_pkey do update
+  set body_hash = excluded.body_hash,
+    todo_id = excluded.todo_id,
+    created_at = excluded.created_at
+  where excluded.created_at - known.created_at >= ${keyLifetime(sql)}
+  returning key, todo_id`
+
+/** Of creates that were refused after all. */
+export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
+  delete from idempotency_keys
+  where owner_id = ${ownerId}
+    and key in ${sql(keys)}`
+
+export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) => sql<
+  (KeyUse & { key: string })[]
+>`
+  select key, body_hash, todo_id, created_at
+  from idempotency_keys
+  where owner_id = ${ownerId}
+    and key in ${sql(keys)}`
+
+/** `index`: of the operation. `id`: what its key was claimed for. */
+export type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
+  index: number
+  id: number | null
+}
+/** As it is to be in the end, after so many changes. */
+export type Update = Pick<Todo, "id" | "title" | "description" | "is_completed"> & {
+  changes: number
+}
+
+export type Writes = { creations: Creation[]; updates: Update[]; deletions: number[] }
+
+/** Of a creation; where there was none, one row has nothing but the revision. */
+type WrittenRow = Versioned & { index: number | null; revision: number }
+
+/**
+ * All that a batch writes, and one revision for it. The rows that it updates and deletes are locked
+ * already, and the lock of the revision is the last.
+ */
+export const applyWrites = (
+  sql: Statements,
+  ownerId: number,
+  { creations, updates, deletions }: Writes,
+  room: number | undefined,
+) => sql<WrittenRow[]>`
+  with revised as (
+    ${nextRevision(sql, ownerId, sql`where ${counting(sql)}`, room, {
+      steps: Math.max(1, creations.length),
+      added: creations.length - deletions.length,
+    })}
+  ), drawn as materialized (
+    select index, coalesce(id, nextval('todo_ids')) as id, title, description, is_completed
+    from jsonb_to_recordset(${sql.json(creations)}) as creation (
+      index integer, id bigint, title text, description text, is_completed boolean
+    )
+  ), created as (
+    insert into todos (owner_id, id, title, description, is_completed, revision)
+    select ${ownerId}::bigint, id, title, description, is_completed, revision
+    from drawn
+    cross join revised
+    returning id, title, description, is_completed, created_at, updated_at, version
+  ), updated as (
+    update todos
+    set title = wanted.title,
+      description = wanted.description,
+      is_completed = wanted.is_completed,
+      version = todos.version + wanted.changes,
+      revision = revised.revision,
+      -- As that many changes would have moved it one after the other.
+      updated_at = greatest(
+        (now() at time zone 'UTC' + (wanted.changes - 1) * interval '1 millisecond')
+          at time zone 'UTC',
+        (todos.updated_at at time zone 'UTC' + wanted.changes * interval '1 millisecond')
+          at time zone 'UTC'
+      )
+    from jsonb_to_recordset(${sql.json(updates)}) as wanted (
+      id bigint, title text, description text, is_completed boolean, changes integer
+    )
+    cross join revised
+    where todos.owner_id = ${ownerId}
+      and todos.id = wanted.id
+  ), gone as (
+    delete from todos
+    using revised
+    where todos.owner_id = ${ownerId}
+      and todos.id = any(${`{${deletions.join()}}`}::bigint[])
+    returning todos.id
+  ), remembered as (
+    insert into deleted_todos (owner_id, id, revision)
+    select ${ownerId}::bigint, id, revision
+    from gone
+    cross join revised
+  )
+  select drawn.index, created.id, created.title, created.description, created.is_completed,
+    created.created_at, created.updated_at, created.version, revised.revision
+  from revised
+  left join created on true
+  left join drawn on drawn.id = created.id`
