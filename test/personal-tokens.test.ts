@@ -7,7 +7,7 @@ import type { User } from "./support/client.ts"
 import { startCommand } from "./support/command.ts"
 import { readOperations } from "./support/document.ts"
 import { createDatabase } from "./support/postgres.ts"
-import { within5s } from "./support/waiting.ts"
+import { within5s } from "./support/sessions.ts"
 
 let app: App
 let sql: Sql
