@@ -12,11 +12,29 @@ export const identity = t.Object(
 )
 export type Identity = Static<typeof identity>
 
+const nullableText = t.Union([t.String(), t.Null()])
+
 export const session = t.Object(
-  { id: t.String({ format: "uuid" }), created_at: instant, expires_at: instant },
+  {
+    id: t.String({ format: "uuid" }),
+    created_at: instant,
+    last_used_at: instant,
+    expires_at: instant,
+    user_agent: nullableText,
+    address: nullableText,
+  },
   { description: "A login, and what followed from it", additionalProperties: false },
 )
 export type Session = Static<typeof session>
+
+export const knownAddress = t.Object(
+  {
+    address_hash: t.String({ description: "SHA-256, in hexadecimal" }),
+    expires_at: instant,
+  },
+  { description: "From where the user logged in lately", additionalProperties: false },
+)
+export type KnownAddress = Static<typeof knownAddress>
 
 export const exported = (lists: Record<string, StreamedList>) =>
   t.Object(

@@ -7,8 +7,15 @@ import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { accountOf } from "../outside-users.ts"
 import { personalToken } from "../personal-tokens/model.ts"
 import { listPersonalTokens } from "../personal-tokens/queries.ts"
-import { exported, identity, type Session, session } from "./model.ts"
-import { listIdentities, listSessions } from "./queries.ts"
+import {
+  exported,
+  identity,
+  type KnownAddress,
+  knownAddress,
+  type Session,
+  session,
+} from "./model.ts"
+import { listIdentities, readKnownAddresses, readSessions } from "./queries.ts"
 
 type Deps = {
   sql: Sql
@@ -18,7 +25,7 @@ type Deps = {
   lists: Record<string, StreamedList>
 }
 
-const SESSIONS_AT_ONCE = 500
+const AT_ONCE = 500
 
 /** What a user has few of is one page. */
 async function* onePage<Item extends object>(read: Promise<readonly Item[]>) {
@@ -30,8 +37,13 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
   sessions: {
     items: session,
     pages: (userId) =>
-      pagesAfter<Session>(SESSIONS_AT_ONCE, (limit, after) =>
-        listSessions(sql, userId, limit, after),
+      pagesAfter<Session>(AT_ONCE, (limit, after) => readSessions(sql, userId, limit, after)),
+  },
+  known_addresses: {
+    items: knownAddress,
+    pages: (userId) =>
+      pagesAfter<KnownAddress>(AT_ONCE, (limit, after) =>
+        readKnownAddresses(sql, userId, limit, after),
       ),
   },
   personal_tokens: {
