@@ -7,6 +7,7 @@ import {
   describeOptions,
   everyOption,
   parseOptions,
+  print,
   UsageError,
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
@@ -47,11 +48,6 @@ ${describeOptions({ ...options, ...everyOption })}${EXIT_CODES}`
 /** Those whose names begin with a word that is none by itself: `user` of `user list`. */
 const groupOf = (word: string) => all.filter(([name]) => name.startsWith(`${word} `))
 
-const print = async (text: string) => {
-  await Bun.write(Bun.stdout, text)
-  return 0
-}
-
 const readEnvFile = (path: string): Record<string, string | undefined> => {
   try {
     return parseEnv(readFileSync(path, "utf8"))
@@ -75,7 +71,7 @@ const findCommand = (argv: string[]): { name: string; rest: string[] } => {
   const name = `${word} ${second === undefined ? "" : argv[second]}`
   if (!Object.hasOwn(commands, name)) {
     const [last, ...others] = group.map(([of]) => of.slice(word.length + 1)).reverse()
-    throw new UsageError(`${word} takes ${others.reverse().join(", ")} or ${last}`)
+    throw new UsageError(`${word} takes ${others.reverse().join(", ")} or ${last}`, word)
   }
   return { name, rest: argv.filter((_, at) => at !== first && at !== second) }
 }

@@ -64,6 +64,14 @@ export const parseOptions = (argv: string[], options: Options) => {
   }
 }
 
+export const print = async (text: string) => {
+  await Bun.write(Bun.stdout, text).catch((error: NodeJS.ErrnoException) => {
+    // Whoever reads it, such as head, has read enough.
+    if (error.code !== "EPIPE") throw error
+  })
+  return 0
+}
+
 const column = (rows: (readonly [left: string, right: string])[]) => {
   const width = Math.max(...rows.map(([left]) => left.length)) + 2
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`).join("")

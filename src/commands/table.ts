@@ -1,12 +1,8 @@
 /** All commands, by name. */
-import { type Command, noArguments, UsageError } from "./command.ts"
+import { type Command, noArguments, print, UsageError } from "./command.ts"
+import { userCommands } from "./user/table.ts"
 
 const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
-
-const print = async (text: string) => {
-  await Bun.write(Bun.stdout, text)
-  return 0
-}
 
 export const commands: Record<string, Command> = {
   serve: {
@@ -69,4 +65,5 @@ export const commands: Record<string, Command> = {
       return rotateKey(env)
     },
   },
+  ...userCommands,
 }
