@@ -72,11 +72,39 @@ CREATE TABLE public.identities (
     CONSTRAINT identities_subject_length CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 255)))
 );
 
+CREATE TABLE public.invites (
+    hash bytea NOT NULL,
+    email text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT invites_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
+    CONSTRAINT invites_hash_sha256 CHECK ((octet_length(hash) = 32))
+);
+
 CREATE TABLE public.known_addresses (
     user_id bigint NOT NULL,
     address_hash bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     CONSTRAINT known_addresses_hash_sha256 CHECK ((octet_length(address_hash) = 32))
+);
+
+CREATE TABLE public.mails (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    recipient text NOT NULL,
+    attempts bigint DEFAULT 0 NOT NULL,
+    due_at timestamp with time zone DEFAULT now() NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT mails_kind CHECK ((kind = ANY (ARRAY['password_reset'::text, 'email_changed'::text]))),
+    CONSTRAINT mails_recipient_length CHECK (((char_length(recipient) >= 3) AND (char_length(recipient) <= 254)))
+);
+
+CREATE TABLE public.password_resets (
+    user_id bigint NOT NULL,
+    hash bytea NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT password_resets_hash_sha256 CHECK ((octet_length(hash) = 32))
 );
 
 CREATE TABLE public.personal_tokens (
@@ -175,6 +203,7 @@ CREATE TABLE public.users (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     tokens_valid_from timestamp with time zone,
     shares_email boolean DEFAULT false NOT NULL,
+    disabled_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
     CONSTRAINT users_email_with_password CHECK (((email IS NULL) = (password_hash IS NULL))),
     CONSTRAINT users_id_range CHECK (((id >= 1) AND (id <= '9007199254740991'::bigint))),
@@ -196,8 +225,17 @@ ALTER TABLE ONLY public.identities
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_user_id_key UNIQUE (user_id);
 
+ALTER TABLE ONLY public.invites
+    ADD CONSTRAINT invites_pkey PRIMARY KEY (hash);
+
 ALTER TABLE ONLY public.known_addresses
     ADD CONSTRAINT known_addresses_pkey PRIMARY KEY (user_id, address_hash);
+
+ALTER TABLE ONLY public.mails
+    ADD CONSTRAINT mails_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_pkey PRIMARY KEY (user_id);
 
 ALTER TABLE ONLY public.personal_tokens
     ADD CONSTRAINT personal_tokens_hash_key UNIQUE (hash);
@@ -236,7 +274,17 @@ CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (del
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
 
+CREATE INDEX invites_by_expires_at ON public.invites USING btree (expires_at);
+
 CREATE INDEX known_addresses_by_expires_at ON public.known_addresses USING btree (expires_at);
+
+CREATE INDEX mails_by_due_at ON public.mails USING btree (due_at);
+
+CREATE INDEX mails_by_expires_at ON public.mails USING btree (expires_at);
+
+CREATE INDEX password_resets_by_expires_at ON public.password_resets USING btree (expires_at);
+
+CREATE INDEX password_resets_by_hash ON public.password_resets USING btree (hash);
 
 CREATE INDEX personal_tokens_by_expires_at ON public.personal_tokens USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 
@@ -279,6 +327,9 @@ ALTER TABLE ONLY public.idempotency_keys
 
 ALTER TABLE ONLY public.known_addresses
     ADD CONSTRAINT known_addresses_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.password_resets
+    ADD CONSTRAINT password_resets_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;
 
 ALTER TABLE ONLY public.personal_tokens
     ADD CONSTRAINT personal_tokens_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id) ON DELETE CASCADE;

@@ -1,8 +1,11 @@
 /** The table of contents: what the service is made of. Importing it opens nothing. */
 import { Elysia } from "elysia"
+import { emailChange } from "./accounts/email-change/routes.ts"
 import { exportOfAccount } from "./accounts/export/routes.ts"
 import { createOutsideUser } from "./accounts/outside-users.ts"
+import { passwordResets } from "./accounts/password-resets/routes.ts"
 import { personalTokens } from "./accounts/personal-tokens/routes.ts"
+import { registration } from "./accounts/registration/routes.ts"
 import { limitRequests } from "./accounts/request-limit.ts"
 import { me } from "./accounts/routes.ts"
 import { createSecurityLog } from "./accounts/security-log.ts"
@@ -61,6 +64,8 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
       maxDays: config.SESSION_MAX_DAYS,
     },
     logEvent: createSecurityLog(log),
+    hasMail: config.SMTP_URL !== undefined,
+    registrationMode: config.REGISTRATION,
     trustedProxies: config.TRUSTED_PROXIES,
     deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
       deleteTodosOf(sql, userId, thenDelete),
@@ -111,8 +116,11 @@ export const createApp = (deps: Deps) => {
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
       api
+        .use(registration(features.accounts))
         .use(auth(features.accounts))
+        .use(passwordResets(features.accounts))
         .use(me(features.accounts))
+        .use(emailChange(features.accounts))
         .use(exportOfAccount(features.exports))
         .use(personalTokens(features.personalTokens))
         .use(ownSessions(features.accounts))

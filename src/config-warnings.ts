@@ -27,6 +27,13 @@ const trustsAnyDatabase = ({ DATABASE_URL }: Config) => {
   return typeof ssl !== "object" && ![host].flat().every(isLocal)
 }
 
+const mailsInTheClear = ({ SMTP_URL }: Config) => {
+  if (SMTP_URL === undefined) return false
+  const { protocol, hostname, searchParams } = new URL(SMTP_URL)
+  const isForced = searchParams.get("requireTLS") === "true"
+  return protocol === "smtp:" && !isForced && !isLocal(hostname.replace(/^\[|\]$/g, ""))
+}
+
 const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
   [isGuessable, "SECRET_KEY has few distinct characters: whoever guesses it signs tokens"],
   [
@@ -44,6 +51,10 @@ const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
   [
     trustsAnyDatabase,
     "DATABASE_URL names another machine, and does not check who answers: sslmode=verify-full does",
+  ],
+  [
+    mailsInTheClear,
+    "SMTP_URL names another machine, and takes it without TLS: smtps:// or requireTLS=true do not",
   ],
 ]
 

@@ -59,6 +59,22 @@ const databaseUrl: Reader<string | undefined> = (value) => {
   return checked
 }
 
+/** RFC 5322's `name-addr` or address, and nothing that could begin a second header. */
+const sender: Reader<string | undefined> = (value) =>
+  value === undefined || /^[^\p{Cc}<>]*<[^\s<>@]+@[^\s<>@]+>$|^[^\s<>@]+@[^\s<>@]+$/u.test(value)
+    ? value
+    : fail("must be an address such as todo@example.org or Todo <todo@example.org>")
+
+const smtpUrl: Reader<string | undefined> = (value) => {
+  const checked = url((text) => new URL(text), "smtp:", "smtps:")(value)
+  return checked === undefined || new URL(checked).hostname !== "" ? checked : fail("names no host")
+}
+
+const resetUrl: Reader<string | undefined> = (value) => {
+  const checked = url((text) => new URL(text), "https:", "http:")(value)
+  return checked === undefined || checked.includes("{token}") ? checked : fail("must hold {token}")
+}
+
 const origin = (item: string) => {
   if (/^https?:\/\/[^/]+\/+$/.test(item))
     fail(
@@ -95,7 +111,11 @@ const schema = {
   ACCESS_TOKEN_EXPIRE_MINUTES: integer(30, 1, 525_600),
   REFRESH_TOKEN_EXPIRE_DAYS: integer(30, 1, 3_650),
   SESSION_MAX_DAYS: integer(365, 1, 3_650),
+  REGISTRATION: oneOf("open", "open", "invite", "closed"),
   REGISTRATIONS_PER_HOUR: integer(20, 1, 1_000_000),
+  SMTP_URL: smtpUrl,
+  SMTP_FROM: sender,
+  PASSWORD_RESET_URL: resetUrl,
   MAX_TODOS_PER_USER: integer(undefined, 1, 1_000_000_000),
   REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),
   JWT_ISSUER: text(undefined),
@@ -131,6 +151,8 @@ const contradictions = (env: Env, config: Config, needsSecretKey: boolean): stri
     if (secret && Buffer.byteLength(secret) < bytes)
       problems.push(`${name} must have at least ${bytes} bytes for ${ALGORITHM}`)
   if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
+  for (const name of ["SMTP_FROM", "PASSWORD_RESET_URL"])
+    if (env["SMTP_URL"] && !env[name]) problems.push(`${name} is required with SMTP_URL`)
   if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems
 }

@@ -5,6 +5,7 @@ export const statuses = {
   UNAUTHORIZED: 401,
   INVALID_CREDENTIALS: 401,
   INSUFFICIENT_SCOPE: 403,
+  REGISTRATION_CLOSED: 403,
   QUOTA_EXCEEDED: 403,
   NOT_FOUND: 404,
   TODO_NOT_FOUND: 404,
@@ -52,7 +53,7 @@ type Extra = {
   /** Of a batch that was undone: what became of each operation. */
   results?: object[]
   headers?: Record<string, string>
-  /** Where the map's status does not fit. */
+  /** Where the map's status does not fit: a wrong current password is a 403. */
   status?: Status
 }
 

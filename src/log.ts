@@ -56,10 +56,10 @@ const readable = (line: string): string => {
   return `${new Date(time).toISOString().slice(11, 23)} ${label} ${said}${details}${cause}\n`
 }
 
-/** Standard output in batches, so that a line costs no system call. */
-const createOutput = () => {
+/** Standard output, or standard error for a command that prints something else, in batches, so that a line costs no system call. */
+const createOutput = (dest: 1 | 2) => {
   const output = pino.destination({
-    dest: 1,
+    dest,
     sync: false,
     minLength: WRITE_FROM,
     maxWrite: WRITE_AT_MOST,
@@ -86,9 +86,9 @@ const createOutput = () => {
   return output
 }
 
-export const createLog = (level: string): Log => {
-  const output = createOutput()
-  const write = process.stdout.isTTY
+export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
+  const output = createOutput(dest)
+  const write = (dest === 1 ? process.stdout : process.stderr).isTTY
     ? (line: string) => output.write(readable(line))
     : (line: string) => output.write(line)
   const destination = { write, flush: (done: (error?: Error) => void) => output.flush(done) }

@@ -1,28 +1,21 @@
 /** From the command line to a command: the only reader of arguments and environment, and of exit. */
 import { readFileSync } from "node:fs"
-import { parseArgs, parseEnv } from "node:util"
+import { parseEnv } from "node:util"
+import {
+  type Command,
+  describeCommands,
+  describeOptions,
+  everyOption,
+  parseOptions,
+  print,
+  UsageError,
+} from "./commands/command.ts"
+import { commands } from "./commands/table.ts"
 import { ConfigError } from "./config-error.ts"
 import { isAway } from "./database/errors.ts"
 import { version } from "./version.ts"
 
-const HELP = `todo-api: a multi-user todo REST API
-
-Usage:
-  todo-api [serve]                  start the database if it is embedded, migrate, listen
-  todo-api migrate [up|down|status] change the database's schema, or tell its state (default: up)
-  todo-api openapi                  print the OpenAPI document
-  todo-api healthcheck              exit 0 when the service on HOST and PORT is ready
-  todo-api licenses                 print the notices of everything that is in this file
-  todo-api rotate-key               make a new secret for the embedded database's service
-  todo-api --help | --version
-
-Options of all commands:
-  --env-file FILE                   read variables that the environment does not set from FILE
-
-Options of serve:
-  --no-migrate                      serve only if the schema is current already
-  --allow-newer-schema              serve although the schema is newer than this version (roll-back)
-
+const EXIT_CODES = `
 Exit codes: 0 ended as asked, 64 wrong command line, 69 the database did not come,
 78 wrong configuration, 1 anything else. Configuration: environment variables, see README.md.
 `
@@ -30,89 +23,30 @@ Exit codes: 0 ended as asked, 64 wrong command line, 69 the database did not com
 /** sysexits.h */
 const EXIT = { usage: 64, unavailable: 69, config: 78, failure: 1 }
 
-class UsageError extends Error {}
+const all = Object.entries(commands)
 
-type Flags = { "no-migrate"?: boolean; "allow-newer-schema"?: boolean }
-type Command = (env: NodeJS.ProcessEnv, args: string[], flags: Flags) => Promise<number>
+const generalHelp = () =>
+  `todo-api: a multi-user todo REST API
 
-const print = async (text: string) => {
-  await Bun.write(Bun.stdout, text).catch((error: NodeJS.ErrnoException) => {
-    // Whoever reads it, such as head, has read enough.
-    if (error.code !== "EPIPE") throw error
-  })
-  return 0
-}
+Usage:
+${describeCommands(all)}  todo-api --help | --version
+  todo-api COMMAND --help
 
-const noArguments = (args: string[]) => {
-  if (args.length > 0) throw new UsageError(`unexpected argument: ${args[0]}`)
-}
+Options of all commands:
+${describeOptions(everyOption)}${EXIT_CODES}`
 
-const noFlags = (flags: Flags) => {
-  for (const flag of Object.keys(flags)) throw new UsageError(`--${flag} is an option of serve`)
-}
+const helpOf = (name: string, { usage = "", about, options = {} }: Command) =>
+  `todo-api ${name}: ${about}
 
-const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
+Usage:
+  todo-api ${name} ${usage}`.trimEnd() +
+  `
 
-/** Each is loaded when it is called: a start pays for what it uses. */
-const commands: Record<string, Command> = {
-  serve: async (env, args, flags) => {
-    noArguments(args)
-    const { serve } = await import("./commands/serve.ts")
-    return serve(env, {
-      migrate: flags["no-migrate"] !== true,
-      allowNewerSchema: flags["allow-newer-schema"] === true,
-    })
-  },
-  migrate: async (env, [direction = "up", ...rest], flags) => {
-    noArguments(rest)
-    noFlags(flags)
-    if (!isDirection(direction)) throw new UsageError("migrate takes up, down or status")
-    const { runMigrate } = await import("./commands/migrate.ts")
-    return runMigrate(env, direction)
-  },
-  openapi: async (_env, args, flags) => {
-    noArguments(args)
-    noFlags(flags)
-    const { openapiDocument } = await import("./commands/openapi.ts")
-    return print(await openapiDocument())
-  },
-  "rotate-key": async (env, args, flags) => {
-    noArguments(args)
-    noFlags(flags)
-    const { rotateKey } = await import("./commands/rotate-key.ts")
-    return rotateKey(env)
-  },
-  healthcheck: async (env, args, flags) => {
-    noArguments(args)
-    noFlags(flags)
-    const { healthcheck } = await import("./commands/healthcheck.ts")
-    return healthcheck(env)
-  },
-  licenses: async (_env, args, flags) => {
-    noArguments(args)
-    noFlags(flags)
-    const { licenses } = await import("./commands/licenses.ts")
-    return print(await licenses())
-  },
-}
+Options:
+${describeOptions({ ...options, ...everyOption })}${EXIT_CODES}`
 
-const parse = (argv: string[]) => {
-  try {
-    return parseArgs({
-      args: argv,
-      allowPositionals: true,
-      options: {
-        help: { type: "boolean", short: "h" },
-        version: { type: "boolean", short: "v" },
-        "env-file": { type: "string" },
-        "no-migrate": { type: "boolean" },
-        "allow-newer-schema": { type: "boolean" },
-      },
-    })
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
-  }
-}
+/** Those whose names begin with a word that is none by itself: `user` of `user list`. */
+const groupOf = (word: string) => all.filter(([name]) => name.startsWith(`${word} `))
 
 const readEnvFile = (path: string): Record<string, string | undefined> => {
   try {
@@ -122,20 +56,63 @@ const readEnvFile = (path: string): Record<string, string | undefined> => {
   }
 }
 
+/** Where the words of the command line are that are neither options nor the value of --env-file. */
+const wordsOf = (argv: string[]) => [
+  ...argv.keys().filter((at) => !argv[at]?.startsWith("-") && argv[at - 1] !== "--env-file"),
+]
+
+/** The command's name, and the arguments without it. */
+const findCommand = (argv: string[]): { name: string; rest: string[] } => {
+  const [first, second] = wordsOf(argv)
+  if (first === undefined) return { name: "serve", rest: argv }
+  const word = argv[first] ?? ""
+  const group = groupOf(word)
+  if (group.length === 0) return { name: word, rest: argv.toSpliced(first, 1) }
+  const name = `${word} ${second === undefined ? "" : argv[second]}`
+  if (!Object.hasOwn(commands, name)) {
+    const [last, ...others] = group.map(([of]) => of.slice(word.length + 1)).reverse()
+    throw new UsageError(`${word} takes ${others.reverse().join(", ")} or ${last}`, word)
+  }
+  return { name, rest: argv.filter((_, at) => at !== first && at !== second) }
+}
+
+const isHelp = (argument: string) => argument === "--help" || argument === "-h"
+
+/** Without a command: of all of them, or of a group. */
+const printHelp = ([word = ""]: string[]) => {
+  const group = groupOf(word)
+  return print(group.length > 0 ? `Usage:\n${describeCommands(group)}` : generalHelp())
+}
+
 const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
-  const { values, positionals } = parse(argv)
-  const { help, version: wantsVersion, "env-file": envFile, ...flags } = values
-  if (help) return print(HELP)
-  if (wantsVersion) return print(`todo-api ${version()}\n`)
-  const [name = "serve", ...args] = positionals
+  const words = wordsOf(argv).map((at) => argv[at] ?? "")
+  if (argv.some(isHelp) && words.length < 2 && !Object.hasOwn(commands, words[0] ?? ""))
+    return printHelp(words)
+  if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-v"))
+    return print(`todo-api ${version()}\n`)
+  const { name, rest } = findCommand(argv)
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined
   if (!command) throw new UsageError(`unknown command: ${name}`)
-  return command(envFile === undefined ? env : { ...readEnvFile(envFile), ...env }, args, flags)
+  if (rest.some(isHelp)) return print(helpOf(name, command))
+  try {
+    const { args, flags } = parseOptions(rest, { ...command.options, ...everyOption })
+    const file = flags["env-file"]
+    return await command.run(
+      typeof file === "string" ? { ...readEnvFile(file), ...env } : env,
+      args,
+      flags,
+    )
+  } catch (error) {
+    throw error instanceof UsageError ? new UsageError(error.message, name) : error
+  }
 }
 
 /** What went wrong, in words for the person at the terminal, and the exit code that says it. */
 const failure = (error: unknown): [message: string, code: number] => {
-  if (error instanceof UsageError) return [`${error.message}\nTry todo-api --help`, EXIT.usage]
+  if (error instanceof UsageError) {
+    const help = ["todo-api", error.command, "--help"].filter(Boolean).join(" ")
+    return [`${error.message}\nTry ${help}`, EXIT.usage]
+  }
   if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
   const message = error instanceof Error ? error.message : String(error)
   if (isAway(error)) return [`the database did not come: ${message}`, EXIT.unavailable]

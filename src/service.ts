@@ -1,5 +1,8 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
+import { deleteExpiredMails } from "./accounts/mail/queries.ts"
+import { deleteExpiredPasswordResets } from "./accounts/password-resets/queries.ts"
 import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
+import { deleteExpiredInvites } from "./accounts/registration/queries.ts"
 import { createLastUse } from "./accounts/sessions/last-use.ts"
 import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
 import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
@@ -104,9 +107,23 @@ const deletionsOf = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),
   (limit) => deleteExpiredKnownAddresses(sql, limit),
+  (limit) => deleteExpiredInvites(sql, limit),
+  (limit) => deleteExpiredPasswordResets(sql, limit),
+  (limit) => deleteExpiredMails(sql, limit),
   (limit) => deleteExpiredKeys(sql, limit),
   (limit) => deleteExpiredTombstones(sql, limit),
 ]
+
+/** Loaded only where mails are sent. */
+const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
+  if (!SMTP_URL || !SMTP_FROM || !PASSWORD_RESET_URL) return () => {}
+  const [{ startOutbox }, { createSmtp }] = await Promise.all([
+    import("./accounts/mail/outbox.ts"),
+    import("./accounts/mail/smtp.ts"),
+  ])
+  const send = createSmtp(SMTP_URL, SMTP_FROM)
+  return startOutbox({ sql, log, send, passwordResetUrl: PASSWORD_RESET_URL })
+}
 
 /** Resolves to false if it takes longer than `ms`. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
@@ -156,6 +173,7 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(lastUse.start())
   opened.defer(watchers.follow(log))
   opened.defer(startExpiry(deletionsOf(sql), log))
+  opened.defer(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
   const server = listen(app, config, log)

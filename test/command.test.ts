@@ -35,9 +35,19 @@ for (const args of [
     const { code, out, err } = await runCommand(args)
     expect(code).toBe(64)
     expect(out).toBe("")
-    expect(err).toMatch(/^todo-api: .+\nTry todo-api --help\n$/)
+    expect(err).toMatch(/^todo-api: .+\nTry todo-api( serve| migrate)? --help\n$/)
   })
 }
+
+test("each command has a --help of its own, with its options, and wrong use points to it", async () => {
+  const { code, out, err } = await runCommand(["serve", "--help"])
+  expect({ code, err }).toEqual({ code: 0, err: "" })
+  for (const word of ["todo-api serve", "--no-migrate", "--allow-newer-schema", "--env-file FILE"])
+    expect(out).toContain(word)
+  expect((await runCommand(["migrate", "--help"])).out).not.toContain("--no-migrate")
+  const wrong = await runCommand(["migrate", "--no-migrate"])
+  expect(wrong.err).toBe("todo-api: Unknown option '--no-migrate'\nTry todo-api migrate --help\n")
+})
 
 test("a wrong configuration ends with 78, and names every problem but no value", async () => {
   const { code, err } = await runCommand(["serve"], {

@@ -12,6 +12,7 @@ const namesOf = (settings: Settings) =>
   warningsOf(readConfig({ SECRET_KEY, ...settings })).map((warning) => warning.split(" ")[0])
 
 const outside = { JWT_ISSUER: "https://app.example", JWT_AUDIENCE: "https://app.example" }
+const mails = { SMTP_FROM: "todo@example.org", PASSWORD_RESET_URL: "https://app.example/{token}" }
 const certificate = "sslrootcert=system"
 
 const configurations: [settings: Settings, ...names: string[]][] = [
@@ -30,6 +31,10 @@ const configurations: [settings: Settings, ...names: string[]][] = [
   [{ DATABASE_URL: `postgres://todo@db.example/todo?${certificate}` }],
   [{ DATABASE_URL: "postgres://todo@db.example/todo" }, "DATABASE_URL"],
   [{ DATABASE_URL: "postgres://todo@db.example/todo?sslmode=require" }, "DATABASE_URL"],
+  [{ ...mails, SMTP_URL: "smtp://localhost" }],
+  [{ ...mails, SMTP_URL: "smtps://mail.example" }],
+  [{ ...mails, SMTP_URL: "smtp://mail.example?requireTLS=true" }],
+  [{ ...mails, SMTP_URL: "smtp://todo:secret@mail.example" }, "SMTP_URL"],
   [{ SECRET_KEY: "a".repeat(32), TRUSTED_PROXIES: "::/0" }, "SECRET_KEY", "TRUSTED_PROXIES"],
 ]
 for (const [settings, ...names] of configurations)

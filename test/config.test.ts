@@ -51,6 +51,10 @@ const wrong: [name: string, ...values: string[]][] = [
   ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129", "::1%eth-0"],
   ["JWKS_URL", "file:///etc/passwd"],
   ["LOG_LEVEL", "loud"],
+  ["REGISTRATION", "Open", "invites"],
+  ["SMTP_URL", "https://mail.example", "mail.example:25", "smtp://"],
+  ["SMTP_FROM", "nobody", "a@b.example\r\nBcc: c@d.example", "Todo <a@b.example> and more"],
+  ["PASSWORD_RESET_URL", "https://app.example/reset", "javascript:{token}"],
 ]
 for (const [name, ...values] of wrong) {
   for (const value of values)
@@ -82,6 +86,10 @@ test("a secret must be as long as the hash, in bytes", () => {
 test("settings that need each other are asked for together", () => {
   expect(problemsOf({ JWT_ISSUER: "https://issuer.example", JWT_AUDIENCE: "us" })).toHaveLength(1)
   expect(problemsOf({ JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ SMTP_URL: "smtp://localhost" })).toEqual([
+    "SMTP_FROM is required with SMTP_URL",
+    "PASSWORD_RESET_URL is required with SMTP_URL",
+  ])
 })
 
 test("a wrong value hides no other problem", () => {

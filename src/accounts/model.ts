@@ -7,7 +7,7 @@ import { Text } from "../http/text.ts"
 /** No white space, and nothing that is not seen: control, format and other ignorable characters. */
 const part = "[^\\s@\\p{Cc}\\p{Cf}\\p{DI}]+"
 
-const email = Text({
+export const email = Text({
   description: "Trimmed, and compared without case; without characters that are not seen",
   examples: ["ada@example.org"],
   minLength: 3,
@@ -17,12 +17,21 @@ const email = Text({
   trimmed: true,
 })
 const examples = ["correct horse battery staple"]
-const password = Text({ format: "password", examples, minLength: 8, maxLength: 256 })
+export const password = Text({ format: "password", examples, minLength: 8, maxLength: 256 })
 
 export const registration = t.Object(
-  { email, password },
+  {
+    email,
+    password,
+    invite: t.Optional(
+      Text({
+        description: "Where registration is by invite: a token that the operator made. Good once.",
+      }),
+    ),
+  },
   { $id: "Registration", additionalProperties: false },
 )
+export type Registration = Static<typeof registration>
 
 /** Looser than a registration: what could never have been registered is simply wrong. */
 export const credentials = t.Object(

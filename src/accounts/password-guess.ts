@@ -1,10 +1,13 @@
 /** A guess at a password: counted before it is made, made in turn, and logged where it is refused. */
+import type { Sql } from "../database/connection.ts"
 import { Problem } from "../errors.ts"
 import { inTurn } from "./hash-queue.ts"
 import { verifyPassword } from "./passwords.ts"
+import { wrongCurrentPassword } from "./problems.ts"
+import { findPassword } from "./queries.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Client } from "./sessions/model.ts"
-import type { Account, Guess, Throttle } from "./throttle/throttle.ts"
+import { type Account, type Guess, hashAddress, type Throttle } from "./throttle/throttle.ts"
 
 type Deps = { throttle: Throttle; logEvent: LogEvent }
 
@@ -42,4 +45,24 @@ export const guessPassword = async <Result>(
     if (codeOf(error) === "TOO_MANY_REQUESTS") logEvent("login_throttled", about)
     throw error
   }
+}
+
+type OwnAttempt = { userId: number; password: string; client: Client }
+
+/** For a caller who is signed in, and shows that they know the password of the account. */
+export const guessOwnPassword = async <Result>(
+  deps: Deps & { sql: Sql },
+  { userId, password, client }: OwnAttempt,
+  goOn: (hash: string, guess: Guess) => Promise<Result>,
+): Promise<Result> => {
+  const found = await findPassword(deps.sql, userId, hashAddress(client.address))
+  const attempt = {
+    account: { id: userId, password_hash: found.password_hash },
+    isKnown: found.is_known,
+    password,
+    hash: found.password_hash,
+    client,
+    refusal: wrongCurrentPassword,
+  }
+  return guessPassword(deps, attempt, goOn)
 }

@@ -11,14 +11,27 @@ export const invalidToken = (description: string) =>
   unauthorized(description, `Bearer error="invalid_token", error_description="${description}"`)
 
 export const revokedToken = () => invalidToken("The token has been revoked")
+/** Not for ever: the operator may enable the user again. */
+export const disabledUser = () => invalidToken("The user is disabled")
 export const goneUser = () => invalidToken("The user is gone")
 
 export const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is registered already")
+
+export const registrationClosed = () =>
+  new Problem("REGISTRATION_CLOSED", "Registration is closed, or takes a good invite")
 
 export const wrongCredentials = () =>
   new Problem("INVALID_CREDENTIALS", "Email or password is wrong", {
     headers: { "www-authenticate": "Bearer" },
   })
+
+export const wrongResetToken = () =>
+  new Problem("INVALID_CREDENTIALS", "The token is wrong, used or expired", {
+    headers: { "www-authenticate": "Bearer" },
+  })
+
+export const noMail = () =>
+  new Problem("NOT_FOUND", "This service sends no mails: its operator makes the tokens")
 
 export const wrongRefreshToken = () =>
   unauthorized("The refresh token is unknown, used or expired", "Bearer")

@@ -1,21 +1,19 @@
 /** All SQL over users: those who registered, and those who came from outside. */
-import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
+import { folded, ofEmail } from "./emails.ts"
 import type { User } from "./model.ts"
 import { isKnownAddress } from "./throttle/queries.ts"
 import { userKey, userKeyOf } from "./tokens/revocation-keys.ts"
 
-type Fragment = postgres.PendingQuery<postgres.Row[]>
-
 /** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
-const drawnId = (sql: Sql) => sql`
+const drawnId = (sql: Statements) => sql`
   select id
   from (select nextval('user_ids') as id) as drawn
   where not exists (select from users where users.id = drawn.id)
     and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
 /** Undefined where the id that was drawn is taken: draw again. */
-export const insertUser = async (sql: Sql, email: string, passwordHash: string) => {
+export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {
   const [row] = await sql<User[]>`
     insert into users (id, email, password_hash)
     select id, ${email}, ${passwordHash}
@@ -24,14 +22,6 @@ export const insertUser = async (sql: Sql, email: string, passwordHash: string) 
     returning id, email, created_at`
   return row
 }
-
-/** The one rule by which emails are compared: lower and then upper makes one of the sigmas. */
-const folded = (sql: Sql, email: Fragment) => sql`upper(lower(${email} collate "und-x-icu"))`
-
-/** The users with an email: those who share it have it only as they spelled it, but for case. */
-const ofEmail = (sql: Sql, email: string) => sql`
-  (${folded(sql, sql`email`)} = ${folded(sql, sql`${email}`)} and not shares_email)
-    or (lower(email collate "und-x-icu") = lower(${email} collate "und-x-icu") and shares_email)`
 
 type Credentials = {
   folded: string
@@ -44,7 +34,7 @@ type Credentials = {
 export const findCredentials = async (sql: Sql, email: string, addressHash: Uint8Array) => {
   const [row] = await sql<[Credentials]>`
     select
-      ${folded(sql, sql`${email}`)} as folded,
+      ${folded(sql, email)} as folded,
       id,
       password_hash,
       ${isKnownAddress(sql, addressHash, sql`id`)} as is_known

@@ -8,15 +8,15 @@ import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { refuseGuessable } from "./new-passwords/rules.ts"
 import { accountOf } from "./outside-users.ts"
-import { guessPassword } from "./password-guess.ts"
+import { guessOwnPassword } from "./password-guess.ts"
 import { hashPassword } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
-import { deleteUser, findPassword, findUser } from "./queries.ts"
+import { deleteUser, findUser } from "./queries.ts"
 import { deleteSessionsOf } from "./sessions/ending/queries.ts"
 import { type Client, clientOf } from "./sessions/model.ts"
 import { changePassword } from "./sessions/queries.ts"
 import { firstAnswer, type SessionDeps } from "./sessions/sessions.ts"
-import { hashAddress, type Throttle } from "./throttle/throttle.ts"
+import type { Throttle } from "./throttle/throttle.ts"
 import { userKey } from "./tokens/revocation-keys.ts"
 
 type Deps = SessionDeps & {
@@ -37,27 +37,16 @@ const change = async (
   client: Client,
 ) => {
   const { sql, tokens, lifetimes, logEvent } = deps
-  const { address } = client
-  const [user, { password_hash, is_known }] = await Promise.all([
-    findUser(sql, userId),
-    findPassword(sql, userId, hashAddress(address)),
-  ])
+  const user = await findUser(sql, userId)
   await refuseGuessable("/new_password", new_password, user?.email ?? null)
-  const attempt = {
-    account: { id: userId },
-    isKnown: is_known,
-    password: current_password,
-    hash: password_hash,
-    client,
-    refusal: wrongCurrentPassword,
-  }
-  return guessPassword(deps, attempt, async (from, guess) => {
+  const attempt = { userId, password: current_password, client }
+  return guessOwnPassword(deps, attempt, async (from, guess) => {
     const to = await hashPassword(new_password)
     const id = randomUUID()
     const ended = await changePassword(sql, { id, userId, from, to, guess, client, lifetimes })
     if (!ended) throw wrongCurrentPassword()
     tokens.revoke(ended)
-    logEvent("password_changed", { userId, address })
+    logEvent("password_changed", { userId, address: client.address })
     return firstAnswer(deps, id, userId)
   })
 }

@@ -26,9 +26,10 @@ export const extendedEnd = (sql: Statements, lifetimes: Lifetimes) => sql`
 export const secondsLeft = (sql: Statements, lifetimes: Lifetimes) => sql`
   ceil(extract(epoch from ${lastMoment(sql, lifetimes)} - now()))::bigint`
 
-/** Whether a session, beside the row of its user, has not ended. */
+/** Whether a session, beside the row of its user, has not ended, and its user may use it. */
 export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
   sessions.user_id = users.id
+    and users.disabled_at is null
     and sessions.created_at >= coalesce(users.tokens_valid_from, '-infinity')
     and sessions.expires_at > now()
     and ${lastMoment(sql, lifetimes)} > now()`

@@ -1,6 +1,7 @@
 /** All SQL over sessions: opening, listing and ending them. Refreshing: refresh/queries.ts. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
+import { deletePasswordReset } from "../password-resets/queries.ts"
 import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
 import type { Guess } from "../throttle/throttle.ts"
 import { endAllSessions } from "./ending/queries.ts"
@@ -38,7 +39,7 @@ type Opening = {
   seconds_left: number | null
 }
 
-/** Not open where the user is gone or has another password by now, or logged in too often. */
+/** Not open where the user is gone, disabled, or has another password by now, or logged in too often. */
 export const openSession = async (sql: Sql, { userId, passwordHash, guess, ...session }: Login) => {
   const [opening] = await sql<[Opening]>`
     with account as (
@@ -46,6 +47,7 @@ export const openSession = async (sql: Sql, { userId, passwordHash, guess, ...se
       from users
       where id = ${userId}
         and password_hash = ${passwordHash}
+        and disabled_at is null
       for share
     ), ${countedLogin(sql, guess.logins, sql`account`)}, opened as (
       ${newSession(sql, session)}
@@ -107,6 +109,7 @@ export const changePassword = (sql: Sql, change: PasswordChange) =>
         and password_hash = ${from}`
     if (changed.count === 0) return undefined
     const ended = await endAllSessions(transaction, userId)
+    await deletePasswordReset(transaction, userId)
     await transaction`
       with opened as (
         ${newSession(transaction, session)}

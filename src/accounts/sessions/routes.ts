@@ -1,19 +1,14 @@
-/** /auth: registering, and sessions from login to logout. Shapes: model.ts. */
+/** /auth: sessions, from login to logout. Shapes: model.ts. */
 import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
-import type { Sql } from "../../database/connection.ts"
-import { constraintOf } from "../../database/errors.ts"
 import { clientAddress } from "../../http/client-address.ts"
 import { takesJson } from "../../http/json-body.ts"
 import { noQuery, strictQuery } from "../../http/query.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
-import { inTurn } from "../hash-queue.ts"
 import * as model from "../model.ts"
-import { refuseGuessable } from "../new-passwords/rules.ts"
 import { guessPassword } from "../password-guess.ts"
-import { hashPassword } from "../passwords.ts"
-import { emailTaken, wrongCredentials } from "../problems.ts"
-import { findCredentials, insertUser } from "../queries.ts"
+import { wrongCredentials } from "../problems.ts"
+import { findCredentials } from "../queries.ts"
 import { hashAddress, type Throttle } from "../throttle/throttle.ts"
 import { endSession } from "./ending/queries.ts"
 import { type Client, clientOf } from "./model.ts"
@@ -23,24 +18,12 @@ import { firstAnswer, type SessionDeps } from "./sessions.ts"
 
 type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
 
-/** Two as long as the first rule by which emails were compared has its index. */
-const EMAIL_KEYS = ["users_email_key", "users_email_folded_key"]
-
-const register = async ({ sql }: { sql: Sql }, email: string, passwordHash: string) => {
-  for (;;) {
-    const user = await insertUser(sql, email, passwordHash).catch((error: unknown) => {
-      throw EMAIL_KEYS.includes(constraintOf(error) ?? "") ? emailTaken() : error
-    })
-    if (user) return user
-  }
-}
-
 const logIn = async (deps: Deps, { email, password }: model.Credentials, client: Client) => {
   const { sql, throttle, lifetimes } = deps
   const { address } = client
   const { found, folded, isKnown } = await findCredentials(sql, email, hashAddress(address))
   const attempt = {
-    account: found ? { id: found.id } : { email: folded },
+    account: found ?? { email: folded },
     isKnown,
     password,
     hash: found?.password_hash,
@@ -89,26 +72,6 @@ export const auth = (deps: Deps) =>
     .use(clientAddress(deps.trustedProxies))
     .onTransform(strictQuery)
     .guard({ query: noQuery })
-    .post(
-      "/register",
-      async ({ body, address, request, status }) => {
-        await refuseGuessable("/password", body.password, body.email)
-        await deps.throttle.countRegistration(address)
-        const client = clientOf(request, address)
-        const passwordHash = await inTurn(client, () => hashPassword(body.password))
-        return status(201, await register(deps, body.email.trim(), passwordHash))
-      },
-      {
-        ...takesJson(model.registration),
-        response: { 201: model.user },
-        detail: {
-          operationId: "register",
-          summary: "Register an account",
-          errors: ["EMAIL_TAKEN", "TOO_MANY_REQUESTS"],
-          description: "The number of registrations from one address in an hour is limited.",
-        },
-      },
-    )
     .post(
       "/login",
       ({ body, address, request }) =>

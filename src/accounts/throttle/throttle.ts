@@ -10,6 +10,9 @@ import { countAttempt, LOGINS, type Rule } from "./queries.ts"
 const GUESS_SECONDS = 15 * 60
 const GUESSES = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
 const REGISTRATION_SECONDS = 60 * 60
+/** Each is a mail to somebody who may not have asked for it. */
+const MAILS_SECONDS = 60 * 60
+const MAILS = { ofEmail: 5, ofAddress: 50, ofUser: 10 }
 const CACHE_LIMIT = 10_000
 
 const sha256 = (...parts: string[]) => createHash("sha256").update(parts.join("\n"))
@@ -17,11 +20,12 @@ const sha256 = (...parts: string[]) => createHash("sha256").update(parts.join("\
 /** The first part says what is counted: an account's id must not meet an email that looks like it. */
 const digest = (kind: string, ...parts: string[]) => sha256(kind, ...parts).digest("base64url")
 
-/** Of a user, or of an email that nobody has, in the spelling by which emails are compared. */
-export type Account = { id: number } | { email: string }
+/** A user, or an email that nobody has, in the spelling by which emails are compared. */
+export type Account = { id: number; password_hash: string | null } | { email: string }
 
+/** A new password begins with no failed logins, on every instance: nobody has to be told. */
 const nameOf = (account: Account) =>
-  "id" in account ? `id ${account.id}` : `email ${account.email}`
+  "id" in account ? `id ${account.id} ${account.password_hash}` : `email ${account.email}`
 
 export const hashAddress = (address: string): Uint8Array => sha256("address", address).digest()
 
@@ -34,10 +38,10 @@ export type Guess = {
   rules: Rule[]
 }
 
-const rule = (key: string, max: number | null): Rule => ({
+const rule = (key: string, max: number | null, seconds = GUESS_SECONDS): Rule => ({
   key,
   max,
-  seconds: GUESS_SECONDS,
+  seconds,
   is_counted: true,
 })
 
@@ -116,12 +120,19 @@ export const createThrottle = (
 
     countRegistration: (address: string) =>
       count("Too many registrations; try again later", [
-        {
-          key: digest("registration", address),
-          max: REGISTRATIONS_PER_HOUR,
-          seconds: REGISTRATION_SECONDS,
-          is_counted: true,
-        },
+        rule(digest("registration", address), REGISTRATIONS_PER_HOUR, REGISTRATION_SECONDS),
+      ]),
+
+    /** Alike for an email that somebody has and for one that nobody has. */
+    countResetRequest: (email: string, address: string) =>
+      count("Too many requests for a new password; try again later", [
+        rule(digest("reset", email.toLowerCase().toUpperCase()), MAILS.ofEmail, MAILS_SECONDS),
+        rule(digest("resets", address), MAILS.ofAddress, MAILS_SECONDS),
+      ]),
+
+    countEmailChange: (userId: number) =>
+      count("Too many changes of the email; try again later", [
+        rule(digest("email change", String(userId)), MAILS.ofUser, MAILS_SECONDS),
       ]),
   }
 }

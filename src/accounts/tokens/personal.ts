@@ -1,12 +1,13 @@
 /** Personal access tokens as bearer tokens: what they look like, and whether one is good. */
-import { createHash, randomBytes } from "node:crypto"
+import { randomBytes } from "node:crypto"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import type { Problem } from "../../errors.ts"
 import type { Scope } from "../../http/signed-in.ts"
-import { invalidToken } from "../problems.ts"
+import { hashOf } from "../one-time-token.ts"
+import { disabledUser, invalidToken } from "../problems.ts"
 import { findPersonalToken, touchPersonalToken } from "./queries.ts"
-import { personalTokenKey, userKey } from "./revocation-keys.ts"
+import { changedKey, personalTokenKey, userKey } from "./revocation-keys.ts"
 
 /** Told apart from a JWT by anybody, a scanner for leaked secrets included. */
 const PREFIX = "todo_"
@@ -14,8 +15,6 @@ const FORM = /^todo_[\w-]{43}$/
 
 /** 256 bits: nobody guesses one, so that a plain hash of it may be stored. */
 export const newPersonalToken = () => PREFIX + randomBytes(32).toString("base64url")
-
-export const hashOf = (token: string) => createHash("sha256").update(token).digest()
 
 export const isPersonal = (token: string) => token.startsWith(PREFIX)
 
@@ -45,7 +44,7 @@ const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {
   }
 }
 
-/** A refusal that is returned is final. */
+/** A refusal that is returned is final; one that is thrown may be an acceptance later. */
 export const judgePersonalToken = async (
   sql: Sql,
   token: string,
@@ -59,8 +58,9 @@ export const judgePersonalToken = async (
   const { id, user_id: userId, scopes, expires_at } = found
   const expiresAt = expires_at ?? Number.POSITIVE_INFINITY
   if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
+  if (found.is_disabled) throw disabledUser()
   const tokenKey = personalTokenKey(hash)
-  const watched = [userKey(userId), tokenKey]
+  const watched = [userKey(userId), changedKey(userId), tokenKey]
   const used = usedToTheMinute(sql, id, log)
   return { userId, sessionId: undefined, tokenKey, expiresAt, scopes, watched, judgedAt, used }
 }

@@ -17,13 +17,13 @@ type Judged = {
 }
 
 /**
- * False where one of the keys was revoked, or where the token is older than those that the user
- * still has: it is as old as its session, and where it is of none, as it says itself. Otherwise
- * the user id is reserved, where a token names one of our own sequence before anybody has it: a
- * registration must not draw it later.
+ * Revoked where one of the keys was, or where the token is older than those that the user still
+ * has: it is as old as its session, and where it is of none, as it says itself. Otherwise the user
+ * id is reserved, where a token names one of our own sequence before anybody has it: a
+ * registration must not draw it later. Disabled: for as long as the operator says.
  */
 export const reserveUnlessRevoked = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
-  const [row] = await sql<[{ is_revoked: boolean }]>`
+  const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean }]>`
     with reserved as (
       insert into users (id)
       select id
@@ -49,8 +49,13 @@ export const reserveUnlessRevoked = async (sql: Sql, { userId, sessionId, iat, k
             then ${iat}::double precision < floor(extract(epoch from tokens_valid_from))
           else sessions.created_at < tokens_valid_from
         end
-    ) as is_revoked`
-  return !row.is_revoked
+    ) as is_revoked, exists (
+      select
+      from users
+      where id = ${userId}
+        and disabled_at is not null
+    ) as is_disabled`
+  return row
 }
 
 type Revoked = { key: string; transaction_id: string }
@@ -77,7 +82,13 @@ export const deleteExpiredRevocations = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "revocations", limit)
 
 /** `expires_at`: seconds since the epoch. */
-type FoundToken = { id: string; user_id: number; scopes: Scope[]; expires_at: number | null }
+type FoundToken = {
+  id: string
+  user_id: number
+  scopes: Scope[]
+  expires_at: number | null
+  is_disabled: boolean
+}
 
 /** Writes that it was used, too, unless that was written within the last minute. */
 export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
@@ -95,8 +106,14 @@ export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
       where personal_tokens.id = found.id
         and coalesce(last_used_at < now() - interval '1 minute', true)
     )
-    select id, user_id, scopes, expires_at
-    from found`
+    select
+      found.id,
+      user_id,
+      scopes,
+      expires_at,
+      disabled_at is not null as is_disabled
+    from found
+    join users on users.id = user_id`
   return row
 }
 

@@ -8,7 +8,7 @@ import { Problem } from "../../errors.ts"
 import type { Authenticate, Scope } from "../../http/signed-in.ts"
 import type { Secrets } from "../../mac.ts"
 import { createCache } from "../cache.ts"
-import { invalidToken, missingToken, revokedToken } from "../problems.ts"
+import { disabledUser, invalidToken, missingToken, revokedToken } from "../problems.ts"
 import { createIssuer } from "./issuers.ts"
 import { isPersonal, judgePersonalToken } from "./personal.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
@@ -144,12 +144,15 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
     if (sessionId !== undefined) keys.push(sessionKey(sessionId))
     const watched = [...keys, changedKey(userId)]
     let judgedAt: number
+    let isDisabled: boolean
     do {
       judgedAt = performance.now()
-      if (!(await reserveUnlessRevoked(sql, { userId, sessionId, iat, keys })))
-        return revokedToken()
+      const found = await reserveUnlessRevoked(sql, { userId, sessionId, iat, keys })
+      if (found.is_revoked) return revokedToken()
+      isDisabled = found.is_disabled
       // Overtaken by a revocation, which the next statement sees.
     } while (revocations.changedSince(judgedAt, watched))
+    if (isDisabled) throw disabledUser()
     return { userId, sessionId, tokenKey: ownKey, expiresAt: exp, watched, judgedAt }
   }
 

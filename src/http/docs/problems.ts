@@ -15,9 +15,10 @@ const refusalHeaders: { [status: number]: ResponseHeader[] } = {
 const meanings: Record<ErrorCode, string> = {
   BAD_REQUEST: "The body or the query breaks rules; `errors` names each",
   UNAUTHORIZED: "No token, or one that is invalid, expired or revoked",
-  INVALID_CREDENTIALS: "The email or the password is wrong",
+  INVALID_CREDENTIALS: "The email, the password or the token of a reset is wrong",
   INSUFFICIENT_SCOPE:
     "A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any",
+  REGISTRATION_CLOSED: "Registration is closed, or the invite is missing, wrong, used or expired",
   QUOTA_EXCEEDED: "The caller has as many as anybody may have",
   NOT_FOUND: "There is nothing at this path, or nothing of the caller's",
   TODO_NOT_FOUND: "The caller has no such todo",

@@ -1,0 +1,76 @@
+/** PUT /users/me/email: another email for the caller's account. */
+import { Elysia, type Static, t } from "elysia"
+import type { Sql } from "../../database/connection.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { takesJson } from "../../http/json-body.ts"
+import { bearer, signedIn } from "../../http/signed-in.ts"
+import { Text } from "../../http/text.ts"
+import { email } from "../model.ts"
+import { guessOwnPassword } from "../password-guess.ts"
+import { wrongCurrentPassword } from "../problems.ts"
+import type { LogEvent } from "../security-log.ts"
+import { type Client, clientOf } from "../sessions/model.ts"
+import { forgive } from "../throttle/queries.ts"
+import type { Throttle } from "../throttle/throttle.ts"
+import type { Tokens } from "../tokens/tokens.ts"
+import { changeEmail } from "./queries.ts"
+
+const body = t.Object(
+  { email, password: Text({ format: "password", description: "The current one" }) },
+  { $id: "EmailChange", additionalProperties: false },
+)
+
+type Deps = {
+  sql: Sql
+  tokens: Tokens
+  throttle: Throttle
+  trustedProxies: string[]
+  logEvent: LogEvent
+  /** Whether mails are sent. */
+  hasMail: boolean
+}
+
+const change = async (
+  deps: Deps,
+  userId: number,
+  { email, password }: Static<typeof body>,
+  client: Client,
+) => {
+  const { sql, throttle, logEvent, hasMail } = deps
+  const attempt = { userId, password, client }
+  await guessOwnPassword(deps, attempt, async (passwordHash, guess) => {
+    // The password was right, whatever becomes of the change.
+    await forgive(sql, guess)
+    await throttle.countEmailChange(userId)
+    const to = { userId, email: email.trim(), passwordHash, isTold: hasMail }
+    if (!(await changeEmail(sql, to))) throw wrongCurrentPassword()
+  })
+  logEvent("email_changed", { userId, address: client.address })
+}
+
+export const emailChange = (deps: Deps) =>
+  new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
+    .use(signedIn(deps.tokens.authenticate))
+    .use(clientAddress(deps.trustedProxies))
+    .put(
+      "/email",
+      async ({ caller, body, address, request, status }) => {
+        await change(deps, caller.userId, body, clientOf(request, address))
+        return status(204, undefined)
+      },
+      {
+        ...takesJson(body),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "changeEmail",
+          summary: "Change the email",
+          errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          description:
+            "Where the service sends mails the old address is told. A wrong password counts as a " +
+            "failed login; a user who came from outside has none.",
+        },
+      },
+    )

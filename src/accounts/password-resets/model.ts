@@ -1,0 +1,19 @@
+/** The shapes of password resets. */
+import { type Static, t } from "elysia"
+import { Text } from "../../http/text.ts"
+import { password } from "../model.ts"
+
+export const passwordReset = t.Object(
+  {
+    token: Text({ description: "Of the mail, or from the operator. Good once, for an hour." }),
+    new_password: password,
+  },
+  { $id: "PasswordReset", additionalProperties: false },
+)
+export type PasswordReset = Static<typeof passwordReset>
+
+/** As loose as a login: what could never have been registered has no account. */
+export const resetRequest = t.Object(
+  { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
+  { $id: "PasswordResetRequest", additionalProperties: false },
+)

@@ -1,0 +1,72 @@
+/** All SQL over password resets: making one, and using it. */
+import type { Sql, Statements } from "../../database/connection.ts"
+import { deleteExpiredRows } from "../../database/expired-rows.ts"
+import { newToken, type OneTimeToken } from "../one-time-token.ts"
+
+const MINUTES = 60
+
+/**
+ * Takes the place of an older one. Undefined for a user who is gone or disabled, or has no
+ * password: one from outside.
+ */
+export const createPasswordReset = async (
+  sql: Statements,
+  userId: number,
+): Promise<OneTimeToken | undefined> => {
+  const { token, hash } = newToken()
+  const [row] = await sql<{ expires_at: string }[]>`
+    insert into password_resets (user_id, hash, expires_at)
+    select id, ${hash}, now() + make_interval(mins => ${MINUTES})
+    from users
+    where id = ${userId}
+      and password_hash is not null
+      and disabled_at is null
+    on conflict on constraint password_resets_pkey do update
+    set hash = excluded.hash,
+      expires_at = excluded.expires_at
+    returning expires_at`
+  return row && { token, expires_at: row.expires_at }
+}
+
+/** The email of whom a token is of. Undefined for none. */
+export const findResettable = async (sql: Statements, hash: Uint8Array) => {
+  const [row] = await sql<{ email: string }[]>`
+    select email
+    from password_resets
+    join users on users.id = user_id
+    where hash = ${hash}
+      and expires_at > now()`
+  return row?.email
+}
+
+/** The user whose password it changed. Undefined where there is none, or it was used meanwhile. */
+export const usePasswordReset = async (sql: Statements, hash: Uint8Array, passwordHash: string) => {
+  // The user's row first, as whatever else changes an account: none waits for the other for ever.
+  const [row] = await sql<{ user_id: number }[]>`
+    with changed as (
+      update users
+      set password_hash = ${passwordHash}
+      where id = (
+          select user_id
+          from password_resets
+          where hash = ${hash}
+            and expires_at > now()
+        )
+        and disabled_at is null
+      returning id
+    )
+    delete from password_resets
+    using changed
+    where user_id = changed.id
+      and hash = ${hash}
+    returning user_id`
+  return row?.user_id
+}
+
+/** For whoever changes the password or the email by other means. */
+export const deletePasswordReset = (sql: Statements, userId: number) => sql`
+  delete from password_resets
+  where user_id = ${userId}`
+
+export const deleteExpiredPasswordResets = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "password_resets", limit)

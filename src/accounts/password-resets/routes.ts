@@ -1,0 +1,107 @@
+/** /auth/password-reset: a new password for whoever forgot the old one. Shapes: model.ts. */
+import { Elysia, t } from "elysia"
+import type { Sql } from "../../database/connection.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { takesJson } from "../../http/json-body.ts"
+import { noQuery, strictQuery } from "../../http/query.ts"
+import { inTurn } from "../hash-queue.ts"
+import { enqueueMail } from "../mail/queries.ts"
+import { refuseGuessable } from "../new-passwords/rules.ts"
+import { hashOf } from "../one-time-token.ts"
+import { hashPassword } from "../passwords.ts"
+import { deletePersonalTokens } from "../personal-tokens/queries.ts"
+import { noMail, wrongResetToken } from "../problems.ts"
+import type { LogEvent } from "../security-log.ts"
+import { endAllSessions } from "../sessions/ending/queries.ts"
+import { type Client, clientOf } from "../sessions/model.ts"
+import type { Throttle } from "../throttle/throttle.ts"
+import type { Tokens } from "../tokens/tokens.ts"
+import * as model from "./model.ts"
+import { findResettable, usePasswordReset } from "./queries.ts"
+
+type Deps = {
+  sql: Sql
+  tokens: Tokens
+  throttle: Throttle
+  trustedProxies: string[]
+  logEvent: LogEvent
+  /** Whether mails are sent. */
+  hasMail: boolean
+}
+
+/** The counts of failed logins go with the password that they were of: throttle.ts. */
+const reset = async (
+  { sql, tokens, logEvent }: Deps,
+  { token, new_password }: model.PasswordReset,
+  client: Client,
+) => {
+  const hash = hashOf(token)
+  // Before a password is hashed, which is what costs.
+  const email = await findResettable(sql, hash)
+  if (email === undefined) throw wrongResetToken()
+  await refuseGuessable("/new_password", new_password, email)
+  const passwordHash = await inTurn(client, () => hashPassword(new_password))
+  const { userId, ended } = await sql.begin(async (transaction) => {
+    const userId = await usePasswordReset(transaction, hash, passwordHash)
+    if (userId === undefined) throw wrongResetToken()
+    const sessions = await endAllSessions(transaction, userId)
+    const tokens = await deletePersonalTokens(transaction, userId)
+    return { userId, ended: [...sessions, ...tokens.map(({ key }) => key)] }
+  })
+  tokens.revoke(ended)
+  logEvent("password_reset", { userId, address: client.address })
+}
+
+export const passwordResets = (deps: Deps) =>
+  new Elysia({ prefix: "/auth/password-reset", tags: ["accounts"] })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
+    .use(clientAddress(deps.trustedProxies))
+    .onTransform(strictQuery)
+    .guard({ query: noQuery })
+    .post(
+      "",
+      async ({ body, address, request, status }) => {
+        await reset(deps, body, clientOf(request, address))
+        return status(204, undefined)
+      },
+      {
+        ...takesJson(model.passwordReset),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "resetPassword",
+          summary: "Set a new password with a token",
+          errors: ["INVALID_CREDENTIALS"],
+          description:
+            "For who forgot the old one. All sessions and personal access tokens of the user end, " +
+            "and failed logins count anew. A token is good once, for an hour, and until a newer " +
+            "one is made.",
+        },
+      },
+    )
+    .post(
+      "/request",
+      async ({ body, address, set }) => {
+        if (!deps.hasMail) throw noMail()
+        const email = body.email.trim()
+        await deps.throttle.countResetRequest(email, address)
+        await enqueueMail(deps.sql, "password_reset", email)
+        deps.logEvent("password_reset_requested", { address })
+        // By status(202) the body would be "Accepted".
+        set.status = 202
+      },
+      {
+        ...takesJson(model.resetRequest),
+        response: { 202: t.Undefined() },
+        detail: {
+          operationId: "requestPasswordReset",
+          summary: "Have a token sent by mail",
+          errors: ["TOO_MANY_REQUESTS", "NOT_FOUND"],
+          description:
+            "Answers the same whether somebody has the email or not. The number of requests for " +
+            "an email, and from an address, is limited. Where the service sends no mails it " +
+            "answers 404: its operator makes the tokens.",
+        },
+      },
+    )

@@ -1,0 +1,81 @@
+/** POST /auth/register: by anybody, by whoever is invited, or by nobody. Shapes: ../model.ts. */
+import { Elysia } from "elysia"
+import type { Config } from "../../config.ts"
+import type { Sql, Statements } from "../../database/connection.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { takesJson } from "../../http/json-body.ts"
+import { noQuery, strictQuery } from "../../http/query.ts"
+import { unlessEmailTaken } from "../emails.ts"
+import { inTurn } from "../hash-queue.ts"
+import * as model from "../model.ts"
+import { refuseGuessable } from "../new-passwords/rules.ts"
+import { hashOf } from "../one-time-token.ts"
+import { hashPassword } from "../passwords.ts"
+import { registrationClosed } from "../problems.ts"
+import { insertUser } from "../queries.ts"
+import { type Client, clientOf } from "../sessions/model.ts"
+import type { Throttle } from "../throttle/throttle.ts"
+import { isInvited, useInvite } from "./queries.ts"
+
+type Deps = {
+  sql: Sql
+  throttle: Throttle
+  trustedProxies: string[]
+  registrationMode: Config["REGISTRATION"]
+}
+
+const insert = async (sql: Statements, email: string, passwordHash: string) => {
+  for (;;) {
+    const user = await unlessEmailTaken(insertUser(sql, email, passwordHash))
+    if (user) return user
+  }
+}
+
+const register = async (
+  { sql, throttle, registrationMode }: Deps,
+  { email, password, invite = "" }: model.Registration,
+  client: Client,
+) => {
+  if (registrationMode === "closed") throw registrationClosed()
+  await refuseGuessable("/password", password, email)
+  await throttle.countRegistration(client.address)
+  const isOpen = registrationMode === "open"
+  const invitation = hashOf(invite)
+  // Before a password is hashed, which is what costs.
+  if (!isOpen && !(await isInvited(sql, invitation, email))) throw registrationClosed()
+  const passwordHash = await inTurn(client, () => hashPassword(password))
+  if (isOpen) return insert(sql, email, passwordHash)
+  // Together: an email that is taken uses up no invite, and an invite makes one account.
+  return sql.begin(async (transaction) => {
+    if (!(await useInvite(transaction, invitation, email))) throw registrationClosed()
+    return insert(transaction, email, passwordHash)
+  })
+}
+
+export const registration = (deps: Deps) =>
+  new Elysia({ prefix: "/auth", tags: ["accounts"] })
+    .onTransform(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
+    .use(clientAddress(deps.trustedProxies))
+    .onTransform(strictQuery)
+    .guard({ query: noQuery })
+    .post(
+      "/register",
+      async ({ body, address, request, status }) => {
+        const registration = { ...body, email: body.email.trim() }
+        return status(201, await register(deps, registration, clientOf(request, address)))
+      },
+      {
+        ...takesJson(model.registration),
+        response: { 201: model.user },
+        detail: {
+          operationId: "register",
+          summary: "Register an account",
+          errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED", "TOO_MANY_REQUESTS"],
+          description:
+            "The number of registrations from one address in an hour is limited. The service may " +
+            "take whom its operator has invited, or nobody.",
+        },
+      },
+    )

@@ -1,0 +1,32 @@
+/** `todo-api user delete USER`: as if they had done it by DELETE /users/me. */
+
+import { findDetails } from "../../accounts/operators/queries.ts"
+import { deleteUser as deleteAccount } from "../../accounts/queries.ts"
+import { deleteSessionsOf } from "../../accounts/sessions/ending/queries.ts"
+import { deleteTodosOf } from "../../todos/queries.ts"
+import { type Flags, UsageError } from "../command.ts"
+import { findUser } from "./find.ts"
+import { withUsers } from "./open.ts"
+import { membersOf, show } from "./print.ts"
+
+const isAgreed = async (question: string) => {
+  process.stderr.write(question)
+  for await (const line of console) return /^y(es)?$/i.test(line.trim())
+  return false
+}
+
+export const deleteUser = (env: NodeJS.ProcessEnv, user: string, flags: Flags) => {
+  if (!flags["yes"] && !process.stdin.isTTY)
+    throw new UsageError("nobody is there to be asked: add --yes to delete without a question")
+  return withUsers(env, async ({ sql, logEvent }) => {
+    const account = await findUser(sql, user)
+    const { todos } = await findDetails(sql, account.id)
+    const who = account.email ?? account.id
+    if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
+      throw new Error("nothing was deleted")
+    await deleteSessionsOf(sql, account.id)
+    await deleteTodosOf(sql, account.id, (transaction) => deleteAccount(transaction, account.id))
+    logEvent("account_deleted", { userId: account.id })
+    return show(flags, account, membersOf(account))
+  })
+}

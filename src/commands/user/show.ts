@@ -1,0 +1,14 @@
+/** `todo-api user show USER`: what there is of a user. */
+import { findDetails } from "../../accounts/operators/queries.ts"
+import type { Flags } from "../command.ts"
+import { findUser } from "./find.ts"
+import { withUsers } from "./open.ts"
+import { membersOf, show } from "./print.ts"
+
+export const showUser = (env: NodeJS.ProcessEnv, user: string, flags: Flags) =>
+  withUsers(env, async ({ sql, logEvent }) => {
+    const account = await findUser(sql, user)
+    const shown = { ...account, ...(await findDetails(sql, account.id)) }
+    logEvent("account_shown", { userId: account.id })
+    return show(flags, shown, membersOf(shown))
+  })

@@ -1,0 +1,20 @@
+/** `todo-api user disable|enable USER`: shuts a user out, or lets them in again. */
+import { setDisabled } from "../../accounts/operators/queries.ts"
+import type { Flags } from "../command.ts"
+import { findUser } from "./find.ts"
+import { withUsers } from "./open.ts"
+import { membersOf, show } from "./print.ts"
+
+export const setUserState = (
+  env: NodeJS.ProcessEnv,
+  user: string,
+  isDisabled: boolean,
+  flags: Flags,
+) =>
+  withUsers(env, async ({ sql, logEvent }) => {
+    const { id } = await findUser(sql, user)
+    await setDisabled(sql, id, isDisabled)
+    logEvent(isDisabled ? "account_disabled" : "account_enabled", { userId: id })
+    const account = await findUser(sql, String(id))
+    return show(flags, account, membersOf(account))
+  })

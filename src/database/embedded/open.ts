@@ -1,0 +1,28 @@
+/** The embedded database for a command: a running service's, or one that is started for it. */
+import postgres from "postgres"
+import { connectionOptions } from "../connection.ts"
+import { type Embedded, startEmbedded } from "./embedded.ts"
+import { embeddedUrl } from "./url.ts"
+
+type Opened = Pick<Embedded, "url" | "stop">
+
+const answers = async (url: string) => {
+  const sql = postgres({ ...connectionOptions(url), max: 1, fetch_types: false })
+  try {
+    await sql`select 1`
+    return true
+  } catch {
+    return false
+  } finally {
+    await sql.end()
+  }
+}
+
+/** Undefined where no service runs on this DATA_DIR. */
+const openRunning = async (dataDir: string): Promise<Opened | undefined> => {
+  const url = embeddedUrl(dataDir)
+  return url !== undefined && (await answers(url)) ? { url, stop: async () => {} } : undefined
+}
+
+export const openEmbedded = async (dataDir: string): Promise<Opened> =>
+  (await openRunning(dataDir)) ?? startEmbedded(dataDir)

@@ -1,0 +1,197 @@
+/** Mails: to a real SMTP server, whether it is there or not. */
+import { expect, test } from "bun:test"
+import { connect } from "../src/database/connection.ts"
+import { type App, startApp } from "./support/app.ts"
+import { userCommand } from "./support/commands.ts"
+import { startMailServer } from "./support/mail-server.ts"
+
+const settings = (port: number, scheme = "smtp", query = "") => ({
+  SMTP_URL: `${scheme}://127.0.0.1:${port}${query}`,
+  SMTP_FROM: "Todo <todo@example.org>",
+  PASSWORD_RESET_URL: "https://app.example/reset#token={token}",
+})
+
+const request = (app: App, email: string, from = "198.18.0.1") =>
+  app.call("POST", "/api/v1/auth/password-reset/request", {
+    headers: { "x-forwarded-for": from },
+    body: { email },
+  })
+const reset = (app: App, token: string) =>
+  app.call("POST", "/api/v1/auth/password-reset", {
+    body: { token, new_password: "another horse" },
+  })
+
+const tokenIn = (text = "") =>
+  /https:\/\/app\.example\/reset#token=([\w-]{43})\s/.exec(text)?.[1] ?? ""
+
+const waiting = async (app: App) => {
+  const sql = connect(app.databaseUrl, 1)
+  const mails = await sql<{ kind: string; recipient: string; attempts: number }[]>`
+    select kind, recipient, attempts
+    from mails`
+  await sql.end()
+  return mails
+}
+
+const untilSent = async (app: App) => {
+  const deadline = Date.now() + 10_000
+  while ((await waiting(app)).length > 0) {
+    expect(Date.now()).toBeLessThan(deadline)
+    await Bun.sleep(50)
+  }
+}
+
+test.concurrent("whoever forgot the password gets a link that sets a new one", async () => {
+  await using server = await startMailServer()
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account("Ada@example.org")
+  expect(await request(app, " ada@EXAMPLE.org ")).toMatchObject({ status: 202, text: "" })
+  const [mail] = await server.until(1)
+  expect(mail).toMatchObject({ from: "todo@example.org", to: ["Ada@example.org"] })
+  expect(mail?.subject).toBe("Reset your password")
+  expect(mail?.text).not.toContain("{token}")
+  await untilSent(app)
+  expect((await reset(app, tokenIn(mail?.text))).status).toBe(204)
+  expect((await app.logIn({ ...ada, password: "another horse" })).status).toBe(200)
+})
+
+test.concurrent("an unknown and a disabled account get the same answer, and no mail", async () => {
+  await using server = await startMailServer()
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  const bob = await app.account()
+  await userCommand(app.databaseUrl, "disable", bob.email)
+  const answers = [
+    await request(app, "nobody@example.org"),
+    await request(app, bob.email),
+    await request(app, ada.email),
+  ]
+  expect(answers.map(({ status, text }) => [status, text])).toEqual(Array(3).fill([202, ""]))
+  await server.until(1)
+  await untilSent(app)
+  expect(server.mails.map(({ to }) => to)).toEqual([[ada.email]])
+})
+
+test.concurrent("a newer mail ends the token of the older one", async () => {
+  await using server = await startMailServer()
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  await request(app, ada.email)
+  await server.until(1)
+  await request(app, ada.email)
+  const [older, newer] = (await server.until(2)).map(({ text }) => tokenIn(text))
+  expect((await reset(app, older ?? "")).status).toBe(401)
+  expect((await reset(app, newer ?? "")).status).toBe(204)
+})
+
+test.concurrent("requests are limited by account and by address, whether there is an account or not", async () => {
+  await using server = await startMailServer()
+  await using app = await startApp({ ...settings(server.port), TRUSTED_PROXIES: "127.0.0.0/8" })
+  const { email } = await app.account()
+  for (const asked of [email, "nobody@example.org"]) {
+    for (let i = 0; i < 5; i++)
+      expect((await request(app, asked, `198.18.0.${i}`)).status).toBe(202)
+    const answer = await request(app, asked.toUpperCase(), "198.18.0.9")
+    expect(answer).toMatchObject({ status: 429, body: { error_code: "TOO_MANY_REQUESTS" } })
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(3_500)
+  }
+  const sent = Array.from({ length: 60 }, (_, i) =>
+    request(app, `nobody-${i}@example.org`, "198.18.1.1"),
+  )
+  const statuses = (await Promise.all(sent)).map(({ status }) => status)
+  expect(statuses.filter((status) => status === 202)).toHaveLength(50)
+  expect(statuses.filter((status) => status === 429)).toHaveLength(10)
+})
+
+test.concurrent("a mail that is refused is tried again, and holds no token while it waits", async () => {
+  await using server = await startMailServer()
+  server.refuse(1)
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  await request(app, ada.email)
+  while ((await waiting(app))[0]?.attempts !== 1) await Bun.sleep(20)
+  const [mail] = await waiting(app)
+  expect(mail).toEqual({ kind: "password_reset", recipient: ada.email, attempts: 1 })
+  const [sent] = await server.until(1)
+  expect((await reset(app, tokenIn(sent?.text))).status).toBe(204)
+  await untilSent(app)
+})
+
+test.concurrent("while the mail server is down no request waits, and when it is back the mail comes, from any instance", async () => {
+  const down = await startMailServer()
+  await down.stop()
+  const mail = settings(down.port)
+  await using app = await startApp(mail)
+  await using other = await startApp({ ...mail, DATABASE_URL: app.databaseUrl })
+  const accounts = [await app.account(), await app.account(), await app.account()]
+  for (const { email } of accounts) expect((await request(other, email)).status).toBe(202)
+  while ((await waiting(app)).some(({ attempts }) => attempts === 0)) await Bun.sleep(20)
+  await using up = await startMailServer({}, down.port)
+  await up.until(3)
+  await untilSent(app)
+  // Each once, although two instances send.
+  expect(up.mails.flatMap(({ to }) => to).sort()).toEqual(accounts.map(({ email }) => email).sort())
+})
+
+test.concurrent("a mail is given up after a day", async () => {
+  await using server = await startMailServer()
+  server.refuse(1_000)
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  await request(app, ada.email)
+  while ((await waiting(app))[0]?.attempts !== 1) await Bun.sleep(20)
+  const sql = connect(app.databaseUrl, 1)
+  const [{ hours }] = await sql<[{ hours: number }]>`
+    select round(extract(epoch from expires_at - now()) / 3600)::integer as hours
+    from mails`
+  expect(hours).toBe(24)
+  await sql`
+    update mails
+    set attempts = 20,
+      due_at = now(),
+      expires_at = now() + interval '1 minute'`
+  await sql.end()
+  await untilSent(app)
+  expect(server.mails).toEqual([])
+})
+
+for (const [name, scheme, options] of [
+  ["TLS from the start", "smtps", { secure: true }],
+  ["STARTTLS", "smtp", { hideSTARTTLS: false }],
+] as const) {
+  test.concurrent(`by ${name} a mail goes to a server whose certificate is trusted, and to no other`, async () => {
+    await using server = await startMailServer(options)
+    const trusting = settings(server.port, scheme, "?tls.rejectUnauthorized=false")
+    await using app = await startApp(trusting)
+    const ada = await app.account()
+    await request(app, ada.email)
+    expect(await server.until(1)).toMatchObject([{ to: [ada.email], isSecure: true }])
+    await untilSent(app)
+    await app.stop()
+
+    await using strict = await startApp({
+      ...settings(server.port, scheme),
+      DATABASE_URL: app.databaseUrl,
+    })
+    await request(strict, ada.email)
+    while ((await waiting(app))[0]?.attempts !== 2) await Bun.sleep(20)
+    expect(server.mails).toHaveLength(1)
+  })
+}
+
+test.concurrent("a server that wants a password gets the one of SMTP_URL", async () => {
+  await using server = await startMailServer({
+    authOptional: false,
+    allowInsecureAuth: true,
+    onAuth: ({ username, password }, _session, done) =>
+      username === "todo" && password === "p@ss"
+        ? done(null, { user: username })
+        : done(new Error("Wrong")),
+  })
+  const mail = settings(server.port)
+  const withPassword = mail.SMTP_URL.replace("//", "//todo:p%40ss@")
+  await using app = await startApp({ ...mail, SMTP_URL: withPassword })
+  const ada = await app.account()
+  await request(app, ada.email)
+  await server.until(1)
+})
