@@ -132,9 +132,7 @@ CREATE TABLE public.refresh_tokens (
 CREATE TABLE public.revisions (
     owner_id bigint NOT NULL,
     revision bigint NOT NULL,
-    forgotten bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT revisions_forgotten_range CHECK (((forgotten >= 0) AND (forgotten <= revision))),
-    CONSTRAINT revisions_revision_range CHECK (((revision >= 1) AND (revision <= '9007199254740991'::bigint)))
+    forgotten bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 

@@ -5,7 +5,7 @@ import { connect, connectionOptions } from "../src/database/connection.ts"
 import { deleteExpiredTombstones } from "../src/todos/sync/queries.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
-import { Copy, type Page } from "./support/copy.ts"
+import { Copy, listById, type Page } from "./support/copy.ts"
 
 let app: App
 let sql: postgres.Sql
@@ -29,8 +29,6 @@ const createMany = async (user: User, count: number) => {
   return ids
 }
 
-const list = async (user: User) => (await user.get("/todos")).body
-
 const state = async (user: User) => {
   const copy = new Copy(user)
   await copy.fetch()
@@ -53,7 +51,7 @@ test("the first walk gives all todos as they are, with their entity tags, in pag
   const copy = new Copy(user, 2)
   await copy.fetch()
   expect(copy.pages.map(({ changes }) => changes.length)).toEqual([2, 2])
-  expect(copy.todos()).toEqual((await list(user)) as never)
+  expect(copy.todos()).toEqual(await listById(user))
   for (const { id, etag } of copy.pages.flatMap(({ changes }) => changes))
     expect((await user.get(`/todos/${id}`)).headers.get("etag")).toBe(etag)
 })
@@ -101,7 +99,7 @@ test("a first walk is complete while todos come, change and go", async () => {
     await user.put(`/todos/${ids[step]}`, { title: `changed ${step}` })
     await user.delete(`/todos/${ids[7 - step]}`)
   }
-  expect(copy.todos()).toEqual((await list(user)) as never)
+  expect(copy.todos()).toEqual(await listById(user))
 })
 
 test("what a long transaction commits late is in every state from before", async () => {
@@ -133,7 +131,7 @@ test("what a long transaction commits late is in every state from before", async
   for (const copy of [before, during]) {
     await copy.fetch()
     expect(copy.todos().map(({ title }) => title)).toEqual(["changed late", "late", "in between"])
-    expect(copy.todos()).toEqual((await list(user)) as never)
+    expect(copy.todos()).toEqual(await listById(user))
   }
 })
 
@@ -212,9 +210,9 @@ test("deletions are remembered for 90 days, and forgotten in batches, exactly", 
     expect(await refusal(user, copy.next)).toEqual([410, "CHANGES_EXPIRED", undefined])
   for (const copy of states.slice(3)) {
     await copy.fetch()
-    expect(copy.todos()).toEqual((await list(user)) as never)
+    expect(copy.todos()).toEqual(await listById(user))
   }
-  expect((await state(user)).todos()).toEqual((await list(user)) as never)
+  expect((await state(user)).todos()).toEqual(await listById(user))
 })
 
 test("a first walk that began in time is finished whatever is forgotten meanwhile", async () => {
@@ -231,7 +229,7 @@ test("a first walk that began in time is finished whatever is forgotten meanwhil
   expect(await deleteExpiredTombstones(service, 10)).toBe(1)
   await service.end()
   await copy.fetch()
-  expect(copy.todos()).toEqual((await list(user)) as never)
+  expect(copy.todos()).toEqual(await listById(user))
 })
 
 test("an unchanged list is answered with 304, whatever is asked of it", async () => {

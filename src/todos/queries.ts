@@ -3,6 +3,7 @@ import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
 import { isLockTimeout } from "../database/errors.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
+import { inTurn } from "./turns.ts"
 
 /** A todo with the version that its entity tag is made of. */
 export type Versioned = Todo & { version: number }
@@ -20,17 +21,19 @@ const limitedWait = (sql: Sql) => sql`set_config('lock_timeout', '50ms', true) <
  * That is brief, unless a transaction goes on for longer: then the statement is given up, and made
  * again on a connection of its own, where nobody waits behind it.
  */
-const changing = async <Rows>(
+const changing = <Rows>(
   sql: Sql,
+  ownerId: number,
   write: (sql: Statements, patience: postgres.PendingQuery<postgres.Row[]>) => Promise<Rows>,
-): Promise<Rows> => {
-  try {
-    return await write(sql.brief, limitedWait(sql))
-  } catch (error) {
-    if (!isLockTimeout(error)) throw error
-    return write(sql, sql`true`)
-  }
-}
+): Promise<Rows> =>
+  inTurn(ownerId, async () => {
+    try {
+      return await write(sql.brief, limitedWait(sql))
+    } catch (error) {
+      if (!isLockTimeout(error)) throw error
+      return write(sql, sql`true`)
+    }
+  })
 
 /**
  * Counts the owner's revision up where `condition` holds, and locks it until the commit. It is
@@ -59,6 +62,7 @@ export const nextRevision = (
 export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo, room?: number) => {
   const [row] = await changing(
     sql,
+    ownerId,
     (tag, patience) => tag<[Written]>`
       with revised as (
         ${nextRevision(sql, ownerId, sql`where ${patience}`, room)}
@@ -90,6 +94,7 @@ export const insertTodoOnce = async (
 ) => {
   const [row] = await changing(
     sql,
+    ownerId,
     (tag, patience) => tag<Written[]>`
       with claimed as (
         insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
@@ -178,6 +183,7 @@ export const updateTodo = async (
 ) => {
   const [row] = await changing(
     sql,
+    ownerId,
     (tag, patience) => tag<(Versioned & { revision: number | null; is_expected: boolean })[]>`
       with before as (
         select id, title, description, is_completed, created_at, updated_at, version,
@@ -246,6 +252,7 @@ export const deleteTodo = async (
 ) => {
   const [row] = await changing(
     sql,
+    ownerId,
     (tag, patience) => tag<{ revision: number | null; is_expected: boolean }[]>`
       with before as (
         select ${isExpected(sql, versions)} as is_expected

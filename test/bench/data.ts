@@ -8,6 +8,7 @@ import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
 import { superuserUrl } from "../support/superuser.ts"
+import { cpuTime } from "./load.ts"
 
 export const SECRET_KEY = "a secret key for benchmarks, and long enough for HS512 by its length"
 export const PASSWORD = "correct horse battery staple"
@@ -61,12 +62,21 @@ export const startDatabase = async (hoard = HOARD) => {
   await sql`vacuum analyze`
   return {
     url: server.url,
-    /** Todos of user 1 that nobody changed yet, their ids counted from a number on. */
+    /** Todos that nobody changed yet, their ids counted from a number on: each user has every 1,000th. */
     async addTodos(first: number, count: number) {
       await sql`
         insert into todos (owner_id, id, title)
-        select 1, id, 'Todo ' || id
+        select 1 + id % ${USERS}, id, 'Todo ' || id
         from generate_series(${first}::bigint, ${first + count - 1}::bigint) as id`
+    },
+    /** Milliseconds of the processes that serve the servers' connections, so far. */
+    async cpuTimes() {
+      const backends = await sql<{ pid: number }[]>`
+        select pid
+        from pg_stat_activity
+        where backend_type = 'client backend'
+          and pid <> pg_backend_pid()`
+      return new Map(backends.map(({ pid }) => [pid, cpuTime(pid)]))
     },
     async [Symbol.asyncDispose]() {
       await sql.end()

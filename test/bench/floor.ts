@@ -9,6 +9,7 @@ import { findCredentials } from "../../src/accounts/queries.ts"
 import { openSession } from "../../src/accounts/sessions/queries.ts"
 import { connectionOptions, type Sql } from "../../src/database/connection.ts"
 import { createOnce } from "../../src/todos/create-once.ts"
+import { listTag } from "../../src/todos/lists/answer.ts"
 import { createCursors } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/lists.ts"
 import {
@@ -18,6 +19,7 @@ import {
   updateTodo,
   type Versioned,
 } from "../../src/todos/queries.ts"
+import { findListState } from "../../src/todos/sync/queries.ts"
 
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
 const { connection, ...options } = connectionOptions(DATABASE_URL)
@@ -147,12 +149,22 @@ const logIn = async (request: Request, headers: Headers) => {
   )
 }
 
-const list = async (owner: number, search: URLSearchParams, headers: Headers) => {
+const list = async (
+  owner: number,
+  search: URLSearchParams,
+  known: string | null,
+  headers: Headers,
+) => {
+  if (known === "*") {
+    headers["etag"] = listTag(await findListState(sql, owner))
+    return new Response(null, { status: 304, headers })
+  }
   const selection = { sort: "created_at", isCompleted: undefined, q: undefined } as const
   const limit = Number(search.get("limit"))
   const cursor = search.get("cursor")
   const after = cursor === null ? undefined : cursors.read(cursor, owner, selection)
-  const { todos, next } = await listTodos(sql, owner, selection, limit, after)
+  const { todos, next, state = "" } = await listTodos(sql, owner, selection, limit, after)
+  headers["etag"] = listTag(state)
   if (next) {
     search.set("cursor", cursors.write(next, owner, selection))
     headers["link"] = `</api/v1/todos?${search}>; rel="next"`
@@ -163,7 +175,7 @@ const list = async (owner: number, search: URLSearchParams, headers: Headers) =>
 const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
-  const row = key
+  const { revision: _, ...row }: Versioned & { revision?: number } = key
     ? (await createOnce(sql, owner, key, body)).created
     : await insertTodo(sql, owner, body)
   headers["location"] = `/api/v1/todos/${row.id}`
@@ -178,7 +190,7 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
   if (pathname === "/api/v1/todos")
     return request.method === "POST"
       ? create(owner, request, headers)
-      : list(owner, searchParams, headers)
+      : list(owner, searchParams, request.headers.get("if-none-match"), headers)
   const id = Number(pathname.match(TODO_ID)?.[1])
   if (!Number.isSafeInteger(id)) throw notFound()
   const versions = request.headers.get("if-match")?.match(/\d+/g)?.map(Number)
@@ -194,7 +206,7 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
     case "PUT": {
       const row = await updateTodo(sql, owner, id, await readBody(request), versions)
       if (!row) throw notFound()
-      const { is_expected, ...todo } = row
+      const { is_expected, revision: _, ...todo } = row
       if (!is_expected) throw changedMeanwhile()
       return answer(todo, headers)
     }

@@ -28,7 +28,7 @@ export type Measured = {
 }
 
 /** Milliseconds. proc(5): fields 14 and 15, in ticks of 10 ms. */
-const cpuTime = (pid: number) => {
+export const cpuTime = (pid: number) => {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
     .replace(/^.*\) /, "")
     .split(" ")

@@ -23,10 +23,11 @@ export type Operation = {
 const FIRST_NUMBER = 1_000_000_000
 
 let taken = FIRST_NUMBER
-/** So many numbers that nobody else gets: the first of them. */
+/** So many numbers that nobody else gets: the first of them, which is one of user 1. */
 export const takeNumbers = (count: number): number => {
-  taken += count
-  return taken - count
+  const first = taken
+  taken += Math.ceil(count / USERS) * USERS
+  return first
 }
 
 const ANOTHER_KEY = "the key of a system that this one does not know, and does not trust"
@@ -37,6 +38,10 @@ const spread = (request: (user: number, todo: number) => Request): Request[] =>
     const user = (i % USERS) + 1
     return request(user, todoId(user, ((i * 7919) % TODOS_EACH) + 1))
   })
+
+/** {n} is the id of a todo of that user, where the first number is one of user 1. */
+const perUser = (request: (user: number) => Request): Request[] =>
+  Array.from({ length: USERS }, (_, i) => request(i + 1))
 
 const tokens = new Map<number, string>()
 const as = (user: number) => ({
@@ -79,6 +84,11 @@ export const operations = (farCursor: string): Operation[] => [
     requests: spread((user) => get(user, "/todos?limit=50")),
   },
   {
+    name: "page of 50, 304",
+    status: 304,
+    requests: spread((user) => get(user, "/todos?limit=50", { "if-none-match": "*" })),
+  },
+  {
     name: "page of 50, far end",
     status: 200,
     requests: [get(HOARDER, `/todos?limit=50&cursor=${farCursor}`)],
@@ -101,20 +111,20 @@ export const operations = (farCursor: string): Operation[] => [
     status: 200,
     needsTodos: true,
     isCommon: true,
-    requests: [send("PUT", 1, "/todos/{n}", changes)],
+    requests: perUser((user) => send("PUT", user, "/todos/{n}", changes)),
   },
   {
     name: "PUT, If-Match",
     status: 200,
     needsTodos: true,
-    requests: [send("PUT", 1, "/todos/{n}", changes, { "if-match": '"1"' })],
+    requests: perUser((user) => send("PUT", user, "/todos/{n}", changes, { "if-match": '"1"' })),
   },
   {
     name: "DELETE",
     status: 204,
     needsTodos: true,
     isCommon: true,
-    requests: [{ ...get(1, "/todos/{n}"), method: "DELETE" }],
+    requests: perUser((user) => ({ ...get(user, "/todos/{n}"), method: "DELETE" })),
   },
   {
     name: "401, bad token",

@@ -5,7 +5,7 @@ import { join } from "node:path"
 import elysia from "elysia/package.json"
 import { compareAnswers } from "./answers.ts"
 import { HOARDER, signToken, startDatabase } from "./data.ts"
-import { drive, type Measured } from "./load.ts"
+import { drive } from "./load.ts"
 import { type Operation, operations, serialize, takeNumbers } from "./operations.ts"
 import { median, spread, table } from "./report.ts"
 import { installPackages, type Server, startServer } from "./servers.ts"
@@ -52,12 +52,16 @@ const measure = async (server: Server, operation: Operation, seconds: number) =>
   const firstNumber = takeNumbers(count)
   if (operation.needsTodos) await database.addTodos(firstNumber, count)
   const load = { file, firstNumber, connections: CONNECTIONS, seconds }
+  const before = await database.cpuTimes()
   const measured = await drive(server.url, [server.pid], load)
+  let spent = 0
+  for (const [pid, time] of await database.cpuTimes()) spent += time - (before.get(pid) ?? 0)
   const expectedRefusals = operation.status < 400 ? 0 : measured.requests
   if (measured.refused !== expectedRefusals)
     throw new Error(`${operation.name}: ${server.name} refused ${measured.refused} requests`)
-  return measured
+  return { ...measured, databaseCpu: (spent * 1000) / measured.requests }
 }
+type Result = Awaited<ReturnType<typeof measure>>
 
 const warmUp = async (server: Server, operation: Operation) => {
   let sent = 0
@@ -67,7 +71,7 @@ const warmUp = async (server: Server, operation: Operation) => {
 
 /** A B A B: whatever the machine does meanwhile, it does to all of them. */
 const compete = async (operation: Operation, servers: Server[]) => {
-  const results = new Map<Server, Measured[]>(servers.map((server) => [server, []]))
+  const results = new Map<Server, Result[]>(servers.map((server) => [server, []]))
   for (const server of servers) await warmUp(server, operation)
   for (let round = 0; round < ROUNDS; round++)
     for (const [server, measured] of results)
@@ -75,10 +79,10 @@ const compete = async (operation: Operation, servers: Server[]) => {
   return results
 }
 
-const rows = (operation: Operation, results: Map<Server, Measured[]>) => {
+const rows = (operation: Operation, results: Map<Server, Result[]>) => {
   const floors = results.get(floor) ?? []
   return [...results].map(([server, measured]) => {
-    const middle = (of: keyof Measured) => median(measured.map((one) => one[of]))
+    const middle = (of: keyof Result) => median(measured.map((one) => one[of]))
     const ratios = measured.map(({ cpu }, round) => cpu / (floors[round]?.cpu ?? Number.NaN))
     return {
       operation: operation.name,
@@ -87,6 +91,7 @@ const rows = (operation: Operation, results: Map<Server, Measured[]>) => {
       "p50 ms": middle("p50").toFixed(2),
       "p99 ms": middle("p99").toFixed(2),
       "CPU µs/request": middle("cpu").toFixed(1),
+      "Postgres µs/request": middle("databaseCpu").toFixed(1),
       "CPU ÷ floor": server === floor ? "1" : spread(ratios),
       "memory MiB": middle("memory").toFixed(0),
     }

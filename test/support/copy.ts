@@ -15,16 +15,21 @@ export class Copy {
   private readonly held = new Map<number, Todo>()
 
   constructor(
-    private readonly user: User,
+    private readonly user: Pick<User, "get">,
     private readonly limit = 500,
   ) {}
 
-  /** Fetches one page. Whether there is more to be fetched at once. */
-  async step(): Promise<boolean> {
+  /** Fetches one page, and loses the answer. */
+  async lose(): Promise<Page> {
     const since = this.next === "" ? "" : `&since=${this.next}`
     const { status, body, text } = await this.user.get(`/todos/changes?limit=${this.limit}${since}`)
     if (status !== 200) throw new Error(`${status} ${text}`)
-    const page = body as Page
+    return body as Page
+  }
+
+  /** Fetches one page. Whether there is more to be fetched at once. */
+  async step(): Promise<boolean> {
+    const page = await this.lose()
     this.pages.push(page)
     for (const { id, todo } of page.changes) {
       if (todo) this.held.set(id, todo)
@@ -38,8 +43,13 @@ export class Copy {
     while (await this.step());
   }
 
-  /** In the order of the list. */
   todos(): Todo[] {
-    return [...this.held.values()].sort((a, b) => a.id - b.id)
+    return byId([...this.held.values()])
   }
 }
+
+const byId = (todos: Todo[]) => todos.sort((a, b) => a.id - b.id)
+
+/** What every copy of the user has to be. */
+export const listById = async (user: Pick<User, "get">) =>
+  byId((await user.get("/todos")).body as Todo[])

@@ -3,8 +3,7 @@ import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
 import { matchesWeakly } from "../../http/entity-tag.ts"
-import { findFeed } from "../sync/queries.ts"
-import type { Feed } from "../sync/states.ts"
+import { findListState } from "../sync/queries.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
@@ -54,10 +53,24 @@ const streamAnswer = (
 }
 
 /** Weak: a list that changes while it is streamed may have a part of the change. */
-const listTag = ({ epoch, revision }: Feed) => `W/"${revision}-${epoch.slice(0, 8)}"`
+export const listTag = (state: string) => `W/"${state}"`
 
 export type ListDeps = { sql: Sql; cursors: Cursors; searches: SearchTurns; log: Logger }
 type Headers = Record<string, string | number | undefined>
+
+/** A page with the state of the list, which must not be a later one than what is listed. */
+const withState = async (
+  sql: Sql,
+  userId: number,
+  list: () => Promise<Page>,
+  first: string | undefined,
+) => {
+  const page = await list()
+  const state = first ?? page.state
+  if (state !== undefined) return { page, state }
+  // No todo told it: there was none.
+  return { state: await findListState(sql, userId), page: await list() }
+}
 
 /** Sets the headers that tell of more than the page. */
 export const listAnswer = async (
@@ -70,19 +83,25 @@ export const listAnswer = async (
   const { selection, limit, wantsCount } = readListQuery(query)
   const after =
     query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
-  // Before the list itself, so that no change is missing that the tag stands for.
-  const tag = listTag(await findFeed(sql, userId))
-  headers["etag"] = tag
-  if (matchesWeakly(request.headers.get("if-none-match"), tag))
+  const ifNoneMatch = request.headers.get("if-none-match")
+  // Whoever knows a state is answered from it alone. What takes several statements has its own first.
+  const comesFirst = ifNoneMatch !== null || wantsCount || selection.q !== undefined
+  const first = comesFirst ? await findListState(sql, userId) : undefined
+  if (first !== undefined && matchesWeakly(ifNoneMatch, listTag(first))) {
+    headers["etag"] = listTag(first)
     return new Response(null, { status: 304 })
+  }
   // To make the signal takes time, which only searches need.
   const client = selection.q === undefined ? undefined : request.signal
   const inTurn = <Result>(work: () => Promise<Result>, isBegun = false) =>
     client === undefined ? work() : searches(userId, work, isBegun)
-  const [page, count] = await Promise.all([
-    inTurn(() => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, client)),
+  const list = () =>
+    inTurn(() => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, client))
+  const [{ page, state }, count] = await Promise.all([
+    withState(sql, userId, list, first),
     wantsCount ? inTurn(() => countTodos(sql, userId, selection, client)) : undefined,
   ])
+  headers["etag"] = listTag(state)
   if (count !== undefined) headers["x-total-count"] = String(count)
   if (!page.next) return pageAnswer(page)
   if (limit === undefined) {

@@ -13,7 +13,12 @@ import {
   readRange,
 } from "./queries.ts"
 
-export type Page = { todos: Todo[]; next: Position | undefined }
+export type Page = {
+  todos: Todo[]
+  next: Position | undefined
+  /** Of the list before its first todo was read. Undefined where there is none. */
+  state: string | undefined
+}
 
 /** In todos: the first slice, which most searches need no more than, and the largest one. */
 const FIRST_SLICE = 1_000
@@ -89,6 +94,7 @@ export const listTodos = async (
         updated_at,
       })),
     next: last && { key: last.key, id: last.id },
+    state: rows[0]?.state,
   }
 }
 

@@ -1,6 +1,7 @@
 /** All SQL over lists of todos. Every statement names the owner. */
 import type { Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
+import { listState } from "../sync/queries.ts"
 import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
 
@@ -40,7 +41,8 @@ const matching = (sql: Sql, q: string | undefined) => {
 /** Rows: a page of this many takes a fraction of a millisecond, unless it is searched. */
 const BRIEF_LIMIT = 100
 
-export type Listed = Todo & { key: string }
+/** `state`: of the list when the statement read it. */
+export type Listed = Todo & { key: string; state: string }
 /** Of a list in its order: what comes after one position, up to and including another. */
 export type Range = { after?: Position | undefined; until?: Position | undefined }
 
@@ -62,7 +64,8 @@ export const readRange = (
 ) => {
   const { column, direction } = order(sql, sort)
   const branch = (isCompleted: boolean) => sql`
-    select id, title, description, is_completed, created_at, updated_at, ${column}::text as key
+    select id, title, description, is_completed, created_at, updated_at, ${column}::text as key,
+      ${listState(sql, ownerId)} as state
     from todos
     where owner_id = ${ownerId}
       and is_completed = ${isCompleted}
@@ -74,7 +77,7 @@ export const readRange = (
   return isCompleted === undefined
     ? // Each branch has a limit of its own: without it Postgres would read the branch to its end.
       tag<Listed[]>`
-        select id, title, description, is_completed, created_at, updated_at, key
+        select id, title, description, is_completed, created_at, updated_at, key, state
         from ((${branch(false)}) union all (${branch(true)})) as ranges
         order by ${column} ${direction}, id ${direction}
         limit ${limit}`

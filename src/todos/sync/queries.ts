@@ -23,6 +23,21 @@ export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
   return { epoch, revision: feed_revision, forgotten }
 }
 
+/** As a text: the same for the same todos, however they are listed. */
+export const listState = (sql: Sql, ownerId: number) => sql`(
+  select coalesce(
+    (
+      select revision
+      from revisions
+      where owner_id = ${ownerId}
+    ), 0) || '-' || left(epoch::text, 8)
+  from epochs)`
+
+export const findListState = async (sql: Sql, ownerId: number) => {
+  const [row] = await sql.brief<[{ state: string }]>`select ${listState(sql, ownerId)} as state`
+  return row.state
+}
+
 /** Of these owners: those whose todos have ever changed. */
 export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
   { owner_id: number; revision: number }[]
