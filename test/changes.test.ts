@@ -269,3 +269,13 @@ test("a wrong query is refused, whatever the client has", async () => {
   expect((await user.get("/todos?limit=0", known)).status).toBe(400)
   expect((await user.get("/todos?limit=1&cursor=x", known)).status).toBe(400)
 })
+
+test("other methods are refused, and not taken for those of a todo", async () => {
+  const methods = ["GET", "PUT", "PATCH", "DELETE", "POST"]
+  const allowed = { batch: ["OPTIONS", "POST"], changes: ["GET", "HEAD", "OPTIONS"] }
+  for (const [path, allow] of Object.entries(allowed))
+    for (const method of methods.filter((name) => !allow.includes(name))) {
+      const { status, headers } = await app.call(method, `/api/v1/todos/${path}`)
+      expect([status, headers.get("allow")]).toEqual([405, allow.join(", ")])
+    }
+})

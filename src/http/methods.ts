@@ -17,6 +17,9 @@ export const methodTable = (routes: Route[]) => {
   return (path: string) => table.find(({ pattern }) => pattern.test(path))?.methods ?? []
 }
 
+export const methodNotAllowed = (allow: string) =>
+  new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
+
 /** The answer to a request that no route takes. */
 export const unrouted = (request: Request, methodsOf: ReturnType<typeof methodTable>) => {
   // Null where the Host of the request is none.
@@ -27,5 +30,5 @@ export const unrouted = (request: Request, methodsOf: ReturnType<typeof methodTa
   // A method that the path has was sent to what only looks like the path, such as /docs#top.
   if (!allow || methods.includes(request.method))
     throw new Problem("NOT_FOUND", "There is nothing at this path")
-  throw new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
+  throw methodNotAllowed(allow)
 }

@@ -2,6 +2,7 @@
 import { Elysia, t } from "elysia"
 import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { takesJson, takesMergePatch } from "../http/json-body.ts"
+import { methodNotAllowed } from "../http/methods.ts"
 import { noQuery } from "../http/query.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
 import { runBatch } from "./batch/batch.ts"
@@ -38,13 +39,27 @@ const params = t.Object({
 })
 const changing = { params, response: { 200: model.todo } }
 
+/** What stands where ids stand, and would be asked for as one by the methods that only ids have. */
+const ALLOWED = new Map([
+  ["batch", "OPTIONS, POST"],
+  ["changes", "GET, HEAD, OPTIONS"],
+  ["events", "GET, HEAD, OPTIONS"],
+])
+
+/** Throws a 405 before anybody is asked who they are, as for every other path. */
+const refuseMethods = (method: string, params: { id?: string } | undefined) => {
+  const allow = ALLOWED.get(params?.id ?? "")
+  if (allow && !allow.split(", ").includes(method)) throw methodNotAllowed(allow)
+}
+
 /** How long an answer may take beyond the wait that was asked for. */
 const ANSWER_SECONDS = 10
 
 export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
   new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
-    .onTransform(({ set }) => {
+    .onTransform(({ set, request, params }) => {
       set.headers["cache-control"] = "private, no-cache"
+      refuseMethods(request.method, params)
     })
     .use(signedInWithQuery(deps.authenticate, "todos"))
     .get(
