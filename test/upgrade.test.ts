@@ -1,4 +1,4 @@
-/** A database of the release before revisions: upgraded, written to by both, and rolled back. */
+/** A database of release 1.0.0: upgraded, written to by both, and rolled back. */
 import { expect, test } from "bun:test"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/connection.ts"
@@ -10,7 +10,7 @@ import { createEmptyDatabase } from "./support/postgres.ts"
 import { previousRelease } from "./support/previous-release.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-const FIRST = "20260101000010"
+const FIRST = "20260101000008"
 const OWNER = 4711
 
 const before = Object.fromEntries(Object.entries(migrationFiles()).filter(([file]) => file < FIRST))
@@ -125,8 +125,8 @@ test("every step back leaves the todos to the release before, and every step up 
   await old.update(ids[0] ?? 0, "changed")
   for (let last = ""; last !== FIRST; ) {
     last = (await migrate(url, "down")).changed[0] ?? FIRST
-    await old.create("created on the way down")
-    await old.delete(ids.pop() ?? 0)
+    ids.push(await old.create("created on the way down"))
+    await old.delete(ids.splice(1, 1)[0] ?? 0)
     expect(await count()).toBe(5)
   }
   await migrate(url, "up")

@@ -7,6 +7,13 @@ export const constraintOf = (error: unknown): string | undefined =>
     ? error.constraint_name
     : undefined
 
+/** A statement gave no value to a column that must have one. */
+export const isNullRefused = (error: unknown, table: string, column: string): boolean =>
+  error instanceof postgres.PostgresError &&
+  error.code === "23502" &&
+  error.table_name === table &&
+  error.column_name === column
+
 /** The statement was not to wait for a lock, or not for that long. */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"

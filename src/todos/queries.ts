@@ -49,13 +49,13 @@ export const nextRevision = (
   { steps, added } = { steps: 1, added: 1 },
 ) => sql`
   insert into revisions as known (owner_id, revision)
-  select ${ownerId}::bigint, ${room === undefined || added <= room ? steps : 0}::bigint
+  select ${ownerId}::bigint, ${room === undefined || added <= room ? steps : null}::bigint
   ${condition}
   on conflict on constraint revisions_pkey do update
   set revision = ${
     room === undefined
       ? sql`known.revision + ${steps}`
-      : sql`case when known.revision + ${added} <= ${room} then known.revision + ${steps} else 0 end`
+      : sql`case when known.revision + ${added} <= ${room} then known.revision + ${steps} end`
   }
   returning revision`
 

@@ -5,20 +5,21 @@
  * anyway, however many create at once, on however many instances. Beyond it, they are counted anew.
  */
 import type { Sql, Statements } from "../../database/connection.ts"
-import { constraintOf } from "../../database/errors.ts"
+import { isNullRefused } from "../../database/errors.ts"
 import { Problem, unavailable } from "../../errors.ts"
 import { countUpTo } from "./queries.ts"
 
 /** Users. When there are more, all are forgotten, and counted once again. */
 const REMEMBERED = 100_000
+/** Where the room ends the revision would be null, which undoes the whole statement. */
+const isNoRoom = (error: unknown) => isNullRefused(error, "revisions", "revision")
+
 /** Counting is of no use while other changes of the user take up all the room before it is asked. */
 const ATTEMPTS = 20
 
 export const quotaExceeded = (max: number) =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
 
-/** The constraint that a create breaks where the room ends: it gives the revision none. */
-const NO_ROOM = "revisions_revision_range"
 
 /** How many todos there is room for, of how many, and the revision at which it ends. */
 export type Room = { left: number; max: number; room: number | undefined }
@@ -45,7 +46,7 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
       try {
         return await make()
       } catch (error) {
-        if (constraintOf(error) !== NO_ROOM) throw error
+        if (!isNoRoom(error)) throw error
       }
       await remeasure()
     }
