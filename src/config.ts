@@ -151,8 +151,7 @@ const contradictions = (env: Env, config: Config, needsSecretKey: boolean): stri
     if (secret && Buffer.byteLength(secret) < bytes)
       problems.push(`${name} must have at least ${bytes} bytes for ${ALGORITHM}`)
   if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
-  for (const name of ["SMTP_FROM", "PASSWORD_RESET_URL"])
-    if (env["SMTP_URL"] && !env[name]) problems.push(`${name} is required with SMTP_URL`)
+  if (env["SMTP_URL"] && !env["SMTP_FROM"]) problems.push("SMTP_FROM is required with SMTP_URL")
   if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems
 }

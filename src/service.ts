@@ -116,7 +116,7 @@ const deletionsOf = (sql: Sql): DeleteExpired[] => [
 
 /** Loaded only where mails are sent. */
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
-  if (!SMTP_URL || !SMTP_FROM || !PASSWORD_RESET_URL) return () => {}
+  if (!SMTP_URL || !SMTP_FROM) return () => {}
   const [{ startOutbox }, { createSmtp }] = await Promise.all([
     import("./accounts/mail/outbox.ts"),
     import("./accounts/mail/smtp.ts"),

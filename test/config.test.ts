@@ -88,7 +88,6 @@ test("settings that need each other are asked for together", () => {
   expect(problemsOf({ JWT_AUDIENCE: "us" })).toHaveLength(1)
   expect(problemsOf({ SMTP_URL: "smtp://localhost" })).toEqual([
     "SMTP_FROM is required with SMTP_URL",
-    "PASSWORD_RESET_URL is required with SMTP_URL",
   ])
 })
 

@@ -55,6 +55,17 @@ test.concurrent("whoever forgot the password gets a link that sets a new one", a
   expect((await app.logIn({ ...ada, password: "another horse" })).status).toBe(200)
 })
 
+test.concurrent("without a page for it the mail holds the token alone", async () => {
+  await using server = await startMailServer()
+  const { PASSWORD_RESET_URL: _, ...smtp } = settings(server.port)
+  await using app = await startApp(smtp)
+  await app.account("bob@example.org")
+  await request(app, "bob@example.org")
+  const [mail] = await server.until(1)
+  const token = /^[\w-]{43}$/m.exec(mail?.text ?? "")?.[0] ?? ""
+  expect((await reset(app, token)).status).toBe(204)
+})
+
 test.concurrent("an unknown and a disabled account get the same answer, and no mail", async () => {
   await using server = await startMailServer()
   await using app = await startApp(settings(server.port))

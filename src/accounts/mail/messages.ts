@@ -2,15 +2,17 @@
 
 export type Message = { to: string; subject: string; text: string }
 
-export const resetMessage = (to: string, link: string): Message => ({
+/** `page`: a URL with `{token}`. Without one the mail holds the token alone. */
+export const resetMessage = (to: string, page: string | undefined, token: string): Message => ({
   to,
   subject: "Reset your password",
   text: [
-    "Somebody asked for a new password for your account. If it was you, set it here:",
+    "Somebody asked for a new password for your account. If it was you, set it " +
+      (page === undefined ? "with this token:" : "here:"),
     "",
-    link,
+    page === undefined ? token : page.replaceAll("{token}", token),
     "",
-    "The link is good once, for an hour. If it was not you, ignore this mail:",
+    "It is good once, for an hour. If it was not you, ignore this mail:",
     "your password stays as it is.",
     "",
   ].join("\n"),

@@ -19,7 +19,7 @@ const LEASE_SECONDS = (2 * SENDING_MS) / 1_000
 const FIRST_PAUSE_SECONDS = 2
 const LONGEST_PAUSE_SECONDS = 3_600
 
-type Deps = { sql: Sql; log: Logger; send: Send; passwordResetUrl: string }
+type Deps = { sql: Sql; log: Logger; send: Send; passwordResetUrl: string | undefined }
 
 /** Undefined where there is nobody to send it to. */
 const compose = async (
@@ -29,7 +29,7 @@ const compose = async (
   if (kind === "email_changed") return emailChangedMessage(recipient, created_at)
   const user = await findRecipient(sql, recipient)
   const reset = user && (await createPasswordReset(sql, user.id))
-  return reset && resetMessage(user.email, passwordResetUrl.replaceAll("{token}", reset.token))
+  return reset && resetMessage(user.email, passwordResetUrl, reset.token)
 }
 
 /** What the log may know: a mail server's answers quote addresses. */

@@ -20,7 +20,6 @@ const ATTEMPTS = 20
 export const quotaExceeded = (max: number) =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
 
-
 /** How many todos there is room for, of how many, and the revision at which it ends. */
 export type Room = { left: number; max: number; room: number | undefined }
 
