@@ -132,7 +132,8 @@ CREATE TABLE public.refresh_tokens (
 CREATE TABLE public.revisions (
     owner_id bigint NOT NULL,
     revision bigint NOT NULL,
-    forgotten bigint DEFAULT 0 NOT NULL
+    forgotten bigint DEFAULT 0 NOT NULL,
+    CONSTRAINT revisions_revision_range CHECK ((revision > 0))
 )
 WITH (fillfactor='50');
 

@@ -332,7 +332,8 @@ const deleteTombstonesOf = async (sql: Sql, ownerId: number, limit: number) =>
 /**
  * All of a user's, in batches: one statement for all of them might run into its limit. Then
  * `deleteOwner` in a transaction that has locked the revision, which every change asks for last,
- * and after it whatever todos there are, without waiting: so it waits for nobody who waits for it.
+ * and after it the todos and keys that there are, without waiting: it waits for nobody who waits
+ * for it.
  */
 export const deleteTodosOf = async (
   sql: Sql,
@@ -352,6 +353,11 @@ export const deleteTodosOf = async (
         await transaction`
           select id
           from todos
+          where owner_id = ${ownerId}
+          for update nowait`
+        await transaction`
+          select key
+          from idempotency_keys
           where owner_id = ${ownerId}
           for update nowait`
         await deleteOwner(transaction)
