@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { readConfig } from "../src/config.ts"
 import { ConfigError } from "../src/config-error.ts"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 
 const SECRET_KEY = "s".repeat(64)
 

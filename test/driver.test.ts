@@ -1,90 +1,107 @@
-/** How a connection to the database ends, and that the next one is as good as new. */
-import { expect, test } from "bun:test"
-import { connect } from "../src/database/connection.ts"
-import { answers, startPostgresServer } from "./support/postgres-server.ts"
+/** What is relied on of postgres.js' private parts: where an upgrade changes it, this fails. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import postgres from "postgres"
+import {
+  cancelQuery,
+  interceptStart,
+  isActive,
+  isQuery,
+  type Query,
+  rejectQuery,
+  starterOf,
+} from "../src/database/driver.ts"
+import { connectionOptions } from "../src/database/url.ts"
+import { createDatabase, type TestDatabase } from "./support/postgres.ts"
 
-const outcomeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
-  Promise.resolve(work).then(
-    () => "answered",
-    (error) => error.code,
+let database: TestDatabase
+let maker: postgres.Sql
+let sql: postgres.Sql
+
+beforeAll(async () => {
+  database = await createDatabase()
+  const open = () => postgres({ ...connectionOptions(database.url), max: 1, fetch_types: false })
+  maker = open()
+  sql = open()
+  await sql`select`
+})
+
+afterAll(async () => {
+  await Promise.all([maker.end(), sql.end()])
+  await database.drop()
+})
+
+const asQuery = (made: unknown): Query => {
+  if (!isQuery(made)) throw new Error("This is no query any more")
+  return made
+}
+
+/** Under way on `sql`, whichever instance made it. */
+const started = (made: unknown) => {
+  const query = asQuery(made)
+  interceptStart(query, starterOf(sql))
+  const outcome = query.then(
+    (rows) => ({ rows }),
+    (error) => ({ code: error.code ?? error.message }),
   )
+  return { query, outcome }
+}
 
-/** A connection that has failed takes statements until it is closed, a moment later. */
-const untilClosed = () => Bun.sleep(20)
-
-test("connections that are reset while writes are pending take no later ones along", async () => {
-  let statements = 0
-  await using server = await startPostgresServer((socket, said) => {
-    if (said === "start") socket.write(answers.start)
-    else if (++statements % 7 === 0) socket.resetAndDestroy()
-    else socket.write(answers.statement)
-  })
-  const sql = connect(server.url, 4)
-  let asked = 0
-  const ask = async () => {
-    while (++asked < 2_000) {
-      await outcomeOf(sql.brief`select 1`)
-      // So that it is not always the answer of a connection that leads to its next statement.
-      await new Promise(setImmediate)
-    }
-  }
-  await Promise.all(Array.from({ length: 16 }, ask))
-  expect(sql.state()).toMatchObject({ busy: 0, waiting: 0, cancelled: 0, replaced: 0 })
-  await sql.end()
+test("queries are told from names and lists", () => {
+  expect([sql`select`, sql("name"), sql([1, 2]), sql.json({})].map(isQuery)).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ])
 })
 
-test("what a statement was answered when its connection broke off is no answer to the next one", async () => {
-  let statements = 0
-  await using server = await startPostgresServer((socket, said, connection) => {
-    if (connection === 2) socket.end(answers.starting)
-    else if (said === "start") socket.write(answers.start)
-    else if (++statements === 2) socket.resetAndDestroy()
-    else socket.write(answers.statement)
+test("a query starts when it is awaited, by what was put in the place of its start", async () => {
+  const fragment = asQuery(maker`and true`)
+  const query = asQuery(maker`select 1 as one where true ${fragment as never}`)
+  const startedWith: Query[] = []
+  const start = interceptStart(query, (own) => {
+    startedWith.push(own)
+    start(own)
   })
-  const sql = connect(server.url, 1)
-  expect(await outcomeOf(sql`select 1`)).toBe("answered")
-  const lost = await Promise.all([1, 2, 3].map(() => outcomeOf(sql.brief`select 1`)))
-  expect(lost).not.toContain("answered")
-  await untilClosed()
-  expect(await outcomeOf(sql`select 1`)).toBe("57P03")
-  expect(await outcomeOf(sql`select 1`)).toBe("answered")
-  await sql.end()
+  interceptStart(fragment, () => expect.unreachable())
+  await Bun.sleep(1)
+  expect(startedWith).toEqual([])
+  expect(await query).toMatchObject([{ one: 1 }])
+  expect(startedWith).toHaveLength(1)
 })
 
-test("what a transaction still asks when its connection is gone reaches no other connection", async () => {
-  const later: string[] = []
-  await using server = await startPostgresServer((socket, said, connection) => {
-    if (said === "start") socket.write(answers.start)
-    else if (connection === 2) {
-      later.push(said)
-      socket.write(answers.statement)
-    } else if (said === "query") socket.write(answers.begin)
-    else socket.destroy()
+test("a query runs on the instance that starts it, not on the one that made it", async () => {
+  const [own] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+  expect(await started(maker`select pg_backend_pid() as pid`).outcome).toMatchObject({
+    rows: [own],
   })
-  const sql = connect(server.url, 1)
-  const { promise: resumed, resolve: resume } = Promise.withResolvers<void>()
-  const { promise: over, resolve: end } = Promise.withResolvers<unknown>()
-  const transaction = sql.begin(async (tag) => {
-    await outcomeOf(tag`select 1`)
-    await resumed
-    end(await outcomeOf(tag`select 2`))
-    throw new Error("as it was lost")
-  })
-  expect(await outcomeOf(transaction)).toBe("CONNECTION_CLOSED")
-  expect(await outcomeOf(sql`select 3`)).toBe("answered")
-  resume()
-  expect(await over).toBe("CONNECTION_CLOSED")
+})
+
+test("of queries that were sent one behind another only the first is active", async () => {
+  const first = started(maker`select pg_sleep(0.05)`)
+  const second = started(maker`select 2 as n`)
+  expect(isActive(first.query)).toBe(false)
   await Bun.sleep(10)
-  expect(later).toEqual(["statement"])
-  await sql.end()
+  expect([first, second].map(({ query }) => isActive(query))).toEqual([true, false])
+  await first.outcome
+  expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
+  expect(isActive(second.query)).toBe(false)
 })
 
-test("a connection that is closed before it is ready fails its statement at once", async () => {
-  await using server = await startPostgresServer((socket) => socket.end())
-  const sql = connect(server.url, 1)
-  const start = performance.now()
-  expect(await outcomeOf(sql`select 1`)).toBe("CONNECTION_CLOSED")
-  expect(performance.now() - start).toBeLessThan(2_000)
-  expect(server.connections()).toBe(1)
-  await sql.end()
+test("only the query that is cancelled fails, and one that is not active cannot be", async () => {
+  const first = started(maker`select pg_sleep(60)`)
+  const second = started(maker`select 2 as n`)
+  await Bun.sleep(10)
+  cancelQuery(second.query)
+  cancelQuery(first.query)
+  expect(await first.outcome).toEqual({ code: "57014" })
+  expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
+})
+
+test("a query that is rejected has that outcome, whatever the server answers", async () => {
+  const { query, outcome } = started(maker`select pg_sleep(0.02)`)
+  await Bun.sleep(5)
+  rejectQuery(query, new Error("given up"))
+  expect(await outcome).toEqual({ code: "given up" })
+  expect(await sql`select 1 as n`).toMatchObject([{ n: 1 }])
 })

@@ -1,46 +1,43 @@
-/** The connections to Postgres: a bounded number, and no statement that waits or runs for ever. */
-import { createTurns, type Term } from "./scheduler.ts"
+/**
+ * The connections to Postgres: a bounded number, and no statement that waits or runs for ever.
+ *
+ * A statement (and a transaction, as a whole) is
+ *   waiting    until the scheduler has a connection for it. It is rejected when it has waited for
+ *              WAIT_LIMIT_MS, or when nothing has moved for STALL_LIMIT_MS;
+ *   running    until it is answered, or for RUN_LIMIT_MS, after which it is
+ *   cancelled  and fails by the server's answer. Where none comes within CANCEL_LIMIT_MS the server
+ *              is frozen or gone: all connections are replaced, and what runs there fails.
+ * A connection is
+ *   unopened   until its slot has a task;
+ *   open       until the driver finds it closed, and makes it again for the next task;
+ *   retired    when a task there was told that it may not write: the host is no primary any more;
+ *   replaced   together with all others, where the server is frozen or another host took over.
+ * The slot of one that was retired or replaced is unopened again.
+ */
+import {
+  cancelQuery,
+  interceptStart,
+  isActive,
+  isQuery,
+  type Query,
+  rejectQuery,
+  starterOf,
+} from "./driver.ts"
+import { isReadOnly, PoolExhausted, Unreplicated } from "./errors.ts"
+import { createScheduler, type Limits, type Slot } from "./scheduler.ts"
 
-/** What is used of a postgres.js query beyond its types. It starts once it is awaited. */
-type Statement = Promise<unknown> & {
-  /** Takes the query when it starts. */
-  handler: (statement: Statement) => void
-  reject: (reason: Error) => void
-  /** `cancel()` drops the promise of this, and nobody would handle its rejection. */
-  canceller: (statement: Statement) => Promise<void>
-  /**
-   * Whether the server works on it. Before that it waits for its connection to be made, or for
-   * another statement there, and must not be cancelled: postgres.js would forget it, and take its
-   * answer for that of the next one.
-   */
-  active: boolean
-}
-
-/** The part of postgres.js that is used here. */
-type Connection<Transaction> = {
-  unsafe(text: string): Promise<unknown>
-  begin<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<unknown>
-  end(options: { timeout: number }): Promise<void>
-}
-
-/** Within five seconds a client must have an answer: what waiting takes of it, running may not. */
+/** A client must have an answer within five seconds. Running may not use up what waiting takes. */
 const LIMIT_MS = 4_000
 const WAIT_LIMIT_MS = 3_500
 const RUN_LIMIT_MS = 2_750
-/** Whoever waits is refused when no connection has become free for this long. */
 const STALL_LIMIT_MS = 1_250
-/** A server that leaves even a cancel request unanswered for this long is frozen, or gone. */
 const CANCEL_LIMIT_MS = 500
 const SWEEP_MS = 100
+/** A database that is read-only for long must not be connected to anew by each write. */
+const RETIRE_AFTER_MS = 1_000
 
 /** Less than a statement's limit, so that making a connection fails before its statement does. */
 export const CONNECT_LIMIT_SECONDS = 2
-
-/** No connection became free in time. */
-export class PoolExhausted extends Error {
-  override name = "PoolExhausted"
-  readonly code = "POOL_EXHAUSTED"
-}
 
 export type PoolState = {
   size: number
@@ -48,65 +45,100 @@ export type PoolState = {
   waiting: number
   /** Statements that ran into their limit. */
   cancelled: number
-  /** Times that a frozen server's connections were given up. */
+  /** Times that all connections were given up. */
   replaced: number
 }
 
-/** A statement, or a transaction, which itself is never active: its statements are. */
-type Work = { active: false } | Statement
+/** What is used of an instance of postgres.js with one connection. */
+type Instance<Transaction> = {
+  unsafe(text: string): Promise<unknown>
+  begin<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<unknown>
+  end(options: { timeout: number }): Promise<void>
+}
 
-const termOf = (askedAt: number): Term => {
+type Opened<Tag> = { tag: Tag; start: (query: Query) => void; openedAt: number }
+type Transacting = { reject: (reason: unknown) => void }
+type Task = Query | Transacting
+
+const isTaskActive = (task: Task) => isQuery(task) && isActive(task)
+
+const limitsOf = (askedAt: number): Limits => {
   const since = performance.now()
   return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
 }
 
-/** One that is not opened yet costs nothing; one that is, a third of a megabyte. */
-type Opened<Tag> = { tag: Tag; execute: Statement["handler"] }
-
-export const createPool = <Transaction, Tag extends Connection<Transaction>>(
+/**
+ * `maker` makes all statements, and never connects. `open` throws where there is nothing to connect
+ * to; it is given what to call when a commit has not reached the standby that it waited for.
+ */
+export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   size: number,
-  open: () => Tag,
+  maker: Tag,
+  open: (onUnreplicatedCommit: () => void) => Tag,
 ) => {
-  const opened = (): Opened<Tag> => {
-    const tag = open()
-    return { tag, execute: (tag.unsafe("") as unknown as Statement).handler }
-  }
-  const { slots, waiting, ended, takeTurn, enter } = createTurns<Opened<Tag>, Work>(size)
-  const first = opened()
-  if (slots[0]) slots[0].connection = first
+  type PoolSlot = Slot<Opened<Tag>, Task>
   const counts = { cancelled: 0, replaced: 0 }
 
-  const admit = (isBrief: boolean) => (statement: Statement) =>
-    takeTurn(
-      isBrief,
-      (slot, askedAt) => {
-        slot.connection ??= opened()
-        slot.connection.execute(statement)
-        enter(slot, statement, statement, termOf(askedAt))
-      },
-      statement.reject,
-    )
-  const admitBrief = admit(true)
-  const admitAlone = admit(false)
+  const close = (slot: PoolSlot, seconds: number) => {
+    // What still runs there is rejected after that time. A frozen server's sockets close later.
+    slot.connection?.tag.end({ timeout: seconds }).catch(() => {})
+    slot.connection = undefined
+  }
+  const retireReadOnly = (slot: PoolSlot, reason: unknown) => {
+    const openedAt = slot.connection?.openedAt ?? Number.POSITIVE_INFINITY
+    if (isReadOnly(reason) && performance.now() - openedAt > RETIRE_AFTER_MS)
+      close(slot, LIMIT_MS / 1_000)
+  }
+  const { slots, waiting, ended, schedule, track } = createScheduler<Opened<Tag>, Task>({
+    size,
+    isActive: isTaskActive,
+    onFailure: retireReadOnly,
+  })
 
-  const cancel = (slot: (typeof slots)[number], now: number) => {
+  /** One that is not opened yet costs nothing; one that is, a third of a megabyte. */
+  const connectionOf = (slot: PoolSlot): Opened<Tag> => {
+    if (slot.connection) return slot.connection
+    const tag = open(() => {
+      if (slot.connection?.tag !== tag) return
+      for (const { task } of slot.tasks)
+        if (!isQuery(task)) task.reject(new Unreplicated())
+        else if (isActive(task)) rejectQuery(task, new Unreplicated())
+    })
+    slot.connection = { tag, start: starterOf(tag), openedAt: performance.now() }
+    return slot.connection
+  }
+
+  const scheduleQuery = (isBrief: boolean) => (query: Query) => {
+    const reject = (reason: unknown) => rejectQuery(query, reason)
+    const start = (slot: PoolSlot, askedAt: number) => {
+      try {
+        connectionOf(slot).start(query)
+      } catch (error) {
+        return reject(error)
+      }
+      track(slot, query, query, limitsOf(askedAt))
+    }
+    schedule(isBrief, start, reject)
+  }
+  const scheduleBrief = scheduleQuery(true)
+  const scheduleExclusive = scheduleQuery(false)
+
+  const cancel = (slot: PoolSlot, now: number) => {
     slot.cancelledAt = now
     counts.cancelled++
-    for (const { work } of slot.works) if (work.active) work.canceller(work).catch(() => {})
+    for (const { task } of slot.tasks) if (isQuery(task)) cancelQuery(task)
   }
 
   const replaceConnections = () => {
     counts.replaced++
     for (const slot of slots) {
-      // Rejects what runs there. A frozen server's sockets close when it is back.
-      slot.connection?.tag.end({ timeout: 0 }).catch(() => {})
-      slot.connection = undefined
+      close(slot, 0)
       slot.cancelledAt = undefined
     }
   }
 
   let endedBefore = 0
-  /** When some work had ended, lately. */
+  /** When the last sweep that saw a task end took place. */
   let movedAt = Number.NEGATIVE_INFINITY
   const sweep = () => {
     const now = performance.now()
@@ -114,10 +146,9 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
     endedBefore = ended()
     const isLate = (askedAt: number) =>
       now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
-    while (waiting[0] && isLate(waiting[0].askedAt))
-      waiting.shift()?.refuse(new PoolExhausted("No connection became free in time"))
+    while (waiting[0] && isLate(waiting[0].askedAt)) waiting.shift()?.reject(new PoolExhausted())
     for (const slot of slots) {
-      const [oldest] = slot.works
+      const [oldest] = slot.tasks
       if (oldest && slot.cancelledAt === undefined && now > oldest.until) cancel(slot, now)
     }
     if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
@@ -127,45 +158,44 @@ export const createPool = <Transaction, Tag extends Connection<Transaction>>(
   sweeper.unref()
 
   return {
-    /**
-     * Makes a query by `make`, which takes its turn and has its limit when it is awaited. Whichever
-     * connection makes it, any can take it.
-     */
-    limited<Made>(make: (connection: Tag) => Made, isBrief = false): Made {
-      const made = make(first.tag)
-      if (made instanceof Promise)
-        (made as unknown as Statement).handler = isBrief ? admitBrief : admitAlone
+    /** Makes a query by `make`. It is scheduled when it is awaited, on any connection. */
+    limited<Made>(make: (maker: Tag) => Made, isBrief = false): Made {
+      const made = make(maker)
+      if (isQuery(made)) interceptStart(made, isBrief ? scheduleBrief : scheduleExclusive)
       return made
     },
-    /** A transaction takes one turn, and has the limit of one statement. */
+    /** A transaction is scheduled as one task, and has the limits of one statement. */
     begin<Result>(
       work: (limit: <Made>(made: Made) => Made, transaction: Transaction) => Promise<Result>,
     ): Promise<Result> {
       const { promise, resolve, reject } = Promise.withResolvers<Result>()
-      const take = (slot: (typeof slots)[number], askedAt: number) => {
-        const term = termOf(askedAt)
+      const start = (slot: PoolSlot, askedAt: number) => {
+        const limits = limitsOf(askedAt)
         const limit = <Made>(made: Made): Made => {
-          if (made instanceof Promise) {
-            const statement = made as unknown as Statement
-            const start = statement.handler
-            statement.handler = () => {
-              enter(slot, statement, statement, term)
-              start(statement)
-            }
+          if (isQuery(made)) {
+            const startQuery = interceptStart(made, (query) => {
+              track(slot, query, query, limits)
+              startQuery(query)
+            })
           }
           return made
         }
-        slot.connection ??= opened()
-        const transaction = slot.connection.tag.begin((tag) => work(limit, tag)) as Promise<Result>
-        enter(slot, { active: false }, transaction, term)
-        transaction.then(resolve, reject)
+        try {
+          const { tag } = connectionOf(slot)
+          const transaction = tag.begin((sql) => work(limit, sql)) as Promise<Result>
+          track(slot, { reject }, transaction, limits)
+          transaction.then(resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
       }
-      takeTurn(false, take, reject)
+      schedule(false, start, reject)
       return promise
     },
+    replaceConnections,
     state: (): PoolState => ({
       size,
-      busy: slots.filter(({ works }) => works.length > 0).length,
+      busy: slots.filter(({ tasks }) => tasks.length > 0).length,
       waiting: waiting.length,
       ...counts,
     }),

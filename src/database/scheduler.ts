@@ -1,115 +1,128 @@
-/** Whose turn it is on which connection: each work has one of its own, but brief ones share. */
+/**
+ * Which task runs on which connection, and when. A task is a statement or a transaction.
+ *
+ * A task waits, first come, first served, until there is a slot for it; it is under way from then
+ * on, until its promise settles. A slot holds one connection, and is
+ *   idle       while nothing is under way there;
+ *   exclusive  while a task is that may take long: nothing is sent behind it;
+ *   shared     while only brief tasks are, each sent behind the one before it.
+ * An idle slot becomes exclusive or shared with its next task, and idle again when its last one has
+ * ended. Slots are only shared while none is idle.
+ */
 
-/** How many brief works may be under way on a connection. */
+/** How many brief tasks may be under way on a connection. */
 const PIPELINE = 8
-/** A work that takes longer, a slow disk's commit included, is not as brief as it was said to be. */
+/** A task that takes longer, for a slow disk's commit perhaps, is not as brief as was promised. */
 const BRIEF_MS = 25
 
-/** When a work began, and when it has to end. By performance.now(). */
-export type Term = { since: number; until: number }
+/** When a task began, and when it has to end, by performance.now(). */
+export type Limits = { since: number; until: number }
 
-/** A connection, and what is under way there, the oldest first. */
-export type Slot<Connection, Work> = {
+export type Slot<Connection, Task> = {
   /** Made when it is needed. */
   connection: Connection | undefined
-  works: ({ work: Work } & Term)[]
-  /** Whether all of them are brief. */
+  /** What is under way, the oldest first. */
+  tasks: ({ task: Task } & Limits)[]
   isShared: boolean
-  /** When the oldest one had no other before it any more. */
-  movedAt: number
-  /** When the oldest one was cancelled. */
+  /** When the oldest task got to the front. */
+  advancedAt: number
+  /** When the oldest task was cancelled. */
   cancelledAt: number | undefined
 }
 
-type Turn<Connection, Work> = {
+type Waiter<Connection, Task> = {
   isBrief: boolean
   askedAt: number
-  take: (slot: Slot<Connection, Work>, askedAt: number) => void
-  refuse: (reason: Error) => void
+  start: (slot: Slot<Connection, Task>, askedAt: number) => void
+  reject: (reason: unknown) => void
 }
 
-const settled = <T>(promise: Promise<T>, callback: () => void) =>
-  // Not a query's own `then`, which would start it.
-  Promise.prototype.then.call(promise, callback, callback)
+type Settings<Connection, Task> = {
+  size: number
+  /** Whether the server works on it. Nothing is sent behind a task that it has not begun. */
+  isActive: (task: Task) => boolean
+  onFailure: (slot: Slot<Connection, Task>, reason: unknown) => void
+}
 
-/**
- * A slow work would hold up those that were sent behind it. So each has a connection of its own,
- * unless it is brief: it reads or writes few rows, and waits for no lock that is held for long.
- * While all connections are busy brief ones are sent behind each other. `active` is a work that
- * the server has begun.
- */
-export const createTurns = <Connection, Work extends { active: boolean }>(size: number) => {
-  const slots: Slot<Connection, Work>[] = Array.from({ length: size }, () => ({
+export const createScheduler = <Connection, Task>(settings: Settings<Connection, Task>) => {
+  const slots: Slot<Connection, Task>[] = Array.from({ length: settings.size }, () => ({
     connection: undefined,
-    works: [],
+    tasks: [],
     isShared: false,
-    movedAt: 0,
+    advancedAt: 0,
     cancelledAt: undefined,
   }))
-  const waiting: Turn<Connection, Work>[] = []
+  const waiting: Waiter<Connection, Task>[] = []
   let ended = 0
 
-  /** The one of those with brief works that has the fewest. */
-  const shared = () => {
+  /** The shared slot with the fewest tasks that still moves. */
+  const shareable = () => {
     const recent = performance.now() - BRIEF_MS
-    let best: Slot<Connection, Work> | undefined
+    let best: Slot<Connection, Task> | undefined
     let fewest = PIPELINE
     for (const slot of slots) {
-      const [oldest] = slot.works
-      if (!slot.isShared || slot.works.length >= fewest) continue
-      if (!oldest?.work.active || slot.movedAt < recent) continue
+      const [oldest] = slot.tasks
+      if (!slot.isShared || slot.tasks.length >= fewest) continue
+      if (!oldest || !settings.isActive(oldest.task) || slot.advancedAt < recent) continue
       best = slot
-      fewest = slot.works.length
+      fewest = slot.tasks.length
     }
     return best
   }
-  const slotFor = (isBrief: boolean) => {
-    const slot = slots.find(({ works }) => works.length === 0) ?? (isBrief ? shared() : undefined)
+  const assign = (isBrief: boolean) => {
+    const idle = slots.find(({ tasks }) => tasks.length === 0)
+    const slot = idle ?? (isBrief ? shareable() : undefined)
     if (slot) slot.isShared = isBrief
     return slot
   }
 
-  /** In the order in which they came: else brief ones might keep the others out for ever. */
-  const nextTurns = () => {
+  /** In the order in which they came: otherwise brief tasks might keep the others out for ever. */
+  const dispatch = () => {
     for (let next = waiting[0]; next; next = waiting[0]) {
-      const slot = slotFor(next.isBrief)
+      const slot = assign(next.isBrief)
       if (!slot) return
       waiting.shift()
-      next.take(slot, next.askedAt)
+      next.start(slot, next.askedAt)
     }
   }
 
   return {
     slots,
     waiting,
-    /** How many works have ended so far. */
+    /** How many tasks have ended so far. */
     ended: () => ended,
-    /** Calls `take`, which must enter a work at once, when there is a slot for it. */
-    takeTurn(
+    /** Calls `start`, which tracks its task at once, as soon as there is a slot. */
+    schedule(
       isBrief: boolean,
-      take: Turn<Connection, Work>["take"],
-      refuse: (reason: Error) => void,
+      start: Waiter<Connection, Task>["start"],
+      reject: Waiter<Connection, Task>["reject"],
     ) {
       const askedAt = performance.now()
-      const slot = waiting.length === 0 ? slotFor(isBrief) : undefined
-      if (slot) take(slot, askedAt)
-      else waiting.push({ isBrief, askedAt, take, refuse })
+      const slot = waiting.length === 0 ? assign(isBrief) : undefined
+      if (slot) start(slot, askedAt)
+      else waiting.push({ isBrief, askedAt, start, reject })
     },
-    /** The work is under way until its promise settles. */
-    enter(slot: Slot<Connection, Work>, work: Work, promise: Promise<unknown>, term: Term) {
-      const { works } = slot
-      const entry = { work, ...term }
-      if (works.length === 0) slot.movedAt = term.since
-      works.push(entry)
-      settled(promise, () => {
+    /** The task is under way until its promise settles. */
+    track(slot: Slot<Connection, Task>, task: Task, promise: Promise<unknown>, limits: Limits) {
+      const { tasks } = slot
+      const entry = { task, ...limits }
+      if (tasks.length === 0) slot.advancedAt = limits.since
+      tasks.push(entry)
+      const end = () => {
         ended++
-        if (works[0] === entry) {
+        if (tasks[0] === entry) {
           slot.cancelledAt = undefined
-          slot.movedAt = performance.now()
+          slot.advancedAt = performance.now()
         }
-        works.splice(works.indexOf(entry), 1)
-        nextTurns()
-      })
+        tasks.splice(tasks.indexOf(entry), 1)
+        dispatch()
+      }
+      const fail = (reason: unknown) => {
+        settings.onFailure(slot, reason)
+        end()
+      }
+      // Not the query's own `then`, which would start it.
+      Promise.prototype.then.call(promise, end, fail)
     },
   }
 }

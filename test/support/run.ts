@@ -5,7 +5,6 @@
  */
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { isAway } from "../../src/database/errors.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
