@@ -1,5 +1,5 @@
 /** Debian's Postgres 15 on a port of its own, for a test to kill, freeze, replicate and promote. */
-import { appendFileSync, chmodSync, chownSync, readFileSync, rmSync } from "node:fs"
+import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
@@ -26,9 +26,26 @@ export const clusterDirectory = () => {
 
 type Directory = ReturnType<typeof clusterDirectory>
 
-export const createCluster = (directory: Directory, name: string) => {
+/** Runs what follows as the account, with a disk at `mount` that holds a copy of the data. */
+const onDisk = (megabytes: number, data: string, mount: string, { uid = 0, gid = 0 }) => [
+  ...["unshare", "--mount", "sh", "-c"],
+  `mount -t tmpfs -o size=${megabytes}m,mode=0700,uid=${uid},gid=${gid} tmpfs ${mount} &&
+    cp -a ${data}/. ${mount} &&
+    exec setpriv --reuid=${uid} --regid=${gid} --clear-groups "$@"`,
+  "sh",
+]
+
+/** Where the tests may not mount one, it is on no disk of its own. */
+export const canMount = Bun.spawnSync(
+  ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
+  { stderr: "ignore" },
+).success
+
+/** `megabytes`: of a disk of its own, where that is given. */
+export const createCluster = (directory: Directory, name: string, megabytes?: number) => {
   const { account } = directory
   const data = join(directory.path, name)
+  const mount = join(directory.path, "disk")
   const port = freePort()
   let server: Bun.Subprocess | undefined
 
@@ -61,20 +78,29 @@ export const createCluster = (directory: Directory, name: string) => {
       // What a killed process wrote is not lost with it.
       fsync: "off",
     }
+    const command = [
+      join(programs, "postgres"),
+      ...["-D", megabytes === undefined ? data : mount],
+      ...Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`]),
+    ]
+    const isOnDisk = megabytes !== undefined
     server = Bun.spawn(
-      [
-        join(programs, "postgres"),
-        ...["-D", data],
-        ...Object.entries(settings).flatMap(([key, value]) => ["-c", `${key}=${value}`]),
-      ],
-      { ...account, cwd: directory.path, stdio: ["ignore", "ignore", "ignore"] },
+      isOnDisk ? [...onDisk(megabytes, data, mount, account), ...command] : command,
+      {
+        ...(isOnDisk ? {} : account),
+        cwd: directory.path,
+        stdio: ["ignore", "ignore", "ignore"],
+      },
     )
   }
+  /** On its own disk, which others see through the process alone. */
+  const filler = () => `/proc/${server?.pid}/root${mount}/filler`
 
   const cluster = {
     port,
     url: `postgres://todo@127.0.0.1:${port}/postgres`,
     initialize() {
+      if (megabytes !== undefined) mkdirSync(mount)
       const options = ["--username=todo", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"]
       run("initdb", `--pgdata=${data}`, ...options, "--no-sync")
     },
@@ -112,6 +138,16 @@ export const createCluster = (directory: Directory, name: string) => {
       signal(processes(), "SIGKILL")
       await server?.exited
     },
+    /** Until nothing more fits on its disk. */
+    fillDisk() {
+      const block = Buffer.alloc(4096)
+      try {
+        for (;;) appendFileSync(filler(), block)
+      } catch {
+        // It is full.
+      }
+    },
+    freeDisk: () => rmSync(filler()),
     freeze: () => signal(processes(), "SIGSTOP"),
     resume: () => signal(processes(), "SIGCONT"),
     promote: () => run("pg_ctl", "promote", `--pgdata=${data}`),
