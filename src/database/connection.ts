@@ -2,7 +2,8 @@
 import postgres from "postgres"
 import { isUnreplicatedCommit } from "./driver.ts"
 import { watchHosts } from "./hosts.ts"
-import { CONNECT_LIMIT_SECONDS, createPool, type PoolState } from "./pool.ts"
+import { createPool, type PoolState } from "./pool.ts"
+import { CONNECT_LIMIT_SECONDS } from "./time-limits.ts"
 import { connectionOptions, hostUrls, targetOf } from "./url.ts"
 
 type Types = { id: postgres.PostgresType<number>; instant: postgres.PostgresType<string> }

@@ -23,21 +23,12 @@ import {
   rejectQuery,
   starterOf,
 } from "./driver.ts"
-import { isReadOnly, PoolExhausted, Unreplicated } from "./errors.ts"
-import { createScheduler, type Limits, type Slot } from "./scheduler.ts"
+import { isReadOnly, Unreplicated } from "./errors.ts"
+import { createScheduler, type Slot } from "./scheduler.ts"
+import { CONNECT_LIMIT_SECONDS, enforceLimits, LIMIT_SECONDS, limitsOf } from "./time-limits.ts"
 
-/** A client must have an answer within five seconds. Running may not use up what waiting takes. */
-const LIMIT_MS = 4_000
-const WAIT_LIMIT_MS = 3_500
-const RUN_LIMIT_MS = 2_750
-const STALL_LIMIT_MS = 1_250
-const CANCEL_LIMIT_MS = 500
-const SWEEP_MS = 100
 /** A database that is read-only for long must not be connected to anew by each write. */
 const RETIRE_AFTER_MS = 1_000
-
-/** Less than a statement's limit, so that making a connection fails before its statement does. */
-export const CONNECT_LIMIT_SECONDS = 2
 
 export type PoolState = {
   size: number
@@ -62,11 +53,6 @@ type Task = Query | Transacting
 
 const isTaskActive = (task: Task) => isQuery(task) && isActive(task)
 
-const limitsOf = (askedAt: number): Limits => {
-  const since = performance.now()
-  return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
-}
-
 /**
  * `maker` makes all statements, and never connects. `open` throws where there is nothing to connect
  * to; it is given what to call when a commit has not reached the standby that it waited for.
@@ -80,6 +66,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   const counts = { cancelled: 0, replaced: 0 }
 
   const close = (slot: PoolSlot, seconds: number) => {
+    slot.cancelledAt = undefined
     // What still runs there is rejected after that time. A frozen server's sockets close later.
     slot.connection?.tag.end({ timeout: seconds }).catch(() => {})
     slot.connection = undefined
@@ -87,13 +74,14 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   const retireReadOnly = (slot: PoolSlot, reason: unknown) => {
     const openedAt = slot.connection?.openedAt ?? Number.POSITIVE_INFINITY
     if (isReadOnly(reason) && performance.now() - openedAt > RETIRE_AFTER_MS)
-      close(slot, LIMIT_MS / 1_000)
+      close(slot, LIMIT_SECONDS)
   }
-  const { slots, waiting, ended, schedule, track } = createScheduler<Opened<Tag>, Task>({
+  const scheduler = createScheduler<Opened<Tag>, Task>({
     size,
     isActive: isTaskActive,
     onFailure: retireReadOnly,
   })
+  const { slots, waiting, schedule, track } = scheduler
 
   /** One that is not opened yet costs nothing; one that is, a third of a megabyte. */
   const connectionOf = (slot: PoolSlot): Opened<Tag> => {
@@ -123,39 +111,16 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   const scheduleBrief = scheduleQuery(true)
   const scheduleExclusive = scheduleQuery(false)
 
-  const cancel = (slot: PoolSlot, now: number) => {
-    slot.cancelledAt = now
+  const cancel = (slot: PoolSlot) => {
     counts.cancelled++
     for (const { task } of slot.tasks) if (isQuery(task)) cancelQuery(task)
   }
 
   const replaceConnections = () => {
     counts.replaced++
-    for (const slot of slots) {
-      close(slot, 0)
-      slot.cancelledAt = undefined
-    }
+    for (const slot of slots) close(slot, 0)
   }
-
-  let endedBefore = 0
-  /** When the last sweep that saw a task end took place. */
-  let movedAt = Number.NEGATIVE_INFINITY
-  const sweep = () => {
-    const now = performance.now()
-    if (ended() !== endedBefore) movedAt = now
-    endedBefore = ended()
-    const isLate = (askedAt: number) =>
-      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
-    while (waiting[0] && isLate(waiting[0].askedAt)) waiting.shift()?.reject(new PoolExhausted())
-    for (const slot of slots) {
-      const [oldest] = slot.tasks
-      if (oldest && slot.cancelledAt === undefined && now > oldest.until) cancel(slot, now)
-    }
-    if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
-      replaceConnections()
-  }
-  const sweeper = setInterval(sweep, SWEEP_MS)
-  sweeper.unref()
+  const stopEnforcing = enforceLimits(scheduler, cancel, replaceConnections)
 
   return {
     /** Makes a query by `make`. It is scheduled when it is awaited, on any connection. */
@@ -200,7 +165,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
       ...counts,
     }),
     async end() {
-      clearInterval(sweeper)
+      stopEnforcing()
       const timeout = CONNECT_LIMIT_SECONDS
       await Promise.all(slots.map(({ connection }) => connection?.tag.end({ timeout })))
     },

@@ -37,6 +37,21 @@ type Waiter<Connection, Task> = {
   reject: (reason: unknown) => void
 }
 
+export type Scheduler<Connection, Task> = {
+  slots: Slot<Connection, Task>[]
+  waiting: Waiter<Connection, Task>[]
+  /** How many tasks have ended so far. */
+  ended(): number
+  /** Calls `start`, which tracks its task at once, as soon as there is a slot. */
+  schedule(
+    isBrief: boolean,
+    start: Waiter<Connection, Task>["start"],
+    reject: Waiter<Connection, Task>["reject"],
+  ): void
+  /** The task is under way until its promise settles. */
+  track(slot: Slot<Connection, Task>, task: Task, promise: Promise<unknown>, limits: Limits): void
+}
+
 type Settings<Connection, Task> = {
   size: number
   /** Whether the server works on it. Nothing is sent behind a task that it has not begun. */
@@ -44,7 +59,9 @@ type Settings<Connection, Task> = {
   onFailure: (slot: Slot<Connection, Task>, reason: unknown) => void
 }
 
-export const createScheduler = <Connection, Task>(settings: Settings<Connection, Task>) => {
+export const createScheduler = <Connection, Task>(
+  settings: Settings<Connection, Task>,
+): Scheduler<Connection, Task> => {
   const slots: Slot<Connection, Task>[] = Array.from({ length: settings.size }, () => ({
     connection: undefined,
     tasks: [],
@@ -89,21 +106,14 @@ export const createScheduler = <Connection, Task>(settings: Settings<Connection,
   return {
     slots,
     waiting,
-    /** How many tasks have ended so far. */
     ended: () => ended,
-    /** Calls `start`, which tracks its task at once, as soon as there is a slot. */
-    schedule(
-      isBrief: boolean,
-      start: Waiter<Connection, Task>["start"],
-      reject: Waiter<Connection, Task>["reject"],
-    ) {
+    schedule(isBrief, start, reject) {
       const askedAt = performance.now()
       const slot = waiting.length === 0 ? assign(isBrief) : undefined
       if (slot) start(slot, askedAt)
       else waiting.push({ isBrief, askedAt, start, reject })
     },
-    /** The task is under way until its promise settles. */
-    track(slot: Slot<Connection, Task>, task: Task, promise: Promise<unknown>, limits: Limits) {
+    track(slot, task, promise, limits) {
       const { tasks } = slot
       const entry = { task, ...limits }
       if (tasks.length === 0) slot.advancedAt = limits.since
