@@ -1,6 +1,8 @@
 /** How a connection to the database ends, and that the next one is as good as new. */
 import { expect, test } from "bun:test"
+import type { Socket } from "node:net"
 import { connect } from "../src/database/connection.ts"
+import { isAway } from "../src/database/errors.ts"
 import { answers, startPostgresServer } from "./support/postgres-server.ts"
 
 const outcomeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
@@ -86,5 +88,44 @@ test("a connection that is closed before it is ready fails its statement at once
   expect(await outcomeOf(sql`select 1`)).toBe("CONNECTION_CLOSED")
   expect(performance.now() - start).toBeLessThan(2_000)
   expect(server.connections()).toBe(1)
+  await sql.end()
+})
+
+/** What a server does that a client has asked for TLS. */
+const tlsEndings: [name: string, serve: (socket: Socket) => void][] = [
+  ["closes", (socket) => socket.end()],
+  ["resets", (socket) => socket.resetAndDestroy()],
+  ["agrees and closes", (socket) => socket.end("S")],
+  ["agrees and resets", (socket) => socket.write("S", () => socket.resetAndDestroy())],
+  ["agrees and talks nonsense", (socket) => socket.write("S".repeat(100))],
+  ["is silent", () => {}],
+  ["agrees and is silent", (socket) => socket.write("S")],
+]
+for (const [name, serve] of tlsEndings)
+  test.concurrent(`a server that is asked for TLS and ${name} fails the statement in time`, async () => {
+    let asked = 0
+    await using server = await startPostgresServer((socket) => {
+      asked++
+      serve(socket)
+    })
+    const sql = connect(`${server.url}?sslmode=require`, 1)
+    const start = performance.now()
+    const error = await Promise.resolve(sql`select 1`).catch((thrown: unknown) => thrown)
+    expect(isAway(error) || error).toBe(true)
+    expect(performance.now() - start).toBeLessThan(5_000)
+    expect(asked).toBeLessThan(5)
+    await sql.end()
+  })
+
+test.concurrent("a server that is gone without a word fails the statement in time, and the next one works", async () => {
+  await using server = await startPostgresServer((socket, said, connection) => {
+    if (said === "start") socket.write(answers.start)
+    else if (connection > 1) socket.write(answers.statement)
+  })
+  const sql = connect(server.url, 1)
+  const start = performance.now()
+  expect(await outcomeOf(sql`select 1`)).toBe("CONNECTION_DESTROYED")
+  expect(performance.now() - start).toBeLessThan(5_000)
+  expect(await outcomeOf(sql`select 1`)).toBe("answered")
   await sql.end()
 })

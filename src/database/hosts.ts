@@ -74,7 +74,7 @@ const createProbe = (url: string, target: Target) => {
       onnotice: () => {},
     })
     const late = Promise.withResolvers<never>()
-    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("no answer in time"))
+    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))
     try {
       return await Promise.race([ask(sql, target), late.promise])
     } catch (reason) {
