@@ -9,7 +9,7 @@ import {
   type Query,
   rejectQuery,
   starterOf,
-} from "../src/database/driver.ts"
+} from "../src/database/pool/driver.ts"
 import { connectionOptions } from "../src/database/url.ts"
 import { createDatabase, type TestDatabase } from "./support/postgres.ts"
 

@@ -1,9 +1,9 @@
 /** The connection to Postgres: what a statement looks like, and how its types become ours. */
 import postgres from "postgres"
-import { isUnreplicatedCommit } from "./driver.ts"
-import { watchHosts } from "./hosts.ts"
-import { createPool, type PoolState } from "./pool.ts"
-import { CONNECT_LIMIT_SECONDS } from "./time-limits.ts"
+import { watchHosts } from "./hosts/watch.ts"
+import { isUnreplicatedCommit } from "./pool/driver.ts"
+import { createPool, type PoolState } from "./pool/pool.ts"
+import { CONNECT_LIMIT_SECONDS } from "./pool/time-limits.ts"
 import { connectionOptions, hostUrls, targetOf } from "./url.ts"
 
 type Types = { id: postgres.PostgresType<number>; instant: postgres.PostgresType<string> }

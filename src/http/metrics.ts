@@ -1,6 +1,6 @@
 /** The metrics, as Prometheus reads them: https://prometheus.io/docs/practices/naming/ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
-import type { PoolState } from "../database/pool.ts"
+import type { PoolState } from "../database/pool/pool.ts"
 import { Problem } from "../errors.ts"
 
 /** Seconds: from a cached answer to the limit of a statement and beyond. */

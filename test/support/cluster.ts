@@ -35,12 +35,6 @@ const onDisk = (megabytes: number, data: string, mount: string, { uid = 0, gid =
   "sh",
 ]
 
-/** Where the tests may not mount one, it is on no disk of its own. */
-export const canMount = Bun.spawnSync(
-  ["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"],
-  { stderr: "ignore" },
-).success
-
 /** `megabytes`: of a disk of its own, where that is given. */
 export const createCluster = (directory: Directory, name: string, megabytes?: number) => {
   const { account } = directory

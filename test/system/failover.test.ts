@@ -167,6 +167,20 @@ test("a service whose only host may not be written to serves reads, and is not r
     expect(await readiness(reader)).toBe(200)
   }))
 
+test("any host that answers will do where target_session_attrs says so", () =>
+  withPair(async (primary, standby) => {
+    await using writer = await startCommand({ DATABASE_URL: primary.url })
+    const ada = await writer.account("ada@example.org")
+    const DATABASE_URL = `${bothHosts(standby, primary)}?target_session_attrs=any`
+    await using reader = await startCommand({ DATABASE_URL })
+    const reading = reader.withToken(ada.token)
+    expect((await reading.get("/todos")).status).toBe(200)
+    expect((await reading.post("/todos", { title: "milk" })).status).toBe(503)
+    primary.set("synchronous_standby_names", "")
+    await standby.kill()
+    await writeAgain(reading, "milk", performance.now())
+  }))
+
 test("a connection that may only read is given up", () =>
   withPair(async (primary) => {
     await using service = await startCommand({

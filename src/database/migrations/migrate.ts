@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os"
 import postgres from "postgres"
 import type { Statements } from "../connection.ts"
-import { writableUrl } from "../hosts.ts"
+import { writableUrl } from "../hosts/watch.ts"
 import { connectionOptions } from "../url.ts"
 import { migrationFiles } from "./files.ts"
 

@@ -9,83 +9,14 @@
  * that was seen, and is not chosen again. While no host will do the choice stays, and reads go on
  * where they can.
  */
-import postgres from "postgres"
-import { isAway, NoWritableHost } from "./errors.ts"
-import { connectionOptions, hostUrls, type Target, targetOf } from "./url.ts"
+import { isAway, NoWritableHost } from "../errors.ts"
+import { hostUrls, type Target, targetOf } from "../url.ts"
+import { createProbe, type History, type Report } from "./probe.ts"
 
 const POLL_MS = 1_000
 /** While the chosen host is away, or none is chosen yet. */
 const SEARCH_MS = 150
-const ANSWER_LIMIT_MS = 2_000
 const GRACE_MS = 500
-
-/** The timeline rises with each promotion. Those of another system have nothing to do with it. */
-type History = { system: string; timeline: number }
-type Report =
-  | { isSuitable: true; history: History | undefined }
-  | { isSuitable: false; reason: unknown }
-
-const targets: Record<Target, (state: { standby: boolean; readOnly: boolean }) => boolean> = {
-  any: () => true,
-  primary: ({ standby }) => !standby,
-  "read-write": ({ readOnly }) => !readOnly,
-}
-
-/** Undefined where it is kept secret, as by some that offer Postgres as a service. */
-const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
-  try {
-    const [history] = await sql<{ system: string; timeline: string }[]>`
-      select
-        (select system_identifier from pg_control_system()) as system,
-        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
-    `.simple()
-    return history && { ...history, timeline: Number.parseInt(history.timeline, 16) }
-  } catch (error) {
-    if (isAway(error)) throw error
-    return undefined
-  }
-}
-
-const ask = async (sql: postgres.Sql, target: Target): Promise<Report> => {
-  const [state] = await sql<{ standby: boolean; readOnly: boolean }[]>`
-    select
-      pg_is_in_recovery() as standby,
-      current_setting('transaction_read_only')::bool as "readOnly"
-  `.simple()
-  if (!state || !targets[target](state)) return { isSuitable: false, reason: undefined }
-  return { isSuitable: true, history: state.standby ? undefined : await historyOf(sql) }
-}
-
-const createProbe = (url: string, target: Target) => {
-  let sql: postgres.Sql | undefined
-  const close = () => {
-    sql?.end({ timeout: 0 }).catch(() => {})
-    sql = undefined
-  }
-  const probe = async (): Promise<Report> => {
-    sql ??= postgres({
-      ...connectionOptions(url),
-      max: 1,
-      prepare: false,
-      fetch_types: false,
-      backoff: () => 0,
-      connect_timeout: ANSWER_LIMIT_MS / 1_000,
-      max_lifetime: null,
-      onnotice: () => {},
-    })
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))
-    try {
-      return await Promise.race([ask(sql, target), late.promise])
-    } catch (reason) {
-      close()
-      return { isSuitable: false, reason }
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-  return { probe, close }
-}
 
 const isOlder = (one: History | undefined, other: History | undefined): boolean =>
   one !== undefined &&

@@ -14,6 +14,8 @@
  *   replaced   together with all others, where the server is frozen or another host took over.
  * The slot of one that was retired or replaced is unopened again.
  */
+
+import { isReadOnly, Unreplicated } from "../errors.ts"
 import {
   cancelQuery,
   interceptStart,
@@ -23,7 +25,6 @@ import {
   rejectQuery,
   starterOf,
 } from "./driver.ts"
-import { isReadOnly, Unreplicated } from "./errors.ts"
 import { createScheduler, type Slot } from "./scheduler.ts"
 import { CONNECT_LIMIT_SECONDS, enforceLimits, LIMIT_SECONDS, limitsOf } from "./time-limits.ts"
 

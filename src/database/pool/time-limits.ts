@@ -1,5 +1,5 @@
 /** How long a statement may wait and run, and what is done about one that takes longer. */
-import { PoolExhausted } from "./errors.ts"
+import { PoolExhausted } from "../errors.ts"
 import type { Limits, Scheduler } from "./scheduler.ts"
 
 /** A client must have an answer within five seconds. Running may not use up what waiting takes. */
