@@ -59,10 +59,12 @@ export const connect = (
   onMove: (host: string) => void = () => {},
 ): Sql => {
   const urls = hostUrls(url)
-  const options = new Map(urls.map((single) => [single, connectionOptions(single)]))
-  const open = (single: string, onUnreplicatedCommit: () => void) =>
-    postgres<Types>({
-      ...options.get(single),
+  const known = new Map(urls.map((single) => [single, connectionOptions(single)]))
+  const optionsOf = (single: string) => known.get(single) ?? connectionOptions(single)
+  const open = (single: string, onUnreplicatedCommit: () => void) => {
+    const { connection, ...options } = optionsOf(single)
+    return postgres<Types>({
+      ...options,
       max: 1,
       prepare,
       fetch_types: false,
@@ -71,20 +73,22 @@ export const connect = (
       connect_timeout: CONNECT_LIMIT_SECONDS,
       max_lifetime: null,
       onnotice: (notice) => isUnreplicatedCommit(notice) && onUnreplicatedCommit(),
-      connection: { ...options.get(single)?.connection, TimeZone: "UTC", DateStyle: "ISO" },
+      connection: { ...connection, TimeZone: "UTC", DateStyle: "ISO" },
       types: {
         // Every bigint here is an id or a count below 2^53: a constraint of its table says so.
         id: { to: 20, from: [20], serialize: String, parse: Number },
         instant: { to: 1184, from: [1184], serialize: String, parse: toRfc3339 },
       },
     })
+  }
   const [first = url] = urls
   const target = targetOf(url) ?? (urls.length > 1 ? "read-write" : "any")
   const hosts =
     urls.length > 1 || target !== "any"
       ? watchHosts(urls, target, (single) => {
           pool.replaceConnections()
-          onMove(options.get(single)?.host ?? single)
+          const { host, port } = optionsOf(single)
+          onMove(`${host}:${port}`)
         })
       : undefined
   const pool = createPool<postgres.TransactionSql<Columns>, Tag>(

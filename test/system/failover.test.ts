@@ -87,6 +87,7 @@ test(`after a failover writes go on within two seconds, and none is lost, in ${R
     }
     service.kill("SIGTERM")
     expect(await service.exited).toBe(0)
+    expect(await service.log()).toContain(`"host":"127.0.0.1:${first.port}"`)
   }))
 
 test("a frozen primary is left for the promoted one, and not returned to when it goes on", () =>
