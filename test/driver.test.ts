@@ -99,7 +99,7 @@ test("only the query that is cancelled fails, and one that is not active cannot 
 })
 
 test("a query that is rejected has that outcome, whatever the server answers", async () => {
-  const { query, outcome } = started(maker`select pg_sleep(0.02)`)
+  const { query, outcome } = started(maker`select pg_sleep(0.5)`)
   await Bun.sleep(5)
   rejectQuery(query, new Error("given up"))
   expect(await outcome).toEqual({ code: "given up" })
