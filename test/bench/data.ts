@@ -6,6 +6,7 @@ import { join } from "node:path"
 import postgres from "postgres"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { superuserUrl } from "../support/superuser.ts"
 
 export const SECRET_KEY = "a secret key for benchmarks, and long enough for HS512 by its length"

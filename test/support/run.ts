@@ -8,6 +8,7 @@ import postgres from "postgres"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { isAway } from "../../src/database/errors.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { superuserUrl } from "./superuser.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
