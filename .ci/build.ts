@@ -17,6 +17,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
+import manifest from "../package.json"
 import { notices } from "../src/licenses/notices.ts"
 import { pack } from "../src/programs/archive.ts"
 import { contentName, type ProgramFile, sha256 } from "../src/programs/files.ts"
@@ -59,10 +60,12 @@ const isTarget = (name: string): name is Target => Object.hasOwn(TARGETS, name)
  * unpacked before, nobody can tell any more that it is what the lock file's integrity says.
  */
 const install = (target: Target): Promise<string> => {
-  const sources = ["package.json", "bun.lock"].map((name) => readFileSync(join(root, name)))
+  const patches = Object.values(manifest.patchedDependencies)
+  const names = ["package.json", "bun.lock", ...patches]
+  const sources = names.map((name) => readFileSync(join(root, name)))
   return cached(`${target}-${sha256(Buffer.concat(sources)).slice(0, 16)}`, async (draft) => {
     mkdirSync(draft)
-    for (const name of ["package.json", "bun.lock"]) cpSync(join(root, name), join(draft, name))
+    for (const name of names) cpSync(join(root, name), join(draft, name))
     const { success } = Bun.spawnSync(
       [
         ...[process.execPath, "install", "--frozen-lockfile", "--production", "--ignore-scripts"],

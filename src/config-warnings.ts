@@ -1,7 +1,7 @@
 /** Configurations that work, and are weaker than whoever wrote them may think. */
 import type { Config } from "./config.ts"
-import { connectionOptions } from "./database/connection.ts"
 import { isLocal } from "./database/tls.ts"
+import { connectionOptions, hostUrls } from "./database/url.ts"
 
 /** Random ones have more: of 32 hexadecimal digits all but one in ten thousand. */
 const DISTINCT_CHARACTERS = 10
@@ -23,8 +23,9 @@ const trustsEverybody = ({ TRUSTED_PROXIES }: Config) =>
 
 const trustsAnyDatabase = ({ DATABASE_URL }: Config) => {
   if (DATABASE_URL === undefined) return false
-  const { host, ssl } = connectionOptions(DATABASE_URL)
-  return typeof ssl !== "object" && ![host].flat().every(isLocal)
+  return hostUrls(DATABASE_URL)
+    .map(connectionOptions)
+    .some(({ host, ssl }) => typeof ssl !== "object" && !isLocal(host))
 }
 
 const mailsInTheClear = ({ SMTP_URL }: Config) => {

@@ -1,7 +1,7 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
 import { isIP } from "node:net"
 import { ConfigError } from "./config-error.ts"
-import { connectionOptions, parseDatabaseUrl } from "./database/connection.ts"
+import { checkDatabaseUrl, parseFirstHost } from "./database/url.ts"
 import { isAddress } from "./http/client-address.ts"
 
 /** Reads one variable. Throws a message that never holds the value: it may be a secret. */
@@ -54,8 +54,8 @@ const url =
 
 /** Reads what it names, too: a certificate authority that is missing is no database that is away. */
 const databaseUrl: Reader<string | undefined> = (value) => {
-  const checked = url(parseDatabaseUrl, "postgres:", "postgresql:")(value)
-  if (checked !== undefined) connectionOptions(checked)
+  const checked = url(parseFirstHost, "postgres:", "postgresql:")(value)
+  if (checked !== undefined) checkDatabaseUrl(checked)
   return checked
 }
 

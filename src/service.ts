@@ -12,7 +12,7 @@ import { createApp } from "./app.ts"
 import type { Config } from "./config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { migrate, schemaState } from "./database/migrations/migrate.ts"
-import { awaitDatabase } from "./database/wait.ts"
+import { awaitDatabase, mayWrite } from "./database/wait.ts"
 import { type DeleteExpired, startExpiry } from "./expiry.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
 import type { Log } from "./log.ts"
@@ -61,7 +61,8 @@ const prepareSchema = async (sql: Sql, url: string, { config, log, ...options }:
 /** A newer schema than ours is fine: the rolling deploy that brought it is not over. */
 const isReady = async (sql: Sql) => {
   try {
-    return (await schemaState(sql)).pending.length === 0
+    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
+    return isWritable && pending.length === 0
   } catch {
     return false
   }
@@ -161,6 +162,7 @@ export const startService = async (options: Options): Promise<Service> => {
     url,
     config.DATABASE_POOL_SIZE,
     config.DATABASE_PREPARED_STATEMENTS === "true",
+    (host) => log.warn({ host }, "another host of the database is written to from now on"),
   )
   opened.defer(() => sql.end())
   let isStopping = false

@@ -1,7 +1,8 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import postgres from "postgres"
-import { connect, connectionOptions } from "../src/database/connection.ts"
+import { connect } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { deleteExpiredTombstones } from "../src/todos/sync/queries.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"

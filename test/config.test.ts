@@ -2,7 +2,7 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { readConfig } from "../src/config.ts"
 import { ConfigError } from "../src/config-error.ts"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions, hostUrls } from "../src/database/url.ts"
 
 const SECRET_KEY = "s".repeat(64)
 
@@ -43,6 +43,8 @@ const wrong: [name: string, ...values: string[]][] = [
   ["DATABASE_PREPARED_STATEMENTS", "yes"],
   ["DATABASE_URL", "nonsense", "mysql://x/y", "postgres://x/y?sslmode=maybe"],
   ["DATABASE_URL", "postgres://x/y?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"],
+  ["DATABASE_URL", "postgres://a,b/y?port=1,2,3", "postgres://a,/y", "postgres://a:1,b:0/y"],
+  ["DATABASE_URL", "postgres://a,b/y?target_session_attrs=prefer-standby"],
   ["SECRET_KEY", "short"],
   ["SECRET_KEY_PREVIOUS", "short"],
   ["ALGORITHM", "none", "RS256", "hs256"],
@@ -130,6 +132,50 @@ test("a DATABASE_URL is read as libpq reads it", () => {
     ],
   ]
   for (const [url, expected] of cases) expect(connectionOptions(url)).toMatchObject(expected)
+})
+
+test("a DATABASE_URL may name several hosts, in both of libpq's ways", () => {
+  const cases: [url: string, hosts: [host: string, port: number, ssl: unknown][]][] = [
+    [
+      "postgres://u:p%2C%40@a:1,b:2/todo",
+      [
+        ["a", 1, "prefer"],
+        ["b", 2, "prefer"],
+      ],
+    ],
+    [
+      "postgres://u@a,[::1]:6432/todo?target_session_attrs=primary",
+      [
+        ["a", 5432, "prefer"],
+        ["::1", 6432, false],
+      ],
+    ],
+    [
+      "postgres://u@/todo?host=a,/run/pg&port=1,2&sslmode=require",
+      [
+        ["a", 1, "require"],
+        ["/run/pg", 2, false],
+      ],
+    ],
+    [
+      "postgres://u@ignored/todo?host=a,b&port=6432&sslmode=verify-full",
+      [
+        ["a", 6432, { servername: "a" }],
+        ["b", 6432, { servername: "b" }],
+      ],
+    ],
+  ]
+  for (const [url, expected] of cases) {
+    expect(readConfig({ DATABASE_URL: url, SECRET_KEY: "s".repeat(32) }).DATABASE_URL).toBe(url)
+    const options = hostUrls(url).map(connectionOptions)
+    expect(options).toMatchObject(
+      expected.map(([host, port, ssl]) => ({ host, port, ssl, username: "u", database: "todo" })),
+    )
+  }
+  expect(hostUrls("postgres://u:p%2C%40@a:1,b:2/todo").map(connectionOptions)).toMatchObject([
+    { password: "p,@" },
+    { password: "p,@" },
+  ])
 })
 
 test("each variable is documented in the README and in .env.example", async () => {

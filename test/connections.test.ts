@@ -1,7 +1,8 @@
 /** Who shares a connection to the database with whom, and who is held up by whom. */
 import { expect, test } from "bun:test"
 import postgres from "postgres"
-import { connect, connectionOptions, type Sql } from "../src/database/connection.ts"
+import { connect, type Sql } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { startApp } from "./support/app.ts"
 import { createDatabase } from "./support/postgres.ts"
 

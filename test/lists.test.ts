@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import fc from "fast-check"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { ids, insertRows, type Listed, nextPath, type Row, walk } from "./support/lists.ts"

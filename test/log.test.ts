@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { t, ValidationError } from "elysia"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { describeError } from "../src/log.ts"
 import { program, startCommand } from "./support/command.ts"
 import { createDatabase } from "./support/postgres.ts"

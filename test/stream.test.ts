@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
 import { createConnection } from "node:net"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { ids } from "./support/lists.ts"

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 

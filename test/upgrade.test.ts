@@ -1,9 +1,9 @@
 /** A database of release 1.0.0: upgraded, written to by both, and rolled back. */
 import { expect, test } from "bun:test"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/connection.ts"
 import { migrationFiles } from "../src/database/migrations/files.ts"
 import { migrate } from "../src/database/migrations/migrate.ts"
+import { connectionOptions } from "../src/database/url.ts"
 import { startApp } from "./support/app.ts"
 import { Copy, listById } from "./support/copy.ts"
 import { createEmptyDatabase } from "./support/postgres.ts"

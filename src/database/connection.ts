@@ -1,7 +1,10 @@
-/** The connection to Postgres: how a DATABASE_URL is read, and how its types become ours. */
+/** The connection to Postgres: what a statement looks like, and how its types become ours. */
 import postgres from "postgres"
-import { CONNECT_LIMIT_SECONDS, createPool, type PoolState } from "./pool.ts"
-import { tlsOptions } from "./tls.ts"
+import { watchHosts } from "./hosts/watch.ts"
+import { isUnreplicatedCommit } from "./pool/driver.ts"
+import { createPool, type PoolState } from "./pool/pool.ts"
+import { CONNECT_LIMIT_SECONDS } from "./pool/time-limits.ts"
+import { connectionOptions, hostUrls, targetOf } from "./url.ts"
 
 type Types = { id: postgres.PostgresType<number>; instant: postgres.PostgresType<string> }
 type Columns = { id: number; instant: string }
@@ -23,6 +26,8 @@ export interface Sql extends Statements {
   /** For a statement that reads or writes few rows, and waits for no lock that is held for long. */
   brief: Statements
   begin<Result>(work: (transaction: Statements) => Promise<Result>): Promise<Result>
+  /** Resolves when it is known which host to connect to, or that there is none yet. */
+  found: Promise<void>
   state(): PoolState
   end(): Promise<void>
 }
@@ -32,32 +37,6 @@ const toRfc3339 = (text: string): string => {
   if (!text.endsWith("+00")) return new Date(text).toISOString()
   const fraction = text.slice(20, -3).padEnd(3, "0").slice(0, 3)
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`
-}
-
-/** libpq takes a user without a host (`postgres://todo@/todo?host=/directory`); `URL` does not. */
-export const parseDatabaseUrl = (url: string): URL =>
-  new URL(url.replace(/^(\w+:\/\/[^/@]*@)(?=\/)/, "$1localhost"))
-
-/**
- * What libpq reads from a URL, a Unix socket (`?host=/directory`) included, for postgres.js, which
- * would hand every parameter that it does not know to the server, and be refused.
- */
-export const connectionOptions = (url: string) => {
-  const { searchParams, hostname, port, username, password, pathname } = parseDatabaseUrl(url)
-  const host = searchParams.get("host") ?? decodeURIComponent(hostname).replace(/^\[|\]$/g, "")
-  const options = searchParams.get("options")
-  return {
-    host,
-    port: Number(searchParams.get("port") ?? (port || 5432)),
-    username: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
-    ssl: tlsOptions(host, searchParams),
-    connection: {
-      application_name: searchParams.get("application_name") ?? "todo-api",
-      ...(options !== null && { options }),
-    },
-  }
 }
 
 type AnyTag = postgres.ISql<Columns>
@@ -72,10 +51,19 @@ const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Stateme
     },
   )
 
-export const connect = (url: string, poolSize: number, prepare = true): Sql => {
-  const { connection, ...options } = connectionOptions(url)
-  const open = () =>
-    postgres<Types>({
+/** `onMove` is told the host that is written to from now on, where there are several. */
+export const connect = (
+  url: string,
+  poolSize: number,
+  prepare = true,
+  onMove: (host: string) => void = () => {},
+): Sql => {
+  const urls = hostUrls(url)
+  const known = new Map(urls.map((single) => [single, connectionOptions(single)]))
+  const optionsOf = (single: string) => known.get(single) ?? connectionOptions(single)
+  const open = (single: string, onUnreplicatedCommit: () => void) => {
+    const { connection, ...options } = optionsOf(single)
+    return postgres<Types>({
       ...options,
       max: 1,
       prepare,
@@ -84,7 +72,7 @@ export const connect = (url: string, poolSize: number, prepare = true): Sql => {
       backoff: () => 0,
       connect_timeout: CONNECT_LIMIT_SECONDS,
       max_lifetime: null,
-      onnotice: () => {},
+      onnotice: (notice) => isUnreplicatedCommit(notice) && onUnreplicatedCommit(),
       connection: { ...connection, TimeZone: "UTC", DateStyle: "ISO" },
       types: {
         // Every bigint here is an id or a count below 2^53: a constraint of its table says so.
@@ -92,7 +80,22 @@ export const connect = (url: string, poolSize: number, prepare = true): Sql => {
         instant: { to: 1184, from: [1184], serialize: String, parse: toRfc3339 },
       },
     })
-  const pool = createPool<postgres.TransactionSql<Columns>, Tag>(poolSize, open)
+  }
+  const [first = url] = urls
+  const target = targetOf(url) ?? (urls.length > 1 ? "read-write" : "any")
+  const hosts =
+    urls.length > 1 || target !== "any"
+      ? watchHosts(urls, target, (single) => {
+          pool.replaceConnections()
+          const { host, port } = optionsOf(single)
+          onMove(`${host}:${port}`)
+        })
+      : undefined
+  const pool = createPool<postgres.TransactionSql<Columns>, Tag>(
+    poolSize,
+    open(first, () => {}),
+    (onUnreplicatedCommit) => open(hosts?.current() ?? first, onUnreplicatedCommit),
+  )
   return Object.assign(
     limitedTag((make) => pool.limited(make)),
     {
@@ -100,8 +103,12 @@ export const connect = (url: string, poolSize: number, prepare = true): Sql => {
       brief: limitedTag((make) => pool.limited(make, prepare)),
       begin: <Result>(work: (transaction: Statements) => Promise<Result>) =>
         pool.begin((limit, transaction) => work(limitedTag((make) => limit(make(transaction))))),
+      found: hosts?.found ?? Promise.resolve(),
       state: pool.state,
-      end: pool.end,
+      end() {
+        hosts?.end()
+        return pool.end()
+      },
     },
   )
 }

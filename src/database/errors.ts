@@ -1,4 +1,4 @@
-/** What an error of postgres.js means: a broken constraint, or a database that is away. */
+/** What an error of the database means: a broken constraint, or a database that is away. */
 import postgres from "postgres"
 
 /** The constraint that a statement broke, or undefined. */
@@ -17,10 +17,36 @@ export const isNullRefused = (error: unknown, table: string, column: string): bo
 /** The statement was not to wait for a lock, or not for that long. */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"
+export class PoolExhausted extends Error {
+  override name = "PoolExhausted"
+  readonly code = "POOL_EXHAUSTED"
+  constructor() {
+    super("No connection became free in time")
+  }
+}
+
+/** It is done on the primary, and lost if that one is lost now: nobody may be told that it is done. */
+export class Unreplicated extends Error {
+  override name = "Unreplicated"
+  readonly code = "COMMIT_UNREPLICATED"
+  constructor() {
+    super("A commit did not reach the standby that it waited for")
+  }
+}
+
+export class NoWritableHost extends Error {
+  override name = "NoWritableHost"
+  readonly code = "NO_WRITABLE_HOST"
+  constructor(cause: unknown) {
+    super("No host of the database is there that may be written to", { cause })
+  }
+}
 
 /** Of the pool, of postgres.js and of the operating system. */
 const UNREACHABLE =
-  /^(POOL_EXHAUSTED|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+  /^(POOL_EXHAUSTED|COMMIT_UNREPLICATED|NO_WRITABLE_HOST|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+
+const READ_ONLY = "25006"
 
 /**
  * Of Postgres, by SQLSTATE. It starts, stops, lacks resources, or refuses the connection (08, 53,
@@ -37,3 +63,6 @@ export const isAway = (error: unknown): boolean =>
   "code" in error &&
   ((error instanceof postgres.PostgresError ? MAY_PASS : UNREACHABLE).test(String(error.code)) ||
     isOfConnecting(error))
+
+export const isReadOnly = (error: unknown): boolean =>
+  error instanceof postgres.PostgresError && error.code === READ_ONLY

@@ -1,4 +1,4 @@
-/** Waits for a database that is not up yet: it starts beside us, or wakes when it is asked. */
+/** Whether the database is there: it may start beside us, wake when it is asked, or only be read. */
 import type { Logger } from "pino"
 import type { Sql } from "./connection.ts"
 import { isAway } from "./errors.ts"
@@ -15,6 +15,7 @@ export const awaitDatabase = async (
   seconds: number,
   log: Logger,
 ): Promise<SchemaState> => {
+  await sql.found
   const deadline = performance.now() + seconds * 1_000
   for (let attempt = 1; ; attempt++) {
     try {
@@ -27,4 +28,11 @@ export const awaitDatabase = async (
       await Bun.sleep(POLL_MS)
     }
   }
+}
+
+/** No standby, and not set to be read only. */
+export const mayWrite = async (sql: Sql): Promise<boolean> => {
+  const [state] = await sql<{ may: boolean }[]>`
+    select current_setting('transaction_read_only') = 'off' as may`
+  return state?.may === true
 }

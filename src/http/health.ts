@@ -26,7 +26,8 @@ export const health = (isReady: () => Promise<boolean>) =>
         detail: {
           operationId: "getReadiness",
           summary: "Ask whether it can do its work",
-          description: "Whether the database answers and has the schema that this version needs.",
+          description:
+            "Whether the database answers, may be written to, and has the schema that this version needs.",
           errors: ["SERVICE_UNAVAILABLE"],
         },
       },

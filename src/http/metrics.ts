@@ -1,6 +1,6 @@
 /** The metrics, as Prometheus reads them: https://prometheus.io/docs/practices/naming/ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
-import type { PoolState } from "../database/pool.ts"
+import type { PoolState } from "../database/pool/pool.ts"
 import { Problem } from "../errors.ts"
 
 /** Seconds: from a cached answer to the limit of a statement and beyond. */
@@ -18,7 +18,10 @@ const poolMeasures: [keyof PoolState, string][] = [
   ["busy", "Connections with a statement under way"],
   ["waiting", "Statements that wait for a connection"],
   ["cancelled", "Statements that ran into their time limit, since the start"],
-  ["replaced", "Times that the connections of a frozen database were given up"],
+  [
+    "replaced",
+    "Times that all connections were given up: the database was frozen, or another host took over",
+  ],
 ]
 
 export const createMetrics = (poolState: () => PoolState) => {

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/connection.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { sharedDirectory } from "./postgres.ts"
 import { temporaryDirectory } from "./temporary.ts"
 

@@ -13,7 +13,7 @@ import {
 } from "node:fs"
 import { dirname, join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/connection.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { startApp } from "../support/app.ts"
 import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"

@@ -3,8 +3,8 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { chmodSync, chownSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/connection.ts"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
@@ -97,6 +97,12 @@ const accepted: [name: string, host: string, parameters: () => string, authoriti
   ["verify-ca by another name", "127.0.0.1", () => `sslmode=verify-ca&${authority()}`],
   ["require, and an authority", "127.0.0.1", () => `sslmode=require&${authority()}`],
   ["verify-full by Bun's authorities", "localhost", () => "sslmode=verify-full", "authority.crt"],
+  ["a host that is away, and one with TLS", "localhost:1,localhost", () => "sslmode=prefer"],
+  [
+    "verify-full of several hosts, each by its own name",
+    `127.0.0.1:${port},localhost`,
+    () => `sslmode=verify-full&${authority()}`,
+  ],
   ["sslrootcert=system", "localhost", () => "sslrootcert=system", "authority.crt"],
 ]
 for (const [name, host, parameters, authorities] of accepted)

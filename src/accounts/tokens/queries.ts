@@ -16,23 +16,9 @@ type Judged = {
   keys: string[]
 }
 
-/**
- * Revoked where one of the keys was, or where the token is older than those that the user still
- * has: it is as old as its session, and where it is of none, as it says itself. Otherwise the user
- * id is reserved, where a token names one of our own sequence before anybody has it: a
- * registration must not draw it later. Disabled: for as long as the operator says.
- */
-export const reserveUnlessRevoked = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
-  const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean }]>`
-    with reserved as (
-      insert into users (id)
-      select id
-      from (select ${userId}::bigint as id) as named
-      where id >= ${FIRST_REGISTERED_ID}
-        and not exists (select from users where users.id = named.id)
-        and not exists (select from revocations where key in ${sql(keys)})
-      on conflict on constraint users_pkey do nothing
-    )
+/** Reads only, so that it works where the database may not be written to. */
+const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
+  const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean; is_reserved: boolean }]>`
     select exists (
       select
       from revocations
@@ -54,8 +40,30 @@ export const reserveUnlessRevoked = async (sql: Sql, { userId, sessionId, iat, k
       from users
       where id = ${userId}
         and disabled_at is not null
-    ) as is_disabled`
+    ) as is_disabled, ${userId}::bigint < ${FIRST_REGISTERED_ID} or exists (
+      select
+      from users
+      where id = ${userId}
+    ) as is_reserved`
   return row
+}
+
+/**
+ * Revoked where one of the keys was, or where the token is older than those that the user still
+ * has: it is as old as its session, and where it is of none, as it says itself. Otherwise the user
+ * id is reserved, where a token names one of our own sequence before anybody has it: a
+ * registration must not draw it later. Disabled: for as long as the operator says.
+ */
+export const reserveUnlessRevoked = async (sql: Sql, judged: Judged) => {
+  const found = await lookUp(sql, judged)
+  if (found.is_revoked || found.is_reserved) return found
+  await sql`
+    insert into users (id)
+    select id
+    from (select ${judged.userId}::bigint as id) as named
+    where not exists (select from revocations where key in ${sql(judged.keys)})
+    on conflict on constraint users_pkey do nothing`
+  return lookUp(sql, judged)
 }
 
 type Revoked = { key: string; transaction_id: string }

@@ -1,6 +1,6 @@
 /** The embedded database for a command: a running service's, or one that is started for it. */
 import postgres from "postgres"
-import { connectionOptions } from "../connection.ts"
+import { connectionOptions } from "../url.ts"
 import { type Embedded, startEmbedded } from "./embedded.ts"
 import { embeddedUrl } from "./url.ts"
 

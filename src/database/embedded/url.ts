@@ -15,12 +15,15 @@ export const newPassword = () => randomBytes(32).toString("base64url")
 export const readPassword = (dataDir: string) =>
   existsSync(passwordFile(dataDir)) ? readPrivateFile(passwordFile(dataDir)) : undefined
 
-/** A name for a directory, as short as a socket's address must be, while we keep it open. */
+/**
+ * A name for a directory, as short as a socket's address must be, and without a comma, which would
+ * part two hosts of a URL, while we keep it open.
+ */
 const openDirectory = (path: string) => {
   const fd = openSync(path, "r")
   const short = process.platform === "linux" && `/proc/${process.pid}/fd/${fd}`
-  const isLong = Buffer.byteLength(join(path, socketName)) > socketPathLimit
-  return { name: isLong && short ? short : path, close: () => closeSync(fd) }
+  const isFit = Buffer.byteLength(join(path, socketName)) <= socketPathLimit && !path.includes(",")
+  return { name: !isFit && short ? short : path, close: () => closeSync(fd) }
 }
 
 /** Good until it is closed. */

@@ -6,8 +6,8 @@ import { getCACertificates } from "node:tls"
 import { makeDataDir } from "../../data-dir.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram } from "../../programs/program.ts"
-import { connectionOptions, parseDatabaseUrl } from "../connection.ts"
 import { offersTls } from "../tls.ts"
+import { connectionOptions, parseDatabaseUrl } from "../url.ts"
 
 /**
  * What its driver would not understand it passes on to the server, which refuses it. Some platforms

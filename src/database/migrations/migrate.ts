@@ -1,7 +1,9 @@
 /** Which migrations a database has, and dbmate to change that, one at a time. */
 import { tmpdir } from "node:os"
 import postgres from "postgres"
-import { connectionOptions, type Statements } from "../connection.ts"
+import type { Statements } from "../connection.ts"
+import { writableUrl } from "../hosts/watch.ts"
+import { connectionOptions } from "../url.ts"
 import { migrationFiles } from "./files.ts"
 
 /** Versions, the oldest first. The unknown ones were applied by a newer release than this one. */
@@ -61,11 +63,13 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
     return work()
   })
 
+/** With several hosts all of it is done on the one that may be written to. */
 export const migrate = async (
-  url: string,
+  databaseUrl: string,
   command: "up" | "down" | "status",
   { files = migrationFiles(), dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
+  const url = await writableUrl(databaseUrl)
   const sql = postgres({
     ...connectionOptions(url),
     max: 2,

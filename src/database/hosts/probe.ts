@@ -1,0 +1,74 @@
+/** What one host of the database is: whether it will do, and since which promotion. */
+import postgres from "postgres"
+import { isAway, NoWritableHost } from "../errors.ts"
+import { connectionOptions, type Target } from "../url.ts"
+
+const ANSWER_LIMIT_MS = 2_000
+
+/** The timeline rises with each promotion. Those of another system have nothing to do with it. */
+export type History = { system: string; timeline: number }
+export type Report =
+  | { isSuitable: true; history: History | undefined }
+  | { isSuitable: false; reason: unknown }
+
+const targets: Record<Target, (state: { standby: boolean; readOnly: boolean }) => boolean> = {
+  any: () => true,
+  primary: ({ standby }) => !standby,
+  "read-write": ({ readOnly }) => !readOnly,
+}
+
+/** Undefined where it is kept secret, as by some that offer Postgres as a service. */
+const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
+  try {
+    const [history] = await sql<{ system: string; timeline: string }[]>`
+      select
+        (select system_identifier from pg_control_system()) as system,
+        substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) as timeline
+    `.simple()
+    return history && { ...history, timeline: Number.parseInt(history.timeline, 16) }
+  } catch (error) {
+    if (isAway(error)) throw error
+    return undefined
+  }
+}
+
+const ask = async (sql: postgres.Sql, target: Target): Promise<Report> => {
+  const [state] = await sql<{ standby: boolean; readOnly: boolean }[]>`
+    select
+      pg_is_in_recovery() as standby,
+      current_setting('transaction_read_only')::bool as "readOnly"
+  `.simple()
+  if (!state || !targets[target](state)) return { isSuitable: false, reason: undefined }
+  return { isSuitable: true, history: state.standby ? undefined : await historyOf(sql) }
+}
+
+export const createProbe = (url: string, target: Target) => {
+  let sql: postgres.Sql | undefined
+  const close = () => {
+    sql?.end({ timeout: 0 }).catch(() => {})
+    sql = undefined
+  }
+  const probe = async (): Promise<Report> => {
+    sql ??= postgres({
+      ...connectionOptions(url),
+      max: 1,
+      prepare: false,
+      fetch_types: false,
+      backoff: () => 0,
+      connect_timeout: ANSWER_LIMIT_MS / 1_000,
+      max_lifetime: null,
+      onnotice: () => {},
+    })
+    const late = Promise.withResolvers<never>()
+    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))
+    try {
+      return await Promise.race([ask(sql, target), late.promise])
+    } catch (reason) {
+      close()
+      return { isSuitable: false, reason }
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+  return { probe, close }
+}

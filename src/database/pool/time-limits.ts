@@ -1,0 +1,51 @@
+/** How long a statement may wait and run, and what is done about one that takes longer. */
+import { PoolExhausted } from "../errors.ts"
+import type { Limits, Scheduler } from "./scheduler.ts"
+
+/** A client must have an answer within five seconds. Running may not use up what waiting takes. */
+const LIMIT_MS = 4_000
+const WAIT_LIMIT_MS = 3_500
+const RUN_LIMIT_MS = 2_750
+const STALL_LIMIT_MS = 1_250
+const CANCEL_LIMIT_MS = 500
+const SWEEP_MS = 100
+
+/** In which all that runs now has ended. */
+export const LIMIT_SECONDS = LIMIT_MS / 1_000
+/** Less than a statement's limit, so that making a connection fails before its statement does. */
+export const CONNECT_LIMIT_SECONDS = 2
+
+export const limitsOf = (askedAt: number): Limits => {
+  const since = performance.now()
+  return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
+}
+
+/** Returns the function that ends it. */
+export const enforceLimits = <Connection, Task>(
+  { slots, waiting, ended }: Scheduler<Connection, Task>,
+  cancel: (slot: (typeof slots)[number]) => void,
+  replaceConnections: () => void,
+) => {
+  let endedBefore = 0
+  /** When the last sweep that saw a task end took place. */
+  let movedAt = Number.NEGATIVE_INFINITY
+  const sweep = () => {
+    const now = performance.now()
+    if (ended() !== endedBefore) movedAt = now
+    endedBefore = ended()
+    const isLate = (askedAt: number) =>
+      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
+    while (waiting[0] && isLate(waiting[0].askedAt)) waiting.shift()?.reject(new PoolExhausted())
+    for (const slot of slots) {
+      const [oldest] = slot.tasks
+      if (!oldest || slot.cancelledAt !== undefined || now <= oldest.until) continue
+      slot.cancelledAt = now
+      cancel(slot)
+    }
+    if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
+      replaceConnections()
+  }
+  const sweeper = setInterval(sweep, SWEEP_MS)
+  sweeper.unref()
+  return () => clearInterval(sweeper)
+}

@@ -1,0 +1,208 @@
+/** A primary, its synchronous standby, and a service that is told of both: the failover, in each order. */
+import { expect, setDefaultTimeout, test } from "bun:test"
+import postgres from "postgres"
+import { connectionOptions } from "../../src/database/url.ts"
+import type { User } from "../support/client.ts"
+import { type Cluster, clusterDirectory, createPair } from "../support/cluster.ts"
+import { startCommand } from "../support/command.ts"
+import { startWriters, type Write } from "../support/writers.ts"
+
+setDefaultTimeout(120_000)
+
+const ROUNDS = Number(process.env["TEST_ROUNDS"] ?? 2)
+
+const bothHosts = (one: Cluster, other: Cluster) =>
+  `postgres://todo@127.0.0.1:${one.port},127.0.0.1:${other.port}/postgres`
+
+const withPair = async (work: (primary: Cluster, standby: Cluster) => Promise<void>) => {
+  using directory = clusterDirectory()
+  const [primary, standby] = await createPair(directory)
+  try {
+    await work(primary, standby)
+  } finally {
+    await Promise.all([primary.stop(), standby.stop()])
+  }
+}
+
+const isStandby = async (cluster: Cluster) => {
+  const [row] = await cluster.query<{ is: boolean }>("select pg_is_in_recovery() as is")
+  return row?.is
+}
+
+/** Resolves to the moment at which it takes writes. */
+const promoted = async (standby: Cluster) => {
+  standby.promote()
+  while (await isStandby(standby)) await Bun.sleep(10)
+  return performance.now()
+}
+
+const titlesOf = async (cluster: Cluster) => {
+  const rows = await cluster.query<{ title: string }>("select title from todos")
+  return new Set(rows.map(({ title }) => title))
+}
+
+const acknowledged = (writes: Write[]) =>
+  writes.filter(({ status }) => status === 201).map(({ title }) => title)
+
+/** Within two seconds; the status of the first that is not refused. */
+const writeAgain = async (ada: Pick<User, "post">, title: string, since: number) => {
+  let answer = await ada.post("/todos", { title })
+  while (answer.status === 503 && performance.now() - since < 10_000) {
+    await Bun.sleep(20)
+    answer = await ada.post("/todos", { title })
+  }
+  expect(answer.status).toBe(201)
+  expect(performance.now() - since).toBeLessThan(2_000)
+}
+
+const readiness = async (service: { url: string }) =>
+  (await fetch(`${service.url}/health/ready`)).status
+
+test(`after a failover writes go on within two seconds, and none is lost, in ${ROUNDS} rounds`, () =>
+  withPair(async (first, second) => {
+    let [primary, standby] = [first, second]
+    // The standby comes first: which one is written to is asked, not assumed.
+    const DATABASE_URL = bothHosts(standby, primary)
+    await using service = await startCommand({ DATABASE_URL })
+    const ada = await service.account("ada@example.org")
+    for (let round = 1; round <= ROUNDS; round++) {
+      const { writes, stop } = startWriters(16, ada, `round ${round}`)
+      await Bun.sleep(500)
+      await primary.kill()
+      await Bun.sleep(200)
+      const since = await promoted(standby)
+      const before = writes.length
+      await writeAgain(ada, `after ${round}`, since)
+      await Bun.sleep(1_500)
+      expect(acknowledged(writes.slice(before)).length).toBeGreaterThan(16)
+      await stop()
+      const kept = await titlesOf(standby)
+      const lost = acknowledged(writes).filter((title) => !kept.has(title))
+      expect(lost).toEqual([])
+      expect(await readiness(service)).toBe(200)
+      primary.copy(standby)
+      await primary.start()
+      await standby.replicateSynchronously()
+      ;[primary, standby] = [standby, primary]
+    }
+    service.kill("SIGTERM")
+    expect(await service.exited).toBe(0)
+    expect(await service.log()).toContain(`"host":"127.0.0.1:${first.port}"`)
+  }))
+
+test("a frozen primary is left for the promoted one, and not returned to when it goes on", () =>
+  withPair(async (primary, standby) => {
+    const hosts = `host=127.0.0.1,127.0.0.1&port=${primary.port},${standby.port}`
+    await using service = await startCommand({
+      DATABASE_URL: `postgres://todo@/postgres?${hosts}&target_session_attrs=primary`,
+    })
+    const ada = await service.account("ada@example.org")
+    expect((await ada.post("/todos", { title: "before" })).status).toBe(201)
+    primary.freeze()
+    const frozen = performance.now()
+    expect((await ada.post("/todos", { title: "frozen" })).status).toBe(503)
+    expect(performance.now() - frozen).toBeLessThan(5_000)
+    await writeAgain(ada, "after", await promoted(standby))
+    primary.resume()
+    await Bun.sleep(3_000)
+    expect((await ada.post("/todos", { title: "later" })).status).toBe(201)
+    expect(await titlesOf(standby)).toEqual(new Set(["before", "after", "later"]))
+    expect(await titlesOf(primary)).not.toContain("later")
+  }))
+
+test("a primary that comes back beside the promoted one is never written to again", () =>
+  withPair(async (primary, standby) => {
+    await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    const ada = await service.account("ada@example.org")
+    await primary.kill()
+    await writeAgain(ada, "after", await promoted(standby))
+    primary.set("synchronous_standby_names", "")
+    await primary.start()
+    await Bun.sleep(1_500)
+    expect((await ada.post("/todos", { title: "with both" })).status).toBe(201)
+    // The only one that is left is not the one to write to.
+    await standby.kill()
+    const alone = performance.now()
+    while (performance.now() - alone < 4_000) {
+      expect((await ada.post("/todos", { title: "alone" })).status).toBe(503)
+      await Bun.sleep(50)
+    }
+    expect(await readiness(service)).toBe(503)
+    await standby.start()
+    await writeAgain(ada, "again", performance.now())
+    expect(await titlesOf(primary)).toEqual(new Set())
+    // A service that starts while both are there finds the one that was promoted.
+    await using other = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    const eve = await other.account("eve@example.org")
+    expect((await eve.post("/todos", { title: "by another" })).status).toBe(201)
+    expect(await titlesOf(standby)).toContain("by another")
+  }))
+
+test("a commit that did not reach the standby is not acknowledged", () =>
+  withPair(async (primary, standby) => {
+    await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    const ada = await service.account("ada@example.org")
+    standby.freeze()
+    const start = performance.now()
+    expect((await ada.post("/todos", { title: "here alone" })).status).toBe(503)
+    expect(performance.now() - start).toBeLessThan(5_000)
+    expect(await titlesOf(primary)).toContain("here alone")
+    standby.resume()
+    await writeAgain(ada, "everywhere", performance.now())
+  }))
+
+test("a service whose only host may not be written to serves reads, and is not ready", () =>
+  withPair(async (primary, standby) => {
+    await using writer = await startCommand({ DATABASE_URL: primary.url })
+    const ada = await writer.account("ada@example.org")
+    expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
+    await using reader = await startCommand({ DATABASE_URL: standby.url })
+    const reading = reader.withToken(ada.token)
+    expect((await reading.get("/todos")).body).toMatchObject([{ title: "milk" }])
+    expect((await reading.post("/todos", { title: "bread" })).status).toBe(503)
+    expect(await readiness(reader)).toBe(503)
+    expect(await readiness(writer)).toBe(200)
+    await primary.kill()
+    await promoted(standby)
+    await writeAgain(reading, "bread", performance.now())
+    expect(await readiness(reader)).toBe(200)
+  }))
+
+test("any host that answers will do where target_session_attrs says so", () =>
+  withPair(async (primary, standby) => {
+    await using writer = await startCommand({ DATABASE_URL: primary.url })
+    const ada = await writer.account("ada@example.org")
+    const DATABASE_URL = `${bothHosts(standby, primary)}?target_session_attrs=any`
+    await using reader = await startCommand({ DATABASE_URL })
+    const reading = reader.withToken(ada.token)
+    expect((await reading.get("/todos")).status).toBe(200)
+    expect((await reading.post("/todos", { title: "milk" })).status).toBe(503)
+    primary.set("synchronous_standby_names", "")
+    await standby.kill()
+    await writeAgain(reading, "milk", performance.now())
+  }))
+
+test("a connection that may only read is given up", () =>
+  withPair(async (primary) => {
+    await using service = await startCommand({
+      DATABASE_URL: primary.url,
+      DATABASE_POOL_SIZE: "1",
+    })
+    const ada = await service.account("ada@example.org")
+    const sql = postgres({ ...connectionOptions(primary.url), max: 1 })
+    // Of all connections that are made meanwhile, and not of those that are there.
+    await sql`alter database postgres set default_transaction_read_only = on`
+    await sql`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where application_name = 'todo-api'
+        and pid <> pg_backend_pid()`
+    await ada.get("/todos")
+    expect((await ada.post("/todos", { title: "refused" })).status).toBe(503)
+    expect((await ada.get("/todos")).status).toBe(200)
+    await sql`begin read write`
+    await sql`alter database postgres reset default_transaction_read_only`
+    await sql`commit`
+    await sql.end()
+    await writeAgain(ada, "written", performance.now())
+  }))

@@ -1,0 +1,41 @@
+/** A database whose disk is full: it goes on with what it still can, and mends when there is space. */
+import { expect, test } from "bun:test"
+import { clusterDirectory, createCluster } from "../support/cluster.ts"
+import { startCommand } from "../support/command.ts"
+
+/** Not every container may. */
+const canMount = Bun.spawnSync(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], {
+  stderr: "ignore",
+}).success
+
+test.if(canMount)(
+  "on a full disk reads go on, writes are a 503 with a reason, and all is well when there is space",
+  async () => {
+    using directory = clusterDirectory()
+    const database = createCluster(directory, "data", 100)
+    database.initialize()
+    await database.start()
+    try {
+      await using service = await startCommand({ DATABASE_URL: database.url, METRICS_PORT: "0" })
+      const ada = await service.account("ada@example.org")
+      const write = () => ada.post("/todos", { title: "milk", description: "x".repeat(900) })
+      expect((await write()).status).toBe(201)
+      database.fillDisk()
+      let written = 1
+      let answer = await write()
+      for (; answer.status === 201; answer = await write()) written++
+      expect(answer.status).toBe(503)
+      expect(answer.headers.get("retry-after")).toBe("1")
+      expect((await ada.get("/todos")).body).toHaveLength(written)
+      await service.untilLogged("No space left on device")
+      const metrics = await fetch(service.metricsUrl ?? "")
+      expect(await metrics.text()).toMatch(/todo_api_database_errors_total{code="53100"} \d/)
+      database.freeDisk()
+      expect((await write()).status).toBe(201)
+      expect((await ada.get("/todos")).body).toHaveLength(written + 1)
+    } finally {
+      await database.stop()
+    }
+  },
+  60_000,
+)
