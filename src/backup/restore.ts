@@ -162,9 +162,9 @@ export const restoreBackup = async (url: string, backup: Verified, options: Opti
     await useSchema(sql, url, manifest, dataDir)
     await inTransaction(sql, "", async (transaction) => {
       await useKnownSettings(transaction)
+      await refuseOtherColumns(transaction, manifest)
       await lockTables(transaction, tables)
       await refuseRows(transaction)
-      await refuseOtherColumns(transaction, manifest)
       await load(transaction, backup, options)
       for (const [sequence, next] of Object.entries(manifest.sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
