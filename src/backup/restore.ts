@@ -16,6 +16,8 @@ import {
   setNextNumber,
   tablesWithRows,
   useKnownSettings,
+  withoutIndexes,
+  withoutTriggers,
 } from "./queries.ts"
 import { openSealed } from "./seal.ts"
 import { TABLES } from "./tables.ts"
@@ -165,7 +167,9 @@ export const restoreBackup = async (url: string, backup: Verified, options: Opti
       await refuseOtherColumns(transaction, manifest)
       await lockTables(transaction, tables)
       await refuseRows(transaction)
-      await load(transaction, backup, options)
+      await withoutTriggers(transaction, tables, () =>
+        withoutIndexes(transaction, tables, () => load(transaction, backup, options)),
+      )
       for (const [sequence, next] of Object.entries(manifest.sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
     })
