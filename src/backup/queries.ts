@@ -125,5 +125,14 @@ export const setNextNumber = (
   from pg_sequence
   where seqrelid = to_regclass(${sequence})`
 
+/**
+ * What happened after the backup is not known here: the states of the feed that clients keep belong
+ * to another epoch from now on. A schema without a feed has none.
+ */
+export const renewEpoch = async (sql: Transaction) => {
+  if ((await columnsOf(sql, ["epochs"])).length > 0)
+    await sql`update epochs set epoch = gen_random_uuid()`
+}
+
 /** Otherwise the first statements would be planned as for empty tables. */
 export const analyze = (sql: postgres.Sql, tables: string[]) => sql`analyze ${sql(tables)}`

@@ -13,6 +13,7 @@ import {
   copyIn,
   countRows,
   lockTables,
+  renewEpoch,
   setNextNumber,
   tablesWithRows,
   useKnownSettings,
@@ -172,6 +173,7 @@ export const restoreBackup = async (url: string, backup: Verified, options: Opti
       )
       for (const [sequence, next] of Object.entries(manifest.sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
+      await renewEpoch(transaction)
     })
     await migrate(url, "up", { dataDir })
     await analyze(sql, tables)
