@@ -92,11 +92,16 @@ export const withoutTriggers = async (
   tables: string[],
   work: () => Promise<void>,
 ) => {
-  for (const table of tables) await sql`alter table ${sql(table)} disable trigger user`
+  const found = await sql<{ table: string }[]>`
+    select distinct named.table
+    from json_array_elements_text(${names(tables)}::text::json) as named ("table")
+    join pg_trigger on tgrelid = to_regclass(named.table)
+    where not tgisinternal`
+  for (const { table } of found) await sql`alter table ${sql(table)} disable trigger user`
   await work()
   // Postgres alters no table that a deferred constraint waits for.
   await sql`set constraints all immediate`
-  for (const table of tables) await sql`alter table ${sql(table)} enable trigger user`
+  for (const { table } of found) await sql`alter table ${sql(table)} enable trigger user`
 }
 
 /** An index is made in a fraction of the time that it takes to keep it up with every row. */
