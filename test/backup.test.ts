@@ -238,7 +238,7 @@ const forge = (file: string, said: object, rows: Record<string, string> = {}) =>
         has_secret_key: false,
         ...said,
       },
-      secretKey: undefined,
+      secretKeys: [],
       rowsOf: async (table) => Readable.from([Buffer.from(rows[table] ?? "")]),
       sequences: async () => ({}),
       onProgress: () => {},
