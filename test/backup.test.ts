@@ -48,7 +48,12 @@ const definitionsIn = (url: string) =>
       from pg_trigger
       where not tgisinternal
       order by tgname`
-    return { indexes: [...indexes], triggers: [...triggers] }
+    const constraints = await sql`
+      select conrelid::regclass::text as table, conname, pg_get_constraintdef(oid) as definition
+      from pg_constraint
+      where connamespace = 'public'::regnamespace
+      order by 1, 2`
+    return { indexes: [...indexes], triggers: [...triggers], constraints: [...constraints] }
   })
 
 test("what was there is there again: todos, logins, revocations, replays; and ids go on", async () => {

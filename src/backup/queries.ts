@@ -86,7 +86,7 @@ export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
 export const lockTables = (sql: Transaction, tables: string[]) => sql`
   lock table ${sql(tables)} in access exclusive mode`
 
-/** Triggers tell what changes; a restore changes nothing. Foreign keys go on being looked at. */
+/** Triggers tell what changes; a restore changes nothing. */
 export const withoutTriggers = async (
   sql: Transaction,
   tables: string[],
@@ -99,26 +99,35 @@ export const withoutTriggers = async (
     where not tgisinternal`
   for (const { table } of found) await sql`alter table ${sql(table)} disable trigger user`
   await work()
-  // Postgres alters no table that a deferred constraint waits for.
-  await sql`set constraints all immediate`
   for (const { table } of found) await sql`alter table ${sql(table)} enable trigger user`
 }
 
-/** An index is made in a fraction of the time that it takes to keep it up with every row. */
+/**
+ * Indexes and foreign keys are made in a fraction of the time that it takes to keep them up with
+ * every row; and to make one is to look at all rows that there are.
+ */
 export const withoutIndexes = async (
   sql: Transaction,
   tables: string[],
   work: () => Promise<void>,
 ) => {
-  const indexes = await sql<{ name: string; definition: string }[]>`
-    select relname as name, pg_get_indexdef(indexrelid) as definition
+  const found = await sql<{ removal: string; making: string }[]>`
+    select
+      format('drop index %s', indexrelid::regclass) as removal,
+      pg_get_indexdef(indexrelid) as making
     from json_array_elements_text(${names(tables)}::text::json) as named ("table")
     join pg_index on indrelid = to_regclass(named.table)
-    join pg_class on pg_class.oid = indexrelid
-    where not exists (select from pg_constraint where conindid = indexrelid)`
-  for (const { name } of indexes) await sql`drop index ${sql(name)}`
+    where not exists (select from pg_constraint where conindid = indexrelid)
+    union all
+    select
+      format('alter table %s drop constraint %I', conrelid::regclass, conname),
+      format('alter table %s add constraint %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
+    from json_array_elements_text(${names(tables)}::text::json) as named ("table")
+    join pg_constraint on conrelid = to_regclass(named.table)
+    where contype = 'f'`
+  for (const { removal } of found) await sql.unsafe(removal)
   await work()
-  for (const { definition } of indexes) await sql.unsafe(definition)
+  for (const { making } of found) await sql.unsafe(making)
 }
 
 /** `distance` beyond the number that would have been next, or as far as the sequence goes. */
