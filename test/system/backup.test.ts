@@ -99,7 +99,7 @@ test("a service moves from embedded to Postgres 15 and back while 16 writers wri
 
   expect(await runCommand(["restore", file], { DATABASE_URL: external.url })).toMatchObject({
     code: 0,
-    err: "The backup holds a signing key: its file secret_key is for SECRET_KEY\n",
+    err: "The backup holds a signing key: the first line of its secret_key is for SECRET_KEY\n",
   })
   const SECRET_KEY = readFileSync(join(first, "secret_key"), "utf8")
   const onFifteen = await startCommand({ DATABASE_URL: external.url, SECRET_KEY })
