@@ -186,7 +186,8 @@ CREATE TABLE public.todos (
     CONSTRAINT todos_title_length CHECK (((char_length(title) >= 1) AND (char_length(title) <= 254))),
     CONSTRAINT todos_title_not_blank CHECK ((btrim(title, '	
                   　﻿'::text) <> ''::text))
-);
+)
+WITH (autovacuum_vacuum_scale_factor='0.05');
 
 CREATE SEQUENCE public.user_ids
     START WITH 4503599627370496

@@ -52,3 +52,15 @@ export const rotateGeneratedKey = (dataDir: string): boolean => {
   writePrivateFile(file, newKey(), owner)
   return true
 }
+
+/** Whether another key than this one was made here already. */
+export const hasOtherKey = (dataDir: string, key: string): boolean => {
+  const file = currentFile(dataDir)
+  return existsSync(file) && readKey(file) !== key
+}
+
+/** Those of another service, the previous one too: what they signed goes on being good. */
+export const adoptKeys = (dataDir: string, [current, previous]: Secrets) => {
+  if (previous !== undefined) writePrivateFile(previousFile(dataDir), previous)
+  writePrivateFile(currentFile(dataDir), current)
+}

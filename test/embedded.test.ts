@@ -6,6 +6,7 @@ import { readConfig } from "../src/config.ts"
 import { connect } from "../src/database/connection.ts"
 import { startEmbedded } from "../src/database/embedded/embedded.ts"
 import { secretKeys } from "../src/secret-key.ts"
+import { runCommand } from "./support/command.ts"
 import { query, startService, usedDataDir } from "./support/embedded.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
 
@@ -131,8 +132,8 @@ test("the remains of a first start that was killed are removed", async () => {
 
 test("a cluster that Postgres refuses is reported with Postgres' reason", async () => {
   using data = await usedDataDir()
-  await Bun.write(join(data.path, "postgres", "PG_VERSION"), "9.6\n")
-  await expect(startEmbedded(data.path)).rejects.toThrow("not compatible with this version")
+  await Bun.write(join(data.path, "postgres", "postgresql.conf"), "nonsense = on\n")
+  await expect(startEmbedded(data.path)).rejects.toThrow("unrecognized configuration parameter")
 })
 
 test("a DATA_DIR that cannot be made is an error that names it", async () => {
@@ -140,4 +141,25 @@ test("a DATA_DIR that cannot be made is an error that names it", async () => {
   const file = join(directory.path, "file")
   await Bun.write(file, "")
   await expect(startEmbedded(join(file, "data"))).rejects.toThrow(file)
+})
+
+test("a folder of another major version is refused with the commands that bring it over, untouched", async () => {
+  using data = await usedDataDir()
+  writeFileSync(join(data.path, "postgres", "PG_VERSION"), "17\n")
+  const state = () =>
+    Bun.spawnSync(
+      ["/bin/sh", "-c", "find . -printf '%p %m %u %T@\\n' | sort; tar -cf - . | sha256sum"],
+      {
+        cwd: data.path,
+      },
+    ).stdout.toString()
+  const before = state()
+  for (const command of ["serve", "migrate", "backup"]) {
+    const { code, err } = await runCommand([command], { DATA_DIR: data.path })
+    expect({ command, code }).toEqual({ command, code: 78 })
+    expect(err).toContain("is of Postgres 17, and this todo-api brings Postgres 18")
+    expect(err).toContain("OLD-todo-api backup --with-secret todo-api.backup")
+    expect(err).toContain("todo-api restore todo-api.backup")
+  }
+  expect(state()).toBe(before)
 })

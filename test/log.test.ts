@@ -74,6 +74,35 @@ test("a request is one JSON line that tells all but what the client sent", async
   await drop()
 }, 20_000)
 
+test("the line of a request names the trace that it belongs to, and nothing that is none", async () => {
+  const { url, drop } = await createDatabase()
+  await using service = await startCommand({ DATABASE_URL: url })
+  const [trace, span] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+  const sent = [
+    `00-${trace}-${span}-01`,
+    `01-${trace}-${span}-01`,
+    `00-${trace}-${span}`,
+    `00-${"0".repeat(32)}-${span}-01`,
+    `00-${trace}-${"0".repeat(16)}-01`,
+    `00-${trace.toUpperCase()}-${span}-01`,
+    '00-"},{"-01',
+  ]
+  for (const traceparent of sent)
+    await service.call("GET", "/health/live", { headers: { traceparent } })
+  service.kill("SIGTERM")
+  await service.exited
+  const lines = (await service.log())
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter(({ route }) => route === "/health/live")
+  expect(lines.map(({ trace_id, span_id }) => [trace_id, span_id])).toEqual([
+    [trace, span],
+    ...sent.slice(1).map(() => [undefined, undefined]),
+  ])
+  await drop()
+})
+
 test("an error is told with its cause and stack, and without what it quotes", async () => {
   const { url, drop } = await createDatabase()
   const sql = postgres({ ...connectionOptions(url), max: 1 })

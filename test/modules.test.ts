@@ -24,6 +24,7 @@ const FLOORS = [
   "secret-key.ts",
   "accounts",
   "todos",
+  "backup",
   "app.ts",
   "service.ts",
   "commands",

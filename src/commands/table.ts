@@ -41,6 +41,28 @@ export const commands: Record<string, Command> = {
       return print(await openapiDocument())
     },
   },
+  backup: {
+    usage: "[FILE|-] [--with-secret]",
+    about: "write all data into FILE or to standard output; the service may run",
+    options: { "with-secret": { about: "the key that signs the tokens is in it, too" } },
+    async run(env, [file = "-", ...rest], flags) {
+      noArguments(rest)
+      if (file === "-" && process.stdout.isTTY)
+        throw new UsageError("a backup is not for a terminal: name a FILE")
+      const { backup } = await import("./backup.ts")
+      return backup(env, file, flags["with-secret"] === true)
+    },
+  },
+  restore: {
+    usage: "FILE|-",
+    about: "read all data from FILE or standard input, into an empty database",
+    async run(env, [file, ...rest]) {
+      noArguments(rest)
+      if (file === undefined) throw new UsageError("restore takes a FILE, or - for standard input")
+      const { restore } = await import("./restore.ts")
+      return restore(env, file)
+    },
+  },
   healthcheck: {
     about: "exit 0 when the service on HOST and PORT is ready",
     async run(env, args) {

@@ -15,6 +15,15 @@ export type LoggedRequest = {
 /** The methods that have routes. Others are one, because a client can make up as many as it likes. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
+/** W3C Trace Context: version, trace, parent, flags. All zeros are no ids. */
+const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-[\da-f]{2}$/
+
+/** Of the caller, so that the line is found from its trace; what is no traceparent is left out. */
+const traceOf = (request: Request) => {
+  const [, trace, span] = TRACEPARENT.exec(request.headers.get("traceparent") ?? "") ?? []
+  return trace === undefined ? "" : `,"trace_id":"${trace}","span_id":"${span}"`
+}
+
 const statusOf = (answer: unknown, status: number | string | undefined): number => {
   if (answer instanceof Response) return answer.status
   if (answer instanceof ElysiaCustomStatusResponse) return Number(answer.code)
@@ -38,7 +47,8 @@ export const createRequestLog = (
     log.line(
       `"request_id":"${set.headers["x-request-id"]}","method":"${method}","route":"${route}",` +
         `"status":${status},"duration_ms":${milliseconds.toFixed(2)}` +
-        (caller ? `,"user_id":${caller.userId}` : ""),
+        (caller ? `,"user_id":${caller.userId}` : "") +
+        traceOf(request),
     )
     if (isStopping()) set.headers["connection"] = "close"
   }

@@ -285,19 +285,20 @@ const DELETED_AT_ONCE = 5_000
 /** Nothing remembers them: who has a copy is told to begin again. */
 const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
   const [row] = await sql<[{ count: number }]>`
-    with gone as (
-      delete from todos
+    with chosen as (
+      select id
+      from todos
       where owner_id = ${ownerId}
-        and id in (
-          select id
-          from todos
-          where owner_id = ${ownerId}
-          order by id
-          limit ${limit}
-          for update
-        )
         and ${counting(sql)}
-      returning id
+      order by id
+      limit ${limit}
+      for update
+    ), gone as (
+      delete from todos
+      using chosen
+      where todos.owner_id = ${ownerId}
+        and todos.id = chosen.id
+      returning todos.id
     ), counted as (
       select count(*) as count
       from gone

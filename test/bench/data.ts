@@ -31,14 +31,10 @@ export const signToken = (userId: number, secret = SECRET_KEY) => {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`
 }
 
-export const startDatabase = async (hoard = HOARD) => {
-  const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
-  const server = await startEmbedded(directory)
-  await migrate(server.url, "up")
-  const sql = postgres({
-    ...connectionOptions(await superuserUrl(directory, server.url)),
-    max: 1,
-  })
+/** USERS with TODOS_EACH, and the HOARDER with all of the HOARD, into a database without a schema. */
+export const fillDatabase = async (url: string, { hoard = HOARD, superuser = url } = {}) => {
+  await migrate(url, "up")
+  const sql = postgres({ ...connectionOptions(superuser), max: 1 })
   const passwordHash = await Bun.password.hash(PASSWORD, {
     algorithm: "argon2id",
     memoryCost: 19_456,
@@ -60,6 +56,14 @@ export const startDatabase = async (hoard = HOARD) => {
       nth % 3 = 0, now() - interval '1 second' * (${hoard} - nth)
     from generate_series(1, ${hoard}::int) as nth`
   await sql`vacuum analyze`
+  return sql
+}
+
+export const startDatabase = async (hoard = HOARD) => {
+  const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
+  const server = await startEmbedded(directory)
+  const superuser = await superuserUrl(directory, server.url)
+  const sql = await fillDatabase(server.url, { hoard, superuser })
   return {
     url: server.url,
     /** Todos that nobody changed yet, their ids counted from a number on: each user has every 1,000th. */

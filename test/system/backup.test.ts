@@ -1,10 +1,207 @@
-/** The README's way to back up and restore the embedded data. */
+/** Moving a whole service: by a backup while it is written to, and by a copy of its folder. */
 import { expect, setDefaultTimeout, test } from "bun:test"
+import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { startCommand } from "../support/command.ts"
+import { backup, emptyDatabase, withSql } from "../support/backups.ts"
+import {
+  type Command,
+  program,
+  runCommand,
+  spawnCommand,
+  startCommand,
+} from "../support/command.ts"
+import { createDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(60_000)
+
+/** Ends with its standard input. */
+const startPostgres15 = async () => {
+  const script = join(import.meta.dir, "..", "..", ".ci", "postgres-15")
+  const server = Bun.spawn([script, "/bin/sh", "-c", 'echo "$TEST_DATABASE_URL"; read -r _'], {
+    stdio: ["pipe", "pipe", "inherit"],
+  })
+  for await (const output of server.stdout)
+    return {
+      url: new TextDecoder().decode(output).trim(),
+      async [Symbol.asyncDispose]() {
+        server.stdin.end()
+        await server.exited
+      },
+    }
+  throw new Error("Postgres 15 did not start")
+}
+
+const WRITERS = 16
+
+/** Each writes one todo after the other, numbered, until it is told to stop. */
+const startWriters = (service: Command, token: string) => {
+  const { post } = service.withToken(token)
+  const acknowledged: number[] = Array(WRITERS).fill(0)
+  let isOver = false
+  const all = acknowledged.map(async (_, writer) => {
+    while (!isOver) {
+      const number = (acknowledged[writer] ?? 0) + 1
+      const { status } = await post("/todos", { title: `${writer} ${number}` })
+      if (status !== 201) throw new Error(`A write was answered with ${status}`)
+      acknowledged[writer] = number
+    }
+  })
+  return {
+    acknowledged,
+    stop: async () => {
+      isOver = true
+      await Promise.all(all)
+    },
+  }
+}
+
+/** How many todos of each writer there are: the first ones, with no gap. */
+const keptOf = async (service: Command, token: string) => {
+  const { body } = await service.withToken(token).get("/todos")
+  const numbers = (body as { title: string }[]).map(({ title }) => title.split(" ").map(Number))
+  return Array.from({ length: WRITERS }, (_, writer) => {
+    const own = numbers.filter(([by]) => by === writer).map(([, number]) => number)
+    expect(own.toSorted((a = 0, b = 0) => a - b)).toEqual(own.map((_, index) => index + 1))
+    return own.length
+  })
+}
+
+test("a service moves from embedded to Postgres 15 and back while 16 writers write", async () => {
+  using directory = temporaryDirectory()
+  await using external = await startPostgres15()
+  const [first, last, file] = ["first", "last", "todo.backup"].map((name) =>
+    join(directory.path, name),
+  ) as [string, string, string]
+
+  /** Nothing that was acknowledged before the backup is missing; ids and tokens go on. */
+  const moved = async (service: Command, before: number[], token: string) => {
+    const kept = await keptOf(service, token)
+    for (const [writer, count] of kept.entries())
+      expect(count).toBeGreaterThanOrEqual(before[writer] ?? 0)
+    const { status } = await service.withToken(token).post("/todos", { title: "of no writer" })
+    expect(status).toBe(201)
+  }
+
+  const embedded = await startCommand({ DATA_DIR: first, SECRET_KEY: "" })
+  const ada = await embedded.account()
+  const gone = await embedded.session(ada)
+  await gone.post("/auth/logout")
+  const writers = startWriters(embedded, ada.token)
+  await Bun.sleep(500)
+  const before = [...writers.acknowledged]
+  expect(await runCommand(["backup", "--with-secret", file], { DATA_DIR: first })).toMatchObject({
+    code: 0,
+  })
+  await writers.stop()
+  embedded.kill("SIGTERM")
+  await embedded.exited
+
+  expect(await runCommand(["restore", file], { DATABASE_URL: external.url })).toMatchObject({
+    code: 0,
+    err: "The backup holds a signing key: the first line of its secret_key is for SECRET_KEY\n",
+  })
+  const SECRET_KEY = readFileSync(join(first, "secret_key"), "utf8")
+  const onFifteen = await startCommand({ DATABASE_URL: external.url, SECRET_KEY })
+  await moved(onFifteen, before, ada.token)
+  expect((await onFifteen.withToken(gone.token).get("/todos")).status).toBe(401)
+
+  const others = await onFifteen.account("others@example.org")
+  const more = startWriters(onFifteen, others.token)
+  await Bun.sleep(500)
+  const between = [...more.acknowledged]
+  const pipe = Bun.spawn(
+    [
+      "/bin/sh",
+      "-c",
+      '"$@" backup --with-secret - | DATABASE_URL= "$@" restore -',
+      "sh",
+      ...program,
+    ],
+    {
+      env: {
+        PATH: process.env["PATH"] ?? "",
+        DATABASE_URL: external.url,
+        SECRET_KEY,
+        DATA_DIR: last,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  )
+  expect(await pipe.exited).toBe(0)
+  await more.stop()
+  onFifteen.kill("SIGTERM")
+  await onFifteen.exited
+
+  await using again = await startCommand({ DATA_DIR: last, SECRET_KEY })
+  await moved(again, before, ada.token)
+  await moved(again, between, others.token)
+  expect((await again.withToken(gone.token).get("/todos")).status).toBe(401)
+  again.kill("SIGTERM")
+  await again.exited
+}, 120_000)
+
+test("200,000 todos are backed up and restored in the memory that a few take", async () => {
+  using directory = temporaryDirectory()
+  const peaks = []
+  for (const todos of [10, 200_000]) {
+    const file = join(directory.path, String(todos))
+    const { url, drop } = await createDatabase()
+    await withSql(url, async (sql) => {
+      await sql`insert into users (id) values (7)`
+      await sql`
+        insert into todos (owner_id, title, description)
+        select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 5)
+        from generate_series(1, ${todos}::int)`
+    })
+    await using target = await emptyDatabase()
+    const commands = [
+      ["backup", file, url],
+      ["restore", file, target.url],
+    ] as const
+    for (const [command, path, DATABASE_URL] of commands) {
+      const child = spawnCommand([command, path], { DATABASE_URL })
+      expect(await child.exited).toBe(0)
+      peaks.push((child.resourceUsage()?.maxRSS ?? Number.NaN) / 2 ** 20)
+    }
+    await drop()
+  }
+  const [fewOut = 0, fewIn = 0, manyOut = 0, manyIn = 0] = peaks
+  expect(manyOut - fewOut).toBeLessThan(64)
+  expect(manyIn - fewIn).toBeLessThan(64)
+})
+
+test("a restore that is killed leaves the database empty, and the next one fills it", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  const { url, drop } = await createDatabase()
+  await withSql(url, async (sql) => {
+    await sql`insert into users (id) values (7)`
+    await sql`
+      insert into todos (owner_id, title)
+      select 7, 'Todo ' || n
+      from generate_series(1, 100_000) as n`
+  })
+  expect(await backup(url, file)).toMatchObject({ code: 0 })
+  await drop()
+  await using target = await emptyDatabase()
+  const count = (sql: Parameters<Parameters<typeof withSql>[1]>[0]) =>
+    sql`select count(*)::int as todos from todos`.then(([row]) => row?.["todos"])
+  const killed = spawnCommand(["restore", file], { DATABASE_URL: target.url })
+  const isLoading = () =>
+    withSql(target.url, async (sql) => {
+      const [row] = await sql`select 1 from pg_stat_progress_copy where tuples_processed > 1000`
+      return row !== undefined
+    })
+  while (!(await isLoading())) await Bun.sleep(5)
+  killed.kill("SIGKILL")
+  await killed.exited
+  expect(await withSql(target.url, count)).toBe(0)
+  expect(await runCommand(["restore", file], { DATABASE_URL: target.url })).toMatchObject({
+    code: 0,
+  })
+  expect(await withSql(target.url, count)).toBe(100_000)
+})
 
 const run = (...command: string[]) => {
   const { success, stderr } = Bun.spawnSync(command, { stderr: "pipe" })

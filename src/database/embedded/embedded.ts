@@ -5,6 +5,7 @@ import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
 import { prepareCluster } from "./cluster.ts"
 import { endLeftoverPostmaster } from "./leftover-postmaster.ts"
+import { refuseOtherMajorVersion } from "./major-version.ts"
 import { startServer } from "./server.ts"
 import { serverUser } from "./server-user.ts"
 import { clusterIn, openUrl } from "./url.ts"
@@ -14,6 +15,7 @@ export type Embedded = { url: string; stop(): Promise<void>; exited: Promise<voi
 export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   const home = resolve(dataDir)
   const cluster = clusterIn(home)
+  refuseOtherMajorVersion(home)
   makeDataDir(home)
   const unlock = await lockDataDir(home)
   try {

@@ -87,11 +87,6 @@ export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
   return count
 }
 
-/** States from before are not known any more: what was restored is older than they may be. */
-export const renewEpoch = (sql: Sql) => sql`
-  update epochs
-  set epoch = gen_random_uuid()`
-
 /** A todo as it is, or that it was deleted: without a version then. */
 export type ChangedRow = Todo & { revision: number; version: number | null }
 

@@ -1,0 +1,51 @@
+/** The file of a backup: written whole or not at all, and read only when it is there as a whole. */
+import { randomUUID } from "node:crypto"
+import { createWriteStream } from "node:fs"
+import { mkdtemp, open, rename, rm } from "node:fs/promises"
+import { basename, dirname, join } from "node:path"
+import type { Readable, Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import { syncDirectory } from "../data-dir.ts"
+import { inFirstHome, ownHomes } from "../programs/directory.ts"
+
+/** For its owner alone: it holds everybody's todos. */
+const MODE = 0o600
+
+const create = (path: string) => createWriteStream(path, { flags: "wx", mode: MODE })
+
+/** Makes a name survive a power cut, and what it names. */
+const sync = async (path: string) => {
+  await using file = await open(path, "r+")
+  await file.sync()
+}
+
+export const writeWhole = async (path: string, write: (output: Writable) => Promise<void>) => {
+  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}`)
+  try {
+    await write(create(draft))
+    await sync(draft)
+    await rename(draft, path)
+    syncDirectory(dirname(path))
+  } finally {
+    await rm(draft, { force: true })
+  }
+}
+
+/** What comes through a pipe, as a file: so nothing is begun before all of it was verified. */
+export const withSpooled = async <Result>(
+  input: Readable,
+  dataDir: string,
+  signal: AbortSignal,
+  use: (path: string) => Promise<Result>,
+) => {
+  const directory = await inFirstHome(ownHomes(dataDir), (parent) =>
+    mkdtemp(join(parent, "todo-api-restore-")),
+  )
+  try {
+    const path = join(directory, "backup")
+    await pipeline(input, create(path), { signal })
+    return await use(path)
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,35 @@
+/** What a backup holds, and what it leaves out: every table and sequence of the schema is named here. */
+
+/**
+ * In the order in which a restore can load them: what a foreign key refers to comes first. One that
+ * the database's schema lacks is passed over, so that backups of other versions can be made and read.
+ */
+export const TABLES = [
+  "users",
+  "identities",
+  "invites",
+  "password_resets",
+  "known_addresses",
+  "personal_tokens",
+  "sessions",
+  "refresh_tokens",
+  "revocations",
+  "todos",
+  "revisions",
+  "deleted_todos",
+  "idempotency_keys",
+]
+
+/** And why. */
+export const TABLES_LEFT_OUT: Record<string, string> = {
+  schema_migrations: "the manifest names the migrations, and a restore applies them",
+  throttles: "it counts the attempts of the last minutes",
+  mails: "the service that the backup was taken from sends them",
+  epochs: "a restored database has another one, so that states of the old one are refused",
+}
+
+export const COLUMNS_LEFT_OUT: Record<string, string> = {
+  "revocations.transaction_id": "another cluster counts its transactions anew: the restore's own",
+}
+
+export const SEQUENCES = ["user_ids", "todo_ids"]

@@ -1,0 +1,45 @@
+/** `todo-api backup [FILE|-]`: writes all data into one file, while the service runs or does not. */
+import { createWriteStream, existsSync } from "node:fs"
+import { join } from "node:path"
+import type { Writable } from "node:stream"
+import { writeBackup } from "../backup/backup.ts"
+import { BackupError } from "../backup/damage.ts"
+import { writeWhole } from "../backup/file.ts"
+import { createProgress } from "../backup/progress.ts"
+import { type Config, readConfig } from "../config.ts"
+import { openEmbedded } from "../database/embedded/open.ts"
+import { secretKeys } from "../secret-key.ts"
+import { interruptible } from "./interruption.ts"
+
+/** Does not start what would be empty. */
+const openDatabase = async ({ DATABASE_URL, DATA_DIR }: Config) => {
+  if (DATABASE_URL) return { url: DATABASE_URL, stop: async () => {} }
+  if (!existsSync(join(DATA_DIR, "postgres")))
+    throw new BackupError(`There is no database in ${DATA_DIR}, and DATABASE_URL is not set`)
+  return openEmbedded(DATA_DIR)
+}
+
+const STANDARD_OUTPUT = 1
+
+export const backup = async (env: NodeJS.ProcessEnv, file: string, withSecret: boolean) => {
+  const config = readConfig(env, withSecret)
+  const { onProgress, done } = createProgress(process.stderr, "backup")
+  await interruptible(async (signal) => {
+    const database = await openDatabase(config)
+    const write = (output: Writable) =>
+      writeBackup(database.url, {
+        secretKeys: withSecret ? secretKeys(config) : [],
+        output,
+        signal,
+        onProgress,
+      })
+    try {
+      if (file === "-") await write(createWriteStream("", { fd: STANDARD_OUTPUT }))
+      else await writeWhole(file, write)
+    } finally {
+      await database.stop()
+    }
+  })
+  done()
+  return 0
+}

@@ -1,0 +1,55 @@
+/** `todo-api restore FILE|-`: puts a backup into an empty database. */
+import { createReadStream } from "node:fs"
+import { BackupError } from "../backup/damage.ts"
+import { withSpooled } from "../backup/file.ts"
+import { createProgress } from "../backup/progress.ts"
+import { restoreBackup, verifyBackup } from "../backup/restore.ts"
+import { type Config, readConfig } from "../config.ts"
+import { openEmbedded } from "../database/embedded/open.ts"
+import { adoptKeys, hasOtherKey } from "../secret-key.ts"
+import { interruptible } from "./interruption.ts"
+
+const STANDARD_INPUT = 0
+
+/** Whether the service will sign with a key that it keeps itself. */
+const keepsKey = ({ DATABASE_URL, SECRET_KEY }: Config) => !DATABASE_URL && !SECRET_KEY
+
+const restoreFile = async (path: string, config: Config, signal: AbortSignal) => {
+  const { DATABASE_URL, DATA_DIR } = config
+  const { onProgress, done } = createProgress(process.stderr, "restore")
+  const verified = await verifyBackup(path, signal)
+  const [current, ...previous] = verified.secretKeys
+  if (current && keepsKey(config) && hasOtherKey(DATA_DIR, current))
+    throw new BackupError(
+      `The backup's signing key is not the one in ${DATA_DIR}/secret_key. Nothing was restored. ` +
+        "Delete that file first, which ends the sessions of this service.",
+    )
+  const embedded = DATABASE_URL ? undefined : await openEmbedded(DATA_DIR)
+  try {
+    await restoreBackup(DATABASE_URL ?? embedded?.url ?? "", verified, {
+      dataDir: DATA_DIR,
+      signal,
+      onProgress,
+    })
+    if (current && keepsKey(config)) adoptKeys(DATA_DIR, [current, ...previous])
+  } finally {
+    await embedded?.stop()
+  }
+  done()
+  if (current && !keepsKey(config))
+    console.error(
+      "The backup holds a signing key: the first line of its secret_key is for SECRET_KEY",
+    )
+}
+
+export const restore = async (env: NodeJS.ProcessEnv, file: string) => {
+  const config = readConfig(env, false)
+  await interruptible((signal) =>
+    file === "-"
+      ? withSpooled(createReadStream("", { fd: STANDARD_INPUT }), config.DATA_DIR, signal, (path) =>
+          restoreFile(path, config, signal),
+        )
+      : restoreFile(file, config, signal),
+  )
+  return 0
+}

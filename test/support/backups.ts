@@ -1,0 +1,42 @@
+/** Databases and files for tests of backup and restore. */
+import postgres from "postgres"
+import { connectionOptions } from "../../src/database/connection.ts"
+import { runCommand } from "./command.ts"
+import { createEmptyDatabase } from "./postgres.ts"
+import { SECRET_KEY } from "./tokens.ts"
+
+export const withSql = async <Result>(
+  url: string,
+  work: (sql: postgres.Sql) => Promise<Result>,
+) => {
+  const sql = postgres({ ...connectionOptions(url), max: 1, onnotice: () => {} })
+  try {
+    return await work(sql)
+  } finally {
+    await sql.end()
+  }
+}
+
+/** Without a schema; it is gone at the end. */
+export const emptyDatabase = async () => {
+  const { url, drop } = await createEmptyDatabase()
+  return {
+    url,
+    /** Of tables, so that nothing at all has been done to it. */
+    tables: () =>
+      withSql(url, async (sql) => {
+        const [row] = await sql`
+          select count(*)::int as count
+          from pg_class
+          where relnamespace = 'public'::regnamespace`
+        return row?.["count"]
+      }),
+    [Symbol.asyncDispose]: drop,
+  }
+}
+
+export const backup = (url: string, file: string, ...flags: string[]) =>
+  runCommand(["backup", ...flags, file], { DATABASE_URL: url, SECRET_KEY })
+
+export const restore = (url: string, file: string) =>
+  runCommand(["restore", file], { DATABASE_URL: url })
