@@ -1,6 +1,6 @@
 /** The connection of a backup or a restore: one, without the limits of a request. */
 import postgres from "postgres"
-import { connectionOptions } from "../database/connection.ts"
+import { connectionOptions } from "../database/url.ts"
 
 export type Transaction = postgres.TransactionSql
 

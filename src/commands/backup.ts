@@ -8,12 +8,13 @@ import { writeWhole } from "../backup/file.ts"
 import { createProgress } from "../backup/progress.ts"
 import { type Config, readConfig } from "../config.ts"
 import { openEmbedded } from "../database/embedded/open.ts"
+import { writableUrl } from "../database/hosts/watch.ts"
 import { secretKeys } from "../secret-key.ts"
 import { interruptible } from "./interruption.ts"
 
 /** Does not start what would be empty. */
 const openDatabase = async ({ DATABASE_URL, DATA_DIR }: Config) => {
-  if (DATABASE_URL) return { url: DATABASE_URL, stop: async () => {} }
+  if (DATABASE_URL) return { url: await writableUrl(DATABASE_URL), stop: async () => {} }
   if (!existsSync(join(DATA_DIR, "postgres")))
     throw new BackupError(`There is no database in ${DATA_DIR}, and DATABASE_URL is not set`)
   return openEmbedded(DATA_DIR)

@@ -6,6 +6,7 @@ import { createProgress } from "../backup/progress.ts"
 import { restoreBackup, verifyBackup } from "../backup/restore.ts"
 import { type Config, readConfig } from "../config.ts"
 import { openEmbedded } from "../database/embedded/open.ts"
+import { writableUrl } from "../database/hosts/watch.ts"
 import { adoptKeys, hasOtherKey } from "../secret-key.ts"
 import { interruptible } from "./interruption.ts"
 
@@ -26,7 +27,8 @@ const restoreFile = async (path: string, config: Config, signal: AbortSignal) =>
     )
   const embedded = DATABASE_URL ? undefined : await openEmbedded(DATA_DIR)
   try {
-    await restoreBackup(DATABASE_URL ?? embedded?.url ?? "", verified, {
+    const url = embedded?.url ?? (await writableUrl(DATABASE_URL ?? ""))
+    await restoreBackup(url, verified, {
       dataDir: DATA_DIR,
       signal,
       onProgress,

@@ -1,6 +1,6 @@
 /** Databases and files for tests of backup and restore. */
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/connection.ts"
+import { connectionOptions } from "../../src/database/url.ts"
 import { runCommand } from "./command.ts"
 import { createEmptyDatabase } from "./postgres.ts"
 import { SECRET_KEY } from "./tokens.ts"
