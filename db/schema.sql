@@ -132,8 +132,7 @@ CREATE TABLE public.refresh_tokens (
 CREATE TABLE public.revisions (
     owner_id bigint NOT NULL,
     revision bigint NOT NULL,
-    forgotten bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT revisions_revision_range CHECK ((revision > 0))
+    forgotten bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
