@@ -7,6 +7,7 @@ const source = join(import.meta.dir, "..", "src")
 
 /** Files and folders of src, the lowest first: each may import from those before it. */
 const FLOORS = [
+  "client",
   "errors.ts",
   "config-error.ts",
   "mac.ts",

@@ -1,0 +1,1289 @@
+/** Made of the OpenAPI document by `bun run build:client`: not to be edited. */
+export interface paths {
+    "/health/live": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask whether the process lives
+         * @description Whoever gets no answer should restart it.
+         */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask whether it can do its work
+         * @description Whether the database answers and has the schema that this version needs.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/register": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Register an account
+         * @description The number of registrations from one address in an hour is limited.
+         */
+        post: operations["register"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/login": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log in
+         * @description Opens a session. After 10 failed logins of an account from an address, or 100 from an address, in 15 minutes it answers 429, to the right password too.
+         */
+        post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/refresh": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get new tokens for a refresh token
+         * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds; using it again later ends the whole session.
+         */
+        post: operations["refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log out
+         * @description Ends the session: its refresh token and its access tokens. A token that is of no session (another system's) is itself refused until it expires.
+         */
+        post: operations["logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the caller's account
+         * @description Who the access token is of.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete the account
+         * @description The user, their todos and their sessions are gone for good, and all their tokens are refused. The email may be registered anew.
+         */
+        delete: operations["deleteMe"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/password": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change the password
+         * @description Ends every other session of the user. A wrong current password counts as a failed login; a user who came from outside has none.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the caller's todos
+         * @description All that match, or with `limit` a page of them: walk the pages by the `next` link. Todos that come or go meanwhile make none appear twice and none be left out.
+         */
+        get: operations["listTodos"];
+        put?: never;
+        /**
+         * Create a todo
+         * @description With an Idempotency-Key it may be repeated when the answer got lost.
+         */
+        post: operations["createTodo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a todo
+         * @description A todo of somebody else is answered like one that is not there.
+         */
+        get: operations["getTodo"];
+        /**
+         * Change a todo
+         * @description Members that are left out stay as they are; `id` and times are ignored.
+         */
+        put: operations["putTodo"];
+        post?: never;
+        /**
+         * Delete a todo
+         * @description For good. With If-Match only the version that the caller has seen.
+         */
+        delete: operations["deleteTodo"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a todo by a merge patch
+         * @description As PUT does. Takes `application/merge-patch+json` too (RFC 7396).
+         */
+        patch: operations["patchTodo"];
+        trace?: never;
+    };
+}
+export type webhooks = Record<string, never>;
+export interface components {
+    schemas: {
+        /** @description What every error is: a problem document (RFC 9457) */
+        Problem: {
+            /** @enum {string} */
+            type: "about:blank";
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "BAD_REQUEST" | "UNAUTHORIZED" | "INVALID_CREDENTIALS" | "NOT_FOUND" | "TODO_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "EMAIL_TAKEN" | "PRECONDITION_FAILED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+            /** Format: date-time */
+            timestamp: string;
+            /** @description Of a 400: every broken rule */
+            errors?: {
+                /**
+                 * @description Where in the body: RFC 6901
+                 * @example /title
+                 */
+                pointer?: string;
+                /** @description Or which parameter of the query */
+                parameter?: string;
+                /**
+                 * @description For people
+                 * @example must not be empty
+                 */
+                message: string;
+            }[];
+        };
+        /** @description It is well */
+        Health: {
+            /** @enum {string} */
+            status: "ok";
+        };
+        /** @description The account */
+        User: {
+            id: number;
+            /** @description Null for a user who came from outside */
+            email: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
+        Registration: {
+            /**
+             * @description Trimmed, and compared without case
+             * @example ada@example.org
+             */
+            email: string;
+            /**
+             * Format: password
+             * @example correct horse battery staple
+             */
+            password: string;
+        };
+        /** @description The tokens of a session */
+        Tokens: {
+            /** @description A JWT for the Authorization header */
+            access_token: string;
+            /** @enum {string} */
+            token_type: "bearer";
+            /** @description Seconds until the access token expires */
+            expires_in: number;
+            /** @description Opaque and single-use */
+            refresh_token: string;
+        };
+        Credentials: {
+            /** @example ada@example.org */
+            email: string;
+            /**
+             * Format: password
+             * @example correct horse battery staple
+             */
+            password: string;
+        };
+        RefreshToken: {
+            /** @description The one of the last answer */
+            refresh_token: string;
+        };
+        PasswordChange: {
+            /** Format: password */
+            current_password: string;
+            /**
+             * Format: password
+             * @example correct horse battery staple
+             */
+            new_password: string;
+        };
+        /** @description The todo */
+        Todo: {
+            id: number;
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string;
+            /** @example Two litres, and oats */
+            description: string | null;
+            /** @description Whether it is done */
+            is_completed: boolean;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            updated_at: string;
+        };
+        NewTodo: {
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string;
+            /** @example Two litres, and oats */
+            description?: string | null;
+            /** @description Whether it is done */
+            is_completed?: boolean;
+            readonly id?: unknown;
+            readonly created_at?: unknown;
+            readonly updated_at?: unknown;
+        };
+        TodoChanges: {
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title?: string;
+            /** @example Two litres, and oats */
+            description?: string | null;
+            /** @description Whether it is done */
+            is_completed?: boolean;
+            readonly id?: unknown;
+            readonly created_at?: unknown;
+            readonly updated_at?: unknown;
+        };
+    };
+    responses: {
+        /** @description The path lacks the method; `Allow` names those it has */
+        METHOD_NOT_ALLOWED_405: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                Allow: components["headers"]["Allow"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Method Not Allowed";
+                    /** @enum {integer} */
+                    status?: 405;
+                    /** @enum {string} */
+                    error_code?: "METHOD_NOT_ALLOWED";
+                };
+            };
+        };
+        /** @description Something went wrong on the server's side */
+        INTERNAL_ERROR_500: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Internal Server Error";
+                    /** @enum {integer} */
+                    status?: 500;
+                    /** @enum {string} */
+                    error_code?: "INTERNAL_ERROR";
+                };
+            };
+        };
+        /** @description The database is away, or the service is shutting down */
+        SERVICE_UNAVAILABLE_503: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Service Unavailable";
+                    /** @enum {integer} */
+                    status?: 503;
+                    /** @enum {string} */
+                    error_code?: "SERVICE_UNAVAILABLE";
+                };
+            };
+        };
+        /** @description The email is registered already */
+        EMAIL_TAKEN_409: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Conflict";
+                    /** @enum {integer} */
+                    status?: 409;
+                    /** @enum {string} */
+                    error_code?: "EMAIL_TAKEN";
+                };
+            };
+        };
+        /** @description Too many attempts; try again after `Retry-After` */
+        TOO_MANY_REQUESTS_429: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Too Many Requests";
+                    /** @enum {integer} */
+                    status?: 429;
+                    /** @enum {string} */
+                    error_code?: "TOO_MANY_REQUESTS";
+                };
+            };
+        };
+        /** @description The body or the query breaks rules; `errors` names each */
+        BAD_REQUEST_400: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Bad Request";
+                    /** @enum {integer} */
+                    status?: 400;
+                    /** @enum {string} */
+                    error_code?: "BAD_REQUEST";
+                };
+            };
+        };
+        /** @description The body has more than 64 KiB */
+        PAYLOAD_TOO_LARGE_413: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Payload Too Large";
+                    /** @enum {integer} */
+                    status?: 413;
+                    /** @enum {string} */
+                    error_code?: "PAYLOAD_TOO_LARGE";
+                };
+            };
+        };
+        /** @description The body is not in a content type, charset or encoding that is taken */
+        UNSUPPORTED_MEDIA_TYPE_415: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                Accept: components["headers"]["Accept"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Unsupported Media Type";
+                    /** @enum {integer} */
+                    status?: 415;
+                    /** @enum {string} */
+                    error_code?: "UNSUPPORTED_MEDIA_TYPE";
+                };
+            };
+        };
+        /** @description The email or the password is wrong */
+        INVALID_CREDENTIALS_401: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Unauthorized";
+                    /** @enum {integer} */
+                    status?: 401;
+                    /** @enum {string} */
+                    error_code?: "INVALID_CREDENTIALS";
+                };
+            };
+        };
+        /** @description No token, or one that is invalid, expired or revoked */
+        UNAUTHORIZED_401: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Unauthorized";
+                    /** @enum {integer} */
+                    status?: 401;
+                    /** @enum {string} */
+                    error_code?: "UNAUTHORIZED";
+                };
+            };
+        };
+        /** @description The email or the password is wrong */
+        INVALID_CREDENTIALS_403: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Forbidden";
+                    /** @enum {integer} */
+                    status?: 403;
+                    /** @enum {string} */
+                    error_code?: "INVALID_CREDENTIALS";
+                };
+            };
+        };
+        /** @description The Idempotency-Key was used with another body */
+        IDEMPOTENCY_KEY_REUSED_422: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Unprocessable Entity";
+                    /** @enum {integer} */
+                    status?: 422;
+                    /** @enum {string} */
+                    error_code?: "IDEMPOTENCY_KEY_REUSED";
+                };
+            };
+        };
+        /** @description The caller has no such todo */
+        TODO_NOT_FOUND_404: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Not Found";
+                    /** @enum {integer} */
+                    status?: 404;
+                    /** @enum {string} */
+                    error_code?: "TODO_NOT_FOUND";
+                };
+            };
+        };
+        /** @description The todo has changed since the version that If-Match names */
+        PRECONDITION_FAILED_412: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"] & {
+                    /** @enum {string} */
+                    title?: "Precondition Failed";
+                    /** @enum {integer} */
+                    status?: 412;
+                    /** @enum {string} */
+                    error_code?: "PRECONDITION_FAILED";
+                };
+            };
+        };
+    };
+    parameters: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id": string;
+        /**
+         * @description Entity tags that the client knows, or `*`. A 304 where one is the todo's.
+         * @example "1"
+         */
+        "If-None-Match": string;
+        /**
+         * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
+         * @example "1"
+         */
+        "If-Match": string;
+        /** @description Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing. */
+        "Idempotency-Key": string;
+    };
+    requestBodies: never;
+    headers: {
+        /** @description Names the request: the caller's own id, or a new UUIDv7 */
+        "X-Request-Id": string;
+        /** @description The type of the answer is meant as it says */
+        "X-Content-Type-Options": "nosniff";
+        /** @description `no-store` on tokens and users, `private, no-cache` on todos */
+        "Cache-Control": "no-store" | "private, no-cache";
+        /**
+         * @description The strong entity tag of the todo's version, for If-Match and If-None-Match
+         * @example "1"
+         */
+        ETag: string;
+        /**
+         * @description Where the new todo is
+         * @example /api/v1/todos/1
+         */
+        Location: string;
+        /** @description The answer is the first one to this Idempotency-Key again */
+        "Idempotent-Replayed": "true";
+        /** @description The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288) */
+        Link: string;
+        /** @description How many todos match, on all pages. Sent with `count=true`. */
+        "X-Total-Count": number;
+        /** @description Seconds after which to try again */
+        "Retry-After": number;
+        /**
+         * @description RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent
+         * @example Bearer
+         */
+        "WWW-Authenticate": string;
+        /** @description The methods that the path has */
+        Allow: string;
+        /** @description The content types that the route takes */
+        Accept: string;
+    };
+    pathItems: never;
+}
+export type $defs = Record<string, never>;
+export interface operations {
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is well */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is well */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    register: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Registration"];
+            };
+        };
+        responses: {
+            /** @description The account */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            409: components["responses"]["EMAIL_TAKEN_409"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Credentials"];
+            };
+        };
+        responses: {
+            /** @description The tokens of a session */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["INVALID_CREDENTIALS_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    refresh: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefreshToken"];
+            };
+        };
+        responses: {
+            /** @description The tokens of a session */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    deleteMe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INVALID_CREDENTIALS_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    listTodos: {
+        parameters: {
+            query?: {
+                /** @description Turns on pages, of this many todos. Without it the whole list is streamed */
+                limit?: number;
+                /** @description Opaque, from the link of the page before. Needs limit */
+                cursor?: string;
+                /** @description Only todos that are done, or that are not */
+                is_completed?: boolean;
+                /**
+                 * @description Only todos whose title or description contains this, ignoring case
+                 * @example milk
+                 */
+                q?: string;
+                /** @description Ascending, or with a minus descending; titles by code point. Default: created_at */
+                sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "title" | "-title";
+                /** @description Whether to say in X-Total-Count how many todos match */
+                count?: boolean;
+            };
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Link: components["headers"]["Link"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"][];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    createTodo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /** @description Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing. */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTodo"];
+            };
+        };
+        responses: {
+            /** @description The todo */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    Location: components["headers"]["Location"];
+                    "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            422: components["responses"]["IDEMPOTENCY_KEY_REUSED_422"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    getTodo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description Entity tags that the client knows, or `*`. A 304 where one is the todo's.
+                 * @example "1"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path: {
+                /** @description The id of a todo */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The todo */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"];
+                };
+            };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            404: components["responses"]["TODO_NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    putTodo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
+                 * @example "1"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The id of a todo */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TodoChanges"];
+            };
+        };
+        responses: {
+            /** @description The todo */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            404: components["responses"]["TODO_NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            412: components["responses"]["PRECONDITION_FAILED_412"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    deleteTodo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
+                 * @example "1"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The id of a todo */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            404: components["responses"]["TODO_NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            412: components["responses"]["PRECONDITION_FAILED_412"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    patchTodo: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
+                 * @example "1"
+                 */
+                "If-Match"?: components["parameters"]["If-Match"];
+            };
+            path: {
+                /** @description The id of a todo */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TodoChanges"];
+                "application/merge-patch+json": components["schemas"]["TodoChanges"];
+            };
+        };
+        responses: {
+            /** @description The todo */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            404: components["responses"]["TODO_NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            412: components["responses"]["PRECONDITION_FAILED_412"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+}

@@ -1,0 +1,79 @@
+/** The queue of edits, without any input or output: each function returns the queue that follows. */
+import { type Operation, pick, type Queue, type Update } from "./model.ts"
+
+/** So much at most is kept while the service cannot be reached. */
+export const LONGEST_QUEUE = 5000
+/** Operations of a request. */
+const BATCH = 100
+
+export const idOf = ({ ids }: Queue, id: number) => ids.find(([local]) => local === id)?.[1] ?? id
+
+const squashUpdates = (first: Update, second: Update): Update => ({
+  ...first,
+  // Of a member that was changed twice, the base is what was there before the first.
+  base: { ...second.base, ...first.base },
+  todo: { ...first.todo, ...second.todo },
+})
+
+/** What an edit that is not sent yet becomes with the one after it; undefined: both are sent. */
+const squash = (first: Operation, second: Operation): Operation[] | undefined => {
+  if (first.step !== "new") return undefined
+  if (first.op === "create" && second.op === "update")
+    return [{ ...first, todo: { ...first.todo, ...second.todo } }]
+  if (first.op === "create" && second.op === "delete") return []
+  if (first.op === "update" && second.op === "update") return [squashUpdates(first, second)]
+  if (first.op === "update" && second.op === "delete") return [second]
+  return undefined
+}
+
+/** The etag that an edit comes with is the copy's: behind another edit it is that one's. */
+export const enqueue = (queue: Queue, edit: Operation): Queue => {
+  const { operations } = queue
+  const id = idOf(queue, edit.id)
+  const earlier = operations.filter((operation) => operation.id === id)
+  const last = earlier.at(-1)
+  const before = earlier.findLast(({ step }) => step !== "new")
+  const etag = before ? (before.step === "saved" ? before.etag : undefined) : edit.etag
+  const added = { ...edit, id, etag }
+  const squashed = last && squash(last, added)
+  return {
+    ...queue,
+    operations: squashed
+      ? operations.flatMap((operation) => (operation === last ? squashed : [operation]))
+      : [...operations, added],
+  }
+}
+
+/** In order. An edit of a todo waits for the answer to the one before: only that has its version. */
+export const nextBatch = ({ operations }: Queue, size = BATCH): Operation[] => {
+  const batch = new Map<number, Operation>()
+  for (const operation of operations)
+    if (operation.step !== "saved" && !batch.has(operation.id) && batch.size < size)
+      batch.set(operation.id, operation)
+  return [...batch.values()]
+}
+
+export const markSent = (queue: Queue, batch: readonly Operation[]): Queue => {
+  const keys = new Set(batch.map(({ key }) => key))
+  return {
+    ...queue,
+    operations: queue.operations.map((operation) =>
+      keys.has(operation.key) ? { ...operation, step: "sent" } : operation,
+    ),
+  }
+}
+
+/** Of those that were saved before a fetch, once the copy has what that fetch told. */
+export const forget = (queue: Queue, keys: ReadonlySet<string>): Queue => ({
+  ...queue,
+  operations: queue.operations.filter(({ key }) => !keys.has(key)),
+})
+
+export const savedKeys = ({ operations }: Queue): ReadonlySet<string> =>
+  new Set(operations.filter(({ step }) => step === "saved").map(({ key }) => key))
+
+/** Of an update that is undone: what comes after it goes on from what was there before. */
+export const rebaseOn = (undone: Update, later: Update): Update => ({
+  ...later,
+  base: { ...later.base, ...pick(undone.base, pick(later.base, undone.todo)) },
+})

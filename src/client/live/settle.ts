@@ -1,0 +1,97 @@
+/** What the answers to a batch make of the queue. */
+import { randomKey } from "../platform.ts"
+import { changedSince, mergeUpdate } from "./merge.ts"
+import {
+  type Members,
+  membersOf,
+  type Notice,
+  type Operation,
+  pick,
+  type Queue,
+  type Result,
+} from "./model.ts"
+import { rebaseOn } from "./queue.ts"
+
+const NOTICES = 1000
+const IDS = 10_000
+
+const tell = (queue: Queue, notices: Notice[]): Queue => ({
+  ...queue,
+  notices: [...queue.notices, ...notices].slice(-NOTICES),
+})
+
+type About = Pick<Notice, "key" | "id" | "op" | "todo">
+const about = ({ id, op, ...operation }: Operation): About => ({
+  key: randomKey(),
+  id,
+  op,
+  todo: "todo" in operation ? operation.todo : {},
+})
+
+const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Operation[]): Queue => ({
+  ...queue,
+  operations: queue.operations.flatMap((operation) =>
+    operation.id === id ? change(operation) : [operation],
+  ),
+})
+
+const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
+  const id = todo?.id ?? sent.id
+  const version = etag ?? undefined
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key !== sent.key) return [{ ...operation, id, etag: version }]
+    const saved: Operation = { ...operation, id, etag: version, step: "saved" }
+    return [saved.op === "create" && todo ? { ...saved, saved: todo } : saved]
+  })
+  return id === sent.id ? next : { ...next, ids: [...next.ids, [sent.id, id] as const].slice(-IDS) }
+}
+
+/** An edit that goes to a todo that was never created is refused with it. */
+export const refuse = (queue: Queue, sent: Operation, error: Result["error"]): Queue => {
+  const notices: Notice[] = []
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key === sent.key || sent.op === "create") {
+      notices.push({ ...about(operation), kind: "refused", error })
+      return []
+    }
+    const goesOn = { ...operation, etag: operation.etag ?? sent.etag }
+    return [sent.op === "update" && goesOn.op === "update" ? rebaseOn(sent, goesOn) : goesOn]
+  })
+  return tell(next, notices)
+}
+
+/** After a 412: all edits of the todo, one after the other, onto what is there now. */
+const merge = (queue: Queue, id: number, current: Members, etag: string): Queue => {
+  const notices: Notice[] = []
+  let theirs = membersOf(current)
+  let version: string | undefined = etag
+  const next = mapOf(queue, id, (operation) => {
+    if (operation.step === "saved" || operation.op === "create") return [operation]
+    if (operation.op === "delete") {
+      const members = changedSince(operation, theirs)
+      if (members.length === 0) return [{ ...operation, etag: version, step: "new" }]
+      notices.push({ ...about(operation), kind: "conflict", members })
+      return []
+    }
+    const { left, base, conflicts } = mergeUpdate(operation, theirs)
+    if (conflicts.length > 0)
+      notices.push({ ...about(operation), kind: "conflict", members: conflicts })
+    // It is shown until the copy has it, too.
+    if (Object.keys(left).length === 0)
+      return [{ ...operation, todo: pick(theirs, operation.todo), etag: version, step: "saved" }]
+    const merged: Operation = { ...operation, todo: left, base, etag: version, step: "new" }
+    theirs = { ...theirs, ...left }
+    version = undefined
+    return [merged]
+  })
+  return tell(next, notices)
+}
+
+export const mayPass = (status: number) => status === 429 || status >= 500
+
+export const settle = (queue: Queue, sent: Operation, result: Result): Queue => {
+  const { status, todo, etag, error } = result
+  if (status < 300 || (status === 404 && sent.op === "delete")) return save(queue, sent, result)
+  if (status === 412 && todo && etag) return merge(queue, sent.id, todo, etag)
+  return mayPass(status) ? queue : refuse(queue, sent, error)
+}
