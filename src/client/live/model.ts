@@ -71,4 +71,8 @@ export const namesOf = (members: Partial<Members>) => MEMBERS.filter((name) => n
 
 /** The members of `values` that `like` has. */
 export const pick = (values: Partial<Members>, like: Partial<Members>): Partial<Members> =>
-  Object.fromEntries(namesOf(like).map((name) => [name, values[name]]))
+  Object.fromEntries(
+    namesOf(like)
+      .filter((name) => name in values)
+      .map((name) => [name, values[name]]),
+  )

@@ -1,5 +1,13 @@
 /** The queue of edits, without any input or output: each function returns the queue that follows. */
-import { type Operation, pick, type Queue, type Update } from "./model.ts"
+import {
+  type Create,
+  type Delete,
+  namesOf,
+  type Operation,
+  pick,
+  type Queue,
+  type Update,
+} from "./model.ts"
 
 /** So much at most is kept while the service cannot be reached. */
 export const LONGEST_QUEUE = 5000
@@ -15,15 +23,18 @@ const squashUpdates = (first: Update, second: Update): Update => ({
   todo: { ...first.todo, ...second.todo },
 })
 
+/** Another tab may not have shown the edit yet: then it is a conflict, and the merge tells it. */
+const hasSeen = (second: Update | Delete, first: Create | Update) =>
+  namesOf(pick(second.base, first.todo)).every((name) => second.base[name] === first.todo[name])
+
 /** What an edit that is not sent yet becomes with the one after it; undefined: both are sent. */
 const squash = (first: Operation, second: Operation): Operation[] | undefined => {
-  if (first.step !== "new") return undefined
-  if (first.op === "create" && second.op === "update")
-    return [{ ...first, todo: { ...first.todo, ...second.todo } }]
-  if (first.op === "create" && second.op === "delete") return []
-  if (first.op === "update" && second.op === "update") return [squashUpdates(first, second)]
-  if (first.op === "update" && second.op === "delete") return [second]
-  return undefined
+  if (first.step !== "new" || first.op === "delete" || second.op === "create") return undefined
+  if (!hasSeen(second, first)) return undefined
+  if (second.op === "delete")
+    return first.op === "create" ? [] : [{ ...second, base: { ...second.base, ...first.base } }]
+  if (first.op === "update") return [squashUpdates(first, second)]
+  return [{ ...first, todo: { ...first.todo, ...second.todo } }]
 }
 
 /** The etag that an edit comes with is the copy's: behind another edit it is that one's. */

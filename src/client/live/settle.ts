@@ -35,32 +35,7 @@ const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Opera
   ),
 })
 
-const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
-  const id = todo?.id ?? sent.id
-  const version = etag ?? undefined
-  const next = mapOf(queue, sent.id, (operation) => {
-    if (operation.key !== sent.key) return [{ ...operation, id, etag: version }]
-    const saved: Operation = { ...operation, id, etag: version, step: "saved" }
-    return [saved.op === "create" && todo ? { ...saved, saved: todo } : saved]
-  })
-  return id === sent.id ? next : { ...next, ids: [...next.ids, [sent.id, id] as const].slice(-IDS) }
-}
-
-/** An edit that goes to a todo that was never created is refused with it. */
-export const refuse = (queue: Queue, sent: Operation, error: Result["error"]): Queue => {
-  const notices: Notice[] = []
-  const next = mapOf(queue, sent.id, (operation) => {
-    if (operation.key === sent.key || sent.op === "create") {
-      notices.push({ ...about(operation), kind: "refused", error })
-      return []
-    }
-    const goesOn = { ...operation, etag: operation.etag ?? sent.etag }
-    return [sent.op === "update" && goesOn.op === "update" ? rebaseOn(sent, goesOn) : goesOn]
-  })
-  return tell(next, notices)
-}
-
-/** After a 412: all edits of the todo, one after the other, onto what is there now. */
+/** All edits of the todo that are not saved, one after the other, onto what is there now. */
 const merge = (queue: Queue, id: number, current: Members, etag: string): Queue => {
   const notices: Notice[] = []
   let theirs = membersOf(current)
@@ -83,6 +58,33 @@ const merge = (queue: Queue, id: number, current: Members, etag: string): Queue 
     theirs = { ...theirs, ...left }
     version = undefined
     return [merged]
+  })
+  return tell(next, notices)
+}
+
+const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
+  const id = todo?.id ?? sent.id
+  const version = etag ?? undefined
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key !== sent.key) return [{ ...operation, id, etag: version }]
+    const saved: Operation = { ...operation, id, etag: version, step: "saved" }
+    return [saved.op === "create" && todo ? { ...saved, saved: todo } : saved]
+  })
+  const known = id === sent.id ? next.ids : [...next.ids, [sent.id, id] as const].slice(-IDS)
+  const named = { ...next, ids: known }
+  return todo && version !== undefined ? merge(named, id, todo, version) : named
+}
+
+/** An edit that goes to a todo that was never created is refused with it. */
+export const refuse = (queue: Queue, sent: Operation, error: Result["error"]): Queue => {
+  const notices: Notice[] = []
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key === sent.key || sent.op === "create") {
+      notices.push({ ...about(operation), kind: "refused", error })
+      return []
+    }
+    const goesOn = { ...operation, etag: operation.etag ?? sent.etag }
+    return [sent.op === "update" && goesOn.op === "update" ? rebaseOn(sent, goesOn) : goesOn]
   })
   return tell(next, notices)
 }

@@ -4,9 +4,10 @@ import type { Notice } from "../../../src/client/live/model.ts"
 
 /**
  * `marker`: the description, which a todo keeps for ever. Titles are never used twice. `isStored`:
- * the click was taken; one whose client was killed at that moment may be there or not.
+ * the click was taken; one whose client was killed at that moment may be there or not. `profile`:
+ * the browser that it was made in.
  */
-export type Click = { marker: string; isStored: boolean } & (
+export type Click = { marker: string; profile: number; isStored: boolean } & (
   | { kind: "create"; title: string }
   | { kind: "edit"; base: string; title: string }
   | { kind: "delete" }
@@ -54,14 +55,19 @@ export const findLostClicks = (
     }
     if (created && !chain.has(created.title))
       wrong.push(`${marker}: ${todo.title} comes from nowhere`)
-    // A later click of the same user replaced it before it was sent, and that one was told.
+    // A later click in the same browser replaced it before it was sent, and that one was told.
     const isKnown = (title: string): boolean =>
       chain.has(title) ||
       isTold(title) ||
       edits.some(({ base, title: next }) => base === title && isKnown(next))
-    for (const { title, isStored } of edits)
-      if (isStored && !isKnown(title))
-        wrong.push(`${marker}: ${title} is lost, and nobody was told`)
+    const isDropped = (edit: Click) =>
+      undone.length > 0 &&
+      mine
+        .slice(mine.indexOf(edit))
+        .some(({ kind, profile }) => kind === "delete" && profile === edit.profile)
+    for (const edit of edits)
+      if (edit.isStored && !isKnown(edit.title) && !isDropped(edit))
+        wrong.push(`${marker}: ${edit.title} is lost, and nobody was told`)
   }
   return wrong
 }

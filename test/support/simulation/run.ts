@@ -1,7 +1,8 @@
 /** Many seeds at once against one service, which is restarted meanwhile. */
+import type { Todo } from "../../../src/client/calls.ts"
 import { connect } from "../../../src/database/connection.ts"
 import { insertAccount } from "../accounts.ts"
-import { startApp } from "../app.ts"
+import { type App, startApp } from "../app.ts"
 import { createStandIn } from "../stand-in.ts"
 import type { Service } from "./network.ts"
 import { simulate } from "./world.ts"
@@ -11,7 +12,9 @@ const AT_ONCE = 20
 export const runSimulation = async (seeds: readonly number[], restartEvery: number) => {
   await using first = await startApp()
   const sql = connect(first.databaseUrl, 2)
-  let app: Awaited<ReturnType<typeof startApp>> = first
+  let app: App = first
+  /** While it is restarted, clients find nobody, and the test waits. */
+  let up: Promise<App> = Promise.resolve(app)
   const standIn = createStandIn()
   const service: Service = { fetch: (path, init) => standIn(app.url, path, init) }
   const failures: string[] = []
@@ -19,29 +22,42 @@ export const runSimulation = async (seeds: readonly number[], restartEvery: numb
   let [clicks, told, done] = [0, 0, 0]
 
   const restart = async () => {
-    const before = app
-    await before.stop()
+    await (await up).stop()
     app = await startApp({ DATABASE_URL: first.databaseUrl })
+    return app
+  }
+
+  /** The test's own calls: what is cut off by a restart is done again. */
+  const steadily = async <T>(run: (app: App) => Promise<T>): Promise<T> => {
+    const before = await up
+    try {
+      return await run(before)
+    } catch (error) {
+      if ((await up) === before) throw error
+      return steadily(run)
+    }
   }
 
   const work = async () => {
     for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
-      const account = await insertAccount(app, sql)
-      const list = async () => (await app.withToken(account.token).get("/todos")).body as never
+      const { token, email, password } = await steadily((running) => insertAccount(running, sql))
+      const list = async () =>
+        (await steadily((running) => running.withToken(token).get("/todos"))).body as Todo[]
+      const credentials = { email, password }
       const result = await simulate({
         service,
         seed,
-        credentials: { email: account.email, password: account.password },
+        credentials,
         list,
       })
       clicks += result.clicks
       told += result.told
       failures.push(...result.wrong.map((wrong) => `seed ${seed}: ${wrong}`))
-      if (++done % restartEvery === 0) await restart()
+      if (++done % restartEvery === 0) up = restart()
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
-  await app.stop()
+  await (await up).stop()
   await sql.end()
   return { failures, clicks, told }
 }

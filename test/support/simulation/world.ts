@@ -13,31 +13,18 @@ const PATIENCE = 8_000
 const soon = (milliseconds: number) =>
   new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
 
-/** As each sees them: what is pending is not equal to anything. */
+/** In the order of ids: within a millisecond a client cannot know the service's order. */
+const inWords = (todos: readonly Todo[]) =>
+  [...todos]
+    .sort((a, b) => a.id - b.id)
+    .map(
+      ({ id, title, is_completed, updated_at }) => `${id} ${title} ${is_completed} ${updated_at}`,
+    )
+    .join(", ")
+
+/** Undefined while edits are on their way. */
 const seenBy = (live: Live | undefined) =>
-  live?.status().pending === 0
-    ? JSON.stringify(
-        live
-          .list()
-          .map(({ is_pending, ...todo }) => [
-            todo.id,
-            todo.title,
-            todo.is_completed,
-            todo.updated_at,
-            is_pending,
-          ]),
-      )
-    : undefined
-const storedBy = (todos: Todo[]) =>
-  JSON.stringify(
-    todos.map(({ id, title, is_completed, updated_at }) => [
-      id,
-      title,
-      is_completed,
-      updated_at,
-      false,
-    ]),
-  )
+  live?.status().pending === 0 ? inWords(live.list()) : undefined
 
 type Given = {
   service: Service
@@ -70,20 +57,20 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
     )
   }
 
-  const click = (live: Live) => {
+  const click = (live: Live, profile: number) => {
     const todo = oneOf(live.list())
     const marker = todo?.description
     if (!todo || !marker || chance(0.3)) {
       const [description, title] = [newName(), chance(0.05) ? "" : newName()]
-      const made: Click = { kind: "create", marker: description, title, isStored: false }
+      const made: Click = { kind: "create", marker: description, title, profile, isStored: false }
       return record(made, live.create({ title, description }))
     }
     if (chance(0.15))
-      return record({ kind: "delete", marker, isStored: false }, live.delete(todo.id))
+      return record({ kind: "delete", marker, profile, isStored: false }, live.delete(todo.id))
     if (chance(0.3))
       return void live.update(todo.id, { is_completed: !todo.is_completed }).catch(() => {})
     const title = newName()
-    const edit: Click = { kind: "edit", marker, base: todo.title, title, isStored: false }
+    const edit: Click = { kind: "edit", marker, base: todo.title, title, profile, isStored: false }
     record(edit, live.update(todo.id, { title }))
   }
 
@@ -95,9 +82,10 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
       devices[index] = await start(home)
     } else if (chance(0.08)) device.setOnline(chance(0.5))
     else if (chance(0.03)) await device.loseAccess()
-    else if (live) click(live)
+    else if (live && home) click(live, profiles.indexOf(home))
   }
 
+  while (devices.some((device) => !device.live())) await soon(5)
   for (let step = 0; step < STEPS; step++) {
     const index = below(devices.length)
     const device = devices[index]
@@ -111,22 +99,20 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
   const isEqual = async () => {
     const seen = devices.map((device) => seenBy(device.live()))
     return (
-      seen.every((one) => one !== undefined && one === seen[0]) &&
-      seen[0] === storedBy(await list())
+      seen.every((one) => one !== undefined && one === seen[0]) && seen[0] === inWords(await list())
     )
   }
   while (!(await isEqual()) && Date.now() < deadline) await soon(30)
   const todos = await list()
   const wrong = devices.flatMap((device, index) =>
-    seenBy(device.live()) === storedBy(todos)
+    seenBy(device.live()) === inWords(todos)
       ? []
-      : [
-          `client ${index} shows ${seenBy(device.live())}, not ${storedBy(todos)} ${JSON.stringify(device.live()?.status())}`,
-        ],
+      : [`client ${index} shows ${seenBy(device.live())}, not ${inWords(todos)}`],
   )
   const notices = [devices[0], devices[2], devices[4]].flatMap<Notice>(
     (device) => device?.live()?.notices() ?? [],
   )
+  if (process.env["DEBUGSIM"]) console.log(JSON.stringify({ clicks, todos, notices }, null, 0))
   wrong.push(...findLostClicks(clicks, todos, notices))
   for (const device of devices) device.kill()
   return { wrong, clicks: clicks.length, told: notices.length }
