@@ -58,7 +58,8 @@ export const createLocks = (): Platform["lock"] => {
       return await run()
     } finally {
       release()
-      if (last.get(name) === end) last.delete(name)
+      // Whoever stops waiting leaves while another still runs.
+      end.then(() => last.get(name) === end && last.delete(name))
     }
   }
 }

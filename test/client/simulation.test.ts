@@ -3,15 +3,7 @@ import { expect, test } from "bun:test"
 import { runSimulation } from "../support/simulation/run.ts"
 
 test("copies end equal, and no click is lost, whatever the network does", async () => {
-  const from = Number(process.env["SEED"] ?? 1)
-  const seeds = Array.from(
-    { length: Number(process.env["SEEDS"] ?? 10) },
-    (_, index) => from + index,
-  )
-  const { failures, clicks, told } = await runSimulation(
-    seeds,
-    Number(process.env["RESTART"] ?? 1000),
-  )
-  console.log({ clicks, told })
+  const { failures, clicks } = await runSimulation({ from: 1, seeds: 20 })
   expect(failures).toEqual([])
-}, 600_000)
+  expect(clicks).toBeGreaterThan(100)
+})

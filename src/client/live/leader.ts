@@ -18,6 +18,8 @@ const WAIT = 30
 const POLL = 10_000
 const REST = 60_000
 const BATCH_TIMEOUT = 60_000
+/** Matches no version: the answer is then the current one, onto which the edit is merged. */
+const UNKNOWN = '"?"'
 
 export type LeaderDeps = {
   platform: Platform
@@ -29,8 +31,7 @@ export type LeaderDeps = {
 
 const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
   if (op === "create" && "todo" in operation) return { op, key, todo: operation.todo }
-  const condition = etag === undefined ? {} : { if_match: etag }
-  return { op, id, ...("todo" in operation && { todo: operation.todo }), ...condition }
+  return { op, id, ...("todo" in operation && { todo: operation.todo }), if_match: etag ?? UNKNOWN }
 }
 
 /** What a whole batch was refused for: the operations that its pointers name. */
@@ -162,7 +163,11 @@ export const lead = async (deps: LeaderDeps, signal: AbortSignal) => {
       await pull(signal)
       behind = false
     } else if (isBlocked) await poll(until)
-    else await platform.sleep(REST, until)
+    else {
+      await platform.sleep(REST, until)
+      // What a tab left there that ended before it could tell.
+      if (!until.aborted) await store.load()
+    }
   }
 
   const work = async () => {

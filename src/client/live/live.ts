@@ -5,7 +5,7 @@ import { randomKey } from "../platform.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type LeaderDeps, lead } from "./leader.ts"
 import { type LiveTodo, membersOf, type Notice, type Operation, pick } from "./model.ts"
-import { idOf } from "./queue.ts"
+import { idOf, shownVersion } from "./queue.ts"
 import { type Connection, openStore } from "./store.ts"
 import { type Filter, listed } from "./view.ts"
 
@@ -60,7 +60,7 @@ export const openLive = async (
   const existing = (id: number) => {
     const todo = get(id)
     if (!todo) throw noSuchTodo()
-    return { todo, etag: store.copy().entries.get(todo.id)?.etag }
+    return { todo, etag: shownVersion(store.withEdits(), store.copy(), todo.id) }
   }
   const add = (operation: Operation) => store.edit(operation)
 

@@ -32,10 +32,18 @@ export type Result = {
  * An edit on its way. It is `new` until it is in a request; from then on `sent`, and what it says
  * stays as it is, because the answer may be lost; `saved` from its answer until the copy has it.
  * `key` names it here and, of a create, to the service. `id` is below zero until a create is saved.
+ * `etag` is the version that it was based on or, once it is saved, made; `known` is the todo in that
+ * version, where the copy may not have it yet.
  */
-type Common = { key: string; id: number; step: "new" | "sent" | "saved"; etag?: string | undefined }
-export type Create = Common & { op: "create"; todo: Members; saved?: Todo }
-/** `base`: what the user saw of the members that they changed. `etag`: the version of that. */
+type Common = {
+  key: string
+  id: number
+  step: "new" | "sent" | "saved"
+  etag?: string | undefined
+  known?: Todo | undefined
+}
+export type Create = Common & { op: "create"; todo: Members }
+/** `base`: what the user saw of the members that they changed. */
 export type Update = Common & { op: "update"; todo: Partial<Members>; base: Partial<Members> }
 export type Delete = Common & { op: "delete"; base: Members }
 export type Operation = Create | Update | Delete

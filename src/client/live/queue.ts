@@ -1,5 +1,6 @@
 /** The queue of edits, without any input or output: each function returns the queue that follows. */
 import {
+  type Copy,
   type Create,
   type Delete,
   namesOf,
@@ -30,22 +31,18 @@ const hasSeen = (second: Update | Delete, first: Create | Update) =>
 /** What an edit that is not sent yet becomes with the one after it; undefined: both are sent. */
 const squash = (first: Operation, second: Operation): Operation[] | undefined => {
   if (first.step !== "new" || first.op === "delete" || second.op === "create") return undefined
-  if (!hasSeen(second, first)) return undefined
+  if (!hasSeen(second, first) || (first.op === "update" && first.etag !== second.etag))
+    return undefined
   if (second.op === "delete")
     return first.op === "create" ? [] : [{ ...second, base: { ...second.base, ...first.base } }]
   if (first.op === "update") return [squashUpdates(first, second)]
   return [{ ...first, todo: { ...first.todo, ...second.todo } }]
 }
 
-/** The etag that an edit comes with is the copy's: behind another edit it is that one's. */
 export const enqueue = (queue: Queue, edit: Operation): Queue => {
   const { operations } = queue
-  const id = idOf(queue, edit.id)
-  const earlier = operations.filter((operation) => operation.id === id)
-  const last = earlier.at(-1)
-  const before = earlier.findLast(({ step }) => step !== "new")
-  const etag = before ? (before.step === "saved" ? before.etag : undefined) : edit.etag
-  const added = { ...edit, id, etag }
+  const added = { ...edit, id: idOf(queue, edit.id) }
+  const last = operations.findLast(({ id }) => id === added.id)
   const squashed = last && squash(last, added)
   return {
     ...queue,
@@ -54,6 +51,11 @@ export const enqueue = (queue: Queue, edit: Operation): Queue => {
       : [...operations, added],
   }
 }
+
+/** The version that the view shows of a todo, but for the edits that no answer was seen to. */
+export const shownVersion = ({ operations }: Queue, { entries }: Copy, id: number) =>
+  operations.findLast((operation) => operation.id === id && operation.etag !== undefined)?.etag ??
+  entries.get(id)?.etag
 
 /** In order. An edit of a todo waits for the answer to the one before: only that has its version. */
 export const nextBatch = ({ operations }: Queue, size = BATCH): Operation[] => {

@@ -1,15 +1,9 @@
 /** What the answers to a batch make of the queue. */
+
+import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
 import { changedSince, mergeUpdate } from "./merge.ts"
-import {
-  type Members,
-  membersOf,
-  type Notice,
-  type Operation,
-  pick,
-  type Queue,
-  type Result,
-} from "./model.ts"
+import { membersOf, type Notice, type Operation, type Queue, type Result } from "./model.ts"
 import { rebaseOn } from "./queue.ts"
 
 const NOTICES = 1000
@@ -36,27 +30,28 @@ const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Opera
 })
 
 /** All edits of the todo that are not saved, one after the other, onto what is there now. */
-const merge = (queue: Queue, id: number, current: Members, etag: string): Queue => {
+const merge = (queue: Queue, id: number, current: Todo, etag: string): Queue => {
   const notices: Notice[] = []
   let theirs = membersOf(current)
   let version: string | undefined = etag
+  let known: Todo | undefined = current
   const next = mapOf(queue, id, (operation) => {
     if (operation.step === "saved" || operation.op === "create") return [operation]
     if (operation.op === "delete") {
       const members = changedSince(operation, theirs)
-      if (members.length === 0) return [{ ...operation, etag: version, step: "new" }]
+      if (members.length === 0) return [{ ...operation, etag: version, known, step: "new" }]
       notices.push({ ...about(operation), kind: "conflict", members })
       return []
     }
     const { left, base, conflicts } = mergeUpdate(operation, theirs)
     if (conflicts.length > 0)
       notices.push({ ...about(operation), kind: "conflict", members: conflicts })
-    // It is shown until the copy has it, too.
-    if (Object.keys(left).length === 0)
-      return [{ ...operation, todo: pick(theirs, operation.todo), etag: version, step: "saved" }]
-    const merged: Operation = { ...operation, todo: left, base, etag: version, step: "new" }
+    const merged: Operation = { ...operation, todo: left, base, etag: version, known, step: "new" }
+    // What is there now is shown until the copy has it.
+    if (Object.keys(left).length === 0) return known ? [{ ...merged, step: "saved" }] : []
     theirs = { ...theirs, ...left }
     version = undefined
+    known = undefined
     return [merged]
   })
   return tell(next, notices)
@@ -66,9 +61,8 @@ const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
   const id = todo?.id ?? sent.id
   const version = etag ?? undefined
   const next = mapOf(queue, sent.id, (operation) => {
-    if (operation.key !== sent.key) return [{ ...operation, id, etag: version }]
-    const saved: Operation = { ...operation, id, etag: version, step: "saved" }
-    return [saved.op === "create" && todo ? { ...saved, saved: todo } : saved]
+    if (operation.key !== sent.key) return [{ ...operation, id }]
+    return [{ ...operation, id, etag: version, step: "saved", known: todo ?? undefined }]
   })
   const known = id === sent.id ? next.ids : [...next.ids, [sent.id, id] as const].slice(-IDS)
   const named = { ...next, ids: known }
@@ -91,9 +85,13 @@ export const refuse = (queue: Queue, sent: Operation, error: Result["error"]): Q
 
 export const mayPass = (status: number) => status === 429 || status >= 500
 
+/** Answers that come twice, to two tabs that have no locks, count once. */
 export const settle = (queue: Queue, sent: Operation, result: Result): Queue => {
   const { status, todo, etag, error } = result
+  const current = queue.operations.find(({ key }) => key === sent.key)
+  if (current?.step !== "sent" || current.etag !== sent.etag || mayPass(status)) return queue
   if (status < 300 || (status === 404 && sent.op === "delete")) return save(queue, sent, result)
-  if (status === 412 && todo && etag) return merge(queue, sent.id, todo, etag)
-  return mayPass(status) ? queue : refuse(queue, sent, error)
+  return status === 412 && todo && etag
+    ? merge(queue, sent.id, todo, etag)
+    : refuse(queue, sent, error)
 }

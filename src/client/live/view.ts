@@ -26,10 +26,13 @@ export const overlay = ({ entries }: Copy, { operations }: Queue, now: string) =
   for (const operation of operations) {
     const there = shown.get(operation.id)
     if (operation.op === "delete") shown.delete(operation.id)
-    else if (operation.op === "update") {
-      if (there) shown.set(operation.id, { ...there, ...operation.todo, is_pending: true })
-    } else if (!there)
-      shown.set(operation.id, { ...(operation.saved ?? created(operation, now)), is_pending: true })
+    else if (operation.op === "create") {
+      const todo = operation.known ?? created(operation, now)
+      if (!there) shown.set(operation.id, { ...todo, is_pending: true })
+    } else if (there) {
+      const edited = operation.step === "saved" ? {} : operation.todo
+      shown.set(operation.id, { ...(operation.known ?? there), ...edited, is_pending: true })
+    }
   }
   return shown
 }

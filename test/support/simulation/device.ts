@@ -19,13 +19,21 @@ export const createProfile = () => ({
 })
 export type Profile = ReturnType<typeof createProfile>
 
-type Given = { service: Service; network: Network; random: Random; profile: Profile }
+type Given = {
+  /** A page without TLS has none. */
+  hasLocks: boolean
+  service: Service
+  network: Network
+  random: Random
+  profile: Profile
+}
 export type Credentials = { email: string; password: string }
 
-const runningOn = ({ service, network, random, profile }: Given, end: AbortSignal) => {
+const runningOn = ({ service, network, random, profile, hasLocks }: Given, end: AbortSignal) => {
   let isOnline = true
   const skew = (random.random() - 0.5) * 1e12
   const listeners = new Set<() => void>()
+  const lock = hasLocks ? profile.lock : createLocks()
   const death = new Promise<never>((_, reject) =>
     end.addEventListener("abort", () => reject(new Error("killed")), { once: true }),
   )
@@ -50,7 +58,7 @@ const runningOn = ({ service, network, random, profile }: Given, end: AbortSigna
     random: random.random,
     sleep: (milliseconds, signal) => alive(platform.sleep(milliseconds / HASTE, signal)),
     lock: (name, signal, run) =>
-      alive(profile.lock(name, anyOf(signal, end), () => Promise.race([run(), death]))),
+      alive(lock(name, anyOf(signal, end), () => Promise.race([run(), death]))),
     channel: (name, onMessage) => {
       const others = profile.listeners.get(name) ?? new Set()
       profile.listeners.set(name, others)

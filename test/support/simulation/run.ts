@@ -8,8 +8,10 @@ import type { Service } from "./network.ts"
 import { simulate } from "./world.ts"
 
 const AT_ONCE = 20
+/** The service is restarted after so many, in the middle of others. */
+const SEEDS_OF_A_PROCESS = 50
 
-export const runSimulation = async (seeds: readonly number[], restartEvery: number) => {
+export const runSimulation = async ({ from, seeds }: { from: number; seeds: number }) => {
   await using first = await startApp()
   const sql = connect(first.databaseUrl, 2)
   let app: App = first
@@ -18,7 +20,7 @@ export const runSimulation = async (seeds: readonly number[], restartEvery: numb
   const standIn = createStandIn()
   const service: Service = { fetch: (path, init) => standIn(app.url, path, init) }
   const failures: string[] = []
-  const waiting = [...seeds]
+  const waiting = Array.from({ length: seeds }, (_, index) => from + index)
   let [clicks, told, done] = [0, 0, 0]
 
   const restart = async () => {
@@ -53,7 +55,7 @@ export const runSimulation = async (seeds: readonly number[], restartEvery: numb
       clicks += result.clicks
       told += result.told
       failures.push(...result.wrong.map((wrong) => `seed ${seed}: ${wrong}`))
-      if (++done % restartEvery === 0) up = restart()
+      if (++done % SEEDS_OF_A_PROCESS === 0) up = restart()
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))

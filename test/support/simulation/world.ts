@@ -40,8 +40,9 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
   const network = createNetwork()
   const profiles = [createProfile(), createProfile(), createProfile()] as const
   const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
+  const hasLocks = chance(0.8)
   const start = (profile: (typeof homes)[number]) =>
-    startDevice({ service, network, random, profile }, credentials)
+    startDevice({ service, network, random, profile, hasLocks }, credentials)
   const devices = await Promise.all(homes.map(start))
   const clicks: Click[] = []
   let names = 0
@@ -112,7 +113,6 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
   const notices = [devices[0], devices[2], devices[4]].flatMap<Notice>(
     (device) => device?.live()?.notices() ?? [],
   )
-  if (process.env["DEBUGSIM"]) console.log(JSON.stringify({ clicks, todos, notices }, null, 0))
   wrong.push(...findLostClicks(clicks, todos, notices))
   for (const device of devices) device.kill()
   return { wrong, clicks: clicks.length, told: notices.length }
