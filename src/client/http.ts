@@ -25,7 +25,10 @@ const networkError = (cause: unknown) =>
   new ApiError({ error_code: "NETWORK_ERROR", status: 0, detail: "No answer" }, undefined, cause)
 
 const isFailure = (value: unknown): value is Failure =>
-  typeof value === "object" && value !== null && "error_code" in value
+  !(value instanceof ApiError) &&
+  typeof value === "object" &&
+  value !== null &&
+  "error_code" in value
 
 /** Something between may answer in the service's place: a proxy, a portal. */
 const failure = (response: Response, text: string) => {

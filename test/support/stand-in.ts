@@ -1,4 +1,4 @@
-/** Stands in for /todos/changes, /events and /batch until the service has them. */
+/** Stands in for those of /todos/changes, /events and /batch that the service does not have yet. */
 type Entry = { revision: number; etag: string | null; todo: { id: number } | null }
 type User = { revision: number; entries: Map<number, Entry>; watchers: Set<() => void> }
 
@@ -13,7 +13,20 @@ const problem = (status: number, error_code: string, errors?: unknown[]) =>
 
 type Wire = { op: string; id?: number; key?: string; if_match?: string; todo?: { title?: string } }
 
+const ROUTES = ["changes", "events", "batch"].map((name) => `/api/v1/todos/${name}`)
+
 export const createStandIn = () => {
+  let asked: Promise<string[]> | undefined
+  const missing = (url: string) => {
+    asked ??= fetch(`${url}/openapi.json`)
+      .then((answer) => answer.json())
+      .then((document) => (document as { paths: object }).paths)
+      .then((paths) => ROUTES.filter((route) => !(route in paths)))
+    asked.catch(() => {
+      asked = undefined
+    })
+    return asked
+  }
   const users = new Map<string, User>()
   const userOf = (authorization: string) => {
     const sub = String(JSON.parse(atob(authorization.split(".")[1] ?? "")).sub)
@@ -31,8 +44,7 @@ export const createStandIn = () => {
     const headers = new Headers(init.headers)
     const authorization = headers.get("authorization") ?? ""
     const route = path.split("?")[0]
-    const known = ["changes", "events", "batch"].map((name) => `/api/v1/todos/${name}`)
-    if (route === undefined || !known.includes(route)) return fetch(url + path, init)
+    if (route === undefined || !(await missing(url)).includes(route)) return fetch(url + path, init)
     const me = await fetch(`${url}/api/v1/users/me`, { headers: { authorization } })
     if (!me.ok) return me
     await me.text()

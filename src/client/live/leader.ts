@@ -111,10 +111,10 @@ export const lead = async (deps: LeaderDeps, signal: AbortSignal) => {
     until: AbortSignal,
   ) => {
     const outgoing = { method: "GET", path: changesPath(since), signal: until }
-    const answer = await authorized((headers) =>
+    const { data } = await authorized((headers) =>
       http.once({ ...outgoing, headers: { ...headers, ...preference } }, 2000 * WAIT),
     )
-    return { page: answer.data as Changes, waited: answer.headers.has("preference-applied") }
+    return data as Changes
   }
 
   /** `preference`: of the first page. */
@@ -127,7 +127,7 @@ export const lead = async (deps: LeaderDeps, signal: AbortSignal) => {
     let isNew = saved.size > 0
     for (;;) {
       try {
-        const { page, waited } = await fetchChanges(since, first ? preference : {}, until)
+        const page = await fetchChanges(since, first ? preference : {}, until)
         for (const { id, etag, todo } of page.changes)
           if (todo && etag !== null) entries.set(id, { todo, etag })
           else entries.delete(id)
@@ -136,7 +136,7 @@ export const lead = async (deps: LeaderDeps, signal: AbortSignal) => {
         if (page.has_more) first = false
         else {
           if (isNew) await store.replace({ state: since, entries }, saved)
-          return { isNew, waited }
+          return isNew
         }
       } catch (error) {
         // Too old, or of a secret that is not known any more: from the beginning.
@@ -150,8 +150,10 @@ export const lead = async (deps: LeaderDeps, signal: AbortSignal) => {
 
   /** Where no stream passes: answers that wait, or where those do not either, now and then. */
   const poll = async (until: AbortSignal) => {
-    const { isNew, waited } = await pull(until, { prefer: `wait=${WAIT}` })
-    if (!isNew && !waited) await platform.sleep((0.5 + platform.random()) * POLL, until)
+    const started = performance.now()
+    const isNew = await pull(until, { prefer: `wait=${WAIT}` })
+    const waited = performance.now() - started
+    if (!isNew) await platform.sleep((0.5 + platform.random()) * POLL - waited, until)
   }
 
   const step = async (until: AbortSignal) => {
