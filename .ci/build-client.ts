@@ -52,14 +52,15 @@ const bundle = async (outdir: string) => {
 }
 
 const declare = (outdir: string) => {
-  const options = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly"]
-  const files = [join(source, "index.ts"), join(source, "storage", "file.ts")]
   const config = join(outdir, "tsconfig.json")
-  writeFileSync(
-    config,
-    JSON.stringify({ extends: join(root, "tsconfig.json"), files, include: [] }),
-  )
-  run("x", "tsc", "-p", config, ...options, "--rootDir", source, "--outDir", outdir)
+  const compilerOptions = {
+    ...{ noEmit: false, declaration: true, emitDeclarationOnly: true },
+    ...{ rootDir: source, outDir: outdir, types: [join(root, "node_modules", "bun-types")] },
+  }
+  const files = [join(source, "index.ts"), join(source, "storage", "file.ts")]
+  const extended = join(root, "tsconfig.json")
+  writeFileSync(config, JSON.stringify({ extends: extended, compilerOptions, files, include: [] }))
+  run("x", "tsc", "-p", config)
   rmSync(config)
   // As they are published: each beside its module.
   for (const file of readdirSync(outdir, { recursive: true }) as string[])
@@ -69,12 +70,11 @@ const declare = (outdir: string) => {
     }
 }
 
-const { name, version, description, license } = packageJson
+const { name, version, description } = packageJson
 const manifest = {
   name,
   version,
   description: `The client of: ${description}`,
-  license,
   type: "module",
   sideEffects: false,
   exports: {

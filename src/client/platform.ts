@@ -1,6 +1,6 @@
 /** What the client needs of where it runs: browsers, Node, Bun and Deno have it under one name each. */
 
-export type Channel = { post(message: string): void; close(): void }
+export type Channel = { post(message: string): void; close(): unknown }
 
 export type Platform = {
   fetch(url: string, init: RequestInit): Promise<Response>
@@ -23,6 +23,7 @@ type LockManager = {
   request<T>(name: string, options: { signal?: AbortSignal }, run: () => Promise<T>): Promise<T>
 }
 type Host = {
+  indexedDB?: object
   navigator?: { locks?: LockManager; onLine?: boolean }
   addEventListener?: (type: "online", listener: () => void) => void
   removeEventListener?: (type: "online", listener: () => void) => void
@@ -74,13 +75,25 @@ const webLocks = (): Platform["lock"] | undefined => {
   return locks && ((name, signal, run) => locks.request(name, signal ? { signal } : {}, run))
 }
 
-const channel: Platform["channel"] = (name, onMessage) => {
+const broadcast: Platform["channel"] = (name, onMessage) => {
   const opened = new BroadcastChannel(name)
   opened.onmessage = ({ data }: { data: unknown }) => onMessage(String(data))
-  // Node and Bun would not end while one is open.
-  const unref: unknown = Reflect.get(opened, "unref")
-  if (typeof unref === "function") unref.call(opened)
   return { post: (message) => opened.postMessage(message), close: () => opened.close() }
+}
+
+/** Among the clients of a process, which an open BroadcastChannel would keep from ending. */
+export const createChannels = (): Platform["channel"] => {
+  const opened = new Map<string, Set<(message: string) => void>>()
+  return (name, onMessage) => {
+    const all = opened.get(name) ?? new Set()
+    opened.set(name, all)
+    all.add(onMessage)
+    const post = (message: string) => {
+      for (const other of all)
+        if (other !== onMessage) queueMicrotask(() => all.has(other) && other(message))
+    }
+    return { post, close: () => all.delete(onMessage) }
+  }
 }
 
 export const platform: Platform = {
@@ -89,7 +102,7 @@ export const platform: Platform = {
   random: Math.random,
   sleep,
   lock: webLocks() ?? createLocks(),
-  channel,
+  channel: host.indexedDB ? broadcast : createChannels(),
   isOnline: () => host.navigator?.onLine !== false,
   onOnline: (listener) => {
     host.addEventListener?.("online", listener)

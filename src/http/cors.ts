@@ -23,7 +23,6 @@ const SENT = [
   "Idempotency-Key",
   "If-Match",
   "If-None-Match",
-  "Prefer",
   "X-Request-Id",
 ] as const
 export type SentHeader = (typeof SENT)[number]

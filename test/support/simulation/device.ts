@@ -1,7 +1,12 @@
 /** A client that can be killed at any moment, on a storage that outlives it. */
 import { type Client, createClientOn } from "../../../src/client/client.ts"
 import type { Live } from "../../../src/client/live/live.ts"
-import { createLocks, type Platform, platform } from "../../../src/client/platform.ts"
+import {
+  createChannels,
+  createLocks,
+  type Platform,
+  platform,
+} from "../../../src/client/platform.ts"
 import { memoryStorage } from "../../../src/client/storage/memory.ts"
 import type { Storage } from "../../../src/client/storage/storage.ts"
 import { faultyFetch, type Network, type Service } from "./network.ts"
@@ -15,7 +20,7 @@ const never = new Promise<never>(() => {})
 export const createProfile = () => ({
   storage: memoryStorage(),
   lock: createLocks(),
-  listeners: new Map<string, Set<(message: string) => void>>(),
+  channel: createChannels(),
 })
 export type Profile = ReturnType<typeof createProfile>
 
@@ -59,18 +64,8 @@ const runningOn = ({ service, network, random, profile, hasLocks }: Given, end: 
     sleep: (milliseconds, signal) => alive(platform.sleep(milliseconds / HASTE, signal)),
     lock: (name, signal, run) =>
       alive(lock(name, anyOf(signal, end), () => Promise.race([run(), death]))),
-    channel: (name, onMessage) => {
-      const others = profile.listeners.get(name) ?? new Set()
-      profile.listeners.set(name, others)
-      const mine = (message: string) => end.aborted || onMessage(message)
-      others.add(mine)
-      return {
-        post: (message) => {
-          for (const other of others) if (other !== mine) setTimeout(() => other(message), 0)
-        },
-        close: () => others.delete(mine),
-      }
-    },
+    channel: (name, onMessage) =>
+      profile.channel(name, (message) => end.aborted || onMessage(message)),
     isOnline: () => isOnline,
     onOnline: (listener) => {
       listeners.add(listener)
