@@ -188,6 +188,79 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/me/export": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export everything that is stored about the caller
+         * @description One document, streamed: the account, its sessions and tokens (without what would let anybody in), and all todos. What changes meanwhile may be in it or not. A connection that ends early is an export that failed.
+         */
+        get: operations["exportMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/tokens": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the caller's personal access tokens
+         * @description Those that have not expired, the oldest first.
+         */
+        get: operations["listPersonalTokens"];
+        put?: never;
+        /**
+         * Make a personal access token
+         * @description A bearer token for scripts: good for /todos alone, and there for what its scopes say. It is told in this answer, and never again. A user has at most 50.
+         */
+        post: operations["createPersonalToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a personal access token
+         * @description It is refused at once by this instance, and within 5 s by every other.
+         */
+        delete: operations["deletePersonalToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/todos": {
         parameters: {
             query?: never;
@@ -200,7 +273,7 @@ export interface paths {
         };
         /**
          * List the caller's todos
-         * @description All that match, or with `limit` a page of them: walk the pages by the `next` link. Todos that come or go meanwhile make none appear twice and none be left out.
+         * @description All that match, or with `limit` a page of them: walk the pages by the `next` link. Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. A user's searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.
          */
         get: operations["listTodos"];
         put?: never;
@@ -209,6 +282,29 @@ export interface paths {
          * @description With an Idempotency-Key it may be repeated when the answer got lost.
          */
         post: operations["createTodo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/changes": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get what has changed
+         * @description For clients that keep a copy. Without `since` all todos come, page by page; with it every todo that was created, changed or deleted since, once, in its latest form. While `has_more` go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`.
+         */
+        get: operations["getChanges"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -254,10 +350,33 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description What every error is: a problem document (RFC 9457) */
-        Problem: {
+        /** @description One broken rule of a body or of a query */
+        BrokenRule: {
+            /**
+             * @description Where in the body: RFC 6901
+             * @example /title
+             */
+            pointer?: string;
+            /** @description Or which parameter of the query */
+            parameter?: string;
+            /**
+             * @description For people
+             * @example must not be empty
+             */
+            message: string;
+        };
+        /** @description It is well */
+        Health: {
             /** @enum {string} */
-            type: "about:blank";
+            status: "ok";
+        };
+        /** @description The path lacks the method; `Allow` names those it has */
+        MethodNotAllowedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
             /** @description The status in words */
             title: string;
             status: number;
@@ -267,37 +386,160 @@ export interface components {
              * @description What is wrong, for programs
              * @enum {string}
              */
-            error_code: "BAD_REQUEST" | "UNAUTHORIZED" | "INVALID_CREDENTIALS" | "NOT_FOUND" | "TODO_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "EMAIL_TAKEN" | "PRECONDITION_FAILED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_KEY_REUSED" | "TOO_MANY_REQUESTS" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE";
+            error_code: "METHOD_NOT_ALLOWED";
             /** Format: date-time */
             timestamp: string;
-            /** @description Of a 400: every broken rule */
-            errors?: {
-                /**
-                 * @description Where in the body: RFC 6901
-                 * @example /title
-                 */
-                pointer?: string;
-                /** @description Or which parameter of the query */
-                parameter?: string;
-                /**
-                 * @description For people
-                 * @example must not be empty
-                 */
-                message: string;
-            }[];
         };
-        /** @description It is well */
-        Health: {
-            /** @enum {string} */
-            status: "ok";
+        /** @description Something went wrong on the server's side */
+        InternalErrorProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "INTERNAL_ERROR";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The database is away, or the service is shutting down */
+        ServiceUnavailableProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "SERVICE_UNAVAILABLE";
+            /** Format: date-time */
+            timestamp: string;
         };
         /** @description The account */
         User: {
+            /** Format: int64 */
             id: number;
             /** @description Null for a user who came from outside */
             email: string | null;
             /** Format: date-time */
             created_at: string;
+        };
+        /** @description The email is registered already */
+        EmailTakenProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "EMAIL_TAKEN";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description Too many requests or attempts; try again after `Retry-After` */
+        TooManyRequestsProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "TOO_MANY_REQUESTS";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The body or the query breaks rules; `errors` names each */
+        BadRequestProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "BAD_REQUEST";
+            /** Format: date-time */
+            timestamp: string;
+            /** @description The broken rules, 20 at most */
+            errors?: components["schemas"]["BrokenRule"][];
+        };
+        /** @description The body has more than 64 KiB */
+        PayloadTooLargeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "PAYLOAD_TOO_LARGE";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The body is not in a content type, charset or encoding that is taken */
+        UnsupportedMediaTypeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "UNSUPPORTED_MEDIA_TYPE";
+            /** Format: date-time */
+            timestamp: string;
         };
         Registration: {
             /**
@@ -322,6 +564,26 @@ export interface components {
             /** @description Opaque and single-use */
             refresh_token: string;
         };
+        /** @description The email or the password is wrong */
+        InvalidCredentialsProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "INVALID_CREDENTIALS";
+            /** Format: date-time */
+            timestamp: string;
+        };
         Credentials: {
             /** @example ada@example.org */
             email: string;
@@ -331,9 +593,69 @@ export interface components {
              */
             password: string;
         };
+        /** @description No token, or one that is invalid, expired or revoked */
+        UnauthorizedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "UNAUTHORIZED";
+            /** Format: date-time */
+            timestamp: string;
+        };
         RefreshToken: {
             /** @description The one of the last answer */
             refresh_token: string;
+        };
+        /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        InsufficientScopeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "INSUFFICIENT_SCOPE";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The email or the password is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        InvalidCredentialsOrInsufficientScopeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "INVALID_CREDENTIALS" | "INSUFFICIENT_SCOPE";
+            /** Format: date-time */
+            timestamp: string;
         };
         PasswordChange: {
             /** Format: password */
@@ -344,8 +666,36 @@ export interface components {
              */
             new_password: string;
         };
+        /** @description A personal access token, without the token itself */
+        PersonalToken: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description For people: what the token is used by
+             * @example backup script
+             */
+            name: string;
+            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
+            scopes: ("todos:read" | "todos:write")[];
+            /**
+             * Format: date-time
+             * @description When it was made
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it expires. Null: never
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute. Null: never
+             */
+            last_used_at: string | null;
+        };
         /** @description The todo */
         Todo: {
+            /** Format: int64 */
             id: number;
             /**
              * @description Not only white space
@@ -367,6 +717,150 @@ export interface components {
              */
             updated_at: string;
         };
+        /** @description All that is stored about the caller */
+        Export: {
+            /**
+             * Format: date-time
+             * @description When it began
+             */
+            exported_at: string;
+            user: components["schemas"]["User"];
+            identities: {
+                issuer: string;
+                subject: string;
+            }[];
+            sessions: {
+                /** Format: uuid */
+                id: string;
+                /** Format: date-time */
+                created_at: string;
+                /** Format: date-time */
+                expires_at: string;
+            }[];
+            personal_tokens: components["schemas"]["PersonalToken"][];
+            todos: components["schemas"]["Todo"][];
+            deleted_todos: {
+                /** Format: int64 */
+                id: number;
+                /** Format: int64 */
+                revision: number;
+                /** Format: date-time */
+                deleted_at: string;
+            }[];
+            idempotency_keys: {
+                key: string;
+                /** Format: int64 */
+                todo_id: number;
+                /** Format: date-time */
+                created_at: string;
+            }[];
+        };
+        /** @description A personal access token that was just made */
+        CreatedPersonalToken: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description For people: what the token is used by
+             * @example backup script
+             */
+            name: string;
+            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
+            scopes: ("todos:read" | "todos:write")[];
+            /**
+             * Format: date-time
+             * @description When it was made
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it expires. Null: never
+             */
+            expires_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute. Null: never
+             */
+            last_used_at: string | null;
+            /**
+             * @description For the Authorization header. It is told this once, and never again.
+             * @example todo_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+             */
+            token: string;
+        };
+        /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        QuotaExceededOrInsufficientScopeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "QUOTA_EXCEEDED" | "INSUFFICIENT_SCOPE";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        NewPersonalToken: {
+            /**
+             * @description For people: what the token is used by
+             * @example backup script
+             */
+            name: string;
+            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
+            scopes: ("todos:read" | "todos:write")[];
+            /**
+             * @description In the future. Null, or left out: it does not expire
+             * @example 2099-12-31T23:59:59Z
+             */
+            expires_at?: string | null;
+        };
+        /** @description There is nothing at this path */
+        NotFoundProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "NOT_FOUND";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The Idempotency-Key was used with another body */
+        IdempotencyKeyReusedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "IDEMPOTENCY_KEY_REUSED";
+            /** Format: date-time */
+            timestamp: string;
+        };
         NewTodo: {
             /**
              * @description Not only white space
@@ -377,9 +871,115 @@ export interface components {
             description?: string | null;
             /** @description Whether it is done */
             is_completed?: boolean;
-            readonly id?: unknown;
-            readonly created_at?: unknown;
-            readonly updated_at?: unknown;
+            /** Format: int64 */
+            readonly id?: number;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            readonly created_at?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            readonly updated_at?: string;
+        };
+        /** @description What has changed */
+        Changes: {
+            changes: {
+                /** Format: int64 */
+                id: number;
+                /** @description Its entity tag */
+                etag: string | null;
+                /** @description The todo as it is. Null: it was deleted */
+                todo: {
+                    /** Format: int64 */
+                    id: number;
+                    /**
+                     * @description Not only white space
+                     * @example Buy milk
+                     */
+                    title: string;
+                    /** @example Two litres, and oats */
+                    description: string | null;
+                    /** @description Whether it is done */
+                    is_completed: boolean;
+                    /**
+                     * Format: date-time
+                     * @description When it was created
+                     */
+                    created_at: string;
+                    /**
+                     * Format: date-time
+                     * @description When it last changed
+                     */
+                    updated_at: string;
+                } | null;
+            }[];
+            /** @description What to ask for next, as `since` */
+            next: string;
+            /** @description Whether there is more to be fetched at once */
+            has_more: boolean;
+        };
+        /** @description Changes since then are not remembered; begin without `since` */
+        ChangesExpiredProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "CHANGES_EXPIRED";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The caller has no such todo */
+        TodoNotFoundProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "TODO_NOT_FOUND";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The todo has changed since the version that If-Match names */
+        PreconditionFailedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "PRECONDITION_FAILED";
+            /** Format: date-time */
+            timestamp: string;
         };
         TodoChanges: {
             /**
@@ -391,9 +991,18 @@ export interface components {
             description?: string | null;
             /** @description Whether it is done */
             is_completed?: boolean;
-            readonly id?: unknown;
-            readonly created_at?: unknown;
-            readonly updated_at?: unknown;
+            /** Format: int64 */
+            readonly id?: number;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            readonly created_at?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            readonly updated_at?: string;
         };
     };
     responses: {
@@ -406,14 +1015,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Method Not Allowed";
-                    /** @enum {integer} */
-                    status?: 405;
-                    /** @enum {string} */
-                    error_code?: "METHOD_NOT_ALLOWED";
-                };
+                "application/problem+json": components["schemas"]["MethodNotAllowedProblem"];
             };
         };
         /** @description Something went wrong on the server's side */
@@ -424,14 +1026,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Internal Server Error";
-                    /** @enum {integer} */
-                    status?: 500;
-                    /** @enum {string} */
-                    error_code?: "INTERNAL_ERROR";
-                };
+                "application/problem+json": components["schemas"]["InternalErrorProblem"];
             };
         };
         /** @description The database is away, or the service is shutting down */
@@ -443,14 +1038,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Service Unavailable";
-                    /** @enum {integer} */
-                    status?: 503;
-                    /** @enum {string} */
-                    error_code?: "SERVICE_UNAVAILABLE";
-                };
+                "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
             };
         };
         /** @description The email is registered already */
@@ -461,33 +1049,21 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Conflict";
-                    /** @enum {integer} */
-                    status?: 409;
-                    /** @enum {string} */
-                    error_code?: "EMAIL_TAKEN";
-                };
+                "application/problem+json": components["schemas"]["EmailTakenProblem"];
             };
         };
-        /** @description Too many attempts; try again after `Retry-After` */
+        /** @description Too many requests or attempts; try again after `Retry-After` */
         TOO_MANY_REQUESTS_429: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 "Retry-After": components["headers"]["Retry-After"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Too Many Requests";
-                    /** @enum {integer} */
-                    status?: 429;
-                    /** @enum {string} */
-                    error_code?: "TOO_MANY_REQUESTS";
-                };
+                "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
             };
         };
         /** @description The body or the query breaks rules; `errors` names each */
@@ -498,14 +1074,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Bad Request";
-                    /** @enum {integer} */
-                    status?: 400;
-                    /** @enum {string} */
-                    error_code?: "BAD_REQUEST";
-                };
+                "application/problem+json": components["schemas"]["BadRequestProblem"];
             };
         };
         /** @description The body has more than 64 KiB */
@@ -516,14 +1085,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Payload Too Large";
-                    /** @enum {integer} */
-                    status?: 413;
-                    /** @enum {string} */
-                    error_code?: "PAYLOAD_TOO_LARGE";
-                };
+                "application/problem+json": components["schemas"]["PayloadTooLargeProblem"];
             };
         };
         /** @description The body is not in a content type, charset or encoding that is taken */
@@ -535,14 +1097,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Unsupported Media Type";
-                    /** @enum {integer} */
-                    status?: 415;
-                    /** @enum {string} */
-                    error_code?: "UNSUPPORTED_MEDIA_TYPE";
-                };
+                "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
         /** @description The email or the password is wrong */
@@ -554,14 +1109,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Unauthorized";
-                    /** @enum {integer} */
-                    status?: 401;
-                    /** @enum {string} */
-                    error_code?: "INVALID_CREDENTIALS";
-                };
+                "application/problem+json": components["schemas"]["InvalidCredentialsProblem"];
             };
         };
         /** @description No token, or one that is invalid, expired or revoked */
@@ -573,32 +1121,51 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Unauthorized";
-                    /** @enum {integer} */
-                    status?: 401;
-                    /** @enum {string} */
-                    error_code?: "UNAUTHORIZED";
-                };
+                "application/problem+json": components["schemas"]["UnauthorizedProblem"];
             };
         };
-        /** @description The email or the password is wrong */
-        INVALID_CREDENTIALS_403: {
+        /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        INSUFFICIENT_SCOPE_403: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Forbidden";
-                    /** @enum {integer} */
-                    status?: 403;
-                    /** @enum {string} */
-                    error_code?: "INVALID_CREDENTIALS";
-                };
+                "application/problem+json": components["schemas"]["InsufficientScopeProblem"];
+            };
+        };
+        /** @description The email or the password is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidCredentialsOrInsufficientScopeProblem"];
+            };
+        };
+        /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"];
+            };
+        };
+        /** @description There is nothing at this path */
+        NOT_FOUND_404: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NotFoundProblem"];
             };
         };
         /** @description The Idempotency-Key was used with another body */
@@ -609,14 +1176,18 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Unprocessable Entity";
-                    /** @enum {integer} */
-                    status?: 422;
-                    /** @enum {string} */
-                    error_code?: "IDEMPOTENCY_KEY_REUSED";
-                };
+                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
+            };
+        };
+        /** @description Changes since then are not remembered; begin without `since` */
+        CHANGES_EXPIRED_410: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
             };
         };
         /** @description The caller has no such todo */
@@ -627,14 +1198,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Not Found";
-                    /** @enum {integer} */
-                    status?: 404;
-                    /** @enum {string} */
-                    error_code?: "TODO_NOT_FOUND";
-                };
+                "application/problem+json": components["schemas"]["TodoNotFoundProblem"];
             };
         };
         /** @description The todo has changed since the version that If-Match names */
@@ -645,14 +1209,7 @@ export interface components {
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["Problem"] & {
-                    /** @enum {string} */
-                    title?: "Precondition Failed";
-                    /** @enum {integer} */
-                    status?: 412;
-                    /** @enum {string} */
-                    error_code?: "PRECONDITION_FAILED";
-                };
+                "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
             };
         };
     };
@@ -660,7 +1217,7 @@ export interface components {
         /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
         "X-Request-Id": string;
         /**
-         * @description Entity tags that the client knows, or `*`. A 304 where one is the todo's.
+         * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
          * @example "1"
          */
         "If-None-Match": string;
@@ -669,7 +1226,7 @@ export interface components {
          * @example "1"
          */
         "If-Match": string;
-        /** @description Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing. */
+        /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
         "Idempotency-Key": string;
     };
     requestBodies: never;
@@ -681,7 +1238,7 @@ export interface components {
         /** @description `no-store` on tokens and users, `private, no-cache` on todos */
         "Cache-Control": "no-store" | "private, no-cache";
         /**
-         * @description The strong entity tag of the todo's version, for If-Match and If-None-Match
+         * @description The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match
          * @example "1"
          */
         ETag: string;
@@ -703,6 +1260,16 @@ export interface components {
          * @example Bearer
          */
         "WWW-Authenticate": string;
+        /**
+         * @description Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)
+         * @example "default";r=599;t=60
+         */
+        RateLimit: string;
+        /**
+         * @description Where requests are limited: how many a user has (`q`) in so many seconds (`w`)
+         * @example "default";q=600;w=60
+         */
+        "RateLimit-Policy": string;
         /** @description The methods that the path has */
         Allow: string;
         /** @description The content types that the route takes */
@@ -898,13 +1465,17 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -927,6 +1498,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -935,7 +1508,9 @@ export interface operations {
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -958,13 +1533,17 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -991,13 +1570,15 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INVALID_CREDENTIALS_403"];
+            403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
@@ -1006,25 +1587,44 @@ export interface operations {
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
     };
-    listTodos: {
+    exportMe: {
         parameters: {
-            query?: {
-                /** @description Turns on pages, of this many todos. Without it the whole list is streamed */
-                limit?: number;
-                /** @description Opaque, from the link of the page before. Needs limit */
-                cursor?: string;
-                /** @description Only todos that are done, or that are not */
-                is_completed?: boolean;
-                /**
-                 * @description Only todos whose title or description contains this, ignoring case
-                 * @example milk
-                 */
-                q?: string;
-                /** @description Ascending, or with a minus descending; titles by code point. Default: created_at */
-                sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "title" | "-title";
-                /** @description Whether to say in X-Total-Count how many todos match */
-                count?: boolean;
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All that is stored about the caller */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    listPersonalTokens: {
+        parameters: {
+            query?: never;
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -1040,6 +1640,140 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalToken"][];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    createPersonalToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPersonalToken"];
+            };
+        };
+        responses: {
+            /** @description A personal access token that was just made */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedPersonalToken"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    deletePersonalToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @description The id of a personal access token */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            404: components["responses"]["NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    listTodos: {
+        parameters: {
+            query?: {
+                /** @description Turns on pages, of this many todos. Without it the whole list is streamed */
+                limit?: number;
+                /** @description Opaque, from the link of the page before. Needs limit */
+                cursor?: string;
+                /** @description Only todos that are done, or that are not */
+                is_completed?: boolean;
+                /** @description Only todos whose title or description contains this, ignoring case */
+                q?: string;
+                /** @description Ascending, or with a minus descending; titles by code point. Default: created_at */
+                sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "title" | "-title";
+                /** @description Whether to say in X-Total-Count how many todos match */
+                count?: boolean;
+            };
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
+                 * @example "1"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
                     Link: components["headers"]["Link"];
                     "X-Total-Count": components["headers"]["X-Total-Count"];
                     [name: string]: unknown;
@@ -1048,9 +1782,26 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"][];
                 };
             };
+            /** @description Not Modified */
+            304: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    Link: components["headers"]["Link"];
+                    "X-Total-Count": components["headers"]["X-Total-Count"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1061,7 +1812,7 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /** @description Makes a repeat safe: for 24 hours the same key with the same body is answered with the first answer, and creates nothing. */
+                /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -1079,6 +1830,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     ETag: components["headers"]["ETag"];
                     Location: components["headers"]["Location"];
                     "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"];
@@ -1090,10 +1843,53 @@ export interface operations {
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
             422: components["responses"]["IDEMPOTENCY_KEY_REUSED_422"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    getChanges: {
+        parameters: {
+            query?: {
+                /** @description Opaque: the `next` of an earlier answer. Without it all todos come */
+                since?: string;
+                /** @description How many changes at most. Default: 500 */
+                limit?: number;
+            };
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What has changed */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Changes"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            410: components["responses"]["CHANGES_EXPIRED_410"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1105,7 +1901,7 @@ export interface operations {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /**
-                 * @description Entity tags that the client knows, or `*`. A 304 where one is the todo's.
+                 * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
                  * @example "1"
                  */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
@@ -1124,6 +1920,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -1137,6 +1935,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -1144,8 +1944,10 @@ export interface operations {
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             404: components["responses"]["TODO_NOT_FOUND_404"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1180,6 +1982,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -1189,11 +1993,13 @@ export interface operations {
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             404: components["responses"]["TODO_NOT_FOUND_404"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             412: components["responses"]["PRECONDITION_FAILED_412"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1224,15 +2030,19 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             404: components["responses"]["TODO_NOT_FOUND_404"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             412: components["responses"]["PRECONDITION_FAILED_412"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1258,7 +2068,6 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["TodoChanges"];
-                "application/merge-patch+json": components["schemas"]["TodoChanges"];
             };
         };
         responses: {
@@ -1268,6 +2077,8 @@ export interface operations {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
                     "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
@@ -1277,11 +2088,13 @@ export interface operations {
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             404: components["responses"]["TODO_NOT_FOUND_404"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             412: components["responses"]["PRECONDITION_FAILED_412"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };

@@ -1,9 +1,10 @@
 /** What goes wrong with a request: one class, whose `error_code` says what else is known. */
 import type { components } from "./api.ts"
 
+type Schemas = components["schemas"]
 /** The document that the service sends for every error: RFC 9457. */
-export type Problem = components["schemas"]["Problem"]
-export type BrokenRule = NonNullable<Problem["errors"]>[number]
+export type Problem = Extract<Schemas[keyof Schemas], { error_code: string }>
+export type BrokenRule = Schemas["BrokenRule"]
 
 /** The service's codes, and two of the client's: no answer came, or one that is not the service's. */
 export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER"
