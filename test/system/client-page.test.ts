@@ -1,0 +1,129 @@
+/** The client in Chromium: tabs of one profile, another profile, offline, a reload. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
+import { buildClient } from "../../.ci/build-client.ts"
+import { startApp } from "../support/app.ts"
+import { createStandIn } from "../support/stand-in.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+
+/** Debian's. Another one: `CHROMIUM=/path bun run test:system`. */
+const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium"
+
+let browser: Browser
+beforeAll(async () => {
+  browser = await chromium.launch({
+    executablePath,
+    args: [
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    ],
+  })
+}, 30_000)
+afterAll(() => browser.close())
+
+const html = `<!doctype html><title>Todos</title><ul></ul><output></output><script type="module">
+  import { createClient } from "/client.js"
+  const client = createClient({ url: location.origin })
+  const render = (live) => () => {
+    const items = live.list().map(({ title, is_completed }) => {
+      const item = document.createElement("li")
+      item.textContent = (is_completed ? "[x] " : "[ ] ") + title
+      return item
+    })
+    document.querySelector("ul").replaceChildren(...items)
+    const { pending, is_online } = live.status()
+    document.querySelector("output").textContent = pending + (is_online ? " online" : " offline")
+  }
+  window.open = async (account, isNew) => {
+    if (account) await (isNew ? client.register(account) : client.logIn(account))
+    window.live = await client.todos.live()
+    live.subscribe(render(live))
+    render(live)()
+  }
+  window.create = (title) => live.create({ title })
+  window.complete = (title) =>
+    live.update(live.list().find((todo) => todo.title === title).id, { is_completed: true })
+  window.isReady = true
+</script>`
+
+/** A page is there without a network, as a service worker keeps it. */
+const openPage = async (context: BrowserContext, origin: string, script: string) => {
+  const page = await context.newPage()
+  await page.route(`${origin}/`, (route) => route.fulfill({ body: html, contentType: "text/html" }))
+  await page.route(`${origin}/client.js`, (route) =>
+    route.fulfill({ body: script, contentType: "text/javascript" }),
+  )
+  await page.goto(`${origin}/`)
+  await page.waitForFunction("window.isReady")
+  return page
+}
+
+const run = (page: Page, code: string) => page.evaluate(code)
+const shows = (page: Page, ...items: string[]) =>
+  page.waitForFunction(
+    `[...document.querySelectorAll("li")].map((item) => item.textContent).sort().join() === ${JSON.stringify(
+      items.toSorted().join(),
+    )}`,
+    undefined,
+    { timeout: 20_000 },
+  )
+const says = (page: Page, text: string) =>
+  page.locator("output", { hasText: text }).waitFor({ timeout: 20_000 })
+
+test("two tabs and another profile stay in step; one goes offline, edits, reloads, and comes back", async () => {
+  await using app = await startApp()
+  using directory = temporaryDirectory()
+  await buildClient(join(directory.path, "client"))
+  const script = readFileSync(join(directory.path, "client", "index.js"), "utf8")
+  const standIn = createStandIn()
+  let streams = 0
+  // The page's own origin, with the service behind it.
+  using front = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    idleTimeout: 60,
+    fetch: async (request) => {
+      const { pathname, search } = new URL(request.url)
+      if (pathname.endsWith("/events")) streams++
+      const { method, headers } = request
+      const body = method === "GET" ? undefined : await request.text()
+      return standIn(app.url, pathname + search, { method, headers, ...(body && { body }) })
+    },
+  })
+  const origin = `http://127.0.0.1:${front.port}`
+  const [home, elsewhere] = [await browser.newContext(), await browser.newContext()]
+  const one = await openPage(home, origin, script)
+  const two = await openPage(home, origin, script)
+  const three = await openPage(elsewhere, origin, script)
+
+  const account = JSON.stringify({ email: "ada@example.org", password: "correct horse" })
+  await run(one, `open(${account}, true)`)
+  await run(two, "open()")
+  await run(three, `open(${account}, false)`)
+  await run(one, `create("milk")`)
+  await run(two, `create("oats")`)
+  await run(three, `create("rice")`)
+  for (const page of [one, two, three]) await shows(page, "[ ] milk", "[ ] oats", "[ ] rice")
+  for (const page of [one, two, three]) await says(page, "0 online")
+  // The two tabs share theirs.
+  expect(streams).toBe(2)
+
+  await home.setOffline(true)
+  await run(one, `create("offline")`)
+  await run(two, `complete("milk")`)
+  await shows(one, "[ ] offline", "[ ] oats", "[ ] rice", "[x] milk")
+  await run(three, `complete("rice")`)
+  await one.reload()
+  await one.waitForFunction("window.isReady")
+  await run(one, "open()")
+  await shows(one, "[ ] offline", "[ ] oats", "[ ] rice", "[x] milk")
+  await says(two, "offline")
+
+  await home.setOffline(false)
+  for (const page of [one, two, three])
+    await shows(page, "[ ] oats", "[ ] offline", "[x] milk", "[x] rice")
+  for (const page of [one, two]) await says(page, "0 online")
+}, 120_000)
