@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Opens a session. After 10 failed logins of an account from an address, or 100 from an address, in 15 minutes it answers 429, to the right password too.
+         * @description Opens a session. In 15 minutes 10 failed logins of an account from an address, 100 from an address (IPv6: 1,000 from a /48) and 100 of an account are the last: then it answers 429, to the right password too. The limits of the address and of the account do not hold where the account was logged in to during the last 30 days. 60 successful logins of an account are the last, too.
          */
         post: operations["login"];
         delete?: never;
@@ -106,7 +106,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens for a refresh token
-         * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds; using it again later ends the whole session.
+         * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds: it gives the same refresh token again, as long as that has not been used. Using a token again otherwise ends the whole session.
          */
         post: operations["refresh"];
         delete?: never;
@@ -178,7 +178,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Ends every other session of the user. A wrong current password counts as a failed login; a user who came from outside has none.
+         * @description Ends every session of the user, this one too, and every token that is of none, and answers with the tokens of a new session. A wrong current password counts as a failed login; a user who came from outside has none.
          */
         put: operations["changePassword"];
         post?: never;
@@ -256,6 +256,52 @@ export interface paths {
          * @description It is refused at once by this instance, and within 5 s by every other.
          */
         delete: operations["deletePersonalToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the caller's sessions
+         * @description Where the caller is logged in, the 1,000 that were used last.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session
+         * @description Ends one of the caller's sessions: its refresh token and access tokens.
+         */
+        delete: operations["endSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -543,7 +589,7 @@ export interface components {
         };
         Registration: {
             /**
-             * @description Trimmed, and compared without case
+             * @description Trimmed, and compared without case; without characters that are not seen
              * @example ada@example.org
              */
             email: string;
@@ -821,7 +867,7 @@ export interface components {
              */
             expires_at?: string | null;
         };
-        /** @description There is nothing at this path */
+        /** @description There is nothing at this path, or nothing of the caller's */
         NotFoundProblem: {
             /**
              * @description Says no more than the status
@@ -840,6 +886,27 @@ export interface components {
             error_code: "NOT_FOUND";
             /** Format: date-time */
             timestamp: string;
+        };
+        /** @description A login, and what followed from it */
+        Session: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was logged in
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description To the minute
+             */
+            last_used_at: string;
+            /** @description The User-Agent of its login or last refresh; null where none was sent */
+            user_agent: string | null;
+            /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
+            address: string | null;
+            /** @description Whether the access token of this request is of it */
+            is_current: boolean;
         };
         /** @description The Idempotency-Key was used with another body */
         IdempotencyKeyReusedProblem: {
@@ -1129,6 +1196,8 @@ export interface components {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -1140,6 +1209,8 @@ export interface components {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -1151,13 +1222,15 @@ export interface components {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"];
             };
         };
-        /** @description There is nothing at this path */
+        /** @description There is nothing at this path, or nothing of the caller's */
         NOT_FOUND_404: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1564,8 +1637,8 @@ export interface operations {
             };
         };
         responses: {
-            /** @description No Content */
-            204: {
+            /** @description The tokens of a session */
+            200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
                     "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1574,7 +1647,9 @@ export interface operations {
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
             };
             400: components["responses"]["BAD_REQUEST_400"];
             401: components["responses"]["UNAUTHORIZED_401"];
@@ -1707,6 +1782,78 @@ export interface operations {
             };
             path: {
                 /** @description The id of a personal access token */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            404: components["responses"]["NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest used first */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"][];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /** @description The session's id */
                 id: string;
             };
             cookie?: never;

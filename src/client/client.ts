@@ -12,6 +12,7 @@ import type {
   Tagged,
   Todo,
   TodoChanges,
+  Tokens,
   User,
 } from "./calls.ts"
 import { notLoggedIn } from "./errors.ts"
@@ -58,6 +59,9 @@ const isPublic = (path: string) =>
   !path.startsWith("/api/v1/") ||
   (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
 
+const isTokens = (data: unknown): data is Tokens =>
+  typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
+
 const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
   todo: data,
   etag: headers.get("etag") ?? "",
@@ -97,6 +101,8 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       return http.repeatedly({ ...outgoing, headers: { ...own, ...headers } }, isSafe)
     }
     const answer = await (isPublic(path) ? send({}) : session.authorized(send))
+    // Of a new session, which takes the place of the one that the call has ended.
+    if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
     return answer as Answer<Data<paths[P][M]>>
   }
 
@@ -173,6 +179,14 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     /** Of the stored session: known while offline, too. */
     user: () => session.user(),
     onSessionChange: session.onChange,
+
+    /** Every other session of the user ends. */
+    changePassword: async (
+      body: { current_password: string; new_password: string },
+      { signal }: Aborted = {},
+    ) => {
+      await call("put", "/api/v1/users/me/password", { body, signal })
+    },
 
     /** Ends what runs by itself; what is stored stays. */
     close: () => {

@@ -67,6 +67,14 @@ test("it registers, logs in, and makes every call with its types", async () => {
   expect((await failing(client.todos.list())).error_code).toBe("UNAUTHORIZED")
 })
 
+test("a changed password goes on with the session that it gives", async () => {
+  await using app = await startApp()
+  const client = createClient({ url: app.url, storage: memoryStorage() })
+  await client.register(newAccount())
+  await client.changePassword({ current_password: password, new_password: "battery staple" })
+  expect(await client.todos.list()).toEqual([])
+})
+
 test("errors are of one class, and narrowed by error_code", async () => {
   await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { type Live, memoryStorage } from "../../src/client/index.ts"
 import { fileStorage } from "../../src/client/storage/file.ts"
-import { eventually, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const titles = (live: Live) => live.list().map(({ title }) => title)
@@ -19,6 +19,19 @@ const createCable = () => {
     return reach(path, init)
   }
   return cable
+}
+
+/** A todo that two devices know, and the cable of the one with a copy. */
+const startPair = async (app: LiveApp) => {
+  const account = app.newAccount()
+  const cable = createCable()
+  const [phone, desk] = [app.open(cable.through), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const live = await phone.todos.live()
+  const { id } = await live.create({ title: "Buy milk" })
+  await eventually(() => isSettled(live))
+  return { cable, desk, live, id }
 }
 
 test("what one device does, the other shows", async () => {
@@ -86,14 +99,7 @@ test("a refused edit is undone and told, and blocks no other", async () => {
 
 test("edits of different members are merged; of the same one theirs stays, and it is told", async () => {
   await using app = await startLiveApp()
-  const account = app.newAccount()
-  const cable = createCable()
-  const [phone, desk] = [app.open(cable.through), app.open()]
-  await phone.register(account)
-  await desk.logIn(account)
-  const live = await phone.todos.live()
-  const { id } = await live.create({ title: "Buy milk" })
-  await eventually(() => isSettled(live))
+  const { cable, desk, live, id } = await startPair(app)
   const saved = live.get(id)?.id ?? 0
   cable.isCut = true
   await live.update(id, { title: "Buy oats", is_completed: true })
@@ -114,14 +120,7 @@ test("edits of different members are merged; of the same one theirs stays, and i
 
 test("what somebody else has changed is not deleted unseen", async () => {
   await using app = await startLiveApp()
-  const account = app.newAccount()
-  const cable = createCable()
-  const [phone, desk] = [app.open(cable.through), app.open()]
-  await phone.register(account)
-  await desk.logIn(account)
-  const live = await phone.todos.live()
-  const { id } = await live.create({ title: "Buy milk" })
-  await eventually(() => isSettled(live))
+  const { cable, desk, live, id } = await startPair(app)
   cable.isCut = true
   await live.delete(id)
   expect(live.list()).toEqual([])

@@ -42,6 +42,8 @@ export const startLiveApp = async () => {
   }
 }
 
+export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
+
 /** Until it is true. */
 export const eventually = async (isTrue: () => boolean) => {
   const deadline = Date.now() + 20_000

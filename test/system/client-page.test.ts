@@ -2,25 +2,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core"
+import type { Browser, BrowserContext, Page } from "playwright-core"
 import { buildClient } from "../../.ci/build-client.ts"
 import { startApp } from "../support/app.ts"
+import { launchChromium } from "../support/chromium.ts"
 import { createStandIn } from "../support/stand-in.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
-/** Debian's. Another one: `CHROMIUM=/path bun run test:system`. */
-const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium"
-
 let browser: Browser
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath,
-    args: [
-      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    ],
-  })
+  browser = await launchChromium()
 }, 30_000)
 afterAll(() => browser.close())
 

@@ -1,0 +1,13 @@
+/** A browser for tests of pages: Debian's Chromium. Another one: `CHROMIUM=/path bun run test:system`. */
+import { chromium } from "playwright-core"
+
+export const launchChromium = () =>
+  chromium.launch({
+    executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+    args: [
+      // As root, in a container, and calling nobody by itself.
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
+    ],
+  })
