@@ -13,6 +13,9 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 /** The types are the document's: what answers is trusted to keep to it. */
 const as = <Value>({ data }: Answer<unknown>) => data as Value
 
+/** Runs with the header of a token that is good. */
+export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
+
 export type Session = ReturnType<typeof createSession>
 
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {

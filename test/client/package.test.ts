@@ -73,9 +73,12 @@ test("what is built is one small module without dependencies, and works where it
   }
 
   writeFileSync(join(directory, "page.ts"), page)
+  const readme = readFileSync(join(import.meta.dir, "..", "..", "README.md"), "utf8")
+  const sample = /```ts\n(import \{ ApiError.*?)```/s.exec(readme)?.[1] ?? "The sample is not there"
+  writeFileSync(join(directory, "readme.ts"), sample)
   writeFileSync(
     join(directory, "tsconfig.json"),
-    JSON.stringify({ compilerOptions: compiler, files: ["page.ts"] }),
+    JSON.stringify({ compilerOptions: compiler, files: ["page.ts", "readme.ts"] }),
   )
   const compiled = Bun.spawnSync([process.execPath, "x", "tsc", "-p", directory])
   expect(compiled.stdout.toString()).toBe("")

@@ -2,6 +2,7 @@
 import { ApiError } from "../errors.ts"
 import { anySignal, type Http } from "../http.ts"
 import { backOff, type Platform } from "../platform.ts"
+import type { Authorized } from "../session.ts"
 
 /** The first event is sent at once: one that does not come by then is held back on the way. */
 const FIRST_EVENT = 10_000
@@ -12,7 +13,7 @@ const BLOCKED = 300_000
 type Given = {
   platform: Platform
   http: Http
-  authorized: <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
+  authorized: Authorized
   onState: (state: string) => void
   /** Something between lets no stream pass: the caller has to ask. */
   onBlocked: (isBlocked: boolean) => void

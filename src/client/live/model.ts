@@ -10,9 +10,6 @@ export type Entry = { todo: Todo; etag: string }
 /** `state` is undefined before the first walk is done. */
 export type Copy = { state?: string | undefined; entries: ReadonlyMap<number, Entry> }
 
-export const changesPath = (since: string | undefined) =>
-  `/api/v1/todos/changes?limit=1000${since === undefined ? "" : `&since=${encodeURIComponent(since)}`}`
-
 /** GET /todos/changes. */
 export type Changes = {
   changes: { id: number; etag: string | null; todo: Todo | null }[]
