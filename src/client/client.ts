@@ -138,7 +138,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
         const { data, headers } = await call("get", "/api/v1/todos", { query: page, signal })
         yield data
         const next = headers.get("link")?.match(/<([^>]+)>; *rel="next"/)?.[1]
-        cursor = next && (new URL(next, url).searchParams.get("cursor") ?? undefined)
+        cursor = new URLSearchParams(next?.split("?")[1]).get("cursor") ?? undefined
       } while (cursor !== undefined)
     },
 

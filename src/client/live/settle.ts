@@ -7,7 +7,7 @@ import { membersOf, type Notice, type Operation, type Queue, type Result } from 
 import { rebaseOn } from "./queue.ts"
 
 const NOTICES = 1000
-const IDS = 10_000
+const IDS = 1000
 
 const tell = (queue: Queue, notices: Notice[]): Queue => ({
   ...queue,
