@@ -60,7 +60,7 @@ export interface paths {
         put?: never;
         /**
          * Register an account
-         * @description The number of registrations from one address in an hour is limited.
+         * @description The number of registrations from one address in an hour is limited. The service may take whom its operator has invited, or nobody.
          */
         post: operations["register"];
         delete?: never;
@@ -109,6 +109,52 @@ export interface paths {
          * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds: it gives the same refresh token again, as long as that has not been used. Using a token again otherwise ends the whole session.
          */
         post: operations["refresh"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/password-reset": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Set a new password with a token
+         * @description For who forgot the old one. All sessions and personal access tokens of the user end, and failed logins count anew. A token is good once, for an hour, and until a newer one is made.
+         */
+        post: operations["resetPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/password-reset/request": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have a token sent by mail
+         * @description Answers the same whether somebody has the email or not. The number of requests for an email, and from an address, is limited. Where the service sends no mails it answers 404: its operator makes the tokens.
+         */
+        post: operations["requestPasswordReset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -181,6 +227,29 @@ export interface paths {
          * @description Ends every session of the user, this one too, and every token that is of none, and answers with the tokens of a new session. A wrong current password counts as a failed login; a user who came from outside has none.
          */
         put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/email": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change the email
+         * @description Where the service sends mails the old address is told. A wrong password counts as a failed login; a user who came from outside has none.
+         */
+        put: operations["changeEmail"];
         post?: never;
         delete?: never;
         options?: never;
@@ -346,11 +415,57 @@ export interface paths {
         };
         /**
          * Get what has changed
-         * @description For clients that keep a copy. Without `since` all todos come, page by page; with it every todo that was created, changed or deleted since, once, in its latest form. While `has_more` go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`.
+         * @description For clients that keep a copy. Without `since` all todos come, page by page; with it every todo that was created, changed or deleted since, once, in its latest form. While `has_more` go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`. With `Prefer: wait=30` the answer comes when there is something new, or after 30 seconds.
          */
         get: operations["getChanges"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/events": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Hear of changes
+         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change: the state is the `next` that a complete fetch of changes would end with, so who has it already fetches nothing. A comment comes every 15 seconds. The stream ends with its token, and when the service stops; `retry` then says when to come back. `EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.
+         */
+        get: operations["getEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/batch": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make many changes at once
+         * @description Up to 100 operations in one transaction. Each in turn does what its single call would do, and has its result, a refusal too: the others are done all the same. With `atomic` one refusal undoes all: a 409 with the results, 424 for those that would have succeeded. A create with a `key` may be repeated when the answer got lost. The body may have 1 MiB.
+         */
+        post: operations["runBatch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -505,6 +620,26 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+        RegistrationClosedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "REGISTRATION_CLOSED";
+            /** Format: date-time */
+            timestamp: string;
+        };
         /** @description Too many requests or attempts; try again after `Retry-After` */
         TooManyRequestsProblem: {
             /**
@@ -598,6 +733,8 @@ export interface components {
              * @example correct horse battery staple
              */
             password: string;
+            /** @description Where registration is by invite: a token that the operator made. Good once. */
+            invite?: string;
         };
         /** @description The tokens of a session */
         Tokens: {
@@ -610,7 +747,7 @@ export interface components {
             /** @description Opaque and single-use */
             refresh_token: string;
         };
-        /** @description The email or the password is wrong */
+        /** @description The email, the password or the token of a reset is wrong */
         InvalidCredentialsProblem: {
             /**
              * @description Says no more than the status
@@ -663,6 +800,39 @@ export interface components {
             /** @description The one of the last answer */
             refresh_token: string;
         };
+        PasswordReset: {
+            /** @description Of the mail, or from the operator. Good once, for an hour. */
+            token: string;
+            /**
+             * Format: password
+             * @example correct horse battery staple
+             */
+            new_password: string;
+        };
+        /** @description There is nothing at this path, or nothing of the caller's */
+        NotFoundProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "NOT_FOUND";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        PasswordResetRequest: {
+            /** @example ada@example.org */
+            email: string;
+        };
         /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         InsufficientScopeProblem: {
             /**
@@ -683,7 +853,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The email or the password is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         InvalidCredentialsOrInsufficientScopeProblem: {
             /**
              * @description Says no more than the status
@@ -711,6 +881,18 @@ export interface components {
              * @example correct horse battery staple
              */
             new_password: string;
+        };
+        EmailChange: {
+            /**
+             * @description Trimmed, and compared without case; without characters that are not seen
+             * @example ada@example.org
+             */
+            email: string;
+            /**
+             * Format: password
+             * @description The current one
+             */
+            password: string;
         };
         /** @description A personal access token, without the token itself */
         PersonalToken: {
@@ -780,6 +962,16 @@ export interface components {
                 id: string;
                 /** Format: date-time */
                 created_at: string;
+                /** Format: date-time */
+                last_used_at: string;
+                /** Format: date-time */
+                expires_at: string;
+                user_agent: string | null;
+                address: string | null;
+            }[];
+            known_addresses: {
+                /** @description SHA-256, in hexadecimal */
+                address_hash: string;
                 /** Format: date-time */
                 expires_at: string;
             }[];
@@ -866,26 +1058,6 @@ export interface components {
              * @example 2099-12-31T23:59:59Z
              */
             expires_at?: string | null;
-        };
-        /** @description There is nothing at this path, or nothing of the caller's */
-        NotFoundProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "NOT_FOUND";
-            /** Format: date-time */
-            timestamp: string;
         };
         /** @description A login, and what followed from it */
         Session: {
@@ -1008,6 +1180,114 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /** @description What the single call would have been refused with */
+        OperationProblem: {
+            type: string;
+            title: string;
+            /** Format: int64 */
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /** @description What is wrong, for programs */
+            error_code: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description What became of an operation. Of a 412 `todo` is the current one */
+        BatchResult: {
+            /** Format: int64 */
+            status: number;
+            /** @description The entity tag of `todo` */
+            etag?: string;
+            todo?: components["schemas"]["Todo"];
+            /** @description The create was made before, by its key */
+            replayed?: boolean;
+            error?: components["schemas"]["OperationProblem"];
+        };
+        /** @description The results, in the order of the operations */
+        BatchResults: {
+            results: components["schemas"]["BatchResult"][];
+        };
+        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        BatchRolledBackProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "BATCH_ROLLED_BACK";
+            /** Format: date-time */
+            timestamp: string;
+            /** @description What became of each operation */
+            results?: components["schemas"]["BatchResult"][];
+        };
+        CreateOperation: {
+            /** @enum {string} */
+            op: "create";
+            todo: components["schemas"]["NewTodo"];
+            /** @description As an Idempotency-Key, which it shares its memory with */
+            key?: string;
+        };
+        TodoChanges: {
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title?: string;
+            /** @example Two litres, and oats */
+            description?: string | null;
+            /** @description Whether it is done */
+            is_completed?: boolean;
+            /** Format: int64 */
+            readonly id?: number;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            readonly created_at?: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            readonly updated_at?: string;
+        };
+        UpdateOperation: {
+            /** @enum {string} */
+            op: "update";
+            /** Format: int64 */
+            id: number;
+            todo: components["schemas"]["TodoChanges"];
+            /**
+             * @description As If-Match: entity tags, or `*`
+             * @example "1"
+             */
+            if_match?: string;
+        };
+        DeleteOperation: {
+            /** @enum {string} */
+            op: "delete";
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description As If-Match: entity tags, or `*`
+             * @example "1"
+             */
+            if_match?: string;
+        };
+        Batch: {
+            operations: (components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"])[];
+            /** @description Whether one refusal undoes all */
+            atomic?: boolean;
+        };
         /** @description The caller has no such todo */
         TodoNotFoundProblem: {
             /**
@@ -1047,29 +1327,6 @@ export interface components {
             error_code: "PRECONDITION_FAILED";
             /** Format: date-time */
             timestamp: string;
-        };
-        TodoChanges: {
-            /**
-             * @description Not only white space
-             * @example Buy milk
-             */
-            title?: string;
-            /** @example Two litres, and oats */
-            description?: string | null;
-            /** @description Whether it is done */
-            is_completed?: boolean;
-            /** Format: int64 */
-            readonly id?: number;
-            /**
-             * Format: date-time
-             * @description When it was created
-             */
-            readonly created_at?: string;
-            /**
-             * Format: date-time
-             * @description When it last changed
-             */
-            readonly updated_at?: string;
         };
     };
     responses: {
@@ -1117,6 +1374,17 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["EmailTakenProblem"];
+            };
+        };
+        /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+        REGISTRATION_CLOSED_403: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["RegistrationClosedProblem"];
             };
         };
         /** @description Too many requests or attempts; try again after `Retry-After` */
@@ -1167,7 +1435,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
-        /** @description The email or the password is wrong */
+        /** @description The email, the password or the token of a reset is wrong */
         INVALID_CREDENTIALS_401: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1191,6 +1459,17 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnauthorizedProblem"];
             };
         };
+        /** @description There is nothing at this path, or nothing of the caller's */
+        NOT_FOUND_404: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["NotFoundProblem"];
+            };
+        };
         /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         INSUFFICIENT_SCOPE_403: {
             headers: {
@@ -1204,7 +1483,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InsufficientScopeProblem"];
             };
         };
-        /** @description The email or the password is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1230,17 +1509,6 @@ export interface components {
                 "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"];
             };
         };
-        /** @description There is nothing at this path, or nothing of the caller's */
-        NOT_FOUND_404: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["NotFoundProblem"];
-            };
-        };
         /** @description The Idempotency-Key was used with another body */
         IDEMPOTENCY_KEY_REUSED_422: {
             headers: {
@@ -1261,6 +1529,17 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
+            };
+        };
+        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        BATCH_ROLLED_BACK_409: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BatchRolledBackProblem"];
             };
         };
         /** @description The caller has no such todo */
@@ -1301,6 +1580,11 @@ export interface components {
         "If-Match": string;
         /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
         "Idempotency-Key": string;
+        /**
+         * @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)
+         * @example wait=30
+         */
+        Prefer: string;
     };
     requestBodies: never;
     headers: {
@@ -1322,6 +1606,11 @@ export interface components {
         Location: string;
         /** @description The answer is the first one to this Idempotency-Key again */
         "Idempotent-Replayed": "true";
+        /**
+         * @description The preference that was granted: `wait=N` (RFC 7240)
+         * @example wait=30
+         */
+        "Preference-Applied": string;
         /** @description The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288) */
         Link: string;
         /** @description How many todos match, on all pages. Sent with `count=true`. */
@@ -1436,6 +1725,7 @@ export interface operations {
                 };
             };
             400: components["responses"]["BAD_REQUEST_400"];
+            403: components["responses"]["REGISTRATION_CLOSED_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             409: components["responses"]["EMAIL_TAKEN_409"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
@@ -1516,6 +1806,77 @@ export interface operations {
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    resetPassword: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordReset"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["INVALID_CREDENTIALS_401"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    requestPasswordReset: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordResetRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            404: components["responses"]["NOT_FOUND_404"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];
         };
@@ -1655,6 +2016,46 @@ export interface operations {
             401: components["responses"]["UNAUTHORIZED_401"];
             403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    changeEmail: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailChange"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            409: components["responses"]["EMAIL_TAKEN_409"];
             413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
             415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
             429: components["responses"]["TOO_MANY_REQUESTS_429"];
@@ -2011,6 +2412,11 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+                /**
+                 * @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)
+                 * @example wait=30
+                 */
+                Prefer?: components["parameters"]["Prefer"];
             };
             path?: never;
             cookie?: never;
@@ -2025,6 +2431,7 @@ export interface operations {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     RateLimit: components["headers"]["RateLimit"];
                     "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2036,6 +2443,83 @@ export interface operations {
             403: components["responses"]["INSUFFICIENT_SCOPE_403"];
             405: components["responses"]["METHOD_NOT_ALLOWED_405"];
             410: components["responses"]["CHANGES_EXPIRED_410"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    getEvents: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            429: components["responses"]["TOO_MANY_REQUESTS_429"];
+            500: components["responses"]["INTERNAL_ERROR_500"];
+            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+        };
+    };
+    runBatch: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description The results, in the order of the operations */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchResults"];
+                };
+            };
+            400: components["responses"]["BAD_REQUEST_400"];
+            401: components["responses"]["UNAUTHORIZED_401"];
+            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
+            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
+            409: components["responses"]["BATCH_ROLLED_BACK_409"];
+            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
+            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
             429: components["responses"]["TOO_MANY_REQUESTS_429"];
             500: components["responses"]["INTERNAL_ERROR_500"];
             503: components["responses"]["SERVICE_UNAVAILABLE_503"];

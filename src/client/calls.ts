@@ -1,7 +1,7 @@
 /** The types of every call, taken from the OpenAPI document. */
 import type { components, paths } from "./api.ts"
 
-type Schemas = components["schemas"]
+export type Schemas = components["schemas"]
 export type Todo = Schemas["Todo"]
 export type User = Schemas["User"]
 export type Tokens = Schemas["Tokens"]

@@ -2,8 +2,14 @@
 import type { components } from "./api.ts"
 
 type Schemas = components["schemas"]
+/** Those that say which code, or which of two. */
+type Coded<Schema> = Schema extends { error_code: infer Code }
+  ? string extends Code
+    ? never
+    : Schema
+  : never
 /** The document that the service sends for every error: RFC 9457. */
-export type Problem = Extract<Schemas[keyof Schemas], { error_code: string }>
+export type Problem = Coded<Schemas[keyof Schemas]>
 export type BrokenRule = Schemas["BrokenRule"]
 
 /** The service's codes, and two of the client's: no answer came, or one that is not the service's. */

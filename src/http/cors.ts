@@ -23,6 +23,7 @@ const SENT = [
   "Idempotency-Key",
   "If-Match",
   "If-None-Match",
+  "Prefer",
   "X-Request-Id",
 ] as const
 export type SentHeader = (typeof SENT)[number]

@@ -3,14 +3,12 @@ import { type Client, createClientOn } from "../../src/client/client.ts"
 import { memoryStorage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
 import { startApp } from "./app.ts"
-import { createStandIn } from "./stand-in.ts"
 
 export type Reach = (path: string, init: RequestInit) => Promise<Response>
 
 export const startLiveApp = async () => {
   const app = await startApp()
-  const standIn = createStandIn()
-  const reach: Reach = (path, init) => standIn(app.url, path, init)
+  const reach: Reach = (path, init) => fetch(app.url + path, init)
   let users = 0
   const clients: Client[] = []
 

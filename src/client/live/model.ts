@@ -1,6 +1,6 @@
 /** The shapes of a copy: what the service sends, what is kept, and what is shown. */
-import type { Todo } from "../calls.ts"
-import type { Failure } from "../errors.ts"
+import type { Schemas, Todo } from "../calls.ts"
+import type { BrokenRule } from "../errors.ts"
 
 export type Members = Pick<Todo, "title" | "description" | "is_completed">
 export type Member = keyof Members
@@ -10,19 +10,11 @@ export type Entry = { todo: Todo; etag: string }
 /** `state` is undefined before the first walk is done. */
 export type Copy = { state?: string | undefined; entries: ReadonlyMap<number, Entry> }
 
-/** GET /todos/changes. */
-export type Changes = {
-  changes: { id: number; etag: string | null; todo: Todo | null }[]
-  next: string
-  has_more: boolean
-}
-
-/** POST /todos/batch: one for each operation. */
-export type Result = {
-  status: number
-  etag?: string | null
-  todo?: Todo | null
-  error?: Failure
+export type Changes = Schemas["Changes"]
+/** Of one operation of a batch. */
+export type Result = Schemas["BatchResult"]
+export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {
+  errors?: BrokenRule[] | undefined
 }
 
 /**
@@ -51,7 +43,7 @@ export type Conflict = { member: Member; base: unknown; mine: unknown; theirs: u
  * `conflict`: somebody else changed the same members (or what was to be deleted), and theirs stay.
  */
 export type Notice = { key: string; id: number; op: Operation["op"]; todo: Partial<Members> } & (
-  | { kind: "refused"; error: Failure | undefined }
+  | { kind: "refused"; error: Refusal | undefined }
   | { kind: "conflict"; members: Conflict[] }
 )
 

@@ -35,7 +35,11 @@ const isRefusal = (error: unknown): error is ApiError =>
   error instanceof ApiError && [400, 403, 413, 422].includes(error.status)
 
 const notNow = ({ status, error }: Result) =>
-  new ApiError(error ?? { error_code: "SERVICE_UNAVAILABLE", status, detail: "Not now" })
+  new ApiError({
+    error_code: "SERVICE_UNAVAILABLE",
+    status,
+    detail: error?.detail ?? "An operation has no answer yet",
+  })
 
 type Deps = { http: Http; store: Store; authorized: Authorized; signal: AbortSignal }
 

@@ -3,7 +3,14 @@
 import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
 import { changedSince, mergeUpdate } from "./merge.ts"
-import { membersOf, type Notice, type Operation, type Queue, type Result } from "./model.ts"
+import {
+  membersOf,
+  type Notice,
+  type Operation,
+  type Queue,
+  type Refusal,
+  type Result,
+} from "./model.ts"
 import { rebaseOn } from "./queue.ts"
 
 const NOTICES = 1000
@@ -70,7 +77,7 @@ const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
 }
 
 /** An edit that goes to a todo that was never created is refused with it. */
-export const refuse = (queue: Queue, sent: Operation, error: Result["error"]): Queue => {
+export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined): Queue => {
   const notices: Notice[] = []
   const next = mapOf(queue, sent.id, (operation) => {
     if (operation.key === sent.key || sent.op === "create") {
