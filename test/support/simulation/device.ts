@@ -12,8 +12,8 @@ import type { Storage } from "../../../src/client/storage/storage.ts"
 import { faultyFetch, type Network, type Service } from "./network.ts"
 import type { Random } from "./random.ts"
 
-/** Half a minute of the client's is 0.3 s of the test's. */
-const HASTE = 100
+/** Half a minute of the client's is 0.6 s of the test's. */
+const HASTE = 50
 const never = new Promise<never>(() => {})
 
 /** The tabs of one browser. */

@@ -22,6 +22,7 @@ const untilAborted = (signal: AbortSignal | null | undefined) =>
 const cutOff = (response: Response, after: Promise<void>): Response => {
   const reader = response.body?.getReader()
   const cut = after.then(() => {
+    reader?.cancel().catch(() => {})
     throw lost()
   })
   cut.catch(() => {})

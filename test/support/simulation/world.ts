@@ -8,7 +8,8 @@ import { createNetwork, type Service } from "./network.ts"
 import { createRandom } from "./random.ts"
 
 const STEPS = 40
-const PATIENCE = 8_000
+/** Milliseconds: a machine may be slow, and a restart may take its time. */
+const PATIENCE = 60_000
 
 const soon = (milliseconds: number) =>
   new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
