@@ -35,7 +35,7 @@ export interface paths {
         };
         /**
          * Ask whether it can do its work
-         * @description Whether the database answers and has the schema that this version needs.
+         * @description Whether the database answers, may be written to, and has the schema that this version needs.
          */
         get: operations["getReadiness"];
         put?: never;
