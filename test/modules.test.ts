@@ -7,6 +7,7 @@ const source = join(import.meta.dir, "..", "src")
 
 /** Files and folders of src, the lowest first: each may import from those before it. */
 const FLOORS = [
+  "client",
   "errors.ts",
   "config-error.ts",
   "mac.ts",
@@ -92,4 +93,18 @@ test("no feature imports another", () => {
       FEATURES.includes(roomOf(to)),
   )
   expect(between).toEqual([])
+})
+
+test("the client imports nothing but itself, and Node's file system for its file", () => {
+  const packages = files
+    .filter((file) => roomOf(file) === "client")
+    .flatMap((file) => [
+      ...readFileSync(join(source, file), "utf8").matchAll(/from\s+"([^."][^"]*)"/g),
+    ])
+    .map(([, name]) => name)
+  expect(new Set(packages)).toEqual(new Set(["node:fs/promises", "node:path"]))
+  const outside = imports.filter(
+    ({ from, to }) => roomOf(from) === "client" && roomOf(to) !== "client",
+  )
+  expect(outside).toEqual([])
 })

@@ -1,21 +1,11 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { type Browser, chromium } from "playwright-core"
+import type { Browser } from "playwright-core"
 import { startApp } from "../support/app.ts"
-
-/** Debian's. Another one: `CHROMIUM=/path bun run test:system`. */
-const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium"
+import { launchChromium } from "../support/chromium.ts"
 
 let browser: Browser
 beforeAll(async () => {
-  browser = await chromium.launch({
-    executablePath,
-    args: [
-      // Chromium as root, in a container, that calls nobody by itself.
-      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"],
-      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-      ...["--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    ],
-  })
+  browser = await launchChromium()
 }, 30_000)
 afterAll(() => browser.close())
 

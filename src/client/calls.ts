@@ -1,0 +1,48 @@
+/** The types of every call, taken from the OpenAPI document. */
+import type { components, paths } from "./api.ts"
+
+export type Schemas = components["schemas"]
+export type Todo = Schemas["Todo"]
+export type User = Schemas["User"]
+export type Tokens = Schemas["Tokens"]
+export type Credentials = Schemas["Credentials"]
+export type NewTodo = Pick<Schemas["NewTodo"], "title" | "description" | "is_completed">
+export type TodoChanges = Pick<Schemas["TodoChanges"], "title" | "description" | "is_completed">
+/** The todo and its version, for `if_match`. */
+export type Tagged = { todo: Todo; etag: string }
+
+export type Path = keyof paths
+type Verb = "get" | "put" | "post" | "delete" | "patch"
+export type Method<P extends Path> = {
+  [M in Verb]: paths[P][M] extends { responses: unknown } ? M : never
+}[Verb]
+
+type Json<Response> = Response extends { content: { "application/json": infer Value } }
+  ? Value
+  : undefined
+/** Of a success; undefined where that has no body. */
+export type Data<Operation> = Operation extends { responses: infer Responses }
+  ? Json<Responses[Extract<keyof Responses, 200 | 201 | 202 | 204>]>
+  : never
+
+/** The member under the name that it has here: left out, optional or required as it is there. */
+type Given<Name extends string, Holder, Member extends string> = Member extends keyof Holder
+  ? [Exclude<Holder[Member], undefined>] extends [never]
+    ? unknown
+    : Record<never, never> extends Pick<Holder, Member>
+      ? { [N in Name]?: Exclude<Holder[Member], undefined> }
+      : { [N in Name]: Holder[Member] }
+  : unknown
+
+type Parameters<Operation> = Operation extends { parameters: infer P } ? P : never
+type Content<Operation> = Operation extends { requestBody: { content: infer C } } ? C : never
+
+export type Options<Operation> = Given<"path", Parameters<Operation>, "path"> &
+  Given<"query", Parameters<Operation>, "query"> &
+  Given<"headers", Parameters<Operation>, "header"> &
+  Given<"body", Content<Operation>, "application/json"> & { signal?: AbortSignal | undefined }
+
+export type Answer<Value> = { data: Value; status: number; headers: Headers }
+
+export type ListQuery = NonNullable<paths["/api/v1/todos"]["get"]["parameters"]["query"]>
+export type Sort = NonNullable<ListQuery["sort"]>

@@ -1,0 +1,199 @@
+/** The calls of the service, typed by its document, and what makes them pleasant. */
+import type { paths } from "./api.ts"
+import type {
+  Answer,
+  Credentials,
+  Data,
+  ListQuery,
+  Method,
+  NewTodo,
+  Options,
+  Path,
+  Tagged,
+  Todo,
+  TodoChanges,
+  Tokens,
+  User,
+} from "./calls.ts"
+import { notLoggedIn } from "./errors.ts"
+import { createHttp } from "./http.ts"
+import { type Live, openLive } from "./live/live.ts"
+import { copyKey } from "./live/store.ts"
+import { type Platform, randomKey } from "./platform.ts"
+import { createSession } from "./session.ts"
+import { indexedDbStorage } from "./storage/indexed-db.ts"
+import { memoryStorage } from "./storage/memory.ts"
+import type { Storage } from "./storage/storage.ts"
+
+export type ClientOptions = {
+  /** Of the service: `https://todo.example`. */
+  url: string
+  /** Default: IndexedDB in browsers, elsewhere the memory. */
+  storage?: Storage
+}
+export type Aborted = { signal?: AbortSignal | undefined }
+type Conditions = Aborted & { if_match?: string | undefined }
+
+/** What any call may be given; `Options` says which of it this one takes. */
+type AnyOptions = Aborted & {
+  path?: Record<string, unknown>
+  query?: Record<string, unknown>
+  headers?: Record<string, string>
+  body?: unknown
+}
+/** Left out where nothing is required. */
+type Rest<O> = Record<never, never> extends O ? [options?: O] : [options: O]
+
+const address = (path: string, { path: values = {}, query = {} }: AnyOptions) => {
+  const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
+    encodeURIComponent(String(values[name])),
+  )
+  const parameters = Object.entries(query).filter(([, value]) => value !== undefined)
+  const search = new URLSearchParams(
+    parameters.map(([name, value]): [string, string] => [name, String(value)]),
+  )
+  return parameters.length > 0 ? `${filled}?${search}` : filled
+}
+
+const isPublic = (path: string) =>
+  !path.startsWith("/api/v1/") ||
+  (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
+
+const isTokens = (data: unknown): data is Tokens =>
+  typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
+
+const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
+  todo: data,
+  etag: headers.get("etag") ?? "",
+})
+
+export const createClientOn = (platform: Platform, options: ClientOptions) => {
+  const url = options.url.replace(/\/+$/, "")
+  const storage = options.storage ?? indexedDbStorage(`todo-api ${url}`) ?? memoryStorage()
+  const http = createHttp(platform, url)
+  const session = createSession(platform, storage, http)
+  let live: { userId: number; opened: Promise<Live> } | undefined
+
+  const closeLive = () => {
+    live?.opened.then(
+      ({ close }) => close(),
+      () => {},
+    )
+    live = undefined
+  }
+
+  /** Any call of the document. A create gets an Idempotency-Key, so that it may be repeated. */
+  const call = async <P extends Path, M extends Method<P>>(
+    method: M,
+    path: P,
+    ...[options]: Rest<Options<paths[P][M]>>
+  ): Promise<Answer<Data<paths[P][M]>>> => {
+    const given = (options ?? {}) as AnyOptions
+    const isCreate = method === "post" && path === "/api/v1/todos"
+    const own = { ...(isCreate && { "idempotency-key": randomKey() }), ...given.headers }
+    const names = Object.keys(own).map((name) => name.toLowerCase())
+    // After an answer that got lost, a repeat under a condition would be refused for the first one.
+    const isSafe =
+      method === "post" ? names.includes("idempotency-key") : !names.includes("if-match")
+    const send = (headers: Record<string, string>) => {
+      const { body, signal } = given
+      const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }
+      return http.repeatedly({ ...outgoing, headers: { ...own, ...headers } }, isSafe)
+    }
+    const answer = await (isPublic(path) ? send({}) : session.authorized(send))
+    // Of a new session, which takes the place of the one that the call has ended.
+    if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
+    return answer as Answer<Data<paths[P][M]>>
+  }
+
+  const logIn = async (body: Credentials, { signal }: Aborted = {}): Promise<User> => {
+    const { data } = await call("post", "/api/v1/auth/login", { body, signal })
+    return session.open(data, signal)
+  }
+
+  const todos = {
+    create: async (body: NewTodo, { signal }: Aborted = {}) =>
+      tagged(await call("post", "/api/v1/todos", { body, signal })),
+    get: async (id: number, { signal }: Aborted = {}) =>
+      tagged(await call("get", "/api/v1/todos/{id}", { path: { id }, signal })),
+    update: async (id: number, body: TodoChanges, { if_match, signal }: Conditions = {}) => {
+      const headers = if_match === undefined ? {} : { "If-Match": if_match }
+      return tagged(
+        await call("patch", "/api/v1/todos/{id}", { path: { id }, headers, body, signal }),
+      )
+    },
+    delete: async (id: number, { if_match, signal }: Conditions = {}) => {
+      const headers = if_match === undefined ? {} : { "If-Match": if_match }
+      await call("delete", "/api/v1/todos/{id}", { path: { id }, headers, signal })
+    },
+    /** Without a limit: all of them. */
+    list: async (query: ListQuery = {}, { signal }: Aborted = {}) =>
+      (await call("get", "/api/v1/todos", { query, signal })).data,
+
+    /** Page after page. */
+    async *pages(query: ListQuery = {}, { signal }: Aborted = {}): AsyncGenerator<Todo[], void> {
+      let cursor = query.cursor
+      do {
+        const page = { limit: 100, ...query, ...(cursor !== undefined && { cursor }) }
+        const { data, headers } = await call("get", "/api/v1/todos", { query: page, signal })
+        yield data
+        const next = headers.get("link")?.match(/<([^>]+)>; *rel="next"/)?.[1]
+        cursor = new URLSearchParams(next?.split("?")[1]).get("cursor") ?? undefined
+      } while (cursor !== undefined)
+    },
+
+    /** The copy of the user who is logged in: one, however often it is asked for. */
+    live: async (): Promise<Live> => {
+      const user = await session.user()
+      if (!user) throw notLoggedIn()
+      if (live?.userId !== user.id) {
+        closeLive()
+        const opened = openLive({ platform, storage, http, session, userId: user.id })
+        live = { userId: user.id, opened }
+      }
+      return live.opened
+    },
+  }
+
+  return {
+    call,
+    todos,
+    register: async (body: { email: string; password: string }, { signal }: Aborted = {}) => {
+      await call("post", "/api/v1/auth/register", { body, signal })
+      return logIn(body, { signal })
+    },
+    logIn,
+
+    /** The copy is removed from this device. Edits that are not sent yet wait for the same user. */
+    logOut: async ({ signal }: Aborted = {}) => {
+      const user = await session.user()
+      closeLive()
+      try {
+        await call("post", "/api/v1/auth/logout", { signal })
+      } finally {
+        await session.close()
+        if (user) await storage.update(copyKey(user.id), () => undefined)
+      }
+    },
+
+    /** Of the stored session: known while offline, too. */
+    user: () => session.user(),
+    onSessionChange: session.onChange,
+
+    /** Every other session of the user ends. */
+    changePassword: async (
+      body: { current_password: string; new_password: string },
+      { signal }: Aborted = {},
+    ) => {
+      await call("put", "/api/v1/users/me/password", { body, signal })
+    },
+
+    /** Ends what runs by itself; what is stored stays. */
+    close: () => {
+      closeLive()
+      session.channel.close()
+    },
+  }
+}
+
+export type Client = ReturnType<typeof createClientOn>

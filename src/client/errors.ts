@@ -1,0 +1,62 @@
+/** What goes wrong with a request: one class, whose `error_code` says what else is known. */
+import type { components } from "./api.ts"
+
+type Schemas = components["schemas"]
+/** Those that say which code, or which of two. */
+type Coded<Schema> = Schema extends { error_code: infer Code }
+  ? string extends Code
+    ? never
+    : Schema
+  : never
+/** The document that the service sends for every error: RFC 9457. */
+export type Problem = Coded<Schemas[keyof Schemas]>
+export type BrokenRule = Schemas["BrokenRule"]
+
+/** The service's codes, and two of the client's: no answer came, or one that is not the service's. */
+export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER"
+
+type Limited = "TOO_MANY_REQUESTS" | "SERVICE_UNAVAILABLE"
+
+export type Failure = {
+  error_code: ErrorCode
+  /** 0 where there was no answer. */
+  status: number
+  detail: string
+  errors?: BrokenRule[] | undefined
+}
+
+class RequestError<Code extends ErrorCode> extends Error {
+  override readonly name = "ApiError"
+  readonly error_code: Code
+  readonly status: number
+  /** What is wrong, for people. */
+  readonly detail: string
+  /** Every broken rule. */
+  readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
+  /** Seconds. */
+  readonly retry_after: Code extends Limited ? number : undefined
+
+  constructor(failure: Failure & { error_code: Code }, retryAfter?: number, cause?: unknown) {
+    super(`${failure.error_code}: ${failure.detail}`, { cause })
+    this.error_code = failure.error_code
+    this.status = failure.status
+    this.detail = failure.detail
+    this.errors = (
+      failure.error_code === "BAD_REQUEST" ? (failure.errors ?? []) : undefined
+    ) as this["errors"]
+    this.retry_after = retryAfter as this["retry_after"]
+  }
+}
+
+/** A union over the codes, so that a comparison of `error_code` narrows the other members. */
+export type ApiError = { [Code in ErrorCode]: RequestError<Code> }[ErrorCode]
+export const ApiError = RequestError as unknown as {
+  new (failure: Failure, retryAfter?: number, cause?: unknown): ApiError
+  readonly prototype: ApiError
+}
+
+export const isUnauthorized = (error: unknown): error is RequestError<"UNAUTHORIZED"> =>
+  error instanceof ApiError && error.error_code === "UNAUTHORIZED"
+
+export const notLoggedIn = () =>
+  new ApiError({ error_code: "UNAUTHORIZED", status: 401, detail: "Nobody is logged in" })

@@ -1,0 +1,14 @@
+/** `todo-api/client`: logs in, keeps the tokens fresh, and a copy in step. */
+import { type ClientOptions, createClientOn } from "./client.ts"
+import { platform } from "./platform.ts"
+
+export const createClient = (options: ClientOptions) => createClientOn(platform, options)
+
+export type { ListQuery, NewTodo, Sort, Tagged, Todo, TodoChanges, User } from "./calls.ts"
+export type { Client, ClientOptions } from "./client.ts"
+export { ApiError, type BrokenRule, type ErrorCode, type Problem } from "./errors.ts"
+export type { Live, Status } from "./live/live.ts"
+export type { Conflict, LiveTodo, Notice } from "./live/model.ts"
+export type { Filter } from "./live/view.ts"
+export { memoryStorage } from "./storage/memory.ts"
+export type { Storage } from "./storage/storage.ts"

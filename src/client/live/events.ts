@@ -1,0 +1,101 @@
+/** GET /todos/events, read by fetch: EventSource cannot send a token. */
+import { ApiError } from "../errors.ts"
+import { anySignal, type Http } from "../http.ts"
+import { backOff, type Platform } from "../platform.ts"
+import type { Authorized } from "../session.ts"
+
+/** The first event is sent at once: one that does not come by then is held back on the way. */
+const FIRST_EVENT = 10_000
+/** A comment comes every 15 seconds. */
+const SILENCE = 45_000
+const BLOCKED = 300_000
+
+type Given = {
+  platform: Platform
+  http: Http
+  authorized: Authorized
+  onState: (state: string) => void
+  /** Something between lets no stream pass: the caller has to ask. */
+  onBlocked: (isBlocked: boolean) => void
+  /** Ends early when there is reason to try again. */
+  pause: (milliseconds: number) => Promise<void>
+}
+
+type Read = { onEvent: (data: string) => void; onRetry: (milliseconds: number) => void }
+
+/** The lines of what the HTML standard calls an event stream: those that this service sends. */
+const createParser = ({ onEvent, onRetry }: Read) => {
+  let rest = ""
+  return (text: string) => {
+    const lines = (rest + text).split(/\r?\n/)
+    rest = lines.pop() ?? ""
+    for (const line of lines) {
+      if (line.startsWith("data:")) onEvent(line.slice(5))
+      else if (line.startsWith("retry:")) onRetry(Number(line.slice(6)))
+    }
+  }
+}
+
+/** Until the stream ends. `late` is aborted where it is silent for too long. */
+const readStream = async (given: Given, read: Read, late: AbortController, signal: AbortSignal) => {
+  const { platform, http, authorized } = given
+  let timer = new AbortController()
+  const expectWithin = (milliseconds: number) => {
+    timer.abort()
+    const started = new AbortController()
+    timer = started
+    platform.sleep(milliseconds, started.signal).then(() => started.signal.aborted || late.abort())
+  }
+  const either = anySignal(signal, late.signal)
+  expectWithin(FIRST_EVENT)
+  try {
+    const path = "/api/v1/todos/events"
+    const { body } = await authorized((headers) =>
+      http.open({ method: "GET", path, headers, signal: either }),
+    )
+    const reader = body?.getReader()
+    if (!reader) return
+    either.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true })
+    const parse = createParser(read)
+    const decoder = new TextDecoder()
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return
+      parse(decoder.decode(value, { stream: true }))
+      expectWithin(SILENCE)
+    }
+  } finally {
+    timer.abort()
+  }
+}
+
+/** A limit of streams, or something between that knows none. */
+const isRefusal = (error: unknown) =>
+  error instanceof ApiError &&
+  (error.status === 429 || error.error_code === "UNEXPECTED_ANSWER" || error.status === 404)
+
+export const followEvents = async (given: Given, signal: AbortSignal) => {
+  let failures = 0
+  while (!signal.aborted) {
+    const late = new AbortController()
+    let [isTold, retry, isRefused] = [false, 0, false]
+    const onEvent = (data: string) => {
+      isTold = true
+      failures = 0
+      given.onBlocked(false)
+      given.onState(JSON.parse(data).state)
+    }
+    const onRetry = (milliseconds: number) => {
+      retry = milliseconds
+    }
+    try {
+      await readStream(given, { onEvent, onRetry }, late, signal)
+    } catch (error) {
+      isRefused = isRefusal(error)
+    }
+    if (signal.aborted) return
+    const isBlocked = isRefused || (!isTold && late.signal.aborted)
+    if (isBlocked) given.onBlocked(true)
+    await given.pause(isBlocked ? BLOCKED : retry + backOff(given.platform, failures++))
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * What one of all tabs does for all: it sends the queue, fetches what changed, and follows the
+ * events. It works while there is something to send or it is behind, then rests (or asks with
+ * answers that wait, where no stream passes), and pauses, longer each time, after a failure.
+ */
+import { ApiError, isUnauthorized } from "../errors.ts"
+import { anySignal, type Http } from "../http.ts"
+import { backOff, type Platform } from "../platform.ts"
+import type { Authorized, Session } from "../session.ts"
+import { followEvents } from "./events.ts"
+import { createFetcher } from "./fetching.ts"
+import { createSender } from "./sending.ts"
+import type { Store } from "./store.ts"
+
+const REST = 60_000
+
+export type LeaderDeps = {
+  platform: Platform
+  http: Http
+  session: Session
+  store: Store
+  userId: number
+}
+
+export const lead = async (
+  { platform, http, session, store, userId }: LeaderDeps,
+  signal: AbortSignal,
+) => {
+  const authorized: Authorized = (run) => session.authorized(run, userId)
+  const sender = createSender({ http, store, authorized, signal })
+  const fetcher = createFetcher({ platform, http, store, authorized })
+  let rest = new AbortController()
+  let trouble = new AbortController()
+  let isBehind = true
+  let isBlocked = false
+
+  const wake = () => rest.abort()
+  const recover = () => {
+    trouble.abort()
+    trouble = new AbortController()
+  }
+  const pause = (milliseconds: number) =>
+    platform.sleep(milliseconds, anySignal(signal, trouble.signal))
+
+  const step = async (until: AbortSignal) => {
+    if (sender.hasWork()) {
+      isBehind = true
+      await sender.send()
+    }
+    if (isBehind) {
+      // An event that comes meanwhile sets it again.
+      isBehind = false
+      await fetcher.pull(signal)
+    } else if (isBlocked) await fetcher.poll(until)
+    else {
+      await platform.sleep(REST, until)
+      // What a tab left there that ended before it could tell.
+      if (!until.aborted) await store.load()
+    }
+  }
+
+  const work = async () => {
+    let failures = 0
+    while (!signal.aborted) {
+      const resting = new AbortController()
+      rest = resting
+      try {
+        await step(anySignal(signal, resting.signal))
+        failures = 0
+        store.connected({ is_online: true, is_logged_in: true })
+      } catch (error) {
+        if (signal.aborted) return
+        if (resting.signal.aborted && !(error instanceof ApiError)) continue
+        isBehind = true
+        const is_logged_in = !isUnauthorized(error)
+        const is_online = !(error instanceof ApiError && error.status === 0)
+        store.connected({ is_online, is_logged_in })
+        const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
+        await pause(is_logged_in ? 1000 * after + backOff(platform, failures++) : REST)
+      }
+    }
+  }
+
+  await store.load()
+  const stops = [store.subscribe(wake), platform.onOnline(recover), session.onChange(recover)]
+  const onState = (state: string) => {
+    if (state === store.copy().state) return
+    isBehind = true
+    wake()
+  }
+  const onBlocked = (next: boolean) => {
+    if (next !== isBlocked) wake()
+    isBlocked = next
+  }
+  const given = { platform, http, authorized, pause, onState, onBlocked }
+  await Promise.all([work(), followEvents(given, signal)])
+  for (const stop of stops) stop()
+}

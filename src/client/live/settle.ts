@@ -1,0 +1,104 @@
+/** What the answers to a batch make of the queue. */
+
+import type { Todo } from "../calls.ts"
+import { randomKey } from "../platform.ts"
+import { changedSince, mergeUpdate } from "./merge.ts"
+import {
+  membersOf,
+  type Notice,
+  type Operation,
+  type Queue,
+  type Refusal,
+  type Result,
+} from "./model.ts"
+import { rebaseOn } from "./queue.ts"
+
+const NOTICES = 1000
+const IDS = 1000
+
+const tell = (queue: Queue, notices: Notice[]): Queue => ({
+  ...queue,
+  notices: [...queue.notices, ...notices].slice(-NOTICES),
+})
+
+type About = Pick<Notice, "key" | "id" | "op" | "todo">
+const about = ({ id, op, ...operation }: Operation): About => ({
+  key: randomKey(),
+  id,
+  op,
+  todo: "todo" in operation ? operation.todo : {},
+})
+
+const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Operation[]): Queue => ({
+  ...queue,
+  operations: queue.operations.flatMap((operation) =>
+    operation.id === id ? change(operation) : [operation],
+  ),
+})
+
+/** All edits of the todo that are not saved, one after the other, onto what is there now. */
+const merge = (queue: Queue, id: number, current: Todo, etag: string): Queue => {
+  const notices: Notice[] = []
+  let theirs = membersOf(current)
+  let version: string | undefined = etag
+  let known: Todo | undefined = current
+  const next = mapOf(queue, id, (operation) => {
+    if (operation.step === "saved" || operation.op === "create") return [operation]
+    if (operation.op === "delete") {
+      const members = changedSince(operation, theirs)
+      if (members.length === 0) return [{ ...operation, etag: version, known, step: "new" }]
+      notices.push({ ...about(operation), kind: "conflict", members })
+      return []
+    }
+    const { left, base, conflicts } = mergeUpdate(operation, theirs)
+    if (conflicts.length > 0)
+      notices.push({ ...about(operation), kind: "conflict", members: conflicts })
+    const merged: Operation = { ...operation, todo: left, base, etag: version, known, step: "new" }
+    // What is there now is shown until the copy has it.
+    if (Object.keys(left).length === 0) return known ? [{ ...merged, step: "saved" }] : []
+    theirs = { ...theirs, ...left }
+    version = undefined
+    known = undefined
+    return [merged]
+  })
+  return tell(next, notices)
+}
+
+const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
+  const id = todo?.id ?? sent.id
+  const version = etag ?? undefined
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key !== sent.key) return [{ ...operation, id }]
+    return [{ ...operation, id, etag: version, step: "saved", known: todo ?? undefined }]
+  })
+  const known = id === sent.id ? next.ids : [...next.ids, [sent.id, id] as const].slice(-IDS)
+  const named = { ...next, ids: known }
+  return todo && version !== undefined ? merge(named, id, todo, version) : named
+}
+
+/** An edit that goes to a todo that was never created is refused with it. */
+export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined): Queue => {
+  const notices: Notice[] = []
+  const next = mapOf(queue, sent.id, (operation) => {
+    if (operation.key === sent.key || sent.op === "create") {
+      notices.push({ ...about(operation), kind: "refused", error })
+      return []
+    }
+    const goesOn = { ...operation, etag: operation.etag ?? sent.etag }
+    return [sent.op === "update" && goesOn.op === "update" ? rebaseOn(sent, goesOn) : goesOn]
+  })
+  return tell(next, notices)
+}
+
+export const mayPass = (status: number) => status === 429 || status >= 500
+
+/** Answers that come twice, to two tabs that have no locks, count once. */
+export const settle = (queue: Queue, sent: Operation, result: Result): Queue => {
+  const { status, todo, etag, error } = result
+  const current = queue.operations.find(({ key }) => key === sent.key)
+  if (current?.step !== "sent" || current.etag !== sent.etag || mayPass(status)) return queue
+  if (status < 300 || (status === 404 && sent.op === "delete")) return save(queue, sent, result)
+  return status === 412 && todo && etag
+    ? merge(queue, sent.id, todo, etag)
+    : refuse(queue, sent, error)
+}

@@ -1,0 +1,126 @@
+/** The copy and the queue, in memory and in the storage, and who wants to know of changes. */
+import { ApiError } from "../errors.ts"
+import type { Platform } from "../platform.ts"
+import type { Storage } from "../storage/storage.ts"
+import { type Copy, EMPTY, type Entry, type LiveTodo, type Operation, type Queue } from "./model.ts"
+import { enqueue, forget, LONGEST_QUEUE } from "./queue.ts"
+import { overlay } from "./view.ts"
+
+export const copyKey = (userId: number) => `copy:${userId}`
+const queueKey = (userId: number) => `queue:${userId}`
+
+type StoredCopy = { state?: string; entries: Entry[] }
+
+/** `is_online`: the last request was answered. `is_logged_in`: nothing is sent until it is true. */
+export type Connection = { is_online: boolean; is_logged_in: boolean }
+
+export type Store = Awaited<ReturnType<typeof openStore>>
+
+export const openStore = async (platform: Platform, storage: Storage, userId: number) => {
+  let copy: Copy = { entries: new Map() }
+  let queue: Queue = EMPTY
+  /** Edits that are shown while they are being stored. */
+  let storing: readonly Operation[] = []
+  let connection: Connection = { is_online: platform.isOnline(), is_logged_in: true }
+  let shown: ReadonlyMap<number, LiveTodo> | undefined
+  const listeners = new Set<() => void>()
+
+  const tell = () => {
+    shown = undefined
+    for (const listener of [...listeners]) listener()
+  }
+
+  const readCopy = async () => {
+    const stored = (await storage.read(copyKey(userId))) as StoredCopy | undefined
+    const entries = (stored?.entries ?? []).map((entry) => [entry.todo.id, entry] as const)
+    copy = { state: stored?.state, entries: new Map(entries) }
+  }
+  const readQueue = async () => {
+    queue = ((await storage.read(queueKey(userId))) ?? EMPTY) as Queue
+  }
+
+  const load = async () => {
+    await Promise.all([readCopy(), readQueue()])
+    tell()
+  }
+
+  const channel = platform.channel(`${storage.name}:live:${userId}`, (message) => {
+    if (message === "copy") readCopy().then(tell)
+    else if (message === "queue") readQueue().then(tell)
+    else {
+      connection = JSON.parse(message)
+      tell()
+    }
+  })
+
+  const change = async (next: (queue: Queue) => Queue, edit?: Operation) => {
+    let changed = queue
+    try {
+      await storage.update(queueKey(userId), (stored) => {
+        changed = next((stored ?? EMPTY) as Queue)
+        return changed
+      })
+      queue = changed
+    } finally {
+      storing = storing.filter((operation) => operation !== edit)
+      tell()
+    }
+    channel.post("queue")
+  }
+
+  /** Shown at once; resolves when a reload will not lose it. */
+  const edit = (operation: Operation) => {
+    if (queue.operations.length + storing.length >= LONGEST_QUEUE) {
+      const detail = "Too many edits wait for the service"
+      throw new ApiError({ error_code: "NETWORK_ERROR", status: 0, detail })
+    }
+    storing = [...storing, operation]
+    tell()
+    return change((stored) => enqueue(stored, operation), operation)
+  }
+
+  /** With what it has already been told of, so that no moment shows it twice or not at all. */
+  const replace = async (next: Copy, saved: ReadonlySet<string>) => {
+    copy = next
+    queue = forget(queue, saved)
+    tell()
+    const stored = { state: next.state, entries: [...next.entries.values()] }
+    await storage.update(copyKey(userId), () => stored)
+    channel.post("copy")
+    if (saved.size > 0) await change((known) => forget(known, saved))
+  }
+
+  await load()
+  return {
+    load,
+    change,
+    edit,
+    replace,
+    copy: () => copy,
+    queue: () => queue,
+    withEdits: () => storing.reduce(enqueue, queue),
+    shown: () => {
+      shown ??= overlay(
+        copy,
+        storing.reduce(enqueue, queue),
+        new Date(platform.now()).toISOString(),
+      )
+      return shown
+    },
+    connection: () => connection,
+    connected: (next: Connection) => {
+      const { is_online, is_logged_in } = connection
+      if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
+      connection = next
+      channel.post(JSON.stringify(next))
+      tell()
+    },
+    subscribe: (listener: () => void) => {
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+      }
+    },
+    close: () => channel.close(),
+  }
+}

@@ -1,0 +1,95 @@
+/** Who is logged in: tokens that all tabs share, and one refresh for however many requests. */
+import type { Answer, Tokens, User } from "./calls.ts"
+import { isUnauthorized, notLoggedIn } from "./errors.ts"
+import type { Http } from "./http.ts"
+import type { Platform } from "./platform.ts"
+import type { Storage } from "./storage/storage.ts"
+
+type Stored = { user: User; access_token: string; refresh_token: string }
+const KEY = "session"
+
+export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
+
+/** The types are the document's: what answers is trusted to keep to it. */
+const as = <Value>({ data }: Answer<unknown>) => data as Value
+
+/** Runs with the header of a token that is good. */
+export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
+
+export type Session = ReturnType<typeof createSession>
+
+export const createSession = (platform: Platform, storage: Storage, http: Http) => {
+  const name = `${storage.name}:session`
+  const listeners = new Set<() => void>()
+  const tell = () => {
+    for (const listener of listeners) listener()
+  }
+  const channel = platform.channel(name, tell)
+
+  const read = async () => (await storage.read(KEY)) as Stored | undefined
+  const write = async (session: Stored | undefined) => {
+    await storage.update(KEY, () => session)
+    channel.post("changed")
+    tell()
+  }
+  const alone = <T>(run: () => Promise<T>) => platform.lock(name, undefined, run)
+
+  /** Not under the caller's signal: an answer that is thrown away would cost the session. */
+  const refresh = (stale: Stored) =>
+    alone(async () => {
+      const session = await read()
+      if (session?.user.id !== stale.user.id) throw notLoggedIn()
+      if (session.access_token !== stale.access_token) return session
+      const { refresh_token } = session
+      try {
+        const path = "/api/v1/auth/refresh"
+        const outgoing = { method: "POST", path, body: { refresh_token } }
+        const tokens = as<Tokens>(await http.repeatedly(outgoing, true))
+        const { access_token } = tokens
+        const renewed = { user: session.user, access_token, refresh_token: tokens.refresh_token }
+        await write(renewed)
+        return renewed
+      } catch (error) {
+        if (isUnauthorized(error)) await write(undefined)
+        throw error
+      }
+    })
+
+  return {
+    user: async () => (await read())?.user,
+
+    /** Of a login. */
+    open: async ({ access_token, refresh_token }: Tokens, signal?: AbortSignal) => {
+      const path = "/api/v1/users/me"
+      const headers = bearer(access_token)
+      const user = as<User>(await http.repeatedly({ method: "GET", path, headers, signal }, true))
+      await alone(() => write({ user, access_token, refresh_token }))
+      return user
+    },
+
+    close: () => alone(() => write(undefined)),
+
+    /** Runs with a token that is good. `userId`: nobody else's, whoever is logged in by now. */
+    authorized: async <T>(
+      run: (headers: Record<string, string>) => Promise<T>,
+      userId?: number,
+    ): Promise<T> => {
+      const session = await read()
+      if (!session || (userId ?? session.user.id) !== session.user.id) throw notLoggedIn()
+      try {
+        return await run(bearer(session.access_token))
+      } catch (error) {
+        if (!isUnauthorized(error)) throw error
+        return run(bearer((await refresh(session)).access_token))
+      }
+    },
+
+    onChange: (listener: () => void) => {
+      listeners.add(listener)
+      return () => {
+        listeners.delete(listener)
+      }
+    },
+    channel,
+  }
+}

@@ -1,0 +1,89 @@
+/** The browser's storage, which outlives a reload and is the same for all tabs of an origin. */
+import type { Storage, Stored } from "./storage.ts"
+
+/** Of the browser's types the few that are used: the package then needs no DOM to be compiled. */
+type DbRequest<T> = { result: T; error: unknown; onsuccess: () => void; onerror: () => void }
+type ObjectStore = {
+  get(key: string): DbRequest<Stored>
+  put(value: Stored, key: string): void
+  delete(key: string): void
+}
+type Transaction = {
+  objectStore(name: string): ObjectStore
+  error: unknown
+  oncomplete: () => void
+  onabort: () => void
+}
+type Database = {
+  createObjectStore(name: string): void
+  transaction(store: string, mode: "readonly" | "readwrite"): Transaction
+  onclose: () => void
+}
+type Factory = {
+  open(name: string, version: number): DbRequest<Database> & { onupgradeneeded: () => void }
+}
+
+const STORE = "values"
+
+const { indexedDB } = globalThis as unknown as { indexedDB?: Factory }
+
+/** Undefined outside of browsers. */
+export const indexedDbStorage = (name: string): Storage | undefined => {
+  if (!indexedDB) return undefined
+  let opened: Promise<Database> | undefined
+
+  const open = () =>
+    new Promise<Database>((resolve, reject) => {
+      const request = indexedDB.open(name, 1)
+      request.onupgradeneeded = () => request.result.createObjectStore(STORE)
+      request.onerror = () => reject(request.error)
+      request.onsuccess = () => {
+        // The browser closes it when the user clears the site's data.
+        request.result.onclose = () => {
+          opened = undefined
+        }
+        resolve(request.result)
+      }
+    })
+
+  const database = () => {
+    opened ??= open().catch((error) => {
+      opened = undefined
+      throw error
+    })
+    return opened
+  }
+
+  const run = async <T>(
+    mode: "readonly" | "readwrite",
+    work: (store: ObjectStore, end: (value: T) => void) => void,
+  ) => {
+    const transaction = (await database()).transaction(STORE, mode)
+    return new Promise<T>((resolve, reject) => {
+      transaction.onabort = () => reject(transaction.error)
+      work(transaction.objectStore(STORE), (value) => {
+        // Only then it is on the disk.
+        transaction.oncomplete = () => resolve(value)
+      })
+    })
+  }
+
+  return {
+    name,
+    read: (key) =>
+      run("readonly", (store, end) => {
+        const request = store.get(key)
+        request.onsuccess = () => end(request.result)
+      }),
+    update: (key, change) =>
+      run("readwrite", (store, end) => {
+        const request = store.get(key)
+        request.onsuccess = () => {
+          const value = change(request.result)
+          if (value === undefined) store.delete(key)
+          else store.put(value, key)
+          end(undefined)
+        }
+      }),
+  }
+}

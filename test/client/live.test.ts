@@ -1,0 +1,255 @@
+/** `client.todos.live()`: a copy that is in step, and takes edits whether online or not. */
+import { expect, test } from "bun:test"
+import { join } from "node:path"
+import { type Live, memoryStorage } from "../../src/client/index.ts"
+import { fileStorage } from "../../src/client/storage/file.ts"
+import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+
+const titles = (live: Live) => live.list().map(({ title }) => title)
+const isSettled = (live: Live) => live.status().pending === 0
+
+/** A network that the test cuts, and that counts what passes. */
+const createCable = () => {
+  const paths: string[] = []
+  const cable = { isCut: false, paths, through: (reach: Reach): Reach => reach }
+  cable.through = (reach) => (path, init) => {
+    if (cable.isCut) return Promise.reject(new TypeError("cut"))
+    paths.push(path.split("?")[0] ?? "")
+    return reach(path, init)
+  }
+  return cable
+}
+
+/** A todo that two devices know, and the cable of the one with a copy. */
+const startPair = async (app: LiveApp) => {
+  const account = app.newAccount()
+  const cable = createCable()
+  const [phone, desk] = [app.open(cable.through), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const live = await phone.todos.live()
+  const { id } = await live.create({ title: "Buy milk" })
+  await eventually(() => isSettled(live))
+  return { cable, desk, live, id }
+}
+
+test("what one device does, the other shows", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const [phone, desk] = [app.open(), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const [here, there] = [await phone.todos.live(), await desk.todos.live()]
+  const { id } = await here.create({ title: "Buy milk" })
+  expect(id).toBeLessThan(0)
+  expect(here.get(id)).toMatchObject({ title: "Buy milk", is_pending: true })
+  await eventually(() => titles(there).includes("Buy milk"))
+  await eventually(() => isSettled(here))
+  const [todo] = there.list()
+  expect(todo).toMatchObject({ title: "Buy milk", description: null, is_pending: false })
+  expect(here.get(id)).toEqual(todo)
+  await there.update(todo?.id ?? 0, { is_completed: true })
+  await eventually(() => here.get(id)?.is_completed === true)
+  await here.delete(id)
+  await eventually(() => there.list().length === 0)
+  expect(here.update(id, { title: "Oats" })).rejects.toThrow("TODO_NOT_FOUND")
+})
+
+test("a list is filtered and sorted as the service does it, and the same array until it changes", async () => {
+  await using app = await startLiveApp()
+  const client = app.open()
+  await client.register(app.newAccount())
+  const live = await client.todos.live()
+  for (const title of ["b", "\u{1F34E}", "\uFF5E", "a"]) await live.create({ title })
+  await live.create({ title: "C", description: "an Apple", is_completed: true })
+  await eventually(() => isSettled(live))
+  for (const sort of ["created_at", "-created_at", "title", "-title"] as const) {
+    const asked = await client.todos.list({ sort })
+    expect(live.list({}, sort).map(({ id }) => id)).toEqual(asked.map(({ id }) => id))
+  }
+  expect(live.list({ is_completed: true }).map(({ title }) => title)).toEqual(["C"])
+  expect(live.list({ q: "APPLE" }).map(({ title }) => title)).toEqual(["C"])
+  const before = live.list({ is_completed: false }, "title")
+  expect(live.list({ is_completed: false }, "title")).toBe(before)
+  expect(live.status()).toBe(live.status())
+  let calls = 0
+  const stop = live.subscribe(() => calls++)
+  await live.create({ title: "d" })
+  expect(calls).toBeGreaterThan(0)
+  expect(live.list({ is_completed: false }, "title")).not.toBe(before)
+  stop()
+})
+
+test("a refused edit is undone and told, and blocks no other", async () => {
+  await using app = await startLiveApp()
+  const client = app.open()
+  await client.register(app.newAccount())
+  const live = await client.todos.live()
+  const [, refused] = await Promise.all(["one", "", "two"].map((title) => live.create({ title })))
+  await eventually(() => isSettled(live) && live.list().length === 2)
+  expect(live.list({}, "title").map(({ title }) => title)).toEqual(["one", "two"])
+  expect(live.get(refused?.id ?? 0)).toBeUndefined()
+  const [notice] = live.notices()
+  expect(live.notices().length).toBe(1)
+  expect(notice).toMatchObject({ kind: "refused", op: "create", error: { status: 400 } })
+  await live.dismiss(notice?.key ?? "")
+  expect(live.notices()).toEqual([])
+})
+
+test("edits of different members are merged; of the same one theirs stays, and it is told", async () => {
+  await using app = await startLiveApp()
+  const { cable, desk, live, id } = await startPair(app)
+  const saved = live.get(id)?.id ?? 0
+  cable.isCut = true
+  await live.update(id, { title: "Buy oats", is_completed: true })
+  await desk.todos.update(saved, { title: "Buy rice", description: "Two bags" })
+  cable.isCut = false
+  await eventually(() => isSettled(live))
+  const merged = { title: "Buy rice", description: "Two bags", is_completed: true }
+  expect(live.get(id)).toMatchObject(merged)
+  expect((await desk.todos.get(saved)).todo).toMatchObject(merged)
+  expect(live.notices()).toMatchObject([
+    {
+      kind: "conflict",
+      id: saved,
+      members: [{ member: "title", base: "Buy milk", mine: "Buy oats", theirs: "Buy rice" }],
+    },
+  ])
+})
+
+test("what somebody else has changed is not deleted unseen", async () => {
+  await using app = await startLiveApp()
+  const { cable, desk, live, id } = await startPair(app)
+  cable.isCut = true
+  await live.delete(id)
+  expect(live.list()).toEqual([])
+  const [there] = await desk.todos.list()
+  await desk.todos.update(there?.id ?? 0, { description: "For the cake" })
+  cable.isCut = false
+  await eventually(() => isSettled(live) && live.list().length === 1)
+  expect(live.notices()).toMatchObject([{ kind: "conflict", op: "delete" }])
+})
+
+test("edits outlive the program that made them offline, and are sent once", async () => {
+  await using app = await startLiveApp()
+  using directory = temporaryDirectory()
+  const cable = createCable()
+  const start = () => app.open(cable.through, fileStorage(join(directory.path, "todos.json")))
+  const first = start()
+  await first.register(app.newAccount())
+  const before = await first.todos.live()
+  await before.create({ title: "online" })
+  await eventually(() => isSettled(before))
+  cable.isCut = true
+  const { id } = await before.create({ title: "offline" })
+  await before.update(id, { is_completed: true })
+  await eventually(() => !before.status().is_online)
+  first.close()
+
+  const again = await start().todos.live()
+  expect(titles(again)).toEqual(["online", "offline"])
+  expect(again.status().pending).toBeGreaterThan(0)
+  cable.isCut = false
+  await eventually(() => isSettled(again) && again.status().is_online)
+  expect(again.list()).toMatchObject([
+    { title: "online", is_pending: false },
+    { title: "offline", is_completed: true, is_pending: false },
+  ])
+})
+
+test("tabs share one stream and one queue, and another goes on when the first is closed", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const [one, other] = [createCable(), createCable()]
+  const tabs = [app.open(one.through, storage), app.open(other.through, storage)] as const
+  await tabs[0].register(app.newAccount())
+  const [first, second] = [await tabs[0].todos.live(), await tabs[1].todos.live()]
+  await second.create({ title: "from the second" })
+  await eventually(() => isSettled(first) && isSettled(second) && titles(first).length === 1)
+  expect(titles(second)).toEqual(["from the second"])
+  expect(other.paths).toEqual([])
+  expect(one.paths.filter((path) => path.endsWith("/events")).length).toBe(1)
+  tabs[0].close()
+  await second.create({ title: "from the second, alone" })
+  await eventually(() => isSettled(second))
+  expect(other.paths).toContain("/api/v1/todos/events")
+})
+
+test("where no stream passes, it asks with answers that wait", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const preferences: string[] = []
+  const held = app.open((reach) => (path, init) => {
+    const prefer = new Headers(init.headers).get("prefer")
+    if (prefer !== null) preferences.push(prefer)
+    if (!path.endsWith("/events")) return reach(path, init)
+    // As a proxy does that waits for the end.
+    return new Promise((_, reject) =>
+      init.signal?.addEventListener("abort", () => reject(init.signal?.reason)),
+    )
+  })
+  const desk = app.open()
+  await held.register(account)
+  await desk.logIn(account)
+  const live = await held.todos.live()
+  await eventually(() => preferences.length > 0)
+  expect(preferences[0]).toBe("wait=30")
+  await desk.todos.create({ title: "Buy milk" })
+  await eventually(() => titles(live).includes("Buy milk"))
+})
+
+test("a state that is too old is started again from the beginning", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const storage = memoryStorage()
+  const first = app.open(undefined, storage)
+  await first.register(account)
+  const before = await first.todos.live()
+  await before.create({ title: "gone" })
+  await eventually(() => isSettled(before))
+  first.close()
+  const desk = app.open()
+  await desk.logIn(account)
+  for (const { id } of await desk.todos.list()) await desk.todos.delete(id)
+  await desk.todos.create({ title: "new" })
+
+  const expired = { error_code: "CHANGES_EXPIRED", status: 410, detail: "Too old" }
+  let refusals = 0
+  const late = app.open(
+    (reach) => (path, init) => {
+      if (!path.includes("since=") || refusals++ > 0) return reach(path, init)
+      return Promise.resolve(Response.json(expired, { status: 410 }))
+    },
+    storage,
+  )
+  const live = await late.todos.live()
+  expect(titles(live)).toEqual(["gone"])
+  await eventually(() => titles(live).join() === "new")
+})
+
+test("what one user has not sent is not sent as another, and waits for them", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const cable = createCable()
+  const client = app.open(cable.through, storage)
+  const [ada, bob] = [app.newAccount(), app.newAccount()]
+  await client.register(ada)
+  const hers = await client.todos.live()
+  await eventually(() => hers.status().is_online)
+  cable.isCut = true
+  await hers.create({ title: "Ada's" })
+  await client.logOut().catch(() => {})
+  expect(client.todos.live()).rejects.toThrow("UNAUTHORIZED")
+  cable.isCut = false
+  await client.register(bob)
+  const his = await client.todos.live()
+  await his.create({ title: "Bob's" })
+  await eventually(() => isSettled(his))
+  expect(titles(his)).toEqual(["Bob's"])
+  await client.logOut()
+  await client.logIn(ada)
+  const again = await client.todos.live()
+  await eventually(() => isSettled(again))
+  expect(titles(again)).toEqual(["Ada's"])
+})

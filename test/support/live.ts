@@ -1,0 +1,52 @@
+/** Clients with a copy, whose network the test can hold up, and what it waits for. */
+import { type Client, createClientOn } from "../../src/client/client.ts"
+import { memoryStorage } from "../../src/client/index.ts"
+import { type Platform, platform } from "../../src/client/platform.ts"
+import { startApp } from "./app.ts"
+
+export type Reach = (path: string, init: RequestInit) => Promise<Response>
+
+export const startLiveApp = async () => {
+  const app = await startApp()
+  const reach: Reach = (path, init) => fetch(app.url + path, init)
+  let users = 0
+  const clients: Client[] = []
+
+  /** `hasten`: seconds take milliseconds. `intercept`: stands in the way of requests. */
+  const open = (
+    intercept: (reach: Reach) => Reach = (direct) => direct,
+    storage = memoryStorage(),
+    hasten = 20,
+  ) => {
+    const through = intercept(reach)
+    const on: Platform = {
+      ...platform,
+      fetch: (url, init) => through(url.slice(app.url.length), init),
+      sleep: (milliseconds, signal) => platform.sleep(milliseconds / hasten, signal),
+    }
+    const client = createClientOn(on, { url: app.url, storage })
+    clients.push(client)
+    return client
+  }
+
+  return {
+    url: app.url,
+    open,
+    newAccount: () => ({ email: `live-${++users}@example.org`, password: "correct horse" }),
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) client.close()
+      await app[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
+
+/** Until it is true. */
+export const eventually = async (isTrue: () => boolean) => {
+  const deadline = Date.now() + 20_000
+  while (!isTrue()) {
+    if (Date.now() > deadline) throw new Error(`It never came true: ${isTrue}`)
+    await Bun.sleep(5)
+  }
+}

@@ -1,0 +1,63 @@
+/** Many seeds at once against one service, which is restarted meanwhile. */
+import type { Todo } from "../../../src/client/calls.ts"
+import { connect } from "../../../src/database/connection.ts"
+import { insertAccount } from "../accounts.ts"
+import { type App, startApp } from "../app.ts"
+import type { Service } from "./network.ts"
+import { simulate } from "./world.ts"
+
+const AT_ONCE = 20
+/** The service is restarted after so many, in the middle of others. */
+const SEEDS_OF_A_PROCESS = 50
+
+export const runSimulation = async ({ from, seeds }: { from: number; seeds: number }) => {
+  await using first = await startApp()
+  const sql = connect(first.databaseUrl, 2)
+  let app: App = first
+  /** While it is restarted, clients find nobody, and the test waits. */
+  let up: Promise<App> = Promise.resolve(app)
+  const service: Service = { fetch: (path, init) => fetch(app.url + path, init) }
+  const failures: string[] = []
+  const waiting = Array.from({ length: seeds }, (_, index) => from + index)
+  let [clicks, told, done] = [0, 0, 0]
+
+  const restart = async () => {
+    await (await up).stop()
+    app = await startApp({ DATABASE_URL: first.databaseUrl })
+    return app
+  }
+
+  /** The test's own calls: what is cut off by a restart is done again. */
+  const steadily = async <T>(run: (app: App) => Promise<T>): Promise<T> => {
+    const before = await up
+    try {
+      return await run(before)
+    } catch (error) {
+      if ((await up) === before) throw error
+      return steadily(run)
+    }
+  }
+
+  const work = async () => {
+    for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
+      const { token, email, password } = await steadily((running) => insertAccount(running, sql))
+      const list = async () =>
+        (await steadily((running) => running.withToken(token).get("/todos"))).body as Todo[]
+      const credentials = { email, password }
+      const result = await simulate({
+        service,
+        seed,
+        credentials,
+        list,
+      })
+      clicks += result.clicks
+      told += result.told
+      failures.push(...result.wrong.map((wrong) => `seed ${seed}: ${wrong}`))
+      if (++done % SEEDS_OF_A_PROCESS === 0) up = restart()
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, work))
+  await (await up).stop()
+  await sql.end()
+  return { failures, clicks, told }
+}

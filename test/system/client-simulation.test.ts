@@ -1,0 +1,16 @@
+/** `SEEDS=10000 SEED=1 bun test …`: so many worlds, from that one on. A failure names its seed. */
+import { expect, test } from "bun:test"
+import { runSimulation } from "../support/simulation/run.ts"
+
+const seeds = Number(process.env["SEEDS"] ?? 1000)
+const from = Number(process.env["SEED"] ?? 1)
+
+test(
+  `in ${seeds} worlds with restarts, copies end equal and every click is there once, or was told`,
+  async () => {
+    const { failures, clicks, told } = await runSimulation({ from, seeds })
+    console.log(`${clicks} clicks, ${told} of them told as refused or in conflict`)
+    expect(failures).toEqual([])
+  },
+  30_000 + seeds * 1_000,
+)
