@@ -8,7 +8,11 @@ const instant = t.String({ format: "date-time" })
 
 export const identity = t.Object(
   { issuer: t.String(), subject: t.String() },
-  { description: "Who the user is to an outside issuer", additionalProperties: false },
+  {
+    $id: "Identity",
+    description: "Who the user is to an outside issuer",
+    additionalProperties: false,
+  },
 )
 export type Identity = Static<typeof identity>
 
@@ -23,7 +27,11 @@ export const session = t.Object(
     user_agent: nullableText,
     address: nullableText,
   },
-  { description: "A login, and what followed from it", additionalProperties: false },
+  {
+    $id: "ExportedSession",
+    description: "A login, and what followed from it",
+    additionalProperties: false,
+  },
 )
 export type Session = Static<typeof session>
 
@@ -32,7 +40,11 @@ export const knownAddress = t.Object(
     address_hash: t.String({ description: "SHA-256, in hexadecimal" }),
     expires_at: instant,
   },
-  { description: "From where the user logged in lately", additionalProperties: false },
+  {
+    $id: "KnownAddress",
+    description: "From where the user logged in lately",
+    additionalProperties: false,
+  },
 )
 export type KnownAddress = Static<typeof knownAddress>
 

@@ -13,8 +13,13 @@ const name = Text({
 })
 
 const [read, write] = SCOPES
-const scopes = t.Array(t.Union([t.Literal(read), t.Literal(write)]), {
+const scope = t.Union([t.Literal(read), t.Literal(write)], {
+  $id: "Scope",
   description: "`todos:read` is for GET, `todos:write` for all that changes todos",
+  "x-enum-varnames": ["TODOS_READ", "TODOS_WRITE"],
+})
+const scopes = t.Array(scope, {
+  description: "What it may do",
   minItems: 1,
   maxItems: SCOPES.length,
   uniqueItems: true,

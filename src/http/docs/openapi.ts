@@ -1,6 +1,6 @@
 /** From what @elysiajs/swagger reads off the routes to the OpenAPI document that is served. */
 import { STATUS_CODES } from "node:http"
-import { type ErrorCode, statuses } from "../../errors.ts"
+import type { ErrorCode } from "../../errors.ts"
 import {
   headersOf,
   type Json,
@@ -10,7 +10,7 @@ import {
   requestHeaders,
   responseHeaders,
 } from "./headers.ts"
-import { brokenRule, refusal } from "./problems.ts"
+import { brokenRule, refusal, statusOf } from "./problems.ts"
 import { type Schema, translate } from "./schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
@@ -65,10 +65,7 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
   if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
   if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE").add("TOO_MANY_REQUESTS")
-  // A caller who is signed in is known: a wrong password only forbids.
-  return Map.groupBy(codes, (code) =>
-    security && code === "INVALID_CREDENTIALS" ? 403 : statuses[code],
-  )
+  return Map.groupBy(codes, (code) => statusOf(code, security !== undefined))
 }
 
 const operation = (path: string, raw: Operation, named: Named): Json => {

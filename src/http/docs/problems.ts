@@ -28,7 +28,7 @@ const meanings: Record<ErrorCode, string> = {
   BATCH_ROLLED_BACK:
     "An operation of an atomic batch was refused, so all were undone; see `results`",
   PRECONDITION_FAILED: "The todo has changed since the version that If-Match names",
-  PAYLOAD_TOO_LARGE: "The body has more than 64 KiB",
+  PAYLOAD_TOO_LARGE: "The body has more than 64 KiB, or more than 1 MiB where it is a batch",
   UNSUPPORTED_MEDIA_TYPE: "The body is not in a content type, charset or encoding that is taken",
   IDEMPOTENCY_KEY_REUSED: "The Idempotency-Key was used with another body",
   TOO_MANY_REQUESTS: "Too many requests or attempts; try again after `Retry-After`",
@@ -36,8 +36,15 @@ const meanings: Record<ErrorCode, string> = {
   SERVICE_UNAVAILABLE: "The database is away, or the service is shutting down",
 }
 
+/** A caller who is signed in is known: a wrong password only forbids. */
+export const statusOf = (code: ErrorCode, isSignedIn: boolean): number =>
+  isSignedIn && code === "INVALID_CREDENTIALS" ? 403 : statuses[code]
+
 const listOfErrors = Object.entries(meanings)
-  .map(([code, meaning]) => `- \`${code}\` (${statuses[code as ErrorCode]}): ${meaning}`)
+  .map(([code, meaning]) => {
+    const possible = new Set([false, true].map((signedIn) => statusOf(code as ErrorCode, signedIn)))
+    return `- \`${code}\` (${[...possible].join(", signed in ")}): ${meaning}`
+  })
   .join("\n")
 
 /** What is true of all routes: the first page of the reference. */
@@ -47,7 +54,7 @@ Todos of many users, each of whom sees only their own. Register, log in, send th
 longer and does less: \`POST /api/v1/users/me/tokens\`.
 
 ## Conventions
-Bodies are JSON in UTF-8, at most 64 KiB. Timestamps are RFC 3339 in UTC. A length is counted in
+Bodies are JSON in UTF-8, at most 64 KiB (a batch 1 MiB). Timestamps are RFC 3339 in UTC. A length is counted in
 Unicode code points. Nothing is coerced: \`"true"\` is no boolean, \`123\` is no title. Unknown members
 of a body and unknown or repeated parameters of a query are refused. HEAD works wherever GET does,
 OPTIONS answers 204 with \`Allow\`.

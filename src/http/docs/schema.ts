@@ -25,6 +25,16 @@ const TRANSLATED = new Set([
 
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
 
+/** Generators make a type of an enum, and none of an `anyOf` of texts. */
+const translateChoices = (choices: Schema[], named: Json): Json => {
+  const [first, ...others] = choices
+  if (!first || others.length === 0) return first ? translate(first, named) : {}
+  const values = choices.map(({ const: only }) => only)
+  return values.every((value) => typeof value === "string")
+    ? { type: "string", enum: values }
+    : { anyOf: choices.map((choice) => translate(choice, named)) }
+}
+
 /** Puts a schema that has an `$id` into `named`, and gives a reference to it. */
 export const translate = (schema: Schema, named: Json): Json => {
   const inner = (value: unknown): unknown => {
@@ -41,7 +51,7 @@ export const translate = (schema: Schema, named: Json): Json => {
   const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Json = {
     ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
-    ...(choices.length > 1 ? { anyOf: inner(choices) } : (inner(choices[0]) as Json | undefined)),
+    ...translateChoices(choices, named),
     ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
     ...(only !== undefined && { enum: [only] }),
     ...(examples && { example: examples[0] }),

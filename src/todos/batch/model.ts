@@ -1,4 +1,5 @@
 /** Several operations in one request, and what became of each. */
+import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
 import { id } from "../../http/id.ts"
 import { Text } from "../../http/text.ts"
@@ -45,9 +46,17 @@ const remove = t.Object(
   { $id: "DeleteOperation", additionalProperties: false },
 )
 
+const operation = t.Union([create, update, remove], {
+  $id: "Operation",
+  description: "By `op`: a create, an update or a delete",
+})
+
+/** Of HTTP. */
+const status = Type.Integer({ minimum: 200, maximum: 599 })
+
 export const batch = t.Object(
   {
-    operations: t.Array(t.Union([create, update, remove]), {
+    operations: t.Array(operation, {
       minItems: 1,
       maxItems: MOST_OPERATIONS,
     }),
@@ -63,7 +72,7 @@ const problem = t.Object(
   {
     type: t.String(),
     title: t.String(),
-    status: id,
+    status,
     detail: t.String({ description: "What is wrong, for people" }),
     error_code: t.String({ description: "What is wrong, for programs" }),
     timestamp: t.String({ format: "date-time" }),
@@ -77,7 +86,7 @@ const problem = t.Object(
 
 export const batchResult = t.Object(
   {
-    status: id,
+    status,
     etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
     todo: t.Optional(todo),
     replayed: t.Optional(t.Boolean({ description: "The create was made before, by its key" })),

@@ -4,12 +4,20 @@ import { id } from "../../http/id.ts"
 
 export const deletedTodo = t.Object(
   { id, revision: id, deleted_at: t.String({ format: "date-time" }) },
-  { description: "A todo whose deletion is remembered", additionalProperties: false },
+  {
+    $id: "DeletedTodo",
+    description: "A todo whose deletion is remembered",
+    additionalProperties: false,
+  },
 )
 export type DeletedTodo = Static<typeof deletedTodo>
 
 export const usedKey = t.Object(
   { key: t.String(), todo_id: id, created_at: t.String({ format: "date-time" }) },
-  { description: "An Idempotency-Key that is remembered", additionalProperties: false },
+  {
+    $id: "UsedKey",
+    description: "An Idempotency-Key that is remembered",
+    additionalProperties: false,
+  },
 )
 export type UsedKey = Static<typeof usedKey>

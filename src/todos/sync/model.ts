@@ -44,7 +44,7 @@ const change = t.Object(
       t.Null(),
     ]),
   },
-  { additionalProperties: false },
+  { $id: "Change", description: "A todo that has changed", additionalProperties: false },
 )
 
 export const changesPage = t.Object(
