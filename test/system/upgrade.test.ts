@@ -1,14 +1,14 @@
 /** A database of release 1.0.0: upgraded, written to by both, and rolled back. */
 import { expect, test } from "bun:test"
 import postgres from "postgres"
-import { migrationFiles } from "../src/database/migrations/files.ts"
-import { migrate } from "../src/database/migrations/migrate.ts"
-import { connectionOptions } from "../src/database/url.ts"
-import { startApp } from "./support/app.ts"
-import { Copy, listById } from "./support/copy.ts"
-import { createEmptyDatabase } from "./support/postgres.ts"
-import { previousRelease } from "./support/previous-release.ts"
-import { tokenFor } from "./support/tokens.ts"
+import { migrationFiles } from "../../src/database/migrations/files.ts"
+import { migrate } from "../../src/database/migrations/migrate.ts"
+import { connectionOptions } from "../../src/database/url.ts"
+import { startApp } from "../support/app.ts"
+import { Copy, listById } from "../support/copy.ts"
+import { createEmptyDatabase } from "../support/postgres.ts"
+import { previousRelease } from "../support/previous-release.ts"
+import { tokenFor } from "../support/tokens.ts"
 
 const FIRST = "20260101000008"
 const OWNER = 4711

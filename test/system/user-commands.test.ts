@@ -1,12 +1,12 @@
 /** `todo-api user …`, as an operator and as a script use it. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
-import { program, runCommand, startCommand } from "./support/command.ts"
-import { type OneTimeToken, userCommand } from "./support/commands.ts"
-import { temporaryDirectory } from "./support/temporary.ts"
-import { SECRET_KEY } from "./support/tokens.ts"
+import { connect, type Sql } from "../../src/database/connection.ts"
+import { insertAccount } from "../support/accounts.ts"
+import { type App, startApp } from "../support/app.ts"
+import { program, runCommand, startCommand } from "../support/command.ts"
+import { type OneTimeToken, userCommand } from "../support/commands.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+import { SECRET_KEY } from "../support/tokens.ts"
 
 let app: App
 let sql: Sql

@@ -1,9 +1,9 @@
 /** Searches that are made to be slow: they end soon, and nobody else feels them. */
 import { expect, jest, test } from "bun:test"
 import postgres from "postgres"
-import { connectionOptions } from "../src/database/url.ts"
-import { createSearchTurns } from "../src/todos/lists/search-turns.ts"
-import { startApp } from "./support/app.ts"
+import { connectionOptions } from "../../src/database/url.ts"
+import { createSearchTurns } from "../../src/todos/lists/search-turns.ts"
+import { startApp } from "../support/app.ts"
 
 /** At each of them strpos compares 100 characters with the text before it knows. */
 const WORST = `b${"a".repeat(99)}`

@@ -1,9 +1,9 @@
 /** Mails: to a real SMTP server, whether it is there or not. */
 import { expect, test } from "bun:test"
-import { connect } from "../src/database/connection.ts"
-import { type App, startApp } from "./support/app.ts"
-import { userCommand } from "./support/commands.ts"
-import { startMailServer } from "./support/mail-server.ts"
+import { connect } from "../../src/database/connection.ts"
+import { type App, startApp } from "../support/app.ts"
+import { userCommand } from "../support/commands.ts"
+import { startMailServer } from "../support/mail-server.ts"
 
 const settings = (port: number, scheme = "smtp", query = "") => ({
   SMTP_URL: `${scheme}://127.0.0.1:${port}${query}`,

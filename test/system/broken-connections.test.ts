@@ -1,9 +1,9 @@
 /** How a connection to the database ends, and that the next one is as good as new. */
 import { expect, test } from "bun:test"
 import type { Socket } from "node:net"
-import { connect } from "../src/database/connection.ts"
-import { isAway } from "../src/database/errors.ts"
-import { answers, startPostgresServer } from "./support/postgres-server.ts"
+import { connect } from "../../src/database/connection.ts"
+import { isAway } from "../../src/database/errors.ts"
+import { answers, startPostgresServer } from "../support/postgres-server.ts"
 
 const outcomeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
   Promise.resolve(work).then(
