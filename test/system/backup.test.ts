@@ -180,7 +180,7 @@ test("a restore that is killed leaves the database empty, and the next one fills
     await sql`
       insert into todos (owner_id, title)
       select 7, 'Todo ' || n
-      from generate_series(1, 100_000) as n`
+      from generate_series(1, 100000) as n`
   })
   expect(await backup(url, file)).toMatchObject({ code: 0 })
   await drop()

@@ -335,7 +335,7 @@ test("a full disk and an interruption end a backup, and leave nothing behind", a
     await sql`
       insert into todos (owner_id, title, description)
       select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 20)
-      from generate_series(1, 20_000)`
+      from generate_series(1, 20000)`
   })
   const full = Bun.spawn(["/bin/sh", "-c", '"$@" backup - > /dev/full', "sh", ...program], {
     env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: url },
