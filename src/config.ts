@@ -2,7 +2,7 @@
 import { isIP } from "node:net"
 import { ConfigError } from "./config-error.ts"
 import { checkDatabaseUrl, parseFirstHost } from "./database/url.ts"
-import { isAddress } from "./http/client-address.ts"
+import { isAddress } from "./http/address.ts"
 
 /** Reads one variable. Throws a message that never holds the value: it may be a secret. */
 type Reader<T> = (value: string | undefined) => T

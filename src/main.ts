@@ -12,7 +12,6 @@ import {
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
 import { ConfigError } from "./config-error.ts"
-import { isAway } from "./database/errors.ts"
 import { version } from "./version.ts"
 
 const EXIT_CODES = `
@@ -108,13 +107,15 @@ const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
 }
 
 /** What went wrong, in words for the person at the terminal, and the exit code that says it. */
-const failure = (error: unknown): [message: string, code: number] => {
+const failure = async (error: unknown): Promise<[message: string, code: number]> => {
   if (error instanceof UsageError) {
     const help = ["todo-api", error.command, "--help"].filter(Boolean).join(" ")
     return [`${error.message}\nTry ${help}`, EXIT.usage]
   }
   if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
   const message = error instanceof Error ? error.message : String(error)
+  // It knows the driver, which a command that does not fail may not need.
+  const { isAway } = await import("./database/errors.ts")
   if (isAway(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
   return [message, EXIT.failure]
 }
@@ -123,7 +124,7 @@ const main = async (): Promise<number> => {
   try {
     return await run(process.argv.slice(2), process.env)
   } catch (error) {
-    const [message, code] = failure(error)
+    const [message, code] = await failure(error)
     console.error(`todo-api: ${message}`)
     return code
   }

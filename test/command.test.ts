@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { version } from "../package.json"
 import { runCommand, spawnCommand, startCommand } from "./support/command.ts"
 import { query, usedDataDir } from "./support/embedded.ts"
 import { createDatabase, createEmptyDatabase } from "./support/postgres.ts"
+import { temporaryDirectory } from "./support/temporary.ts"
 import { SECRET_KEY } from "./support/tokens.ts"
 
 /** Port 1: nobody listens there. */
@@ -143,4 +145,22 @@ test("when the embedded database ends by itself, so does the service, with 1 and
   process.kill(Number.parseInt(pid, 10), "SIGKILL")
   expect(await service.exited).toBe(1)
   expect(await service.log()).toContain("the embedded database ended")
+})
+
+test("--help and healthcheck load neither the framework nor the driver", () => {
+  using directory = temporaryDirectory()
+  const main = join(import.meta.dir, "..", "src", "main.ts")
+  const preload = join(directory.path, "loaded.ts")
+  writeFileSync(
+    preload,
+    'process.on("exit", () => console.error(Object.keys(require.cache).join("\\n")))',
+  )
+  for (const command of ["--help", "healthcheck"]) {
+    const { stderr } = Bun.spawnSync([process.execPath, "--preload", preload, main, command], {
+      cwd: directory.path,
+      env: { PORT: "1" },
+    })
+    expect(stderr.toString()).toContain("src/commands/table.ts")
+    expect(stderr.toString()).not.toMatch(/node_modules\/(elysia|postgres|pino)\//)
+  }
 })

@@ -1,13 +1,10 @@
 /** From which address a request comes, behind proxies too. */
-import { isIP } from "node:net"
 import { Elysia } from "elysia"
 import ipaddr from "ipaddr.js"
+import { isAddress } from "./address.ts"
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
-
-/** Neither alone will do: one takes zones that the other cannot read, and the other takes octal numbers. */
-export const isAddress = (text: string) => isIP(text) !== 0 && ipaddr.isValid(text)
 
 /** An entry of X-Forwarded-For; some proxies add the port. Undefined where it is no address. */
 const parseHop = (text: string): Address | undefined => {
