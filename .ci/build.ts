@@ -84,7 +84,7 @@ const install = (target: Target): Promise<string> => {
 
 /** The archives and the notices under the names that the executable knows them by. */
 const packAssets = async (target: Target, packages: string, directory: string) => {
-  const text = notices(packages, join(root, "licenses"))
+  const text = notices(packages, join(root, "src", "licenses", "texts"))
   await Bun.write(join(directory, "notices"), await Bun.zstdCompress(text, { level: 19 }))
   const programs: Record<string, ProgramFile[]> = {
     postgres: postgresFiles(postgresPackage(target, packages)),

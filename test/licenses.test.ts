@@ -32,7 +32,7 @@ test("licenses prints the notices of every package, of Bun, of Postgres and of w
 })
 
 test("the notices name every Go module that is linked into dbmate", () => {
-  const text = readFileSync(join(root, "licenses", "go.txt"), "utf8").split("\n")
+  const text = readFileSync(join(root, "src", "licenses", "texts", "go.txt"), "utf8").split("\n")
   const modules = goModules(join(dbmatePackage(hostPlatform, root), "bin", "dbmate"))
   expect(modules.length).toBeGreaterThan(50)
   expect(modules.map(({ name }) => name).filter((name) => !text.includes(name))).toEqual([])

@@ -682,7 +682,7 @@ export interface components {
             /** @description The broken rules, 20 at most */
             errors?: components["schemas"]["BrokenRule"][];
         };
-        /** @description The body has more than 64 KiB */
+        /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
         PayloadTooLargeProblem: {
             /**
              * @description Says no more than the status
@@ -894,6 +894,36 @@ export interface components {
              */
             password: string;
         };
+        /** @description Who the user is to an outside issuer */
+        Identity: {
+            issuer: string;
+            subject: string;
+        };
+        /** @description A login, and what followed from it */
+        ExportedSession: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            last_used_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            user_agent: string | null;
+            address: string | null;
+        };
+        /** @description From where the user logged in lately */
+        KnownAddress: {
+            /** @description SHA-256, in hexadecimal */
+            address_hash: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
+         * @description `todos:read` is for GET, `todos:write` for all that changes todos
+         * @enum {string}
+         */
+        Scope: "todos:read" | "todos:write";
         /** @description A personal access token, without the token itself */
         PersonalToken: {
             /** Format: uuid */
@@ -903,8 +933,8 @@ export interface components {
              * @example backup script
              */
             name: string;
-            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
-            scopes: ("todos:read" | "todos:write")[];
+            /** @description What it may do */
+            scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
              * @description When it was made
@@ -945,6 +975,23 @@ export interface components {
              */
             updated_at: string;
         };
+        /** @description A todo whose deletion is remembered */
+        DeletedTodo: {
+            /** Format: int64 */
+            id: number;
+            /** Format: int64 */
+            revision: number;
+            /** Format: date-time */
+            deleted_at: string;
+        };
+        /** @description An Idempotency-Key that is remembered */
+        UsedKey: {
+            key: string;
+            /** Format: int64 */
+            todo_id: number;
+            /** Format: date-time */
+            created_at: string;
+        };
         /** @description All that is stored about the caller */
         Export: {
             /**
@@ -953,45 +1000,13 @@ export interface components {
              */
             exported_at: string;
             user: components["schemas"]["User"];
-            identities: {
-                issuer: string;
-                subject: string;
-            }[];
-            sessions: {
-                /** Format: uuid */
-                id: string;
-                /** Format: date-time */
-                created_at: string;
-                /** Format: date-time */
-                last_used_at: string;
-                /** Format: date-time */
-                expires_at: string;
-                user_agent: string | null;
-                address: string | null;
-            }[];
-            known_addresses: {
-                /** @description SHA-256, in hexadecimal */
-                address_hash: string;
-                /** Format: date-time */
-                expires_at: string;
-            }[];
+            identities: components["schemas"]["Identity"][];
+            sessions: components["schemas"]["ExportedSession"][];
+            known_addresses: components["schemas"]["KnownAddress"][];
             personal_tokens: components["schemas"]["PersonalToken"][];
             todos: components["schemas"]["Todo"][];
-            deleted_todos: {
-                /** Format: int64 */
-                id: number;
-                /** Format: int64 */
-                revision: number;
-                /** Format: date-time */
-                deleted_at: string;
-            }[];
-            idempotency_keys: {
-                key: string;
-                /** Format: int64 */
-                todo_id: number;
-                /** Format: date-time */
-                created_at: string;
-            }[];
+            deleted_todos: components["schemas"]["DeletedTodo"][];
+            idempotency_keys: components["schemas"]["UsedKey"][];
         };
         /** @description A personal access token that was just made */
         CreatedPersonalToken: {
@@ -1002,8 +1017,8 @@ export interface components {
              * @example backup script
              */
             name: string;
-            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
-            scopes: ("todos:read" | "todos:write")[];
+            /** @description What it may do */
+            scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
              * @description When it was made
@@ -1051,8 +1066,8 @@ export interface components {
              * @example backup script
              */
             name: string;
-            /** @description `todos:read` is for GET, `todos:write` for all that changes todos */
-            scopes: ("todos:read" | "todos:write")[];
+            /** @description What it may do */
+            scopes: components["schemas"]["Scope"][];
             /**
              * @description In the future. Null, or left out: it does not expire
              * @example 2099-12-31T23:59:59Z
@@ -1123,38 +1138,40 @@ export interface components {
              */
             readonly updated_at?: string;
         };
-        /** @description What has changed */
-        Changes: {
-            changes: {
+        /** @description A todo that has changed */
+        Change: {
+            /** Format: int64 */
+            id: number;
+            /** @description Its entity tag */
+            etag: string | null;
+            /** @description The todo as it is. Null: it was deleted */
+            todo: {
                 /** Format: int64 */
                 id: number;
-                /** @description Its entity tag */
-                etag: string | null;
-                /** @description The todo as it is. Null: it was deleted */
-                todo: {
-                    /** Format: int64 */
-                    id: number;
-                    /**
-                     * @description Not only white space
-                     * @example Buy milk
-                     */
-                    title: string;
-                    /** @example Two litres, and oats */
-                    description: string | null;
-                    /** @description Whether it is done */
-                    is_completed: boolean;
-                    /**
-                     * Format: date-time
-                     * @description When it was created
-                     */
-                    created_at: string;
-                    /**
-                     * Format: date-time
-                     * @description When it last changed
-                     */
-                    updated_at: string;
-                } | null;
-            }[];
+                /**
+                 * @description Not only white space
+                 * @example Buy milk
+                 */
+                title: string;
+                /** @example Two litres, and oats */
+                description: string | null;
+                /** @description Whether it is done */
+                is_completed: boolean;
+                /**
+                 * Format: date-time
+                 * @description When it was created
+                 */
+                created_at: string;
+                /**
+                 * Format: date-time
+                 * @description When it last changed
+                 */
+                updated_at: string;
+            } | null;
+        };
+        /** @description What has changed */
+        Changes: {
+            changes: components["schemas"]["Change"][];
             /** @description What to ask for next, as `since` */
             next: string;
             /** @description Whether there is more to be fetched at once */
@@ -1184,7 +1201,6 @@ export interface components {
         OperationProblem: {
             type: string;
             title: string;
-            /** Format: int64 */
             status: number;
             /** @description What is wrong, for people */
             detail: string;
@@ -1195,7 +1211,6 @@ export interface components {
         };
         /** @description What became of an operation. Of a 412 `todo` is the current one */
         BatchResult: {
-            /** Format: int64 */
             status: number;
             /** @description The entity tag of `todo` */
             etag?: string;
@@ -1283,8 +1298,10 @@ export interface components {
              */
             if_match?: string;
         };
+        /** @description By `op`: a create, an update or a delete */
+        Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
         Batch: {
-            operations: (components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"])[];
+            operations: components["schemas"]["Operation"][];
             /** @description Whether one refusal undoes all */
             atomic?: boolean;
         };
@@ -1412,7 +1429,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["BadRequestProblem"];
             };
         };
-        /** @description The body has more than 64 KiB */
+        /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
         PAYLOAD_TOO_LARGE_413: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];

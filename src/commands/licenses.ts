@@ -10,5 +10,5 @@ export const licenses = async (): Promise<string> => {
       Bun.zstdDecompressSync(readFileSync(join(import.meta.dir, "programs", "notices"))),
     )
   const { notices } = await import("../licenses/notices.ts")
-  return notices(root, join(root, "licenses"))
+  return notices(root, join(root, "src", "licenses", "texts"))
 }

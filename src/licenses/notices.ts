@@ -5,7 +5,7 @@ import { type Package, packagesOf } from "./packages.ts"
 
 const RULE = `\n\n${"=".repeat(80)}\n`
 
-/** Those which no package brings along: licenses/ holds them. */
+/** Those which no package brings along: texts/ holds them. */
 const PROGRAMS = {
   "bun.md": "Bun, which runs the service, and what is linked into it",
   "postgresql.txt": "PostgreSQL, the embedded database",
@@ -54,7 +54,7 @@ const textOf = (found: Package) => {
   return files.length > 0 ? files.join("\n\n") : missingText(found)
 }
 
-/** `root`: of the packages. `texts`: the directory licenses/. */
+/** `root`: of the packages. `texts`: the directory texts/. */
 export const notices = (root: string, texts: string): string => {
   // Many share one text to the letter.
   const packages = Map.groupBy(packagesOf(root), textOf)
