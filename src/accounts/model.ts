@@ -7,17 +7,19 @@ import { Text } from "../http/text.ts"
 /** No white space, and nothing that is not seen: control, format and other ignorable characters. */
 const part = "[^\\s@\\p{Cc}\\p{Cf}\\p{DI}]+"
 
+/** The README's user, who tries the routes one after the other. */
+export const ada = { email: "ada@example.org", password: "correct horse battery staple" }
+
 export const email = Text({
   description: "Trimmed, and compared without case; without characters that are not seen",
-  examples: ["ada@example.org"],
+  examples: [ada.email],
   minLength: 3,
   maxLength: 254,
   pattern: `^${part}@${part}$`,
   patternMessage: "must be an email address",
   trimmed: true,
 })
-const examples = ["correct horse battery staple"]
-export const password = Text({ format: "password", examples, minLength: 8, maxLength: 256 })
+export const password = Text({ format: "password", minLength: 8, maxLength: 256 })
 
 export const registration = t.Object(
   {
@@ -29,28 +31,49 @@ export const registration = t.Object(
       }),
     ),
   },
-  { $id: "Registration", additionalProperties: false },
+  { $id: "Registration", examples: [ada], additionalProperties: false },
 )
 export type Registration = Static<typeof registration>
 
 /** Looser than a registration: what could never have been registered is simply wrong. */
 export const credentials = t.Object(
   {
-    email: Text({ examples: ["ada@example.org"] }),
-    password: Text({ format: "password", examples }),
+    email: Text(),
+    password: Text({ format: "password" }),
   },
-  { $id: "Credentials", additionalProperties: false },
+  { $id: "Credentials", examples: [ada], additionalProperties: false },
 )
 export type Credentials = Static<typeof credentials>
 
+/** Made up, but for its form. */
+const exampleTokens = {
+  access_token: [
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
+    "eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9",
+    "NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+  ].join("."),
+  token_type: "bearer",
+  expires_in: 1800,
+  refresh_token:
+    "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk",
+}
+
 export const refreshToken = t.Object(
   { refresh_token: Text({ description: "The one of the last answer" }) },
-  { $id: "RefreshToken", additionalProperties: false },
+  {
+    $id: "RefreshToken",
+    examples: [{ refresh_token: exampleTokens.refresh_token }],
+    additionalProperties: false,
+  },
 )
 
 export const passwordChange = t.Object(
   { current_password: Text({ format: "password" }), new_password: password },
-  { $id: "PasswordChange", additionalProperties: false },
+  {
+    $id: "PasswordChange",
+    examples: [{ current_password: ada.password, new_password: "tractor beige lagoon fiddle" }],
+    additionalProperties: false,
+  },
 )
 export type PasswordChange = Static<typeof passwordChange>
 
@@ -62,7 +85,12 @@ export const user = t.Object(
     }),
     created_at: t.String({ format: "date-time" }),
   },
-  { $id: "User", description: "The account", additionalProperties: false },
+  {
+    $id: "User",
+    description: "The account",
+    examples: [{ id: 4503599627370496, email: ada.email, created_at: "2026-11-22T16:40:03.123Z" }],
+    additionalProperties: false,
+  },
 )
 export type User = Static<typeof user>
 
@@ -73,5 +101,10 @@ export const tokens = t.Object(
     expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
     refresh_token: t.String({ description: "Opaque and single-use" }),
   },
-  { $id: "Tokens", description: "The tokens of a session", additionalProperties: false },
+  {
+    $id: "Tokens",
+    description: "The tokens of a session",
+    examples: [exampleTokens],
+    additionalProperties: false,
+  },
 )

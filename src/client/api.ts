@@ -591,7 +591,14 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The account */
+        /**
+         * @description The account
+         * @example {
+         *       "id": 4503599627370496,
+         *       "email": "ada@example.org",
+         *       "created_at": "2026-11-22T16:40:03.123Z"
+         *     }
+         */
         User: {
             /** Format: int64 */
             id: number;
@@ -722,21 +729,32 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "email": "ada@example.org",
+         *       "password": "correct horse battery staple"
+         *     }
+         */
         Registration: {
             /**
              * @description Trimmed, and compared without case; without characters that are not seen
              * @example ada@example.org
              */
             email: string;
-            /**
-             * Format: password
-             * @example correct horse battery staple
-             */
+            /** Format: password */
             password: string;
             /** @description Where registration is by invite: a token that the operator made. Good once. */
             invite?: string;
         };
-        /** @description The tokens of a session */
+        /**
+         * @description The tokens of a session
+         * @example {
+         *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+         *       "token_type": "bearer",
+         *       "expires_in": 1800,
+         *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+         *     }
+         */
         Tokens: {
             /** @description A JWT for the Authorization header */
             access_token: string;
@@ -767,13 +785,15 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "email": "ada@example.org",
+         *       "password": "correct horse battery staple"
+         *     }
+         */
         Credentials: {
-            /** @example ada@example.org */
             email: string;
-            /**
-             * Format: password
-             * @example correct horse battery staple
-             */
+            /** Format: password */
             password: string;
         };
         /** @description No token, or one that is invalid, expired or revoked */
@@ -796,6 +816,11 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+         *     }
+         */
         RefreshToken: {
             /** @description The one of the last answer */
             refresh_token: string;
@@ -803,10 +828,7 @@ export interface components {
         PasswordReset: {
             /** @description Of the mail, or from the operator. Good once, for an hour. */
             token: string;
-            /**
-             * Format: password
-             * @example correct horse battery staple
-             */
+            /** Format: password */
             new_password: string;
         };
         /** @description There is nothing at this path, or nothing of the caller's */
@@ -873,15 +895,24 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "current_password": "correct horse battery staple",
+         *       "new_password": "tractor beige lagoon fiddle"
+         *     }
+         */
         PasswordChange: {
             /** Format: password */
             current_password: string;
-            /**
-             * Format: password
-             * @example correct horse battery staple
-             */
+            /** Format: password */
             new_password: string;
         };
+        /**
+         * @example {
+         *       "email": "ada.lovelace@example.org",
+         *       "password": "correct horse battery staple"
+         *     }
+         */
         EmailChange: {
             /**
              * @description Trimmed, and compared without case; without characters that are not seen
@@ -951,7 +982,17 @@ export interface components {
              */
             last_used_at: string | null;
         };
-        /** @description The todo */
+        /**
+         * @description The todo
+         * @example {
+         *       "id": 1,
+         *       "title": "Buy milk",
+         *       "description": null,
+         *       "is_completed": false,
+         *       "created_at": "2026-11-22T16:40:03.214Z",
+         *       "updated_at": "2026-11-22T16:40:03.214Z"
+         *     }
+         */
         Todo: {
             /** Format: int64 */
             id: number;
@@ -1036,7 +1077,7 @@ export interface components {
             last_used_at: string | null;
             /**
              * @description For the Authorization header. It is told this once, and never again.
-             * @example todo_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+             * @example todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI
              */
             token: string;
         };
@@ -1060,6 +1101,14 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "name": "backup script",
+         *       "scopes": [
+         *         "todos:read"
+         *       ]
+         *     }
+         */
         NewPersonalToken: {
             /**
              * @description For people: what the token is used by
@@ -1115,6 +1164,11 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "title": "Buy milk"
+         *     }
+         */
         NewTodo: {
             /**
              * @description Not only white space
@@ -1252,6 +1306,11 @@ export interface components {
             /** @description As an Idempotency-Key, which it shares its memory with */
             key?: string;
         };
+        /**
+         * @example {
+         *       "is_completed": true
+         *     }
+         */
         TodoChanges: {
             /**
              * @description Not only white space
@@ -1300,6 +1359,25 @@ export interface components {
         };
         /** @description By `op`: a create, an update or a delete */
         Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
+        /**
+         * @example {
+         *       "operations": [
+         *         {
+         *           "op": "create",
+         *           "todo": {
+         *             "title": "Buy oats"
+         *           }
+         *         },
+         *         {
+         *           "op": "update",
+         *           "id": 1,
+         *           "todo": {
+         *             "is_completed": true
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
         Batch: {
             operations: components["schemas"]["Operation"][];
             /** @description Whether one refusal undoes all */
@@ -1585,22 +1663,13 @@ export interface components {
     parameters: {
         /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
         "X-Request-Id": string;
-        /**
-         * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
-         * @example "1"
-         */
+        /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
         "If-None-Match": string;
-        /**
-         * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
-         * @example "1"
-         */
+        /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
         "If-Match": string;
         /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
         "Idempotency-Key": string;
-        /**
-         * @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)
-         * @example wait=30
-         */
+        /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
         Prefer: string;
     };
     requestBodies: never;
@@ -2319,10 +2388,7 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
-                 * @example "1"
-                 */
+                /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
@@ -2429,10 +2495,7 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)
-                 * @example wait=30
-                 */
+                /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
                 Prefer?: components["parameters"]["Prefer"];
             };
             path?: never;
@@ -2477,7 +2540,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html */
+            /** @description Server-sent events, as the HTML standard has them */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2548,14 +2611,14 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.
-                 * @example "1"
-                 */
+                /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
-                /** @description The id of a todo */
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
                 id: number;
             };
             cookie?: never;
@@ -2606,14 +2669,14 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
-                 * @example "1"
-                 */
+                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
-                /** @description The id of a todo */
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
                 id: number;
             };
             cookie?: never;
@@ -2658,14 +2721,14 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
-                 * @example "1"
-                 */
+                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
-                /** @description The id of a todo */
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
                 id: number;
             };
             cookie?: never;
@@ -2701,14 +2764,14 @@ export interface operations {
             header?: {
                 /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /**
-                 * @description Entity tags, or `*`. A 412 and no change where none is the todo's.
-                 * @example "1"
-                 */
+                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
-                /** @description The id of a todo */
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
                 id: number;
             };
             cookie?: never;

@@ -25,6 +25,16 @@ const readOnly = {
   updated_at: t.Optional(t.Unknown({ readOnly: true, encodes: updatedAt })),
 }
 
+/** The README's. */
+const milk = {
+  id: 1,
+  title: "Buy milk",
+  description: null,
+  is_completed: false,
+  created_at: "2026-11-22T16:40:03.214Z",
+  updated_at: "2026-11-22T16:40:03.214Z",
+}
+
 export const todo = t.Object(
   {
     id,
@@ -34,7 +44,7 @@ export const todo = t.Object(
     created_at: createdAt,
     updated_at: updatedAt,
   },
-  { $id: "Todo", description: "The todo", additionalProperties: false },
+  { $id: "Todo", description: "The todo", examples: [milk], additionalProperties: false },
 )
 export type Todo = Static<typeof todo>
 
@@ -45,7 +55,7 @@ export const newTodo = t.Object(
     is_completed: t.Optional(isCompleted),
     ...readOnly,
   },
-  { $id: "NewTodo", additionalProperties: false },
+  { $id: "NewTodo", examples: [{ title: milk.title }], additionalProperties: false },
 )
 export type NewTodo = Static<typeof newTodo>
 
@@ -56,6 +66,6 @@ export const todoChanges = t.Object(
     is_completed: t.Optional(isCompleted),
     ...readOnly,
   },
-  { $id: "TodoChanges", additionalProperties: false },
+  { $id: "TodoChanges", examples: [{ is_completed: true }], additionalProperties: false },
 )
 export type TodoChanges = Static<typeof todoChanges>

@@ -35,7 +35,11 @@ const todoId = (text: string): number => {
 }
 
 const params = t.Object({
-  id: t.String({ description: "The id of a todo", encodes: model.todo.properties.id }),
+  id: t.String({
+    description: "The id of a todo",
+    examples: [1],
+    encodes: model.todo.properties.id,
+  }),
 })
 const changing = { params, response: { 200: model.todo } }
 

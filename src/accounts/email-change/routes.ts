@@ -5,7 +5,7 @@ import { clientAddress } from "../../http/client-address.ts"
 import { takesJson } from "../../http/json-body.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { Text } from "../../http/text.ts"
-import { email } from "../model.ts"
+import { ada, email } from "../model.ts"
 import { guessOwnPassword } from "../password-guess.ts"
 import { wrongCurrentPassword } from "../problems.ts"
 import type { LogEvent } from "../security-log.ts"
@@ -17,7 +17,11 @@ import { changeEmail } from "./queries.ts"
 
 const body = t.Object(
   { email, password: Text({ format: "password", description: "The current one" }) },
-  { $id: "EmailChange", additionalProperties: false },
+  {
+    $id: "EmailChange",
+    examples: [{ email: "ada.lovelace@example.org", password: ada.password }],
+    additionalProperties: false,
+  },
 )
 
 type Deps = {

@@ -35,7 +35,11 @@ const expiresAt = NullableText({
 
 export const newPersonalToken = t.Object(
   { name, scopes, expires_at: t.Optional(expiresAt) },
-  { $id: "NewPersonalToken", additionalProperties: false },
+  {
+    $id: "NewPersonalToken",
+    examples: [{ name: "backup script", scopes: ["todos:read"] }],
+    additionalProperties: false,
+  },
 )
 export type NewPersonalToken = Static<typeof newPersonalToken>
 
@@ -64,7 +68,7 @@ export const createdPersonalToken = t.Object(
     ...members,
     token: t.String({
       description: "For the Authorization header. It is told this once, and never again.",
-      examples: [`todo_${"x".repeat(43)}`],
+      examples: ["todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI"],
     }),
   },
   {

@@ -10,6 +10,7 @@ const string = { type: "string" }
 /** Of a header: it is never left out where it is documented. */
 const required = true
 
+/** Without examples: the reference would send them with every request that is tried. */
 export const requestHeaders = {
   "X-Request-Id": {
     description: "Names the request in answers and logs. A new UUIDv7 where it is missing or odd.",
@@ -17,14 +18,13 @@ export const requestHeaders = {
   },
   "If-None-Match": {
     description:
-      "Entity tags that the client knows, or `*`. A 304 where one is that of the todo or the list.",
+      'Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list.',
     schema: string,
-    example: '"1"',
   },
   "If-Match": {
-    description: "Entity tags, or `*`. A 412 and no change where none is the todo's.",
+    description:
+      'Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo\'s.',
     schema: string,
-    example: '"1"',
   },
   "Idempotency-Key": {
     description:
@@ -34,7 +34,6 @@ export const requestHeaders = {
   Prefer: {
     description: "`wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)",
     schema: string,
-    example: "wait=30",
   },
 } satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>
 

@@ -1,10 +1,28 @@
 /** The page at /docs: it holds nothing inline, so that its Content-Security-Policy can be strict. */
 
+/**
+ * Scalar's colours where they are too faint to read, to WCAG 2's 4.5:1; and its dialog on a phone,
+ * which a long path would make wider than the screen, and whose first button would lie on the URL.
+ */
+const customCss = `
+.light-mode {
+  --scalar-color-2: #5f5f5f; --scalar-color-3: #6b6b6b; --scalar-color-green: #04724d;
+  --scalar-color-red: #c70005; --scalar-color-blue: #0068a8; --scalar-color-orange: #b33e00;
+  --scalar-color-yellow: #7d6200;
+}
+.dark-mode { --scalar-color-3: #9a9a9a; --scalar-color-red: #ff7a7d; }
+@media (max-width: 1000px) {
+  .scalar-client * { min-width: 0; }
+  .scalar-client .t-app__top-container { padding-inline-start: 44px; }
+}
+`
+
 /** Of Scalar: https://scalar.com/products/api-references/configuration */
 const configuration = {
   url: "/openapi.json",
   layout: "modern",
   theme: "default",
+  customCss,
   // Whatever would ask another host: fonts, a proxy, statistics, and the vendor's own services.
   withDefaultFonts: false,
   telemetry: false,

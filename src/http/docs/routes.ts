@@ -17,6 +17,9 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ")
 
+/** Zod, a library in the script, would try whether it may compile code, which the policy forbids. */
+const quiet = "globalThis.__zod_globalConfig = { jitless: true };\n"
+
 const hidden = { detail: { hide: true } }
 
 export const docs = (routes: () => InternalRoute[]) => {
@@ -29,9 +32,12 @@ export const docs = (routes: () => InternalRoute[]) => {
     "content-security-policy": contentSecurityPolicy,
     "referrer-policy": "no-referrer",
   })
-  const script = staticAsset(() => Bun.file(scalar).bytes(), {
-    "content-type": "text/javascript; charset=utf-8",
-  })
+  const script = staticAsset(
+    async () => Buffer.concat([Buffer.from(quiet), await Bun.file(scalar).bytes()]),
+    {
+      "content-type": "text/javascript; charset=utf-8",
+    },
+  )
   return new Elysia()
     .get("/docs", html, hidden)
     .get("/docs/json", json, hidden)

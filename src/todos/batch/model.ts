@@ -62,7 +62,18 @@ export const batch = t.Object(
     }),
     atomic: t.Optional(t.Boolean({ description: "Whether one refusal undoes all" })),
   },
-  { $id: "Batch", additionalProperties: false },
+  {
+    $id: "Batch",
+    examples: [
+      {
+        operations: [
+          { op: "create", todo: { title: "Buy oats" } },
+          { op: "update", id: 1, todo: { is_completed: true } },
+        ],
+      },
+    ],
+    additionalProperties: false,
+  },
 )
 export type Batch = Static<typeof batch>
 export type Operation = Batch["operations"][number]

@@ -59,6 +59,6 @@ export type ChangesPage = Static<typeof changesPage>
 
 export const eventsBody = t.String({
   contentType: "text/event-stream",
-  description: "Server-sent events: https://html.spec.whatwg.org/multipage/server-sent-events.html",
+  description: "Server-sent events, as the HTML standard has them",
   examples: ['event: state\nid: WyJh.b2Nh\ndata: {"state":"WyJh.b2Nh"}\n\n'],
 })
