@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { startEmbedded } from "../src/database/embedded/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import {
   guardOf,
   isGone,
@@ -11,7 +11,7 @@ import {
   startService,
   until,
   usedDataDir,
-} from "./support/embedded.ts"
+} from "../support/embedded.ts"
 
 const startWithRow = async (dataDir: string) => {
   const service = await startService(dataDir)
