@@ -8,11 +8,16 @@ const queues = new Map<number, (() => void)[]>()
 
 const turnIn = (queue: (() => void)[]) => {
   const { promise, resolve } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, LONGEST_MS)
-  queue.push(() => {
+  const enter = () => {
     clearTimeout(timer)
     resolve()
-  })
+  }
+  const timer = setTimeout(() => {
+    // Whoever ends next gives its turn to one who still waits.
+    queue.splice(queue.indexOf(enter), 1)
+    resolve()
+  }, LONGEST_MS)
+  queue.push(enter)
   return promise
 }
 
