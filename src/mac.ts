@@ -30,4 +30,3 @@ export const createMac = (secrets: Secrets, purpose: string) => {
     },
   }
 }
-export type Mac = ReturnType<typeof createMac>

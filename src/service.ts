@@ -38,7 +38,7 @@ export type Service = {
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
 
 /** A schema that this version cannot serve. */
-export class SchemaError extends Error {
+class SchemaError extends Error {
   override name = "SchemaError"
 }
 

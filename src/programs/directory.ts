@@ -14,7 +14,7 @@ export const ownHomes = (dataDir: string) =>
   existsSync(dataDir) ? [dataDir, tmpdir()] : [tmpdir(), dataDir]
 
 /** Root's DATA_DIR is private to root, so another user is let into it only if it must be. */
-export const homesFor = (user: ProcessUser, dataDir: string) =>
+const homesFor = (user: ProcessUser, dataDir: string) =>
   user.uid === undefined ? ownHomes(dataDir) : ["/var/cache", tmpdir(), dataDir]
 
 /** What `use` makes of the first of these directories where it does not fail. */

@@ -9,7 +9,7 @@ import { migrationFiles } from "./files.ts"
 /** Versions, the oldest first. The unknown ones were applied by a newer release than this one. */
 export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 /** `changed`: what this call applied or rolled back. */
-export type Migrated = SchemaState & { changed: string[] }
+type Migrated = SchemaState & { changed: string[] }
 
 type Files = Record<string, string>
 

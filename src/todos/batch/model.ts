@@ -95,7 +95,7 @@ const problem = t.Object(
   },
 )
 
-export const batchResult = t.Object(
+const batchResult = t.Object(
   {
     status,
     etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),

@@ -15,7 +15,7 @@ export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sq
   order by id
   for update`
 
-export type KeyClaim = { key: string; bodyHash: Uint8Array }
+type KeyClaim = { key: string; bodyHash: Uint8Array }
 
 /**
  * The keys that were free, each with the id of the todo that it is now for. In the order of the
@@ -52,7 +52,7 @@ export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) =>
     and key in ${sql(keys)}`
 
 /** `index`: of the operation. `id`: what its key was claimed for. */
-export type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
+type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
   index: number
   id: number | null
 }

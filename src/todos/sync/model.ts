@@ -25,7 +25,7 @@ export const changesQuery = t.Object(
   },
   { additionalProperties: false },
 )
-export type ChangesQuery = Static<typeof changesQuery>
+type ChangesQuery = Static<typeof changesQuery>
 
 export const readChangesQuery = ({ since, limit }: ChangesQuery) => ({
   since,

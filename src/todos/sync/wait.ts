@@ -6,7 +6,7 @@ import type { Watchers } from "./watchers.ts"
 export type WaitDeps = ChangesDeps & { watchers: Watchers }
 
 /** Seconds. */
-export const WAIT_LIMIT = 60
+const WAIT_LIMIT = 60
 
 /** The seconds that a Prefer header asks for, as far as they are granted. */
 export const preferredWait = (prefer: string | null): number | undefined => {

@@ -19,7 +19,7 @@ const WATCHERS_PER_USER = 20
 /** Seconds. */
 const RETRY_AFTER = 5
 
-export type Watcher = {
+type Watcher = {
   /** The owner's todos have come to a revision, which may be one that it knows. */
   changed(revision: number): void
   /** Once a second: `now` is by performance.now(). */
