@@ -4,8 +4,9 @@ import Fastify from "fastify"
 import postgres from "postgres"
 
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
-const host = new URL(DATABASE_URL).searchParams.get("host")
-const sql = postgres(host ? { host, username: "todo", database: "todo" } : DATABASE_URL)
+const { searchParams, password } = new URL(DATABASE_URL)
+const host = searchParams.get("host")
+const sql = postgres(host ? { host, username: "todo", password, database: "todo" } : DATABASE_URL)
 
 const title = { type: "string", minLength: 1, maxLength: 254, pattern: "\\S" }
 const description = { type: ["string", "null"], maxLength: 999 }

@@ -7,8 +7,9 @@ import postgres from "postgres"
 import { z } from "zod"
 
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
-const host = new URL(DATABASE_URL).searchParams.get("host")
-const sql = postgres(host ? { host, username: "todo", database: "todo" } : DATABASE_URL)
+const { searchParams, password } = new URL(DATABASE_URL)
+const host = searchParams.get("host")
+const sql = postgres(host ? { host, username: "todo", password, database: "todo" } : DATABASE_URL)
 
 const title = z.string().trim().min(1).max(254)
 const description = z.string().max(999).nullable()
