@@ -95,7 +95,16 @@ const OF_SCALAR = [
   "scrollable-region-focusable",
 ]
 
+/** What fades in has less contrast until it is there. A transition begins a frame after its element. */
+const SETTLED = `(async () => {
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame)
+  const ends = document.getAnimations().filter(
+    ({ effect }) => Number.isFinite(effect.getComputedTiming().endTime))
+  await Promise.allSettled(ends.map(({ finished }) => finished))
+})()`
+
 const seriousFaults = async (page: Page): Promise<string[]> => {
+  await page.evaluate(SETTLED)
   await page.evaluate(axe.source)
   const violations = await page.evaluate<axe.Result[]>(
     "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
