@@ -1,6 +1,6 @@
 /** What the one file is made of, and whose notices it has to carry. */
 import { expect, test } from "bun:test"
-import { readFileSync } from "node:fs"
+import { mkdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import Ajv from "ajv"
 import addFormats from "ajv-formats"
@@ -9,6 +9,7 @@ import { dependencies } from "../package.json"
 import { packagesOf } from "../src/licenses/packages.ts"
 import { dbmatePackage, hostPlatform } from "../src/programs/npm-packages.ts"
 import { runCommand } from "./support/command.ts"
+import { temporaryDirectory } from "./support/temporary.ts"
 
 const root = join(import.meta.dir, "..")
 
@@ -67,4 +68,17 @@ test("the bill of materials is valid CycloneDX 1.6, and names what the file is m
   }
   const elysia = document.components.find(({ name }) => name === "elysia")
   expect(elysia?.hashes?.[0]?.content).toMatch(/^[0-9a-f]{128}$/)
+})
+
+test("what is installed for another platform, below this machine's packages, takes none of these", async () => {
+  using directory = temporaryDirectory()
+  const put = async (path: string, manifest: object) => {
+    mkdirSync(join(directory.path, path), { recursive: true })
+    await Bun.write(join(directory.path, path, "package.json"), JSON.stringify(manifest))
+  }
+  await put("node_modules/tool-x64", { name: "tool-x64", version: "1.0.0" })
+  await put("node_modules/.cache/arm64", { optionalDependencies: { "tool-x64": "", tool: "" } })
+  await put("node_modules/.cache/arm64/node_modules/tool", { name: "tool", version: "1.0.0" })
+  const found = packagesOf(join(directory.path, "node_modules/.cache/arm64"))
+  expect(found.map(({ name }) => name)).toEqual(["tool"])
 })

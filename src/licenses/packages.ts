@@ -27,12 +27,14 @@ export type Package = {
 const readManifest = (directory: string) =>
   JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as Manifest
 
-/** As Node resolves it: in the nearest node_modules above. */
-const directoryOf = (name: string, from: string): string | undefined => {
+/**
+ * As Node resolves it, in the nearest node_modules above, but none above the root: packages for
+ * another platform are installed below a node_modules that has this machine's.
+ */
+const directoryOf = (name: string, from: string, root: string): string | undefined => {
   const directory = join(from, "node_modules", name)
   if (existsSync(join(directory, "package.json"))) return directory
-  const above = dirname(from)
-  return above === from ? undefined : directoryOf(name, above)
+  return from === root ? undefined : directoryOf(name, dirname(from), root)
 }
 
 /** What is optional is not there for each platform. */
@@ -49,7 +51,7 @@ export const packagesOf = (root: string): Package[] => {
   const found = new Map<string, Package>()
   const needsOf = (directory: string, manifest: Manifest) =>
     namesOf(manifest)
-      .map((name) => directoryOf(name, directory))
+      .map((name) => directoryOf(name, directory, root))
       .filter((needed) => needed !== undefined)
   const visit = (directory: string) => {
     if (found.has(directory)) return
