@@ -3,6 +3,7 @@
  * those that are long enough, from the list that Mozilla's accounts are checked against.
  */
 import { join } from "node:path"
+import { fingerprint } from "../src/accounts/new-passwords/fingerprint.ts"
 
 const root = join(import.meta.dir, "..")
 const source = join(
@@ -12,10 +13,21 @@ const source = join(
 const LIMIT = 20_000
 const SHORTEST = 8
 
-/** The most common one first. */
-const all = (await Bun.file(source).text())
-  .split(/\r?\n/)
-  .map((line) => line.trim().toLowerCase())
-  .filter((password) => [...password].length >= SHORTEST)
-const common = [...new Set(all)].slice(0, LIMIT).sort()
-await Bun.write(join(root, "src/accounts/new-passwords/common.txt"), `\n${common.join("\n")}\n`)
+export const commonPasswords = async () => {
+  const found = new Set<string>()
+  // The most common one first.
+  for (const line of (await Bun.file(source).text()).split("\n")) {
+    const password = line.trim().toLowerCase()
+    if ([...password].length >= SHORTEST) found.add(password)
+    if (found.size === LIMIT) break
+  }
+  return [...found]
+}
+
+if (import.meta.main) {
+  const fingerprints = (await commonPasswords()).map(fingerprint).sort(Buffer.compare)
+  await Bun.write(
+    join(root, "src/accounts/new-passwords/common.fingerprints"),
+    Buffer.concat(fingerprints),
+  )
+}

@@ -4,13 +4,13 @@ declare module "*.sql" {
   export default text
 }
 
-declare module "*.txt" {
-  const text: string
-  export default text
+/** Files that are read as they are: the import is their path, also inside the binary. */
+declare module "*/standalone.js" {
+  const path: string
+  export default path
 }
 
-/** Files that are served as they are: the import is their path, also inside the binary. */
-declare module "*/standalone.js" {
+declare module "*.fingerprints" {
   const path: string
   export default path
 }
