@@ -1,8 +1,26 @@
-/** An nginx before some instances, as one would be set up for them. */
+/** An nginx before some instances, by the block that the documentation gives: only addresses differ. */
 import { join } from "node:path"
 import { temporaryDirectory } from "./temporary.ts"
 
-const configuration = (directory: string, port: number, upstreams: number[]) => `
+const root = join(import.meta.dir, "../..")
+
+const documented = async () => {
+  const pages = await Promise.all(
+    ["README.md", ".deploy/README.md"].map((page) => Bun.file(join(root, page)).text()),
+  )
+  const [block, ...others] = pages.flatMap((text) =>
+    [...text.matchAll(/```nginx\n(.*?)```/gs)].map(([, inner = ""]) => inner),
+  )
+  if (block === undefined || others.length > 0) throw new Error("Not one block for nginx")
+  return block
+}
+
+/** The block names two instances, on lines of their own. */
+const INSTANCES = /^( *server )10\.0\.0\.1:8000(.*;).*\n *server 10\.0\.0\.2:8000\2$/m
+
+const configuration = (directory: string, port: number, upstreams: number[], block: string) => {
+  if (!INSTANCES.test(block)) throw new Error(`Not the instances that were expected: ${block}`)
+  return `
 daemon off;
 master_process off;
 pid ${directory}/pid;
@@ -15,29 +33,19 @@ http {
   fastcgi_temp_path ${directory}/fastcgi;
   uwsgi_temp_path ${directory}/uwsgi;
   scgi_temp_path ${directory}/scgi;
-  upstream todo_api {
-${upstreams.map((upstream) => `    server 127.0.0.1:${upstream} max_fails=0;`).join("\n")}
-    keepalive 32;
-  }
-  server {
-    listen 127.0.0.1:${port};
-    location / {
-      proxy_pass http://todo_api;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-      proxy_connect_timeout 1s;
-      # A write may be repeated: it carries an Idempotency-Key.
-      proxy_next_upstream error timeout non_idempotent;
-    }
-  }
+${block
+  .replace(INSTANCES, (_, server, rest) =>
+    upstreams.map((upstream) => `${server}127.0.0.1:${upstream}${rest}`).join("\n"),
+  )
+  .replace("listen 80;", `listen 127.0.0.1:${port};`)}
 }
 `
+}
 
 export const startNginx = async (port: number, upstreams: number[]) => {
   const directory = temporaryDirectory()
   const file = join(directory.path, "nginx.conf")
-  await Bun.write(file, configuration(directory.path, port, upstreams))
+  await Bun.write(file, configuration(directory.path, port, upstreams, await documented()))
   const nginx = Bun.spawn(["nginx", "-p", directory.path, "-c", file, "-e", "stderr"], {
     stdio: ["ignore", "ignore", "inherit"],
   })

@@ -1,35 +1,19 @@
 /** Three instances on one database behind nginx: what their clients see of kills and deploys. */
 import { expect, setDefaultTimeout, test } from "bun:test"
-import { createClient } from "../support/client.ts"
-import { type Command, startCommand } from "../support/command.ts"
-import { startNginx } from "../support/nginx.ts"
+import { startDeployment } from "../support/deployment.ts"
 import { createDatabase } from "../support/postgres.ts"
 
 setDefaultTimeout(120_000)
 
 const WRITERS = 20
-// Below the ports that outgoing connections are given.
-const base = 10_000 + (process.pid % 20_000)
 
-const startCluster = async (offset: number) => {
+const startCluster = async () => {
   const { url, drop } = await createDatabase()
-  const ports = [1, 2, 3].map((instance) => base + offset + instance)
-  const start = (port: number) => startCommand({ DATABASE_URL: url, PORT: String(port) })
-  const instances: Command[] = []
-  for (const port of ports) instances.push(await start(port))
-  const nginx = await startNginx(base + offset, ports)
-  const client = createClient(nginx.url)
-  while (!(await client.call("GET", "/health/ready").catch(() => undefined))) await Bun.sleep(20)
+  const deployment = await startDeployment(url)
   return {
-    ...client,
-    instances,
-    restart: async (index: number) => {
-      await instances[index]?.exited
-      instances[index] = await start(ports[index] ?? 0)
-    },
+    ...deployment,
     async [Symbol.asyncDispose]() {
-      await nginx[Symbol.asyncDispose]()
-      for (const instance of instances) await instance[Symbol.asyncDispose]()
+      await deployment[Symbol.asyncDispose]()
       await drop()
     },
   }
@@ -64,7 +48,7 @@ const writeDuring = async (
 }
 
 test("kill -9 of an instance under writes loses no acknowledged todo, and doubles none", async () => {
-  await using cluster = await startCluster(0)
+  await using cluster = await startCluster()
   const ada = await cluster.account()
   const counts = { sent: 0, retried: 0 }
   const acknowledged = new Set<string>()
@@ -93,7 +77,7 @@ test("kill -9 of an instance under writes loses no acknowledged todo, and double
 })
 
 test("a rolling restart under load shows no client an error", async () => {
-  await using cluster = await startCluster(10)
+  await using cluster = await startCluster()
   const ada = await cluster.account()
   const acknowledged = new Set<string>()
   const failures: unknown[] = []

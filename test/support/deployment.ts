@@ -1,0 +1,37 @@
+/** Instances of the service behind nginx, for a test to kill, stop and start again. */
+import { createClient } from "./client.ts"
+import { type Command, startCommand } from "./command.ts"
+import { startNginx } from "./nginx.ts"
+
+// Below the ports that outgoing connections are given.
+const base = 10_000 + (process.pid % 20_000)
+let used = 0
+
+export const startDeployment = async (databaseUrl: string, size = 3) => {
+  const gatewayPort = base + used
+  const ports = Array.from({ length: size }, (_, instance) => gatewayPort + 1 + instance)
+  used += 1 + size
+  const start = (port: number) =>
+    startCommand({ DATABASE_URL: databaseUrl, PORT: String(port), TRUSTED_PROXIES: "127.0.0.1" })
+  const instances: Command[] = []
+  for (const port of ports) instances.push(await start(port))
+  const nginx = await startNginx(gatewayPort, ports)
+  const client = createClient(nginx.url)
+  while (!(await client.call("GET", "/health/ready").catch(() => undefined))) await Bun.sleep(20)
+  return {
+    ...client,
+    url: nginx.url,
+    instances,
+    /** Once it has ended. Resolves when it listens again. */
+    restart: async (index: number) => {
+      await instances[index]?.exited
+      instances[index] = await start(ports[index] ?? 0)
+    },
+    async [Symbol.asyncDispose]() {
+      await nginx[Symbol.asyncDispose]()
+      for (const instance of instances) await instance[Symbol.asyncDispose]()
+    },
+  }
+}
+
+export type Deployment = Awaited<ReturnType<typeof startDeployment>>
