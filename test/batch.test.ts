@@ -155,8 +155,8 @@ test("a batch is one step of the feed, with each todo in its latest form", async
     { op: "update", id: tea.id, todo: { title: "3" } },
     { op: "delete", id: tea.id },
   ])
-  await copy.fetch()
-  expect(copy.pages.at(-1)?.changes).toHaveLength(3)
+  const pages = await copy.fetch()
+  expect(pages.at(-1)?.changes).toHaveLength(3)
   expect(copy.todos()).toEqual((await list(ada)) as never)
 })
 

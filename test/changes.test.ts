@@ -50,10 +50,10 @@ test("the first walk gives all todos as they are, with their entity tags, in pag
   await user.put(`/todos/${ids[1]}`, { is_completed: true })
   await user.delete(`/todos/${ids[2]}`)
   const copy = new Copy(user, 2)
-  await copy.fetch()
-  expect(copy.pages.map(({ changes }) => changes.length)).toEqual([2, 2])
+  const pages = await copy.fetch()
+  expect(pages.map(({ changes }) => changes.length)).toEqual([2, 2])
   expect(copy.todos()).toEqual(await listById(user))
-  for (const { id, etag } of copy.pages.flatMap(({ changes }) => changes))
+  for (const { id, etag } of pages.flatMap(({ changes }) => changes))
     expect((await user.get(`/todos/${id}`)).headers.get("etag")).toBe(etag)
 })
 
@@ -94,7 +94,7 @@ test("a first walk is complete while todos come, change and go", async () => {
   const user = await app.user()
   const ids = await createMany(user, 8)
   const copy = new Copy(user, 2)
-  for (let step = 0; await copy.step(); step++) {
+  for (let step = 0; (await copy.step()).has_more; step++) {
     if (step > 5) continue
     await create(user, `new ${step}`)
     await user.put(`/todos/${ids[step]}`, { title: `changed ${step}` })

@@ -11,7 +11,6 @@ export type Page = {
 export class Copy {
   /** Empty before the first page. */
   next = ""
-  readonly pages: Page[] = []
   private readonly held = new Map<number, Todo>()
 
   constructor(
@@ -20,27 +19,36 @@ export class Copy {
   ) {}
 
   /** Fetches one page, and loses the answer. */
-  async lose(): Promise<Page> {
+  async lose(headers: Record<string, string> = {}): Promise<Page> {
     const since = this.next === "" ? "" : `&since=${this.next}`
-    const { status, body, text } = await this.user.get(`/todos/changes?limit=${this.limit}${since}`)
+    const path = `/todos/changes?limit=${this.limit}${since}`
+    const { status, body, text } = await this.user.get(path, headers)
     if (status !== 200) throw new Error(`${status} ${text}`)
     return body as Page
   }
 
-  /** Fetches one page. Whether there is more to be fetched at once. */
-  async step(): Promise<boolean> {
-    const page = await this.lose()
-    this.pages.push(page)
+  /** Fetches one page. */
+  async step(headers?: Record<string, string>): Promise<Page> {
+    const page = await this.lose(headers)
     for (const { id, todo } of page.changes) {
       if (todo) this.held.set(id, todo)
       else this.held.delete(id)
     }
     this.next = page.next
-    return page.has_more
+    return page
   }
 
-  async fetch() {
-    while (await this.step());
+  /** Fetches until there is no more: these pages. */
+  async fetch(): Promise<Page[]> {
+    const pages: Page[] = []
+    do pages.push(await this.step())
+    while (pages.at(-1)?.has_more)
+    return pages
+  }
+
+  beginAnew() {
+    this.next = ""
+    this.held.clear()
   }
 
   todos(): Todo[] {

@@ -1,0 +1,127 @@
+/** Copies that tail a user's todos, each in one of the ways that there are. */
+import { createClient } from "../../../src/client/index.ts"
+import type { User } from "../client.ts"
+import { Copy, type Todo } from "../copy.ts"
+import type { Ledger } from "./ledger.ts"
+import type { Tally } from "./tally.ts"
+
+type Getting = Pick<User, "get">
+export type Tailing = { name: string; todos(): Todo[]; stop(): Promise<void> }
+
+const WAIT_SECONDS = 5
+/** Between two creates of a copy that is live. */
+const CREATE_MS = 1_000
+
+const repeatedly = (step: () => Promise<unknown>) => {
+  let isOver = false
+  const run = async () => {
+    while (!isOver) await step()
+  }
+  const ended = run()
+  return async () => {
+    isOver = true
+    await ended
+  }
+}
+
+const steady = (user: Getting, tally: Tally): Getting => ({
+  get: (path, headers) => tally.steadily(() => user.get(path, headers)),
+})
+
+/** `everyNth`: about so many answers after it began it begins anew. */
+export const tailByWaiting = (user: Getting, tally: Tally, everyNth?: number): Tailing => {
+  // Pages of all lengths: the short ones are walked while others write.
+  const copy = new Copy(steady(user, tally), 1 + Math.floor(Math.random() * 300))
+  const stop = repeatedly(async () => {
+    await copy.step({ prefer: `wait=${WAIT_SECONDS}` })
+    if (everyNth === undefined || Math.random() * everyNth >= 1) return
+    copy.beginAnew()
+    tally.counts["begun anew"]++
+  })
+  return { name: everyNth === undefined ? "waits" : "begins anew", todos: () => copy.todos(), stop }
+}
+
+const STATE = /^data: (.*)$/gm
+
+export const tailByEvents = (url: string, token: string, user: Getting, tally: Tally): Tailing => {
+  const copy = new Copy(steady(user, tally))
+  let stream = new AbortController()
+  let isEnding = false
+
+  const open = async () => {
+    stream = new AbortController()
+    const response = await fetch(`${url}/api/v1/todos/events`, {
+      headers: { authorization: `Bearer ${token}` },
+      signal: stream.signal,
+    })
+    const { status, headers, body } = response
+    return { status, headers, body, text: status === 200 ? "" : await response.text() }
+  }
+
+  const read = async (body: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder()
+    let text = ""
+    for await (const bytes of body) {
+      text += decoder.decode(bytes, { stream: true })
+      const end = text.lastIndexOf("\n\n")
+      const events = [...text.slice(0, Math.max(0, end)).matchAll(STATE)]
+      text = text.slice(end + 1)
+      tally.counts.events += events.length
+      const [, data = ""] = events.at(-1) ?? []
+      if (data !== "" && JSON.parse(data).state !== copy.next) await copy.fetch()
+    }
+  }
+
+  const stop = repeatedly(async () => {
+    const { body } = await tally.steadily(open)
+    if (isEnding) return stream.abort()
+    tally.counts.streams++
+    // It breaks off where its instance is killed.
+    await read(body as ReadableStream<Uint8Array>).catch(() => {})
+    await Bun.sleep(Math.random() * 200)
+  })
+  return {
+    name: "streams",
+    todos: () => copy.todos(),
+    stop: async () => {
+      isEnding = true
+      stream.abort()
+      await stop()
+    },
+  }
+}
+
+/** A copy of the client's, with a writer: it creates todos there. */
+export const openLive = async (
+  name: string,
+  url: string,
+  credentials: { email: string; password: string },
+  ledger: Ledger,
+) => {
+  const client = createClient({ url })
+  await client.logIn(credentials)
+  const live = await client.todos.live()
+  const created: number[] = []
+  const stopCreating = repeatedly(async () => {
+    const { id } = await live.create({ title: `${name}-${created.length}` })
+    created.push(id)
+    await Bun.sleep(CREATE_MS)
+  })
+  const todos = () =>
+    live
+      .list()
+      .map(({ is_pending, ...todo }) => todo)
+      .sort((a, b) => a.id - b.id)
+  const copy: Tailing = { name: "live", todos, stop: async () => client.close() }
+  const writer = {
+    async stop() {
+      await stopCreating()
+      while (live.status().pending > 0) await Bun.sleep(50)
+      for (const id of created) {
+        const todo = live.get(id)
+        if (todo) ledger.add(todo)
+      }
+    },
+  }
+  return { copy, writer, notices: live.notices }
+}

@@ -1,0 +1,84 @@
+/** Thirty writers and thirty copies of several users, while something befalls what serves them. */
+import type { Cluster } from "../cluster.ts"
+import { listById, type Todo } from "../copy.ts"
+import type { Deployment } from "../deployment.ts"
+import { secondsFromNow, tokenFor } from "../tokens.ts"
+import { openLive, type Tailing, tailByEvents, tailByWaiting } from "./copies.ts"
+import { type Held, Ledger } from "./ledger.ts"
+import { createTally, type Tally } from "./tally.ts"
+import { startWriter } from "./writer.ts"
+
+const USERS = 6
+const WRITERS_OF_A_USER = 5
+/** Milliseconds until every copy is equal, when nobody writes any more. */
+const PATIENCE = 60_000
+
+const startUser = async (deployment: Deployment, tally: Tally, name: string) => {
+  const { email, password, id } = await deployment.account(`${name}@example.org`)
+  const token = tokenFor(id, { exp: secondsFromNow(86_400) })
+  const user = deployment.withToken(token)
+  const counter = (await user.post("/todos", { title: `${name} counter` })).body as Held
+  const ledger = new Ledger(counter.id)
+  const live = await openLive(`${name}-live`, deployment.url, { email, password }, ledger)
+  const copies: Tailing[] = [
+    live.copy,
+    tailByWaiting(user, tally),
+    tailByWaiting(user, tally, 50),
+    tailByEvents(deployment.url, token, user, tally),
+    tailByEvents(deployment.url, token, user, tally),
+  ]
+  const writers = Array.from({ length: WRITERS_OF_A_USER }, (_, writer) =>
+    startWriter(`${name}-${writer}`, user, ledger, tally),
+  )
+  return { id, name, user, ledger, copies, writers: [live.writer, ...writers], live }
+}
+
+const isEqual = (copy: Tailing, list: Todo[]) => Bun.deepEquals(copy.todos(), list)
+
+/** Milliseconds until all are equal to the list; what is not by then is wrong. */
+const untilEqual = async (users: Awaited<ReturnType<typeof startUser>>[], tally: Tally) => {
+  const start = performance.now()
+  for (const { name, user, copies } of users) {
+    const list = await listById(user)
+    for (const copy of copies) {
+      while (!isEqual(copy, list) && performance.now() - start < PATIENCE) await Bun.sleep(20)
+      if (!isEqual(copy, list)) tally.report(`a copy of ${name} that ${copy.name} is not equal`)
+    }
+  }
+  return Math.round(performance.now() - start)
+}
+
+/** `database`: the one that holds the data in the end. Resolves to all that was wrong. */
+export const soak = async (
+  deployment: Deployment,
+  ordeal: (tally: Tally) => Promise<void>,
+  database: () => Cluster,
+) => {
+  const tally = createTally()
+  const users = await Promise.all(
+    Array.from({ length: USERS }, (_, user) => startUser(deployment, tally, `user${user}`)),
+  )
+  await ordeal(tally)
+  await Promise.all(users.flatMap(({ writers }) => writers.map(({ stop }) => stop())))
+  const untilAllAreEqual = await untilEqual(users, tally)
+  await Promise.all(users.flatMap(({ copies }) => copies.map(({ stop }) => stop())))
+
+  let [created, deleted] = [0, 0]
+  for (const { id, name, user, ledger, live } of users) {
+    const tombstones = await database().query<{ id: string }>(
+      `select id from deleted_todos where owner_id = ${id}`,
+    )
+    const list = (await user.get("/todos")).body as Held[]
+    const differences = ledger.compare(
+      list,
+      tombstones.map((tombstone) => Number(tombstone.id)),
+    )
+    if (Object.keys(differences).length > 0) tally.report({ [name]: differences })
+    if (live.notices().length > 0) tally.report({ [name]: live.notices() })
+    created += ledger.created.size
+    deleted += ledger.deleted.size
+  }
+  const copies = users.flatMap((user) => user.copies).length
+  const figures = { ...tally.counts, created, deleted, copies, "ms until equal": untilAllAreEqual }
+  return { figures, wrong: tally.wrong() }
+}
