@@ -1,73 +1,188 @@
-/** Every click that was made, and whether each is there exactly once or was told. */
-import type { Todo } from "../../../src/client/calls.ts"
-import type { Notice } from "../../../src/client/live/model.ts"
+/**
+ * Every click that was made, and whether each is there exactly once or was told. What became of a
+ * todo is known version by version, and which browser made each: the clicks of a browser on a
+ * member of a todo have to explain, in their order, every change that it made, and each of them
+ * has to be one of these changes, or to have been told, or to be replaced by the one after it.
+ */
+import { MEMBERS, type Member, type Members, type Notice } from "../../../src/client/live/model.ts"
+import type { Version } from "./history.ts"
+import { versionName } from "./network.ts"
 
 /**
- * `marker`: the description, which a todo keeps for ever. Titles are never used twice. `isStored`:
- * the click was taken; one whose client was killed at that moment may be there or not. `profile`:
- * the browser that it was made in.
+ * `marker`: how the description begins, which a todo keeps for ever. `seen`: `updated_at` of what
+ * was shown. `base`: what was shown of the members that the click changed. `isStored`: the click
+ * was accepted; one whose client was killed at that moment may be there or not.
  */
-export type Click = { marker: string; profile: number; isStored: boolean } & (
-  | { kind: "create"; title: string }
-  | { kind: "edit"; base: string; title: string }
-  | { kind: "delete" }
-)
+export type Click = {
+  op: "create" | "update" | "delete"
+  marker: string
+  profile: number
+  /** As it was shown: below zero until it was saved. */
+  id: number
+  seen: string | undefined
+  base: Partial<Members>
+  todo: Partial<Members>
+  isStored: boolean
+}
+type Value = Members[Member] | undefined
+/** A click on one member. */
+type Step = { from: Value; to: Value; seen: number; isStored: boolean; isDeletedLater: boolean }
+type Change = { from: Value; to: Value; version: number }
+/** What was told of a member. */
+type Told = { mine: Value; base: Value; kind: Notice["kind"] }
 
-const isAbout = ({ todo, ...notice }: Notice, title: string) =>
-  todo.title === title ||
-  (notice.kind === "conflict" && notice.members.some(({ mine }) => mine === title))
+type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told: Told[] }
 
-/** What is wrong, in words. */
-export const findLostClicks = (
-  clicks: readonly Click[],
-  todos: readonly Todo[],
-  notices: readonly Notice[],
-): string[] => {
+/** Whether the steps from `at` on explain all of `changes`, in order, and are all explained. */
+const explains = (
+  known: Case,
+  at: number,
+  changes: readonly Change[],
+  told: readonly Told[],
+  /** The version that the steps before have reached. */
+  reached: number,
+  /** What an edit that was undone was based on: the one after it goes on from there. */
+  undone: { to: Value; from: Value } | undefined,
+): boolean => {
+  const { steps, versions, member } = known
+  const first = steps[at]
+  if (!first) return changes.length === 0
+  const isBase = (value: Value) =>
+    value === first.from || (undone && undone.to === first.from && undone.from === value)
+  // Edits that were not sent yet are sent as one.
+  for (let end = at; ; end++) {
+    const last = steps[end]
+    if (!last || (end > at && steps[end - 1]?.to !== last.from)) return false
+    const goOn = (left = changes, unused = told, version = reached, refused = undone) =>
+      explains(known, end + 1, left, unused, version, refused)
+
+    const [change, ...later] = changes
+    if (change && change.to === last.to && isBase(change.from) && change.version > first.seen)
+      if (goOn(later, told, change.version, undefined)) return true
+    // Somebody else had done the same, or the last took back the first.
+    const same = versions.find(
+      (one) => one.version >= Math.max(first.seen, reached) && one[member] === last.to,
+    )
+    if (same && goOn(changes, told, same.version, undefined)) return true
+    const index = told.findIndex(
+      ({ mine, base, kind }) => mine === last.to && (kind === "refused" || isBase(base)),
+    )
+    if (index !== -1 && goOn(changes, told.toSpliced(index, 1), reached, { ...first, to: last.to }))
+      return true
+    const group = steps.slice(at, end + 1)
+    if (last.isDeletedLater && goOn()) return true
+    if (group.every(({ isStored }) => !isStored) && goOn()) return true
+  }
+}
+
+type Given = {
+  clicks: readonly Click[]
+  versions: readonly Version[]
+  /** By version name. */
+  authors: ReadonlyMap<string, number>
+  /** By profile. */
+  notices: readonly (readonly Notice[])[]
+}
+
+const toldOf = (notices: readonly Notice[], member: Member): Told[] =>
+  notices.flatMap((notice): Told[] => {
+    if (notice.kind === "refused")
+      return member in notice.todo
+        ? [{ kind: notice.kind, mine: notice.todo[member], base: undefined }]
+        : []
+    return notice.members
+      .filter((conflict) => notice.op === "update" && conflict.member === member)
+      .map(({ mine, base }) => ({ kind: notice.kind, mine: mine as Value, base: base as Value }))
+  })
+
+const changesOf = (versions: readonly Version[], member: Member): Change[] =>
+  versions.flatMap((one, index) => {
+    const from = versions[index - 1]?.[member]
+    return one.is_deleted || (index > 0 && from === one[member])
+      ? []
+      : [{ from, to: one[member], version: one.version }]
+  })
+
+const markerOf = ({ description }: Pick<Members, "description">) => description?.split(" ")[0] ?? ""
+
+const ofProfile = (clicks: readonly Click[], profile: number | undefined) =>
+  clicks.filter((click) => click.profile === profile)
+
+/** Whether one of the clicks deleted what was there: as it was shown, but for own edits of it. */
+const isSeen = (there: Members, clicks: readonly Click[]) =>
+  clicks.some(({ op, base }, index) => {
+    const before = clicks.slice(0, index).reverse()
+    const hasSeen = (member: Member) => {
+      let value = base[member]
+      for (const edit of before) {
+        if (value === there[member]) break
+        if (edit.todo[member] === value) value = edit.base[member]
+      }
+      return value === there[member]
+    }
+    return op === "delete" && MEMBERS.every(hasSeen)
+  })
+
+/** What is wrong with one todo, in words. */
+const findWrong = (marker: string, { clicks, versions, authors, notices }: Given): string[] => {
   const wrong: string[] = []
-  const markers = new Set(clicks.map(({ marker }) => marker))
-  const isTold = (title: string) => notices.some((notice) => isAbout(notice, title))
+  const ids = new Set(clicks.map(({ id }) => id))
+  const id = versions[0]?.id
+  if (versions.some((one) => one.id !== id)) return [`${marker} was created twice`]
+  if (id !== undefined) ids.add(id)
+  const last = versions.at(-1)
+  const seenVersion = (seen: string | undefined) =>
+    versions.findLast(({ updated_at }) => updated_at === seen)?.version ?? 0
+  const authorOf = (version: number) => authors.get(versionName(id ?? 0, version))
 
-  for (const marker of markers) {
-    const mine = clicks.filter((click) => click.marker === marker)
-    const there = todos.filter(({ description }) => description === marker)
-    const deletes = mine.filter(({ kind, isStored }) => kind === "delete" && isStored)
-    if (there.length > 1) wrong.push(`${marker} is there ${there.length} times`)
-    const [todo] = there
-    const created = mine.find((click) => click.kind === "create")
-    if (!todo) {
-      const isExplained =
-        !created?.isStored || mine.some(({ kind }) => kind === "delete") || isTold(created.title)
-      if (!isExplained) wrong.push(`${marker} is lost, and nobody was told`)
-      continue
-    }
-    const undone = notices.filter(({ op, id }) => op === "delete" && id === todo.id)
-    if (deletes.length > undone.length) wrong.push(`${marker} is there after it was deleted`)
+  const anonymous = versions.find((one) => authorOf(one.version) === undefined)
+  if (anonymous) wrong.push(`${marker}: nobody was told of version ${anonymous.version}`)
+  if (last?.is_deleted && !isSeen(last, ofProfile(clicks, authorOf(last.version))))
+    wrong.push(`${marker} was deleted by somebody who had not seen it as it was`)
 
-    // From the title that is there back to the first: each was seen by whoever replaced it.
-    const edits = mine.filter((click) => click.kind === "edit")
-    const chain = new Set<string>()
-    for (let title: string | undefined = todo.title; title !== undefined; ) {
-      if (chain.has(title)) wrong.push(`${marker}: ${title} came twice`)
-      if (chain.has(title)) break
-      chain.add(title)
-      const at: string = title
-      title = edits.find((edit) => edit.title === at)?.base
+  for (const [profile, told] of notices.entries()) {
+    const mine = ofProfile(clicks, profile)
+    const about = told.filter((notice) => ids.has(notice.id))
+    const deletes = mine.filter(({ op, isStored }) => op === "delete" && isStored)
+    const kept = about.filter(({ op }) => op === "delete")
+    if (last && !last.is_deleted && deletes.length > kept.length)
+      wrong.push(`${marker} is there after profile ${profile} has deleted it`)
+
+    for (const member of MEMBERS) {
+      const steps = mine.flatMap(({ op, base, todo, seen, isStored }, index): Step[] =>
+        op === "delete" || !(member in todo)
+          ? []
+          : [
+              {
+                from: base[member],
+                to: todo[member],
+                seen: seenVersion(seen),
+                isStored,
+                isDeletedLater: mine.slice(index).some((later) => later.op === "delete"),
+              },
+            ],
+      )
+      const changes = changesOf(versions, member).filter(
+        ({ version }) => authorOf(version) === profile,
+      )
+      const known = { steps, versions, member, told: toldOf(about, member) }
+      if (!explains(known, 0, changes, known.told, 0, undefined))
+        wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords({ ...known, changes })}`)
     }
-    if (created && !chain.has(created.title))
-      wrong.push(`${marker}: ${todo.title} comes from nowhere`)
-    // A later click in the same browser replaced it before it was sent, and that one was told.
-    const isKnown = (title: string): boolean =>
-      chain.has(title) ||
-      isTold(title) ||
-      edits.some(({ base, title: next }) => base === title && isKnown(next))
-    const isDropped = (edit: Click) =>
-      undone.length > 0 &&
-      mine
-        .slice(mine.indexOf(edit))
-        .some(({ kind, profile }) => kind === "delete" && profile === edit.profile)
-    for (const edit of edits)
-      if (edit.isStored && !isKnown(edit.title) && !isDropped(edit))
-        wrong.push(`${marker}: ${edit.title} is lost, and nobody was told`)
   }
   return wrong
+}
+
+const inWords = (found: Omit<Case, "member"> & { changes: Change[] }) => JSON.stringify(found)
+
+export const findLostClicks = (given: Given): string[] => {
+  const versions = Map.groupBy(given.versions, markerOf)
+  const clicks = Map.groupBy(given.clicks, ({ marker }) => marker)
+  return [...new Set([...versions.keys(), ...clicks.keys()])].flatMap((marker) =>
+    findWrong(marker, {
+      ...given,
+      clicks: clicks.get(marker) ?? [],
+      versions: versions.get(marker) ?? [],
+    }),
+  )
 }

@@ -1,23 +1,18 @@
 /** A client that can be killed at any moment, on a storage that outlives it. */
 import { type Client, createClientOn } from "../../../src/client/client.ts"
 import type { Live } from "../../../src/client/live/live.ts"
-import {
-  createChannels,
-  createLocks,
-  type Platform,
-  platform,
-} from "../../../src/client/platform.ts"
+import { createChannels, createLocks, type Platform } from "../../../src/client/platform.ts"
 import { memoryStorage } from "../../../src/client/storage/memory.ts"
 import type { Storage } from "../../../src/client/storage/storage.ts"
+import type { Clock } from "./clock.ts"
 import { faultyFetch, type Network, type Service } from "./network.ts"
 import type { Random } from "./random.ts"
 
-/** Half a minute of the client's is 0.6 s of the test's. */
-const HASTE = 50
 const never = new Promise<never>(() => {})
 
 /** The tabs of one browser. */
-export const createProfile = () => ({
+export const createProfile = (index: number) => ({
+  index,
   storage: memoryStorage(),
   lock: createLocks(),
   channel: createChannels(),
@@ -30,11 +25,13 @@ type Given = {
   service: Service
   network: Network
   random: Random
+  clock: Clock
   profile: Profile
 }
 export type Credentials = { email: string; password: string }
 
-const runningOn = ({ service, network, random, profile, hasLocks }: Given, end: AbortSignal) => {
+const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => {
+  const { random, clock } = given
   let isOnline = true
   const skew = (random.random() - 0.5) * 1e12
   const listeners = new Set<() => void>()
@@ -53,7 +50,7 @@ const runningOn = ({ service, network, random, profile, hasLocks }: Given, end: 
       throw error
     }
   }
-  const fetch = faultyFetch(service, network, random, () => isOnline)
+  const fetch = faultyFetch({ ...given, profile: profile.index, isOnline: () => isOnline })
   const on: Platform = {
     fetch: (url, init) =>
       alive(
@@ -61,7 +58,7 @@ const runningOn = ({ service, network, random, profile, hasLocks }: Given, end: 
       ),
     now: () => Date.now() + skew,
     random: random.random,
-    sleep: (milliseconds, signal) => alive(platform.sleep(milliseconds / HASTE, signal)),
+    sleep: (milliseconds, signal) => alive(clock.sleep(milliseconds, signal)),
     lock: (name, signal, run) =>
       alive(lock(name, anyOf(signal, end), () => Promise.race([run(), death]))),
     channel: (name, onMessage) =>

@@ -1,54 +1,122 @@
 /** A network between clients and the real service that loses, repeats, delays and cuts off. */
+import type { Result } from "../../../src/client/live/model.ts"
+import type { Clock } from "./clock.ts"
 import type { Random } from "./random.ts"
 
 /** The service under test: where it listens, and it may be away. */
 export type Service = { fetch(path: string, init: RequestInit): Promise<Response> }
 
-export type Network = { isHealed: boolean }
+export type Network = {
+  isHealed: boolean
+  /** Which profile made a version of a todo: its id and number, as the service answered. */
+  authors: Map<string, number>
+  /** Batches that nobody may wait for any more, and that the service takes all the same. */
+  underWay: Set<Promise<unknown>>
+}
 
-export const createNetwork = (): Network => ({ isHealed: false })
+export const createNetwork = (): Network => ({
+  isHealed: false,
+  authors: new Map(),
+  underWay: new Set(),
+})
 
-const soon = (milliseconds: number) =>
-  new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
+export const versionName = (id: number, version: number) => `${id}/${version}`
+const versionOf = (etag: string) => Number(etag.slice(1, -1))
 
 const lost = () => new TypeError("The connection was lost")
 
 const untilAborted = (signal: AbortSignal | null | undefined) =>
   new Promise<never>((_, reject) => {
+    if (signal?.aborted) reject(signal.reason)
     signal?.addEventListener("abort", () => reject(signal.reason), { once: true })
   })
 
-/** Passes on what came before, and then no more. */
-const cutOff = (response: Response, after: Promise<void>): Response => {
-  const reader = response.body?.getReader()
-  const cut = after.then(() => {
-    reader?.cancel().catch(() => {})
-    throw lost()
-  })
-  cut.catch(() => {})
-  const body = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done, value } = (await Promise.race([reader?.read(), cut])) ?? { done: true }
-      if (done || !value) controller.close()
-      else controller.enqueue(value)
-    },
-    cancel: () => reader?.cancel(),
-  })
-  return new Response(body, response)
+type Sent = { op: "create" | "update" | "delete"; id?: number; if_match?: string }
+
+/** An update that changed nothing is answered with the version that was there. */
+const madeVersion = ({ op, id = 0, if_match = "" }: Sent, { status, etag, todo }: Result) => {
+  if (status === 201 && todo) return versionName(todo.id, 1)
+  const next = versionOf(if_match) + 1
+  const isNew = status === 204 || (status === 200 && op === "update" && etag === `"${next}"`)
+  return isNew ? versionName(id, next) : undefined
 }
 
-export const faultyFetch =
-  (service: Service, network: Network, { chance, below }: Random, isOnline: () => boolean) =>
-  async (path: string, init: RequestInit): Promise<Response> => {
+type Given = {
+  service: Service
+  network: Network
+  random: Random
+  clock: Clock
+  profile: number
+  isOnline: () => boolean
+}
+
+export const faultyFetch = ({ service, network, random, clock, profile, isOnline }: Given) => {
+  const { chance, below } = random
+
+  /** Whoever sent it may be killed meanwhile: who did what is known all the same. */
+  const batch = async (path: string, init: RequestInit) => {
+    const response = await service.fetch(path, { ...init, signal: null })
+    const text = await response.text()
+    if (response.ok) {
+      const { operations } = JSON.parse(String(init.body)) as { operations: Sent[] }
+      const { results } = JSON.parse(text) as { results: Result[] }
+      operations.forEach((sent, index) => {
+        const result = results[index]
+        const made = result && madeVersion(sent, result)
+        if (made !== undefined) network.authors.set(made, profile)
+      })
+    }
+    return new Response(text, response)
+  }
+
+  const reach = (path: string, init: RequestInit): Promise<Response> => {
+    const isWaiting = new Headers(init.headers).has("prefer")
+    // Thirty seconds of the client's.
+    if (isWaiting)
+      return service.fetch(path, { ...init, headers: { ...init.headers, prefer: "wait=1" } })
+    if (!path.endsWith("/batch")) return clock.during(service.fetch(path, init))
+    const answered = clock.during(batch(path, init))
+    const settled = answered.catch(() => {}).finally(() => network.underWay.delete(settled))
+    network.underWay.add(settled)
+    return Promise.race([answered, untilAborted(init.signal)])
+  }
+
+  /** Passes on what came before, and then no more. The first event is sent at once. */
+  const stream = async (path: string, init: RequestInit, after: Promise<void> | undefined) => {
+    const response = await reach(path, init)
+    const reader = response.body?.getReader()
+    const cut = after?.then(() => {
+      reader?.cancel().catch(() => {})
+      throw lost()
+    })
+    cut?.catch(() => {})
+    let isFirst = true
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        const chunk = Promise.race([reader?.read(), ...(cut ? [cut] : [])])
+        const { done, value } = (await (isFirst ? clock.during(chunk) : chunk)) ?? { done: true }
+        isFirst = false
+        if (done || !value) controller.close()
+        else controller.enqueue(value)
+      },
+      cancel: () => reader?.cancel(),
+    })
+    return new Response(body, response)
+  }
+
+  return async (path: string, init: RequestInit): Promise<Response> => {
+    const isStream = path.endsWith("/events")
     if (!isOnline()) throw lost()
-    if (network.isHealed) return service.fetch(path, init)
+    if (network.isHealed) return isStream ? stream(path, init, undefined) : reach(path, init)
     if (chance(0.08)) throw lost()
     if (chance(0.02)) return untilAborted(init.signal)
-    if (chance(0.2)) await soon(below(20))
-    if (path.endsWith("/events")) return cutOff(await service.fetch(path, init), soon(below(400)))
-    if (chance(0.05)) soon(below(30)).then(() => service.fetch(path, init).catch(() => {}))
-    const response = await service.fetch(path, init)
+    if (chance(0.2)) await clock.sleep(below(1_000))
+    if (isStream) return stream(path, init, clock.sleep(below(20_000)))
+    if (chance(0.05))
+      clock.sleep(below(1_500)).then(() => reach(path, { ...init, signal: null }).catch(() => {}))
+    const response = await reach(path, init)
     if (chance(0.08) || !isOnline()) throw lost()
-    if (chance(0.2)) await soon(below(20))
+    if (chance(0.2)) await clock.sleep(below(1_000))
     return response
   }
+}

@@ -3,6 +3,7 @@ import type { Todo } from "../../../src/client/calls.ts"
 import { connect } from "../../../src/database/connection.ts"
 import { insertAccount } from "../accounts.ts"
 import { type App, startApp } from "../app.ts"
+import { readHistory, recordHistory } from "./history.ts"
 import type { Service } from "./network.ts"
 import { simulate } from "./world.ts"
 
@@ -13,10 +14,17 @@ const SEEDS_OF_A_PROCESS = 50
 export const runSimulation = async ({ from, seeds }: { from: number; seeds: number }) => {
   await using first = await startApp()
   const sql = connect(first.databaseUrl, 2)
+  await recordHistory(sql)
   let app: App = first
   /** While it is restarted, clients find nobody, and the test waits. */
   let up: Promise<App> = Promise.resolve(app)
-  const service: Service = { fetch: (path, init) => fetch(app.url + path, init) }
+  const service: Service = {
+    fetch: async (path, init) => {
+      // Some find nobody, others wait, as at a load balancer.
+      if (Math.random() < 0.2) await up
+      return fetch(app.url + path, init)
+    },
+  }
   const failures: string[] = []
   const waiting = Array.from({ length: seeds }, (_, index) => from + index)
   let [clicks, told, done] = [0, 0, 0]
@@ -40,7 +48,9 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
 
   const work = async () => {
     for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
-      const { token, email, password } = await steadily((running) => insertAccount(running, sql))
+      const { id, token, email, password } = await steadily((running) =>
+        insertAccount(running, sql),
+      )
       const list = async () =>
         (await steadily((running) => running.withToken(token).get("/todos"))).body as Todo[]
       const credentials = { email, password }
@@ -49,6 +59,7 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
         seed,
         credentials,
         list,
+        history: () => readHistory(sql, id),
       })
       clicks += result.clicks
       told += result.told

@@ -1,25 +1,25 @@
 /** One seed: five clients of one account in three browsers, and everything that goes wrong. */
 import type { Todo } from "../../../src/client/calls.ts"
 import type { Live } from "../../../src/client/live/live.ts"
-import type { Notice } from "../../../src/client/live/model.ts"
+import { type LiveTodo, type Members, membersOf, pick } from "../../../src/client/live/model.ts"
 import { type Click, findLostClicks } from "./clicks.ts"
+import { type Clock, createClock } from "./clock.ts"
 import { type Credentials, createProfile, type Device, startDevice } from "./device.ts"
+import type { Version } from "./history.ts"
 import { createNetwork, type Service } from "./network.ts"
-import { createRandom } from "./random.ts"
+import { createRandom, type Random } from "./random.ts"
 
 const STEPS = 40
-/** Milliseconds: a machine may be slow, and a restart may take its time. */
-const PATIENCE = 60_000
-
-const soon = (milliseconds: number) =>
-  new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
+/** Of the clients' time, in which nothing goes wrong any more. */
+const PATIENCE = 1_800_000
 
 /** In the order of ids: within a millisecond a client cannot know the service's order. */
 const inWords = (todos: readonly Todo[]) =>
   [...todos]
     .sort((a, b) => a.id - b.id)
     .map(
-      ({ id, title, is_completed, updated_at }) => `${id} ${title} ${is_completed} ${updated_at}`,
+      ({ id, title, description, is_completed, updated_at }) =>
+        `${id} ${title} (${description}) ${is_completed} ${updated_at}`,
     )
     .join(", ")
 
@@ -33,48 +33,89 @@ type Given = {
   credentials: Credentials
   /** As the service has it, with no client between. */
   list: () => Promise<Todo[]>
+  history: () => Promise<Version[]>
 }
 
-export const simulate = async ({ service, seed, credentials, list }: Given) => {
-  const random = createRandom(seed)
-  const { chance, below, oneOf } = random
-  const network = createNetwork()
-  const profiles = [createProfile(), createProfile(), createProfile()] as const
-  const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
-  const hasLocks = chance(0.8)
-  const start = (profile: (typeof homes)[number]) =>
-    startDevice({ service, network, random, profile, hasLocks }, credentials)
-  const devices = await Promise.all(homes.map(start))
+/** Clicks as a user makes them, and what is known of each. */
+const createUser = (seed: number, { chance, oneOf }: Random) => {
   const clicks: Click[] = []
   let names = 0
   const newName = () => `${seed}-${++names}`
+  /** An empty one is refused. */
+  const newTitle = () => (chance(0.05) ? "" : newName())
 
-  const record = (click: Click, stored: Promise<unknown>) => {
-    clicks.push(click)
+  const record = (click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
+    const made: Click = { ...click, isStored: false }
+    clicks.push(made)
     stored.then(
       () => {
-        click.isStored = true
+        made.isStored = true
       },
       () => {},
     )
   }
 
-  const click = (live: Live, profile: number) => {
-    const todo = oneOf(live.list())
-    const marker = todo?.description
-    if (!todo || !marker || chance(0.3)) {
-      const [description, title] = [newName(), chance(0.05) ? "" : newName()]
-      const made: Click = { kind: "create", marker: description, title, profile, isStored: false }
-      return record(made, live.create({ title, description }))
-    }
-    if (chance(0.15))
-      return record({ kind: "delete", marker, profile, isStored: false }, live.delete(todo.id))
-    if (chance(0.3))
-      return void live.update(todo.id, { is_completed: !todo.is_completed }).catch(() => {})
-    const title = newName()
-    const edit: Click = { kind: "edit", marker, base: todo.title, title, profile, isStored: false }
-    record(edit, live.update(todo.id, { title }))
+  const create = (live: Live, profile: number) => {
+    const todo = { title: newTitle(), description: newName(), is_completed: false }
+    const stored = live.create(todo)
+    const id = live.list().find(({ description }) => description === todo.description)?.id ?? 0
+    const marker = todo.description
+    record({ op: "create", marker, profile, id, seen: undefined, base: {}, todo }, stored)
   }
+
+  const changesTo = (todo: LiveTodo, marker: string): Partial<Members> => {
+    const changes = {
+      ...(chance(0.5) && { title: newTitle() }),
+      ...(chance(0.3) && { description: `${marker} ${newName()}` }),
+    }
+    return Object.keys(changes).length === 0 || chance(0.3)
+      ? { ...changes, is_completed: !todo.is_completed }
+      : changes
+  }
+
+  const click = (live: Live, profile: number) => {
+    const shown = oneOf(live.list())
+    const marker = shown?.description?.split(" ")[0]
+    if (!shown || !marker || chance(0.25)) return create(live, profile)
+    const { id, updated_at: seen } = shown
+    const about = { marker, profile, id, seen }
+    if (chance(0.12))
+      return record({ ...about, op: "delete", base: membersOf(shown), todo: {} }, live.delete(id))
+    const todo = changesTo(shown, marker)
+    record({ ...about, op: "update", base: pick(shown, todo), todo }, live.update(id, todo))
+  }
+  return { clicks, click }
+}
+
+/** Waits until all show what the service has, and says what differs. */
+const findDifferences = async (
+  devices: readonly Device[],
+  list: () => Promise<Todo[]>,
+  clock: Clock,
+) => {
+  const deadline = clock.now() + PATIENCE
+  for (;;) {
+    const there = inWords(await clock.during(list()))
+    const wrong = devices.flatMap((device, index) => {
+      const seen = seenBy(device.live())
+      return seen === there ? [] : [`client ${index} shows ${seen}, not ${there}`]
+    })
+    if (wrong.length === 0 || clock.now() > deadline) return wrong
+    await clock.sleep(1_500)
+  }
+}
+
+export const simulate = async ({ service, seed, credentials, list, history }: Given) => {
+  const random = createRandom(seed)
+  const { chance, below } = random
+  const [network, clock] = [createNetwork(), createClock()]
+  const profiles = [createProfile(0), createProfile(1), createProfile(2)] as const
+  const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
+  const hasLocks = chance(0.8)
+  const start = (profile: (typeof homes)[number]) =>
+    startDevice({ service, network, random, clock, profile, hasLocks }, credentials)
+  const devices = await Promise.all(homes.map(start))
+  const { clicks, click } = createUser(seed, random)
 
   const happen = async (device: Device, index: number) => {
     const home = homes[index]
@@ -84,37 +125,28 @@ export const simulate = async ({ service, seed, credentials, list }: Given) => {
       devices[index] = await start(home)
     } else if (chance(0.08)) device.setOnline(chance(0.5))
     else if (chance(0.03)) await device.loseAccess()
-    else if (live && home) click(live, profiles.indexOf(home))
+    else if (live && home) click(live, home.index)
   }
 
-  while (devices.some((device) => !device.live())) await soon(5)
+  while (devices.some((device) => !device.live())) await clock.sleep(250)
   for (let step = 0; step < STEPS; step++) {
     const index = below(devices.length)
     const device = devices[index]
     if (device) await happen(device, index)
-    if (chance(0.7)) await soon(below(20))
+    if (chance(0.7)) await clock.sleep(below(1_000))
   }
 
   network.isHealed = true
   for (const device of devices) device.setOnline(true)
-  const deadline = Date.now() + PATIENCE
-  const isEqual = async () => {
-    const seen = devices.map((device) => seenBy(device.live()))
-    return (
-      seen.every((one) => one !== undefined && one === seen[0]) && seen[0] === inWords(await list())
-    )
-  }
-  while (!(await isEqual()) && Date.now() < deadline) await soon(30)
-  const todos = await list()
-  const wrong = devices.flatMap((device, index) =>
-    seenBy(device.live()) === inWords(todos)
-      ? []
-      : [`client ${index} shows ${seenBy(device.live())}, not ${inWords(todos)}`],
+  await Promise.all(network.underWay)
+  const wrong = await findDifferences(devices, list, clock)
+  const notices = profiles.map(
+    ({ index }) =>
+      devices[homes.findIndex((home) => home.index === index)]?.live()?.notices() ?? [],
   )
-  const notices = [devices[0], devices[2], devices[4]].flatMap<Notice>(
-    (device) => device?.live()?.notices() ?? [],
-  )
-  wrong.push(...findLostClicks(clicks, todos, notices))
+  const { authors } = network
+  const versions = await history()
+  wrong.push(...findLostClicks({ clicks, versions, authors, notices }))
   for (const device of devices) device.kill()
-  return { wrong, clicks: clicks.length, told: notices.length }
+  return { wrong, clicks: clicks.length, told: notices.flat().length }
 }
