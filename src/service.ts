@@ -9,15 +9,15 @@ import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./accounts/
 import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
 import { createTokens } from "./accounts/tokens/tokens.ts"
 import { createApp } from "./app.ts"
-import type { Config } from "./config.ts"
+import type { Config } from "./config/config.ts"
 import { connect, type Sql } from "./database/connection.ts"
 import { migrate, schemaState } from "./database/migrations/migrate.ts"
 import { awaitDatabase, mayWrite } from "./database/wait.ts"
-import { type DeleteExpired, startExpiry } from "./expiry.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
+import { type DeleteExpired, startExpiry } from "./jobs/expiry.ts"
+import type { Secrets } from "./keys/mac.ts"
+import { secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
-import type { Secrets } from "./mac.ts"
-import { secretKeys } from "./secret-key.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
 import { createCommits } from "./todos/sync/commits.ts"
 import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
@@ -71,7 +71,8 @@ const isReady = async (sql: Sql) => {
 /** Loaded where they are asked for: a start pays for what it uses. */
 const embeddedDatabase = async (dataDir: string) =>
   (await import("./database/embedded/embedded.ts")).startEmbedded(dataDir)
-const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
+const metricsOf = async (sql: Sql) =>
+  (await import("./http/monitoring/metrics.ts")).createMetrics(sql.state)
 
 /** What serves, made of what it needs. */
 const assemble = async (

@@ -1,7 +1,7 @@
 /** What a start warns about, once and by name, without any value. */
 import { expect, test } from "bun:test"
-import { readConfig } from "../src/config.ts"
-import { warningsOf } from "../src/config-warnings.ts"
+import { readConfig } from "../src/config/config.ts"
+import { warningsOf } from "../src/config/warnings.ts"
 import { startCommand } from "./support/command.ts"
 import { createDatabase } from "./support/postgres.ts"
 import { SECRET_KEY } from "./support/tokens.ts"

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
-import { readConfig } from "../src/config.ts"
+import { readConfig } from "../src/config/config.ts"
 import { ConfigError } from "../src/config-error.ts"
 import { connectionOptions, hostUrls } from "../src/database/url.ts"
 

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test"
-import { createMetrics } from "../src/http/metrics.ts"
+import { createMetrics } from "../src/http/monitoring/metrics.ts"
 import { startApp } from "./support/app.ts"
 
 const scrape = async (url = "") => (await fetch(url)).text()

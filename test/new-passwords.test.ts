@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { commonPasswords } from "../.ci/common-passwords.ts"
-import { isCommon } from "../src/accounts/new-passwords/common.ts"
+import { isCommon } from "../src/accounts/passwords/common.ts"
 import { connect, type Sql } from "../src/database/connection.ts"
 import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { expectedVersions, matchesWeakly } from "../src/http/entity-tag.ts"
+import { expectedVersions, matchesWeakly } from "../src/http/response/entity-tag.ts"
 import { type App, startApp } from "./support/app.ts"
 
 let app: App

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { createHash, randomBytes, randomUUID } from "node:crypto"
 import { connect, type Sql } from "../src/database/connection.ts"
-import { createMac } from "../src/mac.ts"
+import { createMac } from "../src/keys/mac.ts"
 import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import { sessionCalls } from "./support/sessions.ts"

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { createCache } from "../src/accounts/cache.ts"
 import { createTokens } from "../src/accounts/tokens/tokens.ts"
-import { readConfig } from "../src/config.ts"
+import { readConfig } from "../src/config/config.ts"
 import { connect } from "../src/database/connection.ts"
 import { Problem } from "../src/errors.ts"
 import { createLog } from "../src/log.ts"

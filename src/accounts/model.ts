@@ -1,8 +1,8 @@
 /** The shapes of accounts and tokens, as clients send and get them. */
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { id } from "../http/id.ts"
-import { Text } from "../http/text.ts"
+import { id } from "../http/schema/id.ts"
+import { Text } from "../http/schema/text.ts"
 
 /** No white space, and nothing that is not seen: control, format and other ignorable characters. */
 const part = "[^\\s@\\p{Cc}\\p{Cf}\\p{DI}]+"

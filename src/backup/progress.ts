@@ -1,5 +1,5 @@
 /** How far a backup or a restore is, for the person at the terminal; a pipe hears nothing. */
-import type { Progress } from "./archive.ts"
+import type { Progress } from "./format/archive.ts"
 
 const EVERY_MS = 200
 

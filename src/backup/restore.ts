@@ -2,12 +2,13 @@
 import type postgres from "postgres"
 import { migrationFiles } from "../database/migrations/files.ts"
 import { migrate, schemaState } from "../database/migrations/migrate.ts"
-import { type Progress, readArchive } from "./archive.ts"
 import { columnsToKeep } from "./backup.ts"
 import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
-import { BackupError } from "./damage.ts"
+import { type Progress, readArchive } from "./format/archive.ts"
+import { BackupError } from "./format/damage.ts"
+import type { Header, Manifest } from "./format/manifest.ts"
+import { openSealed } from "./format/seal.ts"
 import { load } from "./load.ts"
-import type { Header, Manifest } from "./manifest.ts"
 import {
   analyze,
   lockTables,
@@ -18,7 +19,6 @@ import {
   withoutIndexes,
   withoutTriggers,
 } from "./queries.ts"
-import { openSealed } from "./seal.ts"
 import { TABLES } from "./tables.ts"
 
 /**

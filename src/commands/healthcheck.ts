@@ -1,5 +1,5 @@
 /** `todo-api healthcheck`: whether the service on HOST and PORT is ready, for a container's probe. */
-import { readConfig } from "../config.ts"
+import { readConfig } from "../config/config.ts"
 
 const TIMEOUT_MS = 5_000
 

@@ -1,5 +1,5 @@
 /** `todo-api migrate up|down|status`: changes the schema of the database, or tells its state. */
-import { readConfig } from "../config.ts"
+import { readConfig } from "../config/config.ts"
 import { startEmbedded } from "../database/embedded/embedded.ts"
 import { migrate } from "../database/migrations/migrate.ts"
 

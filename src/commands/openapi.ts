@@ -1,7 +1,7 @@
 /** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
 import { createTokens } from "../accounts/tokens/tokens.ts"
 import { createApp } from "../app.ts"
-import { readConfig } from "../config.ts"
+import { readConfig } from "../config/config.ts"
 import { connect } from "../database/connection.ts"
 import { createLog } from "../log.ts"
 import { createCommits } from "../todos/sync/commits.ts"

@@ -1,13 +1,13 @@
 /** `todo-api restore FILE|-`: puts a backup into an empty database. */
 import { createReadStream } from "node:fs"
-import { BackupError } from "../backup/damage.ts"
 import { withSpooled } from "../backup/file.ts"
+import { BackupError } from "../backup/format/damage.ts"
 import { createProgress } from "../backup/progress.ts"
 import { restoreBackup, verifyBackup } from "../backup/restore.ts"
-import { type Config, readConfig } from "../config.ts"
+import { type Config, readConfig } from "../config/config.ts"
 import { openEmbedded } from "../database/embedded/open.ts"
 import { writableUrl } from "../database/hosts/watch.ts"
-import { adoptKeys, hasOtherKey } from "../secret-key.ts"
+import { adoptKeys, hasOtherKey } from "../keys/secret-keys.ts"
 import { interruptible } from "./interruption.ts"
 
 const STANDARD_INPUT = 0

@@ -1,7 +1,7 @@
 /** `todo-api rotate-key`: a new secret for the service whose secret was generated. */
-import { readConfig } from "../config.ts"
+import { readConfig } from "../config/config.ts"
 import { ConfigError } from "../config-error.ts"
-import { rotateGeneratedKey } from "../secret-key.ts"
+import { rotateGeneratedKey } from "../keys/secret-keys.ts"
 
 const CONFIGURED = `rotate-key changes the generated key of the embedded database, and this secret is configured.
 To change it so that nobody is logged out, deploy three times, each time to all instances:

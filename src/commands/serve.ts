@@ -1,6 +1,6 @@
 /** `todo-api serve`: runs the service until it is told to stop. */
-import { readConfig } from "../config.ts"
-import { warningsOf } from "../config-warnings.ts"
+import { readConfig } from "../config/config.ts"
+import { warningsOf } from "../config/warnings.ts"
 import { createLog, flushLog } from "../log.ts"
 import { startService } from "../service.ts"
 

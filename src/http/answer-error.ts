@@ -4,9 +4,9 @@ import { isAway } from "../database/errors.ts"
 import { Problem, unavailable } from "../errors.ts"
 import type { Log } from "../log.ts"
 import { methodTable, type Route, unrouted } from "./methods.ts"
-import type { Metrics } from "./metrics.ts"
-import type { LoggedRequest } from "./request-log.ts"
-import { validationProblem } from "./validation.ts"
+import type { Metrics } from "./monitoring/metrics.ts"
+import type { LoggedRequest } from "./monitoring/request-log.ts"
+import { validationProblem } from "./request/validation.ts"
 
 /** While the database is away every request fails for the same reason: it is told this often. */
 const REPEAT_MS = 1_000

@@ -35,7 +35,7 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
       reusePort: REUSE_PORT === "true",
       // The framework's error pages show source code.
       development: false,
-      // Above it the server would answer without a body; json-body.ts has the limit that counts.
+      // Above it the server would answer without a body; request/json-body.ts has the limit that counts.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       // What no hook of the app has caught.
       error(error: Error) {

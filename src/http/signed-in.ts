@@ -1,7 +1,7 @@
 /** Makes the routes of an instance ask for a bearer token, and tells them who the caller is. */
 import { Elysia } from "elysia"
 import { Problem } from "../errors.ts"
-import { noQuery, strictQuery } from "./query.ts"
+import { noQuery, strictQuery } from "./request/query.ts"
 
 /** For the `detail` of an instance that is signed in: what the document says of it. */
 export const bearer = [{ bearerAuth: [] }]

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import type { Sql } from "../database/connection.ts"
 import { Problem } from "../errors.ts"
-import { FIRST_VERSION } from "../http/entity-tag.ts"
+import { FIRST_VERSION } from "../http/response/entity-tag.ts"
 import type { NewTodo } from "./model.ts"
 import { findKeyUse, insertTodoOnce, type KeyUse, type Versioned, type Written } from "./queries.ts"
 

@@ -1,7 +1,7 @@
 /** The shapes of a todo, as clients send and get it. */
 import { type Static, t } from "elysia"
-import { id } from "../http/id.ts"
-import { NullableText, Text } from "../http/text.ts"
+import { id } from "../http/schema/id.ts"
+import { NullableText, Text } from "../http/schema/text.ts"
 
 const title = Text({
   description: "Not only white space",

@@ -1,9 +1,9 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
-import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
-import { takesJson, takesMergePatch } from "../http/json-body.ts"
 import { methodNotAllowed } from "../http/methods.ts"
-import { noQuery } from "../http/query.ts"
+import { takesJson, takesMergePatch } from "../http/request/json-body.ts"
+import { noQuery } from "../http/request/query.ts"
+import { entityTag, matchesWeakly } from "../http/response/entity-tag.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
 import { runBatch } from "./batch/batch.ts"
 import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/model.ts"

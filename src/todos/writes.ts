@@ -1,7 +1,7 @@
 /** Creating, changing and deleting a todo as a client asks for it: with keys and preconditions. */
 import type { Sql } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
-import { expectedVersions } from "../http/entity-tag.ts"
+import { expectedVersions } from "../http/response/entity-tag.ts"
 import { createOnce } from "./create-once.ts"
 import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"

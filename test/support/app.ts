@@ -1,5 +1,5 @@
 /** The service for tests: on a database of its own, spoken to over real HTTP. */
-import { readConfig } from "../../src/config.ts"
+import { readConfig } from "../../src/config/config.ts"
 import { createLog } from "../../src/log.ts"
 import { startService } from "../../src/service.ts"
 import { createClient } from "./client.ts"

@@ -1,7 +1,7 @@
 /** The shape of an export: everything that is stored about a user. */
 import type { TSchema } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import type { StreamedList } from "../../http/json-stream.ts"
+import type { StreamedList } from "../../http/response/json-stream.ts"
 import { user } from "../model.ts"
 
 const instant = t.String({ format: "date-time" })

@@ -2,7 +2,7 @@
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
-import { pagesAfter, type StreamedList, streamObject } from "../../http/json-stream.ts"
+import { pagesAfter, type StreamedList, streamObject } from "../../http/response/json-stream.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { accountOf } from "../outside-users.ts"
 import { personalToken } from "../personal-tokens/model.ts"

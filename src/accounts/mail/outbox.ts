@@ -5,8 +5,8 @@
  * come twice, and is never lost.
  */
 import type { Logger } from "pino"
-import { repeat } from "../../background.ts"
 import type { Sql } from "../../database/connection.ts"
+import { repeat } from "../../jobs/repeat.ts"
 import { createPasswordReset } from "../password-resets/queries.ts"
 import { emailChangedMessage, type Message, resetMessage } from "./messages.ts"
 import { deleteMail, findRecipient, type Mail, postponeMail, takeDueMails } from "./queries.ts"

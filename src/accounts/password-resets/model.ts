@@ -1,6 +1,6 @@
 /** The shapes of password resets. */
 import { type Static, t } from "elysia"
-import { Text } from "../../http/text.ts"
+import { Text } from "../../http/schema/text.ts"
 import { password } from "../model.ts"
 
 export const passwordReset = t.Object(

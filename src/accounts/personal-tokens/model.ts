@@ -1,7 +1,7 @@
 /** The shapes of personal access tokens, as clients send and get them. */
 import { type Static, t } from "elysia"
+import { NullableText, Text } from "../../http/schema/text.ts"
 import { SCOPES } from "../../http/signed-in.ts"
-import { NullableText, Text } from "../../http/text.ts"
 
 const name = Text({
   description: "For people: what the token is used by",

@@ -1,7 +1,7 @@
 /** When sessions were last used: gathered in memory, and written once a minute. */
 import type { Logger } from "pino"
-import { repeat } from "../../background.ts"
 import type { Sql } from "../../database/connection.ts"
+import { repeat } from "../../jobs/repeat.ts"
 import { touchSessions } from "./queries.ts"
 
 const EVERY_MS = 60_000

@@ -1,6 +1,6 @@
 /** /users/me/sessions: where the caller is logged in. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
-import { clientAddress } from "../../http/client-address.ts"
+import { clientAddress } from "../../http/request/client-address.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { noSuchSession } from "../problems.ts"
 import { endOwnSession } from "./ending/queries.ts"

@@ -1,8 +1,8 @@
 /** How often a password may be guessed and an account made: counted in Postgres, for all instances. */
 import { createHash } from "node:crypto"
-import type { Config } from "../../config.ts"
+import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/connection.ts"
-import { networkOf } from "../../http/client-address.ts"
+import { networkOf } from "../../http/request/client-address.ts"
 import { createCache } from "../cache.ts"
 import { tooManyRequests } from "../problems.ts"
 import { countAttempt, LOGINS, type Rule } from "./queries.ts"

@@ -8,11 +8,11 @@ import {
   jwtVerify,
 } from "jose"
 import type { Logger } from "pino"
-import type { Config } from "../../config.ts"
+import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { Problem } from "../../errors.ts"
-import { brokenTextRule, Text } from "../../http/text.ts"
+import { brokenTextRule, Text } from "../../http/schema/text.ts"
 import { createCache } from "../cache.ts"
 import { invalidToken } from "../problems.ts"
 import { findIdentity, insertIdentity } from "../queries.ts"

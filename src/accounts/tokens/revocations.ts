@@ -3,8 +3,8 @@
  * new is polled, because notifications do not pass a pooler in transaction mode.
  */
 import type { Logger } from "pino"
-import { repeat } from "../../background.ts"
 import type { Sql } from "../../database/connection.ts"
+import { repeat } from "../../jobs/repeat.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000

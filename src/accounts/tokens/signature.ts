@@ -1,8 +1,8 @@
 /** The signature of access tokens by a shared secret: one signs, and those before it still verify. */
 import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
-import type { Config } from "../../config.ts"
-import type { Secrets } from "../../mac.ts"
+import type { Config } from "../../config/config.ts"
+import type { Secrets } from "../../keys/mac.ts"
 
 export const createSignature = ([current, ...previous]: Secrets, alg: Config["ALGORITHM"]) => {
   const by = (secret: string) => jwt({ name: "jwt", secret, alg }).decorator.jwt

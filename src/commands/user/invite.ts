@@ -2,7 +2,7 @@
 import { email as emailSchema } from "../../accounts/model.ts"
 import { findAccount } from "../../accounts/operators/queries.ts"
 import { createInvite } from "../../accounts/registration/queries.ts"
-import { brokenTextRule } from "../../http/text.ts"
+import { brokenTextRule } from "../../http/schema/text.ts"
 import { type Flags, UsageError } from "../command.ts"
 import { withUsers } from "./open.ts"
 import { membersOf, show } from "./print.ts"

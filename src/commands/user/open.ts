@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { createSecurityLog, type LogEvent } from "../../accounts/security-log.ts"
-import { readConfig } from "../../config.ts"
+import { readConfig } from "../../config/config.ts"
 import { connect, type Sql } from "../../database/connection.ts"
 import { schemaState } from "../../database/migrations/migrate.ts"
 import { createLog, flushLog } from "../../log.ts"

@@ -4,7 +4,7 @@
  */
 import type { Statements } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
-import { entityTag } from "../../http/entity-tag.ts"
+import { entityTag } from "../../http/response/entity-tag.ts"
 import { bodyHashOf, firstAnswer, keyReused } from "../create-once.ts"
 import type { Versioned } from "../queries.ts"
 import { endless } from "../quota/quota.ts"

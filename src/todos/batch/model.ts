@@ -1,8 +1,8 @@
 /** Several operations in one request, and what became of each. */
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { id } from "../../http/id.ts"
-import { Text } from "../../http/text.ts"
+import { id } from "../../http/schema/id.ts"
+import { Text } from "../../http/schema/text.ts"
 import { newTodo, todo, todoChanges } from "../model.ts"
 
 /** Bytes: a hundred of the longest creates, escaped as JSON allows, and their keys. */

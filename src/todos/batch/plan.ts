@@ -3,7 +3,7 @@
  * them, in memory. The rows are locked, so what was read is what will be written.
  */
 import type { Problem } from "../../errors.ts"
-import { expectedVersions } from "../../http/entity-tag.ts"
+import { expectedVersions } from "../../http/response/entity-tag.ts"
 import type { TodoChanges } from "../model.ts"
 import { noSuchTodo, preconditionFailed } from "../problems.ts"
 import type { Versioned } from "../queries.ts"

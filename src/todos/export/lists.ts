@@ -1,6 +1,6 @@
 /** What an export tells of a user's todos. SQL: queries.ts. */
 import type { Sql } from "../../database/connection.ts"
-import { pagesAfter, type StreamedList } from "../../http/json-stream.ts"
+import { pagesAfter, type StreamedList } from "../../http/response/json-stream.ts"
 import { type Todo, todo } from "../model.ts"
 import { type DeletedTodo, deletedTodo, type UsedKey, usedKey } from "./model.ts"
 import { readDeletedTodos, readKeys, readTodos } from "./queries.ts"

@@ -1,6 +1,6 @@
 /** The shapes of what an export has beside the todos themselves. */
 import { type Static, t } from "elysia"
-import { id } from "../../http/id.ts"
+import { id } from "../../http/schema/id.ts"
 
 export const deletedTodo = t.Object(
   { id, revision: id, deleted_at: t.String({ format: "date-time" }) },

@@ -2,7 +2,7 @@
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
-import { matchesWeakly } from "../../http/entity-tag.ts"
+import { matchesWeakly } from "../../http/response/entity-tag.ts"
 import { findListState } from "../sync/queries.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"

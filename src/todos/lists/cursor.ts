@@ -1,6 +1,6 @@
 /** Cursors: a position in a list that a client can keep, but neither make up nor use for another list. */
 import { badRequest } from "../../errors.ts"
-import { createMac, type Secrets } from "../../mac.ts"
+import { createMac, type Secrets } from "../../keys/mac.ts"
 import type { Selection } from "./model.ts"
 
 /** A row's position in an order: its sort key as Postgres prints it, which loses nothing, and its id. */

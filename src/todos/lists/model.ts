@@ -1,7 +1,7 @@
 /** The query of GET /todos: what a client may ask for, and what that selects. */
 import { type Static, t } from "elysia"
 import { badRequest } from "../../errors.ts"
-import { Parameter, Text } from "../../http/text.ts"
+import { Parameter, Text } from "../../http/schema/text.ts"
 
 export const PAGE_LIMIT = 1_000
 

@@ -1,6 +1,6 @@
 /** What has changed since a state, a page at a time: the way of a copy from nothing to the latest. */
 import type { Sql } from "../../database/connection.ts"
-import { entityTag } from "../../http/entity-tag.ts"
+import { entityTag } from "../../http/response/entity-tag.ts"
 import type { ChangesPage } from "./model.ts"
 import { type ChangedRow, findFeed, readChanges, readTodos } from "./queries.ts"
 import { checkPlace, type Feed, type Place, type States } from "./states.ts"

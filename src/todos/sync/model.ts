@@ -1,7 +1,7 @@
 /** What has changed: the query that asks for it, and the shape of the answer. */
 import { type Static, t } from "elysia"
-import { id } from "../../http/id.ts"
-import { Parameter, Text } from "../../http/text.ts"
+import { id } from "../../http/schema/id.ts"
+import { Parameter, Text } from "../../http/schema/text.ts"
 import { todo } from "../model.ts"
 
 export const PAGE_LIMIT = 1_000

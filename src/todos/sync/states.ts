@@ -1,6 +1,6 @@
 /** States: how far a client's copy has come, as a text that it can keep, but neither make up nor lend. */
 import { badRequest, Problem } from "../../errors.ts"
-import { createMac, type Secrets } from "../../mac.ts"
+import { createMac, type Secrets } from "../../keys/mac.ts"
 
 /** What the database is at: the revision of the owner, and which of its restored lives this is. */
 export type Feed = { epoch: string; revision: number; forgotten: number }

@@ -7,9 +7,9 @@
  * transaction mode.
  */
 import type { Logger } from "pino"
-import { repeat } from "../../background.ts"
 import type { Sql } from "../../database/connection.ts"
 import { Problem, unavailable } from "../../errors.ts"
+import { repeat } from "../../jobs/repeat.ts"
 import type { Commits } from "./commits.ts"
 import { currentRevisions } from "./queries.ts"
 

@@ -1,6 +1,6 @@
 /** Deletes what has expired: any instance may do it, a batch at a time. */
 import type { Logger } from "pino"
-import { repeat } from "./background.ts"
+import { repeat } from "./repeat.ts"
 
 const EVERY_MS = 10 * 60_000
 /** Rows: few enough that no lock is held for long. */

@@ -1,6 +1,6 @@
 /** Whose turn it is to hash a password: a bounded number at once, and addresses take turns. */
 import { availableParallelism } from "node:os"
-import { unavailable } from "../errors.ts"
+import { unavailable } from "../../errors.ts"
 
 /**
  * Each takes 19 MiB and a core for some 20 ms: more at once would only take more memory. And fewer

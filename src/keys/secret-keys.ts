@@ -2,8 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { existsSync, statSync } from "node:fs"
 import { join } from "node:path"
-import type { Config } from "./config.ts"
-import { readPrivateFile, writePrivateFile } from "./data-dir.ts"
+import { readPrivateFile, writePrivateFile } from "../data-dir.ts"
 import type { Secrets } from "./mac.ts"
 
 /** Enough for HS512. */
@@ -29,7 +28,11 @@ const generatedKeys = (dataDir: string): Secrets => {
   return existsSync(previous) ? [readKey(file), readKey(previous)] : [readKey(file)]
 }
 
-type Settings = Pick<Config, "SECRET_KEY" | "SECRET_KEY_PREVIOUS" | "DATA_DIR">
+type Settings = {
+  SECRET_KEY: string | undefined
+  SECRET_KEY_PREVIOUS: string | undefined
+  DATA_DIR: string
+}
 
 export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settings): Secrets => {
   const [current, ...previous] =

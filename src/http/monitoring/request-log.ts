@@ -1,6 +1,6 @@
 /** Watches every request: its line in the log, its metrics, and `Connection: close` at the end. */
 import { Elysia, ElysiaCustomStatusResponse } from "elysia"
-import type { Log } from "../log.ts"
+import type { Log } from "../../log.ts"
 import type { Metrics } from "./metrics.ts"
 
 export type LoggedRequest = {

@@ -1,7 +1,7 @@
 /** The metrics, as Prometheus reads them: https://prometheus.io/docs/practices/naming/ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
-import type { PoolState } from "../database/pool/pool.ts"
-import { Problem } from "../errors.ts"
+import type { PoolState } from "../../database/pool/pool.ts"
+import { Problem } from "../../errors.ts"
 
 /** Seconds: from a cached answer to the limit of a statement and beyond. */
 const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]

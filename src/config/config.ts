@@ -1,8 +1,8 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
 import { isIP } from "node:net"
-import { ConfigError } from "./config-error.ts"
-import { checkDatabaseUrl, parseFirstHost } from "./database/url.ts"
-import { isAddress } from "./http/address.ts"
+import { ConfigError } from "../config-error.ts"
+import { checkDatabaseUrl, parseFirstHost } from "../database/url.ts"
+import { isAddress } from "../http/request/address.ts"
 
 /** Reads one variable. Throws a message that never holds the value: it may be a secret. */
 type Reader<T> = (value: string | undefined) => T

@@ -3,9 +3,9 @@
  * of draft-ietf-httpapi-ratelimit-headers. Each instance counts by itself: a count that all share
  * would cost every request a statement.
  */
-import type { AnyCaller, Authenticate } from "../http/signed-in.ts"
-import { createCache } from "./cache.ts"
-import { tooManyRequests } from "./problems.ts"
+import type { AnyCaller, Authenticate } from "../../http/signed-in.ts"
+import { createCache } from "../cache.ts"
+import { tooManyRequests } from "../problems.ts"
 
 const WINDOW_SECONDS = 60
 /** Users. Who is forgotten among so many begins a new minute. */

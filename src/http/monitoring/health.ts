@@ -1,6 +1,6 @@
 /** /health: whether the process lives, and whether it can do its work. */
 import { Elysia, t } from "elysia"
-import { unavailable } from "../errors.ts"
+import { unavailable } from "../../errors.ts"
 
 const ok = { status: "ok" as const }
 const response = t.Object({ status: t.Literal("ok") }, { $id: "Health", description: "It is well" })

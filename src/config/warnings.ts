@@ -1,7 +1,8 @@
 /** Configurations that work, and are weaker than whoever wrote them may think. */
+
+import { isLocal } from "../database/tls.ts"
+import { connectionOptions, hostUrls } from "../database/url.ts"
 import type { Config } from "./config.ts"
-import { isLocal } from "./database/tls.ts"
-import { connectionOptions, hostUrls } from "./database/url.ts"
 
 /** Random ones have more: of 32 hexadecimal digits all but one in ten thousand. */
 const DISTINCT_CHARACTERS = 10

@@ -1,6 +1,6 @@
 /** The JSON body of a request, read after authentication: type 415, size 413, form and rules 400. */
 import type { TSchema } from "@sinclair/typebox"
-import { badRequest, Problem } from "../errors.ts"
+import { badRequest, Problem } from "../../errors.ts"
 import { bodyJudge } from "./validation.ts"
 
 /** Bytes. Checked against Content-Length first, then against what really arrives. */

@@ -3,9 +3,9 @@ import { Kind, type TSchema } from "@sinclair/typebox"
 import { TypeCompiler } from "@sinclair/typebox/compiler"
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors"
 import type { ValidationError } from "elysia"
-import { type BrokenRule, badRequest, type Problem } from "../errors.ts"
+import { type BrokenRule, badRequest, type Problem } from "../../errors.ts"
+import { brokenTextRule } from "../schema/text.ts"
 import { Unreadable } from "./query.ts"
-import { brokenTextRule } from "./text.ts"
 
 /** Whoever breaks more rules is told of the others when these are mended. */
 const RULES_TOLD = 20
