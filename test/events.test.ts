@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
-import { Copy, type Page } from "./support/copy.ts"
+import { fetchedState, type Page } from "./support/copy.ts"
 import { openEvents } from "./support/events.ts"
 import { openRaw, rawRequest } from "./support/raw.ts"
 import { secondsFromNow, tokenFor } from "./support/tokens.ts"
@@ -20,12 +20,6 @@ afterAll(async () => {
   await app[Symbol.asyncDispose]()
 })
 
-const fetched = async (user: User) => {
-  const copy = new Copy(user)
-  await copy.fetch()
-  return copy.next
-}
-
 const wait = (user: User, since: string, preference: string) =>
   user.get(`/todos/changes?since=${since}`, { prefer: preference })
 
@@ -40,7 +34,7 @@ test("the first event tells the state that a complete fetch ends with", async ()
   expect(stream.headers.get("content-type")).toBe("text/event-stream")
   expect(stream.headers.get("cache-control")).toBe("private, no-cache")
   expect(stream.headers.get("x-accel-buffering")).toBe("no")
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   expect(await stream.until(1)).toEqual([{ event: "state", id: state, data: { state } }])
 })
 
@@ -48,7 +42,7 @@ test("a user without todos has a first event, too", async () => {
   const ada = await app.user()
   await using stream = await openEvents(app.url, ada.token)
   const [first] = await stream.until(1)
-  expect(first?.data.state).toBe(await fetched(ada))
+  expect(first?.data.state).toBe(await fetchedState(ada))
 })
 
 test("each commit is told once, by the state that it leads to", async () => {
@@ -63,7 +57,7 @@ test("each commit is told once, by the state that it leads to", async () => {
   await ada.patch(path, { is_completed: true })
   await ada.delete(path)
   const events = await stream.until(4)
-  expect(events.at(-1)?.data.state).toBe(await fetched(ada))
+  expect(events.at(-1)?.data.state).toBe(await fetchedState(ada))
   expect(new Set(events.map(({ id }) => id)).size).toBe(4)
 })
 
@@ -84,7 +78,7 @@ test("what another instance commits is told within two seconds", async () => {
   await ada.post("/todos", { title: "milk" })
   const events = await stream.until(2)
   expect(performance.now() - committed).toBeLessThan(2_000)
-  expect(events.at(-1)?.data.state).toBe(await fetched(ada))
+  expect(events.at(-1)?.data.state).toBe(await fetchedState(ada))
 })
 
 test("a stream needs a token, and HEAD opens none", async () => {
@@ -108,7 +102,7 @@ test("a stream ends when its token expires", async () => {
 
 test("streams and waits end when their token is revoked, on another instance too", async () => {
   const ada = await app.user()
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   await using here = await openEvents(app.url, ada.token)
   await using there = await openEvents(other.url, ada.token)
   const waiting = wait(ada, state, "wait=60")
@@ -135,7 +129,7 @@ test("a user has at most 20 streams and waits, and one that ends makes room", as
   const refused = await openEvents(app.url, ada.token)
   expect(refused.status).toBe(429)
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0)
-  expect((await wait(ada, await fetched(ada), "wait=1")).status).toBe(429)
+  expect((await wait(ada, await fetchedState(ada), "wait=1")).status).toBe(429)
   const bob = await app.user()
   await using bobs = await openEvents(app.url, bob.token)
   expect(bobs.status).toBe(200)
@@ -171,7 +165,7 @@ test("a client that does not read holds up no other", async () => {
   await stream.until(1)
   const created = Array.from({ length: 50 }, (_, i) => ada.post("/todos", { title: `${i}` }))
   await Promise.all(created)
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   while (stream.events().at(-1)?.data.state !== state) await Bun.sleep(5)
   // Many at once are one.
   expect(stream.events().length).toBeLessThanOrEqual(51)
@@ -180,7 +174,7 @@ test("a client that does not read holds up no other", async () => {
 
 test("a wait with nothing new ends after its seconds, with the same state", async () => {
   const ada = await app.user()
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   const asked = performance.now()
   const { status, headers, body } = await wait(ada, state, "wait=1")
   expect(performance.now() - asked).toBeGreaterThan(900)
@@ -191,19 +185,19 @@ test("a wait with nothing new ends after its seconds, with the same state", asyn
 test("a wait ends with the change, of this instance or another", async () => {
   const ada = await app.user()
   for (const instance of [app, other]) {
-    const state = await fetched(ada)
+    const state = await fetchedState(ada)
     const [answer] = await Promise.all([
       wait(ada, state, "respond-async, wait=30"),
       later(200, () => instance.withToken(ada.token).post("/todos", { title: "milk" })),
     ])
     expect((answer.body as Page).changes).toHaveLength(1)
-    expect((answer.body as Page).next).toBe(await fetched(ada))
+    expect((answer.body as Page).next).toBe(await fetchedState(ada))
   }
 }, 15_000)
 
 test("with something new, or without a state, nobody waits", async () => {
   const ada = await app.user()
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   await ada.post("/todos", { title: "milk" })
   const asked = performance.now()
   const news = await wait(ada, state, "wait=20")
@@ -215,7 +209,7 @@ test("with something new, or without a state, nobody waits", async () => {
 
 test("a preference that is no wait is ignored, and one of over a minute is a minute", async () => {
   const ada = await app.user()
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   for (const preference of ["wait", "wait=x", "wait=-1", "return=minimal", "await=5"]) {
     const { headers } = await wait(ada, state, preference)
     expect(headers.has("preference-applied")).toBe(false)
@@ -228,7 +222,7 @@ test("a preference that is no wait is ignored, and one of over a minute is a min
 test("a service that stops answers its waits", async () => {
   const stopping = await startApp({ DATABASE_URL: app.databaseUrl })
   const ada = await app.user()
-  const state = await fetched(ada)
+  const state = await fetchedState(ada)
   const waiting = wait(stopping.withToken(ada.token) as User, state, "wait=60")
   await Bun.sleep(200)
   await stopping.stop()

@@ -61,3 +61,10 @@ const byId = (todos: Todo[]) => todos.sort((a, b) => a.id - b.id)
 /** What every copy of the user has to be. */
 export const listById = async (user: Pick<User, "get">) =>
   byId((await user.get("/todos")).body as Todo[])
+
+/** What a complete fetch ends with. */
+export const fetchedState = async (user: Pick<User, "get">) => {
+  const copy = new Copy(user)
+  await copy.fetch()
+  return copy.next
+}
