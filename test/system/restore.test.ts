@@ -99,6 +99,37 @@ test("what was there is there again: todos, logins, revocations, replays; and id
   expect((await restored.account("new@example.org")).id).toBeGreaterThan(late.id)
 })
 
+test("a tag from after the backup matches nothing that is written after the restore", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  await using target = await emptyDatabase()
+  await using app = await startApp()
+  const ada = await app.account("ada@example.org")
+  await ada.post("/todos", { title: "one" })
+  const before = await ada.put("/todos/1", { title: "two" })
+  expect(await backup(app.databaseUrl, file)).toEqual(DONE)
+  const lost = [await ada.put("/todos/1", { title: "three" })]
+  for (const title of ["four", "five"]) {
+    const operations = [{ op: "update", id: 1, todo: { title } }]
+    await ada.post("/todos/batch", { operations })
+    lost.push(await ada.get("/todos/1"))
+  }
+  expect(await restore(target.url, file)).toEqual(DONE)
+
+  await using restored = await startApp({ DATABASE_URL: target.url })
+  const again = restored.withToken(ada.token)
+  const write = (tag: string | null, title: string) =>
+    again.put("/todos/1", { title }, { "if-match": tag ?? "" })
+  const tags = lost.map(({ headers }) => headers.get("etag"))
+  let current = before.headers.get("etag")
+  for (const title of ["by one", "by another", "by a third"]) {
+    const { status, headers } = await write(current, title)
+    expect(status).toBe(200)
+    current = headers.get("etag")
+    for (const tag of tags) expect((await write(tag, "of a lost state")).status).toBe(412)
+  }
+})
+
 test("every table, column and sequence of the schema is kept, or is left out for a reason", async () => {
   const { url, drop } = await createDatabase()
   await withSql(url, async (sql) => {

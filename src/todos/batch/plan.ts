@@ -49,7 +49,7 @@ const changed = (
   return {
     ...todo,
     ...content,
-    version: todo.version + 1,
+    version: Math.max(todo.version + 1, Date.parse(now)),
     updated_at: moved > now ? moved : now,
   }
 }

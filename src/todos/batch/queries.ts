@@ -1,7 +1,14 @@
 /** All SQL over batches. Every statement names the owner. */
 import type { Statements } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
-import { counting, type KeyUse, keyLifetime, nextRevision, type Versioned } from "../queries.ts"
+import {
+  counting,
+  type KeyUse,
+  keyLifetime,
+  nextRevision,
+  type Versioned,
+  versionByClock,
+} from "../queries.ts"
 
 /** `now`: when the transaction began. */
 export type LockedTodo = Versioned & { now: string }
@@ -97,7 +104,7 @@ export const applyWrites = (
     set title = wanted.title,
       description = wanted.description,
       is_completed = wanted.is_completed,
-      version = todos.version + wanted.changes,
+      version = greatest(todos.version + 1, ${versionByClock(sql)}) + wanted.changes - 1,
       revision = revised.revision,
       -- As that many changes would have moved it one after the other.
       updated_at = greatest(
