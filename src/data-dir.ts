@@ -32,25 +32,37 @@ export const syncDirectory = (directory: string) => {
   closeSync(fd)
 }
 
-/** Whole or not at all, and for us alone, or for another owner alone. */
-export const writePrivateFile = (
+type Owner = { uid?: number; gid?: number }
+
+/**
+ * Whole or not at all, and for its owner alone. Of two writers of one draft the second fails with
+ * EEXIST. `isReady` is called when all is written, just before the file takes its place.
+ */
+export const placePrivateFile = (
   path: string,
   text: string,
-  { uid, gid = uid }: { uid?: number; gid?: number } = {},
+  { uid, gid = uid }: Owner,
+  draft: string,
+  isReady: () => void,
 ) => {
-  const draft = `${path}.${randomUUID()}`
+  const fd = openSync(draft, "wx", 0o600)
   try {
-    const fd = openSync(draft, "wx", 0o600)
     writeFileSync(fd, text)
     if (uid !== undefined && gid !== undefined) fchownSync(fd, uid, gid)
     fsyncSync(fd)
     closeSync(fd)
+    isReady()
     renameSync(draft, path)
-  } finally {
+  } catch (error) {
     rmSync(draft, { force: true })
+    throw error
   }
   syncDirectory(dirname(path))
 }
+
+/** For us alone, or for another owner alone. */
+export const writePrivateFile = (path: string, text: string, owner: Owner = {}) =>
+  placePrivateFile(path, text, owner, `${path}.${randomUUID()}`, () => {})
 
 /** Opens no link, which may lead to a file that is none of ours. */
 export const openPrivateFile = (path: string, flags: number) =>

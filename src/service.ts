@@ -16,7 +16,7 @@ import { awaitDatabase, mayWrite } from "./database/wait.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
 import { type DeleteExpired, startExpiry } from "./jobs/expiry.ts"
 import type { Secrets } from "./keys/mac.ts"
-import { secretKeys } from "./keys/secret-keys.ts"
+import { noteUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
 import { deleteExpiredKeys } from "./todos/queries.ts"
 import { createCommits } from "./todos/sync/commits.ts"
@@ -158,6 +158,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
+  noteUse(config)
   const secrets = secretKeys(config)
   const sql = connect(
     url,

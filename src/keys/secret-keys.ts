@@ -1,8 +1,8 @@
 /** The keys that sign what clients keep: configured, or made and kept beside the embedded database. */
 import { randomBytes } from "node:crypto"
-import { existsSync, statSync } from "node:fs"
+import { existsSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
-import { readPrivateFile, writePrivateFile } from "../data-dir.ts"
+import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir.ts"
 import type { Secrets } from "./mac.ts"
 
 /** Enough for HS512. */
@@ -42,17 +42,46 @@ export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settin
     : [current, ...previous, SECRET_KEY_PREVIOUS]
 }
 
+/** To be called by whoever is about to sign: before it reads the key, which may be replaced meanwhile. */
+export const noteUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
+  const file = currentFile(DATA_DIR)
+  const now = new Date()
+  if (SECRET_KEY === undefined && existsSync(file)) utimesSync(file, now, now)
+}
+
+const isTaken = (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === "EEXIST"
+
+/** Of two keys that are replaced before one signs, the first is lost, and all that it signed. */
+const expectUse = (file: string, previous: string) => {
+  if (existsSync(previous) && statSync(file).mtimeMs <= statSync(previous).mtimeMs)
+    throw new Error(
+      `${file} was replaced, and the service has not been started since: restart it first. ` +
+        "Another new key would log everybody out.",
+    )
+}
+
 /**
  * Replaces the generated key, and keeps the old one as the previous. It is kept before the new one
- * is there: at no moment is what the old one signed without its key. False where no key was made.
+ * is there: at no moment is what the old one signed without its key. The draft is written before
+ * both, so that the new key is older than the previous one until a start notes its use. False where
+ * no key was made.
  */
 export const rotateGeneratedKey = (dataDir: string): boolean => {
-  const file = currentFile(dataDir)
+  const [file, previous] = [currentFile(dataDir), previousFile(dataDir)]
   if (!existsSync(file)) return false
+  const draft = `${file}.next`
   // Whoever rotates the key need not be who serves with it.
   const owner = statSync(file)
-  writePrivateFile(previousFile(dataDir), readKey(file), owner)
-  writePrivateFile(file, newKey(), owner)
+  try {
+    placePrivateFile(file, newKey(), owner, draft, () => {
+      expectUse(file, previous)
+      writePrivateFile(previous, readKey(file), owner)
+    })
+  } catch (error) {
+    if (!isTaken(error)) throw error
+    throw new Error(`Another rotate-key is under way. If there is none any more, remove ${draft}.`)
+  }
   return true
 }
 
