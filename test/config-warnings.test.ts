@@ -1,9 +1,12 @@
 /** What a start warns about, once and by name, without any value. */
 import { expect, test } from "bun:test"
+import { chmodSync, mkdirSync } from "node:fs"
+import { join } from "node:path"
 import { readConfig } from "../src/config/config.ts"
 import { warningsOf } from "../src/config/warnings.ts"
 import { startCommand } from "./support/command.ts"
 import { createDatabase } from "./support/postgres.ts"
+import { temporaryDirectory } from "./support/temporary.ts"
 import { SECRET_KEY } from "./support/tokens.ts"
 
 type Settings = Record<string, string>
@@ -41,6 +44,18 @@ for (const [settings, ...names] of configurations)
   test(`${JSON.stringify(settings)} warns about ${names.join(", ") || "nothing"}`, () => {
     expect(namesOf(settings)).toEqual(names)
   })
+
+test("a DATA_DIR below a directory that everybody may write to is warned about, unless it is sticky", () => {
+  using directory = temporaryDirectory()
+  const parent = join(directory.path, "parent")
+  mkdirSync(parent)
+  const DATA_DIR = join(parent, "home", "data")
+  for (const [mode, ...names] of [[0o755], [0o1777], [0o777, "DATA_DIR"]] as const) {
+    chmodSync(parent, mode)
+    expect(namesOf({ DATA_DIR })).toEqual(names)
+    expect(namesOf({ DATA_DIR, DATABASE_URL: "postgres://todo@localhost/todo" })).toEqual([])
+  }
+})
 
 test("the start logs each warning once, and no value", async () => {
   const { url, drop } = await createDatabase()

@@ -1,5 +1,6 @@
 /** Configurations that work, and are weaker than whoever wrote them may think. */
-
+import { statSync } from "node:fs"
+import { dirname, resolve } from "node:path"
 import { isLocal } from "../database/tls.ts"
 import { connectionOptions, hostUrls } from "../database/url.ts"
 import type { Config } from "./config.ts"
@@ -36,6 +37,20 @@ const mailsInTheClear = ({ SMTP_URL }: Config) => {
   return protocol === "smtp:" && !isForced && !isLocal(hostname.replace(/^\[|\]$/g, ""))
 }
 
+const WORLD_WRITABLE = 0o002
+/** In such a directory only its owner may rename what is somebody's. */
+const STICKY = 0o1000
+
+/** Whoever may write to a directory above can put another one in its place. */
+const mayBeReplaced = ({ DATABASE_URL, DATA_DIR }: Config) => {
+  if (DATABASE_URL !== undefined) return false
+  for (let path = resolve(DATA_DIR); path !== dirname(path); path = dirname(path)) {
+    const { mode } = statSync(dirname(path), { throwIfNoEntry: false }) ?? { mode: 0 }
+    if (mode & WORLD_WRITABLE && !(mode & STICKY)) return true
+  }
+  return false
+}
+
 const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
   [isGuessable, "SECRET_KEY has few distinct characters: whoever guesses it signs tokens"],
   [
@@ -57,6 +72,10 @@ const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
   [
     mailsInTheClear,
     "SMTP_URL names another machine, and takes it without TLS: smtps:// or requireTLS=true do not",
+  ],
+  [
+    mayBeReplaced,
+    "DATA_DIR lies below a directory that everybody may write to: whoever does can replace it",
   ],
 ]
 
