@@ -1,13 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { connect } from "../src/database/connection.ts"
-import { type App, startApp } from "./support/app.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-beforeAll(async () => {
-  app = await startApp()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
 
 const post = (path: string, body: unknown) => app.call("POST", `/api/v1/auth${path}`, { body })
 const register = (email: unknown, password: unknown = "correct horse") =>

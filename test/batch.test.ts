@@ -1,16 +1,12 @@
 /** Batches: many operations in one transaction, each of which does what its single call would do. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { randomInt } from "node:crypto"
-import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { Copy } from "./support/copy.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-beforeAll(async () => {
-  app = await startApp()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
 
 type Todo = { id: number; title: string; description: string | null; is_completed: boolean }
 type Result = {

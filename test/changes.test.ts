@@ -1,25 +1,15 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import postgres from "postgres"
+import { afterAll, expect, test } from "bun:test"
 import { connect } from "../src/database/connection.ts"
-import { connectionOptions } from "../src/database/url.ts"
 import { deleteExpiredTombstones } from "../src/todos/sync/queries.ts"
-import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { Copy, listById, type Page } from "./support/copy.ts"
+import { shareApp } from "./support/shared-app.ts"
+import { openSql } from "./support/sql.ts"
 
-let app: App
-let sql: postgres.Sql
-
-beforeAll(async () => {
-  app = await startApp()
-  sql = postgres({ ...connectionOptions(app.databaseUrl), max: 4, onnotice: () => {} })
-})
-
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app } = await shareApp()
+const sql = openSql(app.databaseUrl, 4)
+afterAll(() => sql.end())
 
 const create = async (user: User, title: string) =>
   ((await user.post("/todos", { title })).body as { id: number }).id

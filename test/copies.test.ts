@@ -1,26 +1,16 @@
 /** The property that copies have: whatever clients do, repeat and lose, each ends equal to the list. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { afterAll, expect, test } from "bun:test"
 import fc from "fast-check"
-import postgres from "postgres"
-import { connectionOptions } from "../src/database/url.ts"
-import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { Copy, listById } from "./support/copy.ts"
 import { seed } from "./support/documented.ts"
 import { previousRelease } from "./support/previous-release.ts"
+import { shareApp } from "./support/shared-app.ts"
+import { openSql } from "./support/sql.ts"
 
-let app: App
-let sql: postgres.Sql
-
-beforeAll(async () => {
-  app = await startApp()
-  sql = postgres({ ...connectionOptions(app.databaseUrl), max: 8, onnotice: () => {} })
-})
-
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app } = await shareApp()
+const sql = openSql(app.databaseUrl, 8)
+afterAll(() => sql.end())
 
 type Step =
   | { does: "create"; key: number }

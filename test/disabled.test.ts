@@ -1,24 +1,13 @@
 /** A user whom the operator shuts out, and lets in again. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import { afterAll, expect, test } from "bun:test"
+import { startApp } from "./support/app.ts"
 import { userCommand } from "./support/commands.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-let other: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  other = await startApp({ DATABASE_URL: app.databaseUrl })
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await other[Symbol.asyncDispose]()
-  await app[Symbol.asyncDispose]()
-})
+const { app, account } = await shareApp()
+const other = await startApp({ DATABASE_URL: app.databaseUrl })
+afterAll(() => other.stop())
 
 const disable = (user: string | number) => userCommand(app.databaseUrl, "disable", String(user))
 const enable = (user: string | number) => userCommand(app.databaseUrl, "enable", String(user))
@@ -37,7 +26,7 @@ const refresh = (refresh_token: string) =>
   app.call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
 
 test("a disabled user's tokens and logins are refused everywhere, and an enabled one's are not", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await untilStatus(200, ada.token)
   const wrong = await app.logIn({ ...ada, password: "wrong" })
   for (let round = 0; round < 2; round++) {
@@ -56,7 +45,7 @@ test("a disabled user's tokens and logins are refused everywhere, and an enabled
 })
 
 test("a token that was never seen before is refused at once while its user is disabled", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await disable(ada.id)
   const token = tokenFor(ada.id)
   for (const instance of [app, other, app])
@@ -66,7 +55,7 @@ test("a token that was never seen before is refused at once while its user is di
 })
 
 test("a disabled user's personal tokens are refused, and good again when they are enabled", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const made = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
   const { token } = made.body as { token: string }
   const untilTodos = async (status: number) => {
@@ -91,7 +80,7 @@ test("a user from outside is disabled by their id", async () => {
 })
 
 test("disabling ends nobody else's session, and deletes nothing", async () => {
-  const [ada, bob] = [await insertAccount(app, sql), await insertAccount(app, sql)]
+  const [ada, bob] = [await account(), await account()]
   expect((await ada.post("/todos", { title: "kept" })).status).toBe(201)
   await disable(ada.email)
   await untilStatus(401, ada.token)
@@ -102,7 +91,7 @@ test("disabling ends nobody else's session, and deletes nothing", async () => {
 })
 
 test("a session that a revocation ended stays ended when its user is enabled", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await disable(ada.email)
   await untilStatus(401, ada.token)
   await enable(ada.email)

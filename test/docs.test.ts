@@ -1,11 +1,7 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { type App, startApp } from "./support/app.ts"
+import { expect, test } from "bun:test"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-beforeAll(async () => {
-  app = await startApp()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
 
 test("GET / redirects to /docs", async () => {
   const { status, headers } = await app.call("GET", "/")

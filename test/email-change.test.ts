@@ -1,20 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { createPasswordReset } from "../src/accounts/password-resets/queries.ts"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import type { insertAccount } from "./support/accounts.ts"
+import { startApp } from "./support/app.ts"
 import { startMailServer } from "./support/mail-server.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
 type Account = Awaited<ReturnType<typeof insertAccount>>
 
@@ -25,7 +16,7 @@ let emails = 0
 const newEmail = () => `new-${++emails}@example.org`
 
 test("whoever knows the password changes the email, and logs in with the new one alone", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const email = newEmail()
   const answer = await change(ada, ` ${email} `)
   expect(answer).toMatchObject({ status: 204, text: "" })
@@ -35,8 +26,8 @@ test("whoever knows the password changes the email, and logs in with the new one
 })
 
 test("an email that somebody has, however it is written, is a 409, and one's own is none", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   const answer = await change(ada, bob.email.toUpperCase())
   expect(answer).toMatchObject({ status: 409, body: { error_code: "EMAIL_TAKEN" } })
   expect((await ada.get("/users/me")).body).toMatchObject({ email: ada.email })
@@ -46,13 +37,13 @@ test("an email that somebody has, however it is written, is a 409, and one's own
 test("of five who want the same email at once one gets it", async () => {
   const email = newEmail()
   const accounts: Account[] = []
-  for (let i = 0; i < 5; i++) accounts.push(await insertAccount(app, sql))
+  for (let i = 0; i < 5; i++) accounts.push(await account())
   const answers = await Promise.all(accounts.map((account) => change(account, email)))
   expect(answers.map(({ status }) => status).sort()).toEqual([204, 409, 409, 409, 409])
 })
 
 test("what breaks the rules is a 400, and a user from outside has no password to be right", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   for (const email of ["nobody", "", `${"x".repeat(250)}@example.org`, null, 1])
     expect(await change(ada, email)).toMatchObject({
       status: 400,
@@ -64,7 +55,7 @@ test("what breaks the rules is a 400, and a user from outside has no password to
 })
 
 test("a wrong password is a 403, and counts as a failed login of the account", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const answers = await Promise.all(
     Array.from({ length: 12 }, () => change(ada, newEmail(), "wrong")),
   )
@@ -76,21 +67,21 @@ test("a wrong password is a 403, and counts as a failed login of the account", a
 })
 
 test("an email that is taken is no failed login, but one of the ten tries of an hour", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   for (let i = 0; i < 10; i++) expect((await change(ada, bob.email)).status).toBe(409)
   expect((await change(ada, bob.email)).status).toBe(429)
   expect((await app.logIn(ada)).status).toBe(200)
 })
 
 test("more than ten changes in an hour are too many", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   for (let i = 0; i < 10; i++) expect((await change(ada, newEmail())).status).toBe(204)
   expect((await change(ada, newEmail())).status).toBe(429)
 })
 
 test("a change of the email or of the password ends the token of a reset", async () => {
-  const [ada, bob] = [await insertAccount(app, sql), await insertAccount(app, sql)]
+  const [ada, bob] = [await account(), await account()]
   const resets = [await createPasswordReset(sql, ada.id), await createPasswordReset(sql, bob.id)]
   expect((await change(ada, newEmail())).status).toBe(204)
   const passwords = { current_password: bob.password, new_password: "a new horse" }

@@ -1,24 +1,16 @@
 /** Events and waits: a client hears of every change, as soon as it is committed, and of nothing else. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { type App, startApp } from "./support/app.ts"
+import { afterAll, expect, test } from "bun:test"
+import { startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { fetchedState, type Page } from "./support/copy.ts"
 import { openEvents } from "./support/events.ts"
 import { openRaw, rawRequest } from "./support/raw.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { secondsFromNow, tokenFor } from "./support/tokens.ts"
 
-let app: App
-let other: App
-
-beforeAll(async () => {
-  app = await startApp()
-  other = await startApp({ DATABASE_URL: app.databaseUrl })
-})
-
-afterAll(async () => {
-  await other.stop()
-  await app[Symbol.asyncDispose]()
-})
+const { app } = await shareApp()
+const other = await startApp({ DATABASE_URL: app.databaseUrl })
+afterAll(() => other.stop())
 
 const wait = (user: User, since: string, preference: string) =>
   user.get(`/todos/changes?since=${since}`, { prefer: preference })

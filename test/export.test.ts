@@ -1,19 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import { expect, test } from "bun:test"
+import { shareApp } from "./support/shared-app.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
 type Export = Record<string, object[]>
 
@@ -23,8 +12,8 @@ const fill = (ownerId: number, count: number) => sql`
   from generate_series(1, ${count}) as n`
 
 test("an export is all that is stored about the user, and nothing that lets anybody in", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   await bob.post("/todos", { title: "bob's" })
   const { id } = (await ada.post("/todos", { title: "gone" })).body as { id: number }
   await ada.delete(`/todos/${id}`)

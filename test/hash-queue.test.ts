@@ -1,19 +1,9 @@
 /** Passwords are hashed in turns: one address that sends many logins delays nobody else's. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { type App, startApp } from "./support/app.ts"
+import { expect, test } from "bun:test"
 import { openRaw, rawRequest } from "./support/raw.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql } = await shareApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
 
 const logIn = (email: string, password: string, from: string) =>
   app.call("POST", "/api/v1/auth/login", {

@@ -1,18 +1,12 @@
 /** What HTTP itself asks of every route, whatever bytes a client sends. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
-import { type App, startApp } from "./support/app.ts"
+import { describe, expect, test } from "bun:test"
+import type { App } from "./support/app.ts"
 import { openRaw, rawRequest } from "./support/raw.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let ada: Awaited<ReturnType<App["user"]>>
-let credentials: Record<string, string>
-
-beforeAll(async () => {
-  app = await startApp()
-  ada = await app.user()
-  credentials = { Authorization: `Bearer ${ada.token}`, "content-type": "application/json" }
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
+const ada = await app.user()
+const credentials = { Authorization: `Bearer ${ada.token}`, "content-type": "application/json" }
 
 const TODOS = "/api/v1/todos"
 const expectProblem = (

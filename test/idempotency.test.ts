@@ -1,23 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
-import { connect } from "../src/database/connection.ts"
 import { deleteExpiredKeys } from "../src/todos/queries.ts"
-import { type App, startApp } from "./support/app.ts"
+import { startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-let ada: User
-let sql: ReturnType<typeof connect>
-beforeAll(async () => {
-  app = await startApp()
-  ada = await app.user()
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql } = await shareApp()
+const ada = await app.user()
 
 const create = (user: User, key: string, body: unknown = { title: "milk" }) =>
   user.post("/todos", body, { "idempotency-key": key })

@@ -1,21 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { connect } from "../src/database/connection.ts"
 import { type App, startApp } from "./support/app.ts"
 import { clockTest, setClock } from "./support/clock.ts"
 import { algorithms, createKey, startIssuer } from "./support/issuer.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
 
 const keys = algorithms.map((alg) => createKey(alg))
 const [key = createKey()] = keys
 const issuer = startIssuer(...keys)
-let app: App
-beforeAll(async () => {
-  app = await startApp(issuer.settings)
-})
-afterAll(async () => {
-  await app[Symbol.asyncDispose]()
-  await issuer[Symbol.asyncDispose]()
-})
+const { app } = await shareApp(issuer.settings)
 
 const get = (token: string, at: App = app) => at.withToken(token).get("/users/me")
 const statusOf = async (token: string, at: App = app) => (await get(token, at)).status

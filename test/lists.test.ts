@@ -1,22 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { afterAll, expect, test } from "bun:test"
 import fc from "fast-check"
-import postgres from "postgres"
-import { connectionOptions } from "../src/database/url.ts"
-import { type App, startApp } from "./support/app.ts"
+import { startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { ids, insertRows, type Listed, nextPath, type Row, walk } from "./support/lists.ts"
+import { shareApp } from "./support/shared-app.ts"
+import { openSql } from "./support/sql.ts"
 import { secondsFromNow, signToken } from "./support/tokens.ts"
 
-let app: App
-let sql: postgres.Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = postgres({ ...connectionOptions(app.databaseUrl), max: 2 })
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app } = await shareApp()
+const sql = openSql(app.databaseUrl, 2)
+afterAll(() => sql.end())
 
 const sorts = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"] as const
 

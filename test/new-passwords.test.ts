@@ -1,20 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { commonPasswords } from "../.ci/common-passwords.ts"
 import { isCommon } from "../src/accounts/passwords/common.ts"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, account } = await shareApp()
 
 const COMMON = [
   "password",
@@ -57,7 +46,7 @@ test("a registration with the email as its password is refused, and says so", as
 })
 
 test("a change to a common password or to the email is refused, and nothing changes", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const cases: [password: string, message: string][] = [
     ["iloveyou", tooCommon],
     [ada.email.toUpperCase(), isEmail],

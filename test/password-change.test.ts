@@ -1,25 +1,12 @@
 /** Changing the password: it ends all that was there. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import { expect, test } from "bun:test"
 import { type Pair, sessionCalls } from "./support/sessions.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { secondsFromNow, tokenFor } from "./support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 2)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
-const { refresh, works } = sessionCalls(() => app)
-
-const account = () => insertAccount(app, sql)
+const { refresh, works } = sessionCalls(app)
 
 test("a password change ends every session, and the old password, and answers with a new session", async () => {
   const ada = await account()

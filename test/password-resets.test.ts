@@ -1,20 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { createPasswordReset } from "../src/accounts/password-resets/queries.ts"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import { type OneTimeToken, userCommand } from "./support/commands.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
-  sql = connect(app.databaseUrl, 2)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
 
 const reset = (token: unknown, new_password: unknown = "another horse", at: App = app) =>
   at.call("POST", "/api/v1/auth/password-reset", { body: { token, new_password } })
@@ -32,7 +22,7 @@ const tokenOf = async ({ id }: { id: number }) => {
 }
 
 test("a token of the command sets a new password once, and is stored as no more than a hash", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const made = await userCommand<OneTimeToken>(app.databaseUrl, "reset", ada.email)
   const life = Date.parse(made.expires_at) - Date.now()
   expect(life).toBeGreaterThan(59 * 60_000)
@@ -52,8 +42,8 @@ test("a token of the command sets a new password once, and is stored as no more 
 })
 
 test("a wrong, an expired and an older token are the same 401", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   const older = await tokenOf(ada)
   const expired = await tokenOf(bob)
   const newer = await tokenOf(ada)
@@ -74,7 +64,7 @@ test("a wrong, an expired and an older token are the same 401", async () => {
 })
 
 test("a new password that breaks the rules is a 400, and uses up no token", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const token = await tokenOf(ada)
   for (const password of ["short", "x".repeat(257), 12345678, null, "Password1", ada.email]) {
     const answer = await reset(token, password)
@@ -86,7 +76,7 @@ test("a new password that breaks the rules is a 400, and uses up no token", asyn
 
 test("a reset ends every session here and on other instances", async () => {
   await using other = await startApp({ DATABASE_URL: app.databaseUrl })
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const elsewhere = await other.session(ada)
   expect((await other.withToken(ada.token).get("/users/me")).status).toBe(200)
   expect((await reset(await tokenOf(ada))).status).toBe(204)
@@ -102,7 +92,7 @@ test("a reset ends every session here and on other instances", async () => {
 })
 
 test("a reset ends the personal tokens of the user, and nobody else's", async () => {
-  const users = [await insertAccount(app, sql), await insertAccount(app, sql)] as const
+  const users = [await account(), await account()] as const
   const tokens: string[] = []
   for (const { post } of users) {
     const made = await post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
@@ -120,7 +110,7 @@ test("a reset ends the personal tokens of the user, and nobody else's", async ()
 test("a reset clears the login throttle of the account from every address, on every instance", async () => {
   const settings = { DATABASE_URL: app.databaseUrl, TRUSTED_PROXIES: "127.0.0.0/8" }
   await using other = await startApp(settings)
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const addresses = ["198.18.1.1", "198.18.1.2"]
   const attempt = (password: string, from: string, at: App) =>
     at.call("POST", "/api/v1/auth/login", {
@@ -138,7 +128,7 @@ test("a reset clears the login throttle of the account from every address, on ev
 })
 
 test("of two resets at once, with one token or with two, one succeeds", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const token = await tokenOf(ada)
   const passwords = ["the first horse", "the second horse"]
   const answers = await Promise.all(passwords.map((password) => reset(token, password)))
@@ -153,7 +143,7 @@ test("of two resets at once, with one token or with two, one succeeds", async ()
 
 test("a login that a reset overtakes opens no session that lasts", async () => {
   for (let round = 0; round < 5; round++) {
-    const ada = await insertAccount(app, sql)
+    const ada = await account()
     const token = await tokenOf(ada)
     const [answer, ...logins] = await Promise.all([
       reset(token),
@@ -168,7 +158,7 @@ test("a user from outside and one who is gone cannot be reset, nor one who is di
   const outside = await app.user()
   expect(await createPasswordReset(sql, outside.id)).toBeUndefined()
   expect(await createPasswordReset(sql, 2 ** 41 + 5)).toBeUndefined()
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const token = await tokenOf(ada)
   await userCommand(app.databaseUrl, "disable", ada.email)
   expect((await reset(token)).status).toBe(401)

@@ -1,24 +1,14 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { createHash } from "node:crypto"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { startCommand } from "./support/command.ts"
 import { readOperations } from "./support/document.ts"
 import { createDatabase } from "./support/postgres.ts"
 import { within5s } from "./support/sessions.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 3)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
 const BOTH = ["todos:read", "todos:write"]
 type Created = { id: string; token: string }
@@ -66,7 +56,7 @@ test("tokens are stored as SHA-256 only", async () => {
 })
 
 test("what each scope lets a token do with todos, and that it may do nothing else", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const operations = await readOperations()
   const secured = operations.filter(({ security }) => security.length > 0)
   expect(secured.length).toBeGreaterThan(10)
@@ -203,7 +193,7 @@ test("a token of somebody else is none, to list or to revoke", async () => {
 })
 
 test("deleting the user ends their tokens", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const { id, token } = await create(ada)
   expect(await statusOf(token)).toBe(200)
   await ada.delete("/users/me")
@@ -227,7 +217,7 @@ test("making and revoking a token are security events, which tell nothing of the
 })
 
 test("tokens that are made while their user is deleted are refused, or die with the user", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const making = Array.from({ length: 10 }, () => create(ada))
   const deleting = ada.delete("/users/me")
   const made = await Promise.all(making)

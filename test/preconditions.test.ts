@@ -1,14 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { expectedVersions, matchesWeakly } from "../src/http/response/entity-tag.ts"
-import { type App, startApp } from "./support/app.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let ada: Awaited<ReturnType<App["user"]>>
-beforeAll(async () => {
-  app = await startApp()
-  ada = await app.user()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
+const ada = await app.user()
 
 const create = async () => {
   const { body, headers } = await ada.post("/todos", { title: "milk" })

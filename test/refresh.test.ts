@@ -1,29 +1,16 @@
 /** A session is one chain of refresh tokens. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { createHash, randomBytes, randomUUID } from "node:crypto"
-import { connect, type Sql } from "../src/database/connection.ts"
 import { createMac } from "../src/keys/mac.ts"
 import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
-import { sessionCalls } from "./support/sessions.ts"
+import { startApp } from "./support/app.ts"
+import { sessionCalls, sessionIdOf } from "./support/sessions.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { claimsOf, SECRET_KEY } from "./support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 2)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
-const { refresh, works } = sessionCalls(() => app)
-
-const account = () => insertAccount(app, sql)
-
-const idOf = (token: string) => String(claimsOf(token)["jti"]).slice(0, 36)
+const { refresh, works } = sessionCalls(app)
 
 /** As if the session had been refreshed so long ago. */
 const age = (sessionId: string, seconds: number) => sql`
@@ -51,7 +38,7 @@ test("a refresh gives two new tokens that work", async () => {
 test("a refresh whose answer got lost may be repeated within 10 s, for the same refresh token", async () => {
   const ada = await account()
   const lost = await refresh(ada.refreshToken)
-  await age(idOf(ada.token), 8)
+  await age(sessionIdOf(ada.token), 8)
   const { status, pair } = await refresh(ada.refreshToken)
   expect(status).toBe(200)
   expect(pair.refresh_token).toBe(lost.pair.refresh_token)
@@ -71,7 +58,7 @@ test("a refresh token that is used again after 10 s ends the whole session", asy
   const ada = await account()
   const second = await refresh(ada.refreshToken)
   const another = await app.logIn(ada)
-  await age(idOf(ada.token), 11)
+  await age(sessionIdOf(ada.token), 11)
   expect((await refresh(ada.refreshToken)).status).toBe(401)
   await expectEnded([ada.token, second.pair.access_token], second.pair.refresh_token)
   expect(await works(another.token)).toBe(true)
@@ -92,7 +79,7 @@ test("a thief and the owner do not both go on, whoever is first", async () => {
   expect(thief.pair.refresh_token).toBe(owner.pair.refresh_token)
   const thiefs = await refresh(thief.pair.refresh_token)
   expect(thiefs.status).toBe(200)
-  await age(idOf(ada.token), 11)
+  await age(sessionIdOf(ada.token), 11)
   expect((await refresh(owner.pair.refresh_token)).status).toBe(401)
   await expectEnded([thiefs.pair.access_token], thiefs.pair.refresh_token)
 })
@@ -141,7 +128,7 @@ test("a refresh token that is wrong, forged, expired or of another kind is refus
     expect(answer.headers.get("www-authenticate")).toBe("Bearer")
   }
   expect(await works(ada.token)).toBe(true)
-  await age(idOf(ada.token), 30 * 24 * 60 * 60)
+  await age(sessionIdOf(ada.token), 30 * 24 * 60 * 60)
   expect((await refresh(ada.refreshToken)).status).toBe(401)
   expect(await works(ada.token)).toBe(true)
 })
@@ -153,7 +140,7 @@ test("the database holds nothing of a refresh token", async () => {
       sessions::text as row,
       (select count(*) from refresh_tokens where session_id = sessions.id) as tokens
     from sessions
-    where id = ${idOf(ada.token)}`
+    where id = ${sessionIdOf(ada.token)}`
   expect(row.tokens).toBe(0)
   expect(row.row).not.toContain(ada.refreshToken.split(".")[2] ?? "")
 })
@@ -161,7 +148,7 @@ test("the database holds nothing of a refresh token", async () => {
 test("a refresh token that a restored backup does not know yet goes on", async () => {
   const ada = await account()
   const second = await refresh(ada.refreshToken)
-  await sql`update sessions set generation = 1 where id = ${idOf(ada.token)}`
+  await sql`update sessions set generation = 1 where id = ${sessionIdOf(ada.token)}`
   const third = await refresh(second.pair.refresh_token)
   expect(third.status).toBe(200)
   expect((await refresh(ada.refreshToken)).status).toBe(401)
@@ -227,7 +214,7 @@ test("ending a session waits for none of its stored refresh tokens, however many
 test("a session ends SESSION_MAX_DAYS after its login, however often it is refreshed", async () => {
   await using strict = await startApp({ DATABASE_URL: app.databaseUrl, SESSION_MAX_DAYS: "2" })
   const ada = await insertAccount(strict, sql)
-  const id = idOf(ada.token)
+  const id = sessionIdOf(ada.token)
   await sql`
     update sessions
     set created_at = now() - interval '2 days' + interval '60 seconds'

@@ -1,28 +1,14 @@
 /** Where a user is logged in, and ending one of these sessions. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
-import { sessionCalls } from "./support/sessions.ts"
-import { claimsOf, tokenFor } from "./support/tokens.ts"
+import { startApp } from "./support/app.ts"
+import { sessionCalls, sessionIdOf } from "./support/sessions.ts"
+import { shareApp } from "./support/shared-app.ts"
+import { tokenFor } from "./support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp({ TRUSTED_PROXIES: "127.0.0.1" })
-  sql = connect(app.databaseUrl, 2)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp({ TRUSTED_PROXIES: "127.0.0.1" })
 
-const { refresh, works } = sessionCalls(() => app)
-
-const account = () => insertAccount(app, sql)
-
-const idOf = (token: string) => String(claimsOf(token)["jti"]).slice(0, 36)
+const { refresh, works } = sessionCalls(app)
 
 type Session = { id: string; user_agent: string | null; is_current: boolean; last_used_at: string }
 
@@ -57,14 +43,14 @@ test("the list shows each session with what a person recognises, the latest used
   expect(answer.body).toEqual([
     {
       ...session,
-      id: idOf(phone),
+      id: sessionIdOf(phone),
       user_agent: "Phone/1.0",
       address: "2001:db8:1:2",
       is_current: false,
     },
     {
       ...session,
-      id: idOf(ada.token),
+      id: sessionIdOf(ada.token),
       user_agent: expect.stringContaining("Bun"),
       address: "127.0.0.1",
       is_current: true,
@@ -113,12 +99,12 @@ test("when a session was last used is written once a minute and at the end, and 
 test("ending a session ends its tokens, and no other session", async () => {
   const ada = await account()
   const lost = await app.session(ada)
-  const ended = await ada.delete(`/users/me/sessions/${idOf(lost.token)}`)
+  const ended = await ada.delete(`/users/me/sessions/${sessionIdOf(lost.token)}`)
   expect(ended.status).toBe(204)
   expect(await works(lost.token)).toBe(false)
   expect((await refresh(lost.refreshToken)).status).toBe(401)
   expect(await works(ada.token)).toBe(true)
-  expect(await sessionsOf(ada)).toMatchObject([{ id: idOf(ada.token) }])
+  expect(await sessionsOf(ada)).toMatchObject([{ id: sessionIdOf(ada.token) }])
 })
 
 test("somebody else's session, an ended one and no session are the same 404", async () => {
@@ -127,12 +113,12 @@ test("somebody else's session, an ended one and no session are the same 404", as
   const ended = await app.session(ada)
   await ended.post("/auth/logout")
   const ids = [
-    idOf(bob.token),
-    idOf(ended.token),
+    sessionIdOf(bob.token),
+    sessionIdOf(ended.token),
     randomUUID(),
     "1",
     "%00",
-    idOf(ada.token).toUpperCase(),
+    sessionIdOf(ada.token).toUpperCase(),
   ]
   for (const id of ids) {
     const answer = await ada.delete(`/users/me/sessions/${id}`)
@@ -150,7 +136,7 @@ test("a session that nobody could refresh any more is not listed", async () => {
     update sessions
     set created_at = now() - interval '366 days'
     where user_id = ${ada.id}
-      and id <> ${idOf(ada.token)}`
+      and id <> ${sessionIdOf(ada.token)}`
   expect(await sessionsOf(ada)).toHaveLength(1)
 })
 

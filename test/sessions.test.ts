@@ -1,25 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
-import { type App, startApp } from "./support/app.ts"
+import { startApp } from "./support/app.ts"
 import { sessionCalls, within5s } from "./support/sessions.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { claimsOf, tokenFor } from "./support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp()
-  sql = connect(app.databaseUrl, 2)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp()
 
-const { refresh, works } = sessionCalls(() => app)
-
-const account = () => insertAccount(app, sql)
+const { refresh, works } = sessionCalls(app)
 
 /** Milliseconds for a test that may wait for 5 s, twice. */
 const SLOW = 20_000

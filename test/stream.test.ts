@@ -1,38 +1,30 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test"
+import { afterAll, afterEach, expect, test } from "bun:test"
 import { createConnection } from "node:net"
-import postgres from "postgres"
-import { connectionOptions } from "../src/database/url.ts"
-import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
 import { ids } from "./support/lists.ts"
+import { shareApp } from "./support/shared-app.ts"
+import { openSql } from "./support/sql.ts"
 
 /** With long descriptions more than the sockets in between hold. */
 const MANY = 4_000
 /** Of an array in chunks. */
 const END = "]\r\n0\r\n\r\n"
 
-let app: App
-let sql: postgres.Sql
-let ada: User
-/** Has MANY todos, 16 MB. */
-let hoarder: User
 // One connection: a list that kept it would block everything else.
-beforeAll(async () => {
-  app = await startApp({ DATABASE_POOL_SIZE: "1" })
-  sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
-  ada = await app.user()
-  hoarder = await app.user()
-  await fill(hoarder, MANY, "😀".repeat(999))
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app } = await shareApp({ DATABASE_POOL_SIZE: "1" })
+const sql = openSql(app.databaseUrl)
+afterAll(() => sql.end())
 
 const fill = (user: User, count: number, description: string | null = null) => sql`
   insert into todos (owner_id, title, description, is_completed)
   select ${user.id}, 'todo ' || i, ${description}, i % 3 = 0
   from generate_series(1, ${count}::integer) as i`
+
+const ada = await app.user()
+/** Has MANY todos, 16 MB. */
+const hoarder = await app.user()
+await fill(hoarder, MANY, "😀".repeat(999))
+
 const empty = () => sql`delete from todos where owner_id = ${ada.id}`
 afterEach(async () => {
   await empty()

@@ -1,18 +1,8 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test"
-import { connect, type Sql } from "../src/database/connection.ts"
-import { insertAccount } from "./support/accounts.ts"
+import { beforeEach, expect, test } from "bun:test"
 import { type App, startApp } from "./support/app.ts"
+import { shareApp } from "./support/shared-app.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
 
 /** Each test counts for addresses of its own. */
 let network = 0
@@ -52,8 +42,8 @@ test("of any number of concurrent guesses at an account ten are judged", async (
 })
 
 test("after ten failed logins the right password is refused too, and only there", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   await nineGuesses(ada.email)
   expect((await logIn(ada.email, "wrong")).status).toBe(401)
   const refused = await logIn(ada.email.toUpperCase(), ada.password)
@@ -84,7 +74,7 @@ test("an email that nobody has is throttled like any other, whatever its case", 
 })
 
 test("a success clears the count of the account and the address", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   for (let round = 0; round < 2; round++) {
     await nineGuesses(ada.email)
     expect((await logIn(ada.email, ada.password)).status).toBe(200)
@@ -98,7 +88,7 @@ test("right passwords are never throttled, however many log in at once", async (
 })
 
 test("a hundred failed logins from an address are the last, whoever they name", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const hundredth = async () => {
     await sql`delete from throttles`
     await logIn("a@example.org", "wrong")
@@ -122,7 +112,7 @@ test("what is refused by the throttle is not counted as a failed login of the ad
 })
 
 test("a wrong current password counts as a failed login", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const change = (current_password: string) =>
     ada.put("/users/me/password", { current_password, new_password: "a better horse" }, from)
   const from = { "x-forwarded-for": address() }
@@ -133,7 +123,7 @@ test("a wrong current password counts as a failed login", async () => {
 })
 
 test("a right current password clears the count", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await nineGuesses(ada.email)
   const changed = await ada.put(
     "/users/me/password",
@@ -202,8 +192,8 @@ test("a login takes as long for an unknown email as for a wrong password", async
 const site = (number: number) => `2001:db8:${number.toString(16)}::1`
 
 test("a hundred failed logins of an account from everywhere are the last, but where it is known", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
   const answers = Array.from({ length: 110 }, (_, i) =>
     logIn(ada.email, "wrong", { from: site(network * 1_000 + i) }),
@@ -215,7 +205,7 @@ test("a hundred failed logins of an account from everywhere are the last, but wh
 })
 
 test("an address stays known for 30 days, and a user has the 20 latest", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   for (let host = 1; host <= 21; host++)
     expect((await logIn(ada.email, ada.password, { from: address(host) })).status).toBe(200)
   const known = await sql<{ days: number; row: string }[]>`
@@ -237,8 +227,8 @@ test("an address stays known for 30 days, and a user has the 20 latest", async (
 })
 
 test("neighbours' failed logins do not lock an account where it is known", async () => {
-  const ada = await insertAccount(app, sql)
-  const bob = await insertAccount(app, sql)
+  const ada = await account()
+  const bob = await account()
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
   await sql`delete from throttles`
   await logIn("a@example.org", "wrong")
@@ -272,7 +262,7 @@ test("NAT64 counts as the IPv4 address in it", async () => {
 })
 
 test("guesses at an email that looks like a user's id do not lock that user", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   for (const email of [String(ada.id), `id ${ada.id}`]) {
     await nineGuesses(email)
     expect(await guesses(2, email)).toEqual({ 401: 1, 429: 1 })
@@ -281,7 +271,7 @@ test("guesses at an email that looks like a user's id do not lock that user", as
 })
 
 test("sixty logins of an account in 15 minutes are the last, wherever they come from", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const logins = Array.from({ length: 70 }, (_, i) =>
     logIn(ada.email, ada.password, { from: site(network * 1_000 + i) }),
   )
@@ -296,7 +286,7 @@ test("sixty logins of an account in 15 minutes are the last, wherever they come 
 })
 
 test("with a stolen access token no more than a hundred passwords can be guessed", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const guess = (from: string) =>
     ada.put(
       "/users/me/password",

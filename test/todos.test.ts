@@ -1,20 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import postgres from "postgres"
 import { connectionOptions } from "../src/database/url.ts"
-import { type App, startApp } from "./support/app.ts"
-import type { User } from "./support/client.ts"
+import { shareApp } from "./support/shared-app.ts"
 
 type Todo = Record<string, unknown> & { id: number }
 
-let app: App
-let ada: User
-let bob: User
-beforeAll(async () => {
-  app = await startApp()
-  ada = await app.account()
-  bob = await app.user()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
+const ada = await app.account()
+const bob = await app.user()
 
 const create = async (body: unknown = { title: "milk" }) => {
   const answer = await ada.post("/todos", body)

@@ -1,19 +1,16 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import { createCache } from "../src/accounts/cache.ts"
 import { createTokens } from "../src/accounts/tokens/tokens.ts"
 import { readConfig } from "../src/config/config.ts"
 import { connect } from "../src/database/connection.ts"
 import { Problem } from "../src/errors.ts"
 import { createLog } from "../src/log.ts"
-import { type App, startApp } from "./support/app.ts"
+import { startApp } from "./support/app.ts"
 import { setClock } from "./support/clock.ts"
+import { shareApp } from "./support/shared-app.ts"
 import { claimsOf, SECRET_KEY, secondsFromNow, signToken, tokenFor } from "./support/tokens.ts"
 
-let app: App
-beforeAll(async () => {
-  app = await startApp()
-})
-afterAll(() => app[Symbol.asyncDispose]())
+const { app } = await shareApp()
 
 const exp = secondsFromNow(600)
 const sub = "1"

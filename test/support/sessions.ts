@@ -1,18 +1,21 @@
 /** Calls about sessions, and what tokens are still good for. */
 import type { App } from "./app.ts"
+import { claimsOf } from "./tokens.ts"
 
 export type Pair = { access_token: string; refresh_token: string }
 
-export const sessionCalls = (app: () => App) => ({
-  async refresh(refresh_token: string, at: App = app()) {
+export const sessionCalls = (app: App) => ({
+  async refresh(refresh_token: string, at: App = app) {
     const answer = await at.call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
     return { ...answer, pair: answer.body as Pair }
   },
 
-  async works(token: string, at: App = app()) {
+  async works(token: string, at: App = app) {
     return (await at.withToken(token).get("/todos")).status === 200
   },
 })
+
+export const sessionIdOf = (token: string) => String(claimsOf(token)["jti"]).slice(0, 36)
 
 export const within5s = async (isTrue: () => Promise<boolean>) => {
   const deadline = performance.now() + 5_000

@@ -1,23 +1,12 @@
 /** `todo-api user …`, as an operator and as a script use it. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import { connect, type Sql } from "../../src/database/connection.ts"
-import { insertAccount } from "../support/accounts.ts"
-import { type App, startApp } from "../support/app.ts"
+import { expect, test } from "bun:test"
 import { program, runCommand, startCommand } from "../support/command.ts"
 import { type OneTimeToken, userCommand } from "../support/commands.ts"
+import { shareApp } from "../support/shared-app.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
 
-let app: App
-let sql: Sql
-beforeAll(async () => {
-  app = await startApp({ REGISTRATION: "invite" })
-  sql = connect(app.databaseUrl, 1)
-})
-afterAll(async () => {
-  await sql.end()
-  await app[Symbol.asyncDispose]()
-})
+const { app, sql, account } = await shareApp({ REGISTRATION: "invite" })
 
 const run = (...args: string[]) =>
   runCommand(["user", ...args], { DATABASE_URL: app.databaseUrl, SECRET_KEY })
@@ -27,7 +16,7 @@ type Account = { id: number; email: string | null; disabled_at: string | null }
 
 test("list pages through the users, and finds some by a part of their email", async () => {
   const made: number[] = []
-  for (let i = 0; i < 5; i++) made.push((await insertAccount(app, sql)).id)
+  for (let i = 0; i < 5; i++) made.push((await account()).id)
   await sql`
     update users
     set email = 'Ünal-' || id || '@example.org'
@@ -54,8 +43,8 @@ test("list pages through the users, and finds some by a part of their email", as
 })
 
 test("without --json there is a table, and a word of how to go on", async () => {
-  await insertAccount(app, sql)
-  const ada = await insertAccount(app, sql)
+  await account()
+  const ada = await account()
   const { code, out, err } = await run("list", "--limit", "1")
   expect(code).toBe(0)
   expect(out.split("\n")[0]).toMatch(/^id +email +created +disabled$/)
@@ -66,14 +55,14 @@ test("without --json there is a table, and a word of how to go on", async () => 
 })
 
 test("show tells what there is of a user", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await ada.post("/todos", { title: "one" })
   const shown = await json<object>("show", String(ada.id))
   expect(shown).toMatchObject({ id: ada.id, email: ada.email, sessions: 1, todos: 1, issuer: null })
 })
 
 test("an email that would move the cursor of a terminal does not", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await sql`
     update users
     set email = ${`\u001b[2J-${ada.id}@example.org`}
@@ -100,7 +89,7 @@ test("an invite lets somebody register, and one for an email only them", async (
 })
 
 test("reset, disable and enable answer with JSON, and say why they cannot", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const reset = await json<OneTimeToken>("reset", ada.email)
   expect(Object.keys(reset).sort()).toEqual(["expires_at", "token"])
   expect(await json<Account>("disable", ada.email)).toMatchObject({
@@ -117,7 +106,7 @@ test("reset, disable and enable answer with JSON, and say why they cannot", asyn
 })
 
 test("delete takes a user with all that is theirs, and never without being told to", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   await ada.post("/todos", { title: "one" })
   const refused = await run("delete", ada.email)
   expect(refused).toMatchObject({ code: 64, out: "" })
@@ -169,7 +158,7 @@ test("each has its own --help, and user --help names them all", async () => {
 })
 
 test("each is a security event in the log, which has no email and no token", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const calls: [event: string, ...args: string[]][] = [
     ["accounts_listed", "list"],
     ["account_shown", "show", ada.email],
@@ -219,7 +208,7 @@ test("against the embedded database they work while the service runs, and when i
 })
 
 test.skipIf(!Bun.which("script"))("on a terminal delete asks first", async () => {
-  const ada = await insertAccount(app, sql)
+  const ada = await account()
   const answered = async (answer: string) => {
     const command = [...program, "user", "delete", ada.email].join(" ")
     const terminal = Bun.spawn(
