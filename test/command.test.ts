@@ -86,8 +86,7 @@ test("a healthcheck tells whether a service is ready", async () => {
     await using service = await startCommand({ DATABASE_URL: url })
     const { port } = new URL(service.url)
     expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 0 })
-    service.kill("SIGTERM")
-    await service.exited
+    await service.stop()
     expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 1 })
   }
   await drop()

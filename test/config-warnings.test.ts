@@ -4,8 +4,7 @@ import { chmodSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { readConfig } from "../src/config/config.ts"
 import { warningsOf } from "../src/config/warnings.ts"
-import { startCommand } from "./support/command.ts"
-import { createDatabase } from "./support/postgres.ts"
+import { startProcess } from "./support/process.ts"
 import { temporaryDirectory } from "./support/temporary.ts"
 import { SECRET_KEY } from "./support/tokens.ts"
 
@@ -58,22 +57,16 @@ test("a DATA_DIR below a directory that everybody may write to is warned about, 
 })
 
 test("the start logs each warning once, and no value", async () => {
-  const { url, drop } = await createDatabase()
   const secret = "abc".repeat(20)
-  await using service = await startCommand({
-    DATABASE_URL: url,
+  await using service = await startProcess({
     SECRET_KEY: secret,
     TRUSTED_PROXIES: "0.0.0.0/0",
   })
-  service.kill("SIGTERM")
-  await service.exited
-  const log = await service.log()
-  expect(log).not.toContain(secret)
-  const warnings = log
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { level: number; msg: string })
-    .filter(({ level }) => level === 40)
-  expect(warnings.map(({ msg }) => msg.split(" ")[0])).toEqual(["SECRET_KEY", "TRUSTED_PROXIES"])
-  await drop()
+  await service.stop()
+  expect(await service.log()).not.toContain(secret)
+  const warnings = (await service.lines()).filter(({ level }) => level === 40)
+  expect(warnings.map(({ msg }) => String(msg).split(" ")[0])).toEqual([
+    "SECRET_KEY",
+    "TRUSTED_PROXIES",
+  ])
 })

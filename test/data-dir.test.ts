@@ -22,7 +22,7 @@ const isRoot = process.geteuid?.() === 0
 const nobody = 65_534
 
 const refusal = async (dataDir: string) => {
-  const { code, err } = await runCommand(["serve"], { DATA_DIR: dataDir, PORT: "0" })
+  const { code, err } = await runCommand(["serve"], { DATA_DIR: dataDir })
   expect(code).toBe(78)
   expect(err).toStartWith("todo-api: wrong configuration:\nDATA_DIR ")
   return err
@@ -89,6 +89,5 @@ test("a link to a DATA_DIR of the service's own is good", async () => {
   symlinkSync(data.path, link)
   await using service = await startCommand({ DATA_DIR: link })
   expect((await service.call("GET", "/health/ready")).status).toBe(200)
-  service.kill("SIGTERM")
-  expect(await service.exited).toBe(0)
+  expect(await service.stop()).toBe(0)
 })

@@ -107,8 +107,7 @@ test("rotate-key makes a new key for the next start, and keeps nobody out", asyn
   expect(rotated.out).not.toContain(fresh)
 
   expect(await works(ada.token, service)).toBe(true)
-  service.kill("SIGTERM")
-  await service.exited
+  await service.stop()
   await using again = await start()
   expect(await works(ada.token, again)).toBe(true)
   const { access_token } = await refresh(again, ada.refreshToken)

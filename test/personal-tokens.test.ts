@@ -2,9 +2,8 @@ import { expect, test } from "bun:test"
 import { createHash } from "node:crypto"
 import { type App, startApp } from "./support/app.ts"
 import type { User } from "./support/client.ts"
-import { startCommand } from "./support/command.ts"
 import { readOperations } from "./support/document.ts"
-import { createDatabase } from "./support/postgres.ts"
+import { startProcess } from "./support/process.ts"
 import { within5s } from "./support/sessions.ts"
 import { shareApp } from "./support/shared-app.ts"
 
@@ -202,18 +201,15 @@ test("deleting the user ends their tokens", async () => {
 })
 
 test("making and revoking a token are security events, which tell nothing of the token", async () => {
-  const { url, drop } = await createDatabase()
-  await using service = await startCommand({ DATABASE_URL: url })
+  await using service = await startProcess()
   const ada = await service.user()
   const { id, token } = await create(ada)
   await ada.delete(`/users/me/tokens/${id}`)
-  service.kill("SIGTERM")
-  await service.exited
+  await service.stop()
   const log = await service.log()
   for (const event of ["personal_token_made", "personal_token_revoked"])
     expect(log).toContain(`"event":"${event}","user_id":${ada.id},"address":"127.0.0.1"`)
   for (const secret of [token, token.slice(5), id]) expect(log).not.toContain(secret)
-  await drop()
 })
 
 test("tokens that are made while their user is deleted are refused, or die with the user", async () => {

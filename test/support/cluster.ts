@@ -4,16 +4,10 @@ import { join } from "node:path"
 import postgres from "postgres"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
 import { connectionOptions } from "../../src/database/url.ts"
+import { freePort } from "./ports.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const programs = process.env["POSTGRES_15"] ?? "/usr/lib/postgresql/15/bin"
-
-const freePort = () => {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } })
-  const { port } = listener
-  listener.stop()
-  return port
-}
 
 /** A folder for clusters, of the account that Postgres runs under. */
 export const clusterDirectory = () => {

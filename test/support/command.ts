@@ -26,7 +26,10 @@ type Place = {
   executable?: string
 }
 
-/** With no environment but what is given: no .env file, no variables of the developer's. */
+/**
+ * With no environment but what is given: no .env file, no variables of the developer's. The port is
+ * a free one.
+ */
 export const spawnCommand = (
   args: string[],
   env: Env,
@@ -34,7 +37,7 @@ export const spawnCommand = (
 ) =>
   Bun.spawn([...wrapper, ...(executable ? [executable] : program), ...args], {
     cwd,
-    env: { PATH: process.env["PATH"] ?? "", ...(binary ? {} : transpiled), ...env },
+    env: { PATH: process.env["PATH"] ?? "", PORT: "0", ...(binary ? {} : transpiled), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   })
 
@@ -44,12 +47,12 @@ export const runCommand = async (args: string[], env: Env = {}, place?: Place) =
   return { code: await command.exited, out, err }
 }
 
-/** `serve`, once it listens. The port is a free one. */
+/** `serve`, once it listens. */
 export const startCommand = async (
   env: Env,
   { args = [], ...place }: Place & { args?: string[] } = {},
 ) => {
-  const command = spawnCommand(["serve", ...args], { SECRET_KEY, PORT: "0", ...env }, place)
+  const command = spawnCommand(["serve", ...args], { SECRET_KEY, ...env }, place)
   let log = ""
   const logged = (async () => {
     const decoder = new TextDecoder()
@@ -66,6 +69,11 @@ export const startCommand = async (
     pid: command.pid,
     kill: (signal: NodeJS.Signals) => command.kill(signal),
     exited: command.exited,
+    /** Resolves to the exit code. */
+    async stop() {
+      command.kill("SIGTERM")
+      return command.exited
+    },
     untilLogged: async (text: string) => {
       while (!log.includes(text) && command.exitCode === null) await Bun.sleep(5)
     },
@@ -73,6 +81,14 @@ export const startCommand = async (
     log: async () => {
       await logged
       return log
+    },
+    /** The same, as what each line says. */
+    async lines() {
+      await logged
+      return log
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
     },
     async [Symbol.asyncDispose]() {
       command.kill("SIGKILL")

@@ -2,20 +2,15 @@
 import { createClient } from "./client.ts"
 import { type Command, startCommand } from "./command.ts"
 import { startNginx } from "./nginx.ts"
-
-// Below the ports that outgoing connections are given.
-const base = 10_000 + (process.pid % 20_000)
-let used = 0
+import { freePort } from "./ports.ts"
 
 export const startDeployment = async (databaseUrl: string, size = 3) => {
-  const gatewayPort = base + used
-  const ports = Array.from({ length: size }, (_, instance) => gatewayPort + 1 + instance)
-  used += 1 + size
+  const ports = Array.from({ length: size }, freePort)
   const start = (port: number) =>
     startCommand({ DATABASE_URL: databaseUrl, PORT: String(port), TRUSTED_PROXIES: "127.0.0.1" })
   const instances: Command[] = []
   for (const port of ports) instances.push(await start(port))
-  const nginx = await startNginx(gatewayPort, ports)
+  const nginx = await startNginx(freePort(), ports)
   const client = createClient(nginx.url)
   while (!(await client.call("GET", "/health/ready").catch(() => undefined))) await Bun.sleep(20)
   return {

@@ -1,15 +1,13 @@
 /** Clients that mean no good, many at once: nobody else waits, and memory stays bounded. */
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
-import { startCommand } from "../support/command.ts"
-import { createDatabase } from "../support/postgres.ts"
+import { startProcess } from "../support/process.ts"
 import { openRaw, rawRequest } from "../support/raw.ts"
 
 setDefaultTimeout(120_000)
 
 const start = async () => {
-  const { url, drop } = await createDatabase()
-  const service = await startCommand({ DATABASE_URL: url, LOG_LEVEL: "info" })
+  const service = await startProcess()
   const ada = await service.account()
   // Hashing a password takes memory that is given back a moment later.
   await Bun.sleep(1_000)
@@ -24,10 +22,6 @@ const start = async () => {
       const start = performance.now()
       expect((await ada.get("/todos")).status).toBe(200)
       return performance.now() - start
-    },
-    async [Symbol.asyncDispose]() {
-      await service[Symbol.asyncDispose]()
-      await drop()
     },
   }
 }
@@ -75,7 +69,6 @@ for (const [name, count, bytes] of attacks)
     expect(grown).toBeLessThan(200)
     for (const client of clients) client.destroy()
     expect(await service.othersWait()).toBeLessThan(1_000)
-    service.kill("SIGTERM")
-    await service.exited
+    await service.stop()
     expect(await service.log()).not.toContain('"level":50')
   })

@@ -94,8 +94,7 @@ test("a service moves from embedded to Postgres 15 and back while 16 writers wri
     code: 0,
   })
   await writers.stop()
-  embedded.kill("SIGTERM")
-  await embedded.exited
+  await embedded.stop()
 
   expect(await runCommand(["restore", file], { DATABASE_URL: external.url })).toMatchObject({
     code: 0,
@@ -130,15 +129,13 @@ test("a service moves from embedded to Postgres 15 and back while 16 writers wri
   )
   expect(await pipe.exited).toBe(0)
   await more.stop()
-  onFifteen.kill("SIGTERM")
-  await onFifteen.exited
+  await onFifteen.stop()
 
   await using again = await startCommand({ DATA_DIR: last, SECRET_KEY })
   await moved(again, before, ada.token)
   await moved(again, between, others.token)
   expect((await again.withToken(gone.token).get("/todos")).status).toBe(401)
-  again.kill("SIGTERM")
-  await again.exited
+  await again.stop()
 }, 120_000)
 
 test("200,000 todos are backed up and restored in the memory that a few take", async () => {
@@ -218,8 +215,7 @@ test("a copy of DATA_DIR, taken while the service is stopped, is the whole servi
   const first = await startCommand({ ...settings, DATA_DIR: data })
   const ada = await first.account()
   await ada.post("/todos", { title: "kept" })
-  first.kill("SIGTERM")
-  expect(await first.exited).toBe(0)
+  expect(await first.stop()).toBe(0)
 
   run("tar", "--create", "--gzip", "--numeric-owner", "--file", archive, "--directory", data, ".")
   run("mkdir", "--mode", "0700", restored)
@@ -228,6 +224,5 @@ test("a copy of DATA_DIR, taken while the service is stopped, is the whole servi
   await using second = await startCommand({ ...settings, DATA_DIR: restored })
   const { body } = await second.withToken(ada.token).get("/todos")
   expect(body).toMatchObject([{ title: "kept" }])
-  second.kill("SIGTERM")
-  expect(await second.exited).toBe(0)
+  expect(await second.stop()).toBe(0)
 })

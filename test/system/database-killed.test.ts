@@ -33,8 +33,7 @@ test(`everything works a second after the database is back, in ${ROUNDS} rounds 
     await stop()
     expect(late).toEqual([])
     expect(writes.some(({ status }) => status === 503)).toBe(true)
-    service.kill("SIGTERM")
-    expect(await service.exited).toBe(0)
+    expect(await service.stop()).toBe(0)
   } finally {
     await database.stop()
   }

@@ -113,8 +113,7 @@ test("a cluster of before whose first start was cut short becomes a service", as
   await clusterOfBefore(dataDir)
   await using service = await startCommand({ DATA_DIR: dataDir })
   expect((await service.account()).id).toBePositive()
-  service.kill("SIGTERM")
-  expect(await service.exited).toBe(0)
+  expect(await service.stop()).toBe(0)
 })
 
 test("root's Postgres runs under the account that is its own where there is one", () => {

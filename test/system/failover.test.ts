@@ -85,8 +85,7 @@ test(`after a failover writes go on within two seconds, and none is lost, in ${R
       await standby.replicateSynchronously()
       ;[primary, standby] = [standby, primary]
     }
-    service.kill("SIGTERM")
-    expect(await service.exited).toBe(0)
+    expect(await service.stop()).toBe(0)
     expect(await service.log()).toContain(`"host":"127.0.0.1:${first.port}"`)
   }))
 

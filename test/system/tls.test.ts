@@ -6,12 +6,13 @@ import postgres from "postgres"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
 import { connectionOptions } from "../../src/database/url.ts"
 import { runCommand, startCommand } from "../support/command.ts"
+import { freePort } from "../support/ports.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(60_000)
 
 const programs = process.env["POSTGRES_15"] ?? "/usr/lib/postgresql/15/bin"
-const port = 20_000 + (process.pid % 10_000)
+const port = freePort()
 const password = "s3cret of the database"
 const directory = temporaryDirectory()
 const path = (name: string) => join(directory.path, name)
@@ -114,8 +115,7 @@ for (const [name, host, parameters, authorities] of accepted)
     })
     const ada = await service.account(`${crypto.randomUUID()}@example.org`)
     expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
-    service.kill("SIGTERM")
-    expect(await service.exited).toBe(0)
+    expect(await service.stop()).toBe(0)
   })
 
 const refused: [name: string, host: string, parameters: () => string][] = [
@@ -134,7 +134,6 @@ for (const [name, host, parameters] of refused)
       DATABASE_URL: url(host, parameters()),
       DATABASE_WAIT_SECONDS: "1",
       SECRET_KEY: "s".repeat(32),
-      PORT: "0",
     })
     expect([1, 69]).toContain(code)
     expect(out).not.toContain("listens")

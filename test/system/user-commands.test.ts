@@ -202,8 +202,7 @@ test("against the embedded database they work while the service runs, and when i
   const deadline = performance.now() + 5_000
   while ((await ada.get("/users/me")).status !== 401)
     expect(performance.now()).toBeLessThan(deadline)
-  service.kill("SIGTERM")
-  expect(await service.exited).toBe(0)
+  expect(await service.stop()).toBe(0)
   expect(await listed()).toMatchObject([{ disabled_at: expect.any(String) }])
 })
 

@@ -1,0 +1,16 @@
+/** Ports for servers that a test starts again, or that have to be named before they listen. */
+import { randomInt } from "node:crypto"
+
+/** Below those that outgoing connections are given: between two starts nobody else takes it. */
+const FIRST = 10_000
+const LAST = 30_000
+
+export const freePort = (): number => {
+  const port = randomInt(FIRST, LAST)
+  try {
+    Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop()
+    return port
+  } catch {
+    return freePort()
+  }
+}
