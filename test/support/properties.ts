@@ -8,7 +8,7 @@ import { expectDocumentedAnswers, seed } from "./documented.ts"
 /** Hashing a password takes some 20 ms. */
 const isSlow = ({ tags, method }: Operation) => tags.includes("accounts") && method !== "GET"
 
-/** An answer that does not end is none to wait for: test/events.test.ts reads it. */
+/** An answer that does not end is none to wait for: test/todos/events.test.ts reads it. */
 const isStream = ({ responses }: Operation) =>
   Object.values(responses).some(({ content = {} }) => "text/event-stream" in content)
 

@@ -1,7 +1,7 @@
 /**
  * Generators of clients take the document as it comes: each makes a client, which compiles, and goes
  * round: register, log in, create, update with If-Match, two errors, delete. (openapi-typescript:
- * test/typed-client.test.ts.)
+ * test/http/typed-client.test.ts.)
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cpSync, mkdirSync } from "node:fs"

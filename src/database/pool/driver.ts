@@ -3,7 +3,7 @@
  *
  * Its public interface can neither hold a statement back until a connection is free, nor send a
  * brief one behind another without doing the same to slow ones, nor cancel without an unhandled
- * rejection. test/driver.test.ts fails where an upgrade changes what is relied on here.
+ * rejection. test/database/driver.test.ts fails where an upgrade changes what is relied on here.
  */
 
 declare const made: unique symbol

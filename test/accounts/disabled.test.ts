@@ -1,0 +1,104 @@
+/** A user whom the operator shuts out, and lets in again. */
+import { afterAll, expect, test } from "bun:test"
+import { startApp } from "../support/app.ts"
+import { userCommand } from "../support/commands.ts"
+import { shareApp } from "../support/shared-app.ts"
+import { tokenFor } from "../support/tokens.ts"
+
+const { app, account } = await shareApp()
+const other = await startApp({ DATABASE_URL: app.databaseUrl })
+afterAll(() => other.stop())
+
+const disable = (user: string | number) => userCommand(app.databaseUrl, "disable", String(user))
+const enable = (user: string | number) => userCommand(app.databaseUrl, "enable", String(user))
+
+/** Within the five seconds that are promised, everywhere. */
+const untilStatus = async (status: number, token: string) => {
+  const deadline = performance.now() + 5_000
+  for (const instance of [app, other])
+    while ((await instance.withToken(token).get("/users/me")).status !== status) {
+      expect(performance.now()).toBeLessThan(deadline)
+      await Bun.sleep(50)
+    }
+}
+
+const refresh = (refresh_token: string) =>
+  app.call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
+
+test("a disabled user's tokens and logins are refused everywhere, and an enabled one's are not", async () => {
+  const ada = await account()
+  await untilStatus(200, ada.token)
+  const wrong = await app.logIn({ ...ada, password: "wrong" })
+  for (let round = 0; round < 2; round++) {
+    await disable(ada.email)
+    expect(await app.logIn(ada)).toMatchObject({ status: wrong.status })
+    expect((await refresh(ada.refreshToken)).status).toBe(401)
+    await untilStatus(401, ada.token)
+    const answer = await ada.get("/users/me")
+    expect(answer.body).toMatchObject({ error_code: "UNAUTHORIZED" })
+    expect(answer.headers.get("www-authenticate")).toContain('error="invalid_token"')
+    await enable(ada.email)
+    await untilStatus(200, ada.token)
+    expect((await app.logIn(ada)).status).toBe(200)
+  }
+  expect((await refresh(ada.refreshToken)).status).toBe(200)
+})
+
+test("a token that was never seen before is refused at once while its user is disabled", async () => {
+  const ada = await account()
+  await disable(ada.id)
+  const token = tokenFor(ada.id)
+  for (const instance of [app, other, app])
+    expect((await instance.withToken(token).get("/users/me")).status).toBe(401)
+  await enable(ada.id)
+  await untilStatus(200, token)
+})
+
+test("a disabled user's personal tokens are refused, and good again when they are enabled", async () => {
+  const ada = await account()
+  const made = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
+  const { token } = made.body as { token: string }
+  const untilTodos = async (status: number) => {
+    const deadline = performance.now() + 5_000
+    for (const instance of [app, other])
+      while ((await instance.withToken(token).get("/todos")).status !== status)
+        expect(performance.now()).toBeLessThan(deadline)
+  }
+  await untilTodos(200)
+  await disable(ada.id)
+  await untilTodos(401)
+  await enable(ada.id)
+  await untilTodos(200)
+})
+
+test("a user from outside is disabled by their id", async () => {
+  const outside = await app.user()
+  await disable(outside.id)
+  await untilStatus(401, outside.token)
+  await enable(outside.id)
+  await untilStatus(200, outside.token)
+})
+
+test("disabling ends nobody else's session, and deletes nothing", async () => {
+  const [ada, bob] = [await account(), await account()]
+  expect((await ada.post("/todos", { title: "kept" })).status).toBe(201)
+  await disable(ada.email)
+  await untilStatus(401, ada.token)
+  expect((await bob.get("/users/me")).status).toBe(200)
+  await enable(ada.email)
+  await untilStatus(200, ada.token)
+  expect((await ada.get("/todos")).body).toMatchObject([{ title: "kept" }])
+})
+
+test("a session that a revocation ended stays ended when its user is enabled", async () => {
+  const ada = await account()
+  await disable(ada.email)
+  await untilStatus(401, ada.token)
+  await enable(ada.email)
+  await untilStatus(200, ada.token)
+  expect((await ada.post("/auth/logout")).status).toBe(204)
+  await disable(ada.email)
+  await enable(ada.email)
+  await untilStatus(401, ada.token)
+  expect((await ada.get("/users/me")).status).toBe(401)
+})

@@ -1,0 +1,91 @@
+import { expect, test } from "bun:test"
+import { shareApp } from "../support/shared-app.ts"
+import { tokenFor } from "../support/tokens.ts"
+
+const { app, sql, account } = await shareApp()
+
+type Export = Record<string, object[]>
+
+const fill = (ownerId: number, count: number) => sql`
+  insert into todos (owner_id, title)
+  select ${ownerId}::bigint, 'todo ' || n
+  from generate_series(1, ${count}) as n`
+
+test("an export is all that is stored about the user, and nothing that lets anybody in", async () => {
+  const ada = await account()
+  const bob = await account()
+  await bob.post("/todos", { title: "bob's" })
+  const { id } = (await ada.post("/todos", { title: "gone" })).body as { id: number }
+  await ada.delete(`/todos/${id}`)
+  const { body: todo } = await ada.post("/todos", { title: "milk" }, { "idempotency-key": "k1" })
+  const made = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
+  const { token, ...listed } = made.body as { token: string }
+  const { status, headers, body, text } = await ada.get("/users/me/export")
+  expect(status).toBe(200)
+  expect(headers.get("content-type")).toBe("application/json")
+  expect(headers.get("content-disposition")).toStartWith("attachment; filename=")
+  expect(headers.get("cache-control")).toBe("no-store")
+  expect(body).toEqual({
+    exported_at: expect.stringMatching(/Z$/),
+    user: (await ada.get("/users/me")).body,
+    identities: [],
+    sessions: [expect.objectContaining({ address: "127.0.0.1" })],
+    known_addresses: [expect.objectContaining({ address_hash: expect.stringMatching(/^\w{64}$/) })],
+    personal_tokens: [listed],
+    todos: [todo],
+    deleted_todos: [expect.objectContaining({ id })],
+    idempotency_keys: [expect.objectContaining({ key: "k1" })],
+  })
+  for (const secret of [token, ada.token, ada.refreshToken, "argon2", "bob's"])
+    expect(text).not.toContain(secret)
+})
+
+test("every todo is in an export once, however many there are", async () => {
+  const ada = await app.user()
+  for (const count of [100, 901]) {
+    await fill(ada.id, count)
+    const { todos = [] } = (await ada.get("/users/me/export")).body as Export
+    const listed = (await ada.get("/todos")).body as object[]
+    expect(todos).toHaveLength(listed.length)
+    expect(new Set(todos.map((todo) => JSON.stringify(todo)))).toEqual(
+      new Set(listed.map((todo) => JSON.stringify(todo))),
+    )
+  }
+})
+
+test("a user from outside is exported with who they are to their issuer", async () => {
+  const ada = app.withToken(tokenFor(4711))
+  await ada.get("/users/me")
+  await sql`
+    insert into identities (issuer, subject, user_id)
+    values ('https://issuer.example', 'ada', 4711)`
+  expect((await ada.get("/users/me/export")).body).toMatchObject({
+    user: { id: 4711, email: null },
+    identities: [{ issuer: "https://issuer.example", subject: "ada" }],
+    todos: [],
+  })
+  const { status, body } = await app.withToken(tokenFor(4712)).get("/users/me/export")
+  expect(status).toBe(200)
+  expect(body).toMatchObject({ user: { id: 4712 } })
+})
+
+test("an export that fails half-way resets the connection, and does not look complete", async () => {
+  const ada = await app.user()
+  await fill(ada.id, 20_000)
+  const response = await fetch(`${app.url}/api/v1/users/me/export`, {
+    headers: { authorization: `Bearer ${ada.token}` },
+  })
+  const reader = response.body?.getReader()
+  await reader?.read()
+  await sql`alter table todos rename to hidden`
+  const readAll = async () => {
+    for (let done = false; !done; ) done = (await reader?.read())?.done ?? true
+  }
+  await expect(readAll()).rejects.toThrow()
+  await sql`alter table hidden rename to todos`
+})
+
+test("a stranger gets no export", async () => {
+  expect((await app.call("GET", "/api/v1/users/me/export")).status).toBe(401)
+  expect((await app.call("POST", "/api/v1/users/me/export")).status).toBe(405)
+})

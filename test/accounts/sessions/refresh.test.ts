@@ -1,0 +1,229 @@
+/** A session is one chain of refresh tokens. */
+import { expect, test } from "bun:test"
+import { createHash, randomBytes, randomUUID } from "node:crypto"
+import { createMac } from "../../../src/keys/mac.ts"
+import { insertAccount } from "../../support/accounts.ts"
+import { startApp } from "../../support/app.ts"
+import { sessionCalls, sessionIdOf } from "../../support/sessions.ts"
+import { shareApp } from "../../support/shared-app.ts"
+import { claimsOf, SECRET_KEY } from "../../support/tokens.ts"
+
+const { app, sql, account } = await shareApp()
+
+const { refresh, works } = sessionCalls(app)
+
+/** As if the session had been refreshed so long ago. */
+const age = (sessionId: string, seconds: number) => sql`
+  update sessions
+  set moved_at = moved_at - make_interval(secs => ${seconds})
+  where id = ${sessionId}`
+
+test("a refresh gives two new tokens that work", async () => {
+  const ada = await account()
+  const { status, pair, headers, body } = await refresh(ada.refreshToken)
+  expect(status).toBe(200)
+  expect(body).toEqual({
+    access_token: expect.any(String),
+    token_type: "bearer",
+    expires_in: 1_800,
+    refresh_token: expect.any(String),
+  })
+  expect(headers.get("cache-control")).toBe("no-store")
+  expect(pair.access_token).not.toBe(ada.token)
+  expect(pair.refresh_token).not.toBe(ada.refreshToken)
+  expect(await works(pair.access_token)).toBe(true)
+  expect((await refresh(pair.refresh_token)).status).toBe(200)
+})
+
+test("a refresh whose answer got lost may be repeated within 10 s, for the same refresh token", async () => {
+  const ada = await account()
+  const lost = await refresh(ada.refreshToken)
+  await age(sessionIdOf(ada.token), 8)
+  const { status, pair } = await refresh(ada.refreshToken)
+  expect(status).toBe(200)
+  expect(pair.refresh_token).toBe(lost.pair.refresh_token)
+  expect(pair.access_token).not.toBe(lost.pair.access_token)
+  expect(await works(pair.access_token)).toBe(true)
+  expect((await refresh(pair.refresh_token)).status).toBe(200)
+})
+
+const expectEnded = async (tokens: string[], refreshToken: string) => {
+  for (const token of tokens) expect(await works(token)).toBe(false)
+  const answer = await refresh(refreshToken)
+  expect(answer.status).toBe(401)
+  expect(answer.body).toMatchObject({ error_code: "UNAUTHORIZED" })
+}
+
+test("a refresh token that is used again after 10 s ends the whole session", async () => {
+  const ada = await account()
+  const second = await refresh(ada.refreshToken)
+  const another = await app.logIn(ada)
+  await age(sessionIdOf(ada.token), 11)
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  await expectEnded([ada.token, second.pair.access_token], second.pair.refresh_token)
+  expect(await works(another.token)).toBe(true)
+})
+
+test("a refresh token that is used again once its successor was used ends the session at once", async () => {
+  const ada = await account()
+  const second = await refresh(ada.refreshToken)
+  const third = await refresh(second.pair.refresh_token)
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  const tokens = [ada.token, second.pair.access_token, third.pair.access_token]
+  await expectEnded(tokens, third.pair.refresh_token)
+})
+
+test("a thief and the owner do not both go on, whoever is first", async () => {
+  const ada = await account()
+  const [thief, owner] = await Promise.all([refresh(ada.refreshToken), refresh(ada.refreshToken)])
+  expect(thief.pair.refresh_token).toBe(owner.pair.refresh_token)
+  const thiefs = await refresh(thief.pair.refresh_token)
+  expect(thiefs.status).toBe(200)
+  await age(sessionIdOf(ada.token), 11)
+  expect((await refresh(owner.pair.refresh_token)).status).toBe(401)
+  await expectEnded([thiefs.pair.access_token], thiefs.pair.refresh_token)
+})
+
+test("twenty concurrent refreshes of one token get the same successor, and access tokens that work", async () => {
+  const ada = await account()
+  const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(ada.refreshToken)))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  expect(new Set(answers.map(({ pair }) => pair.refresh_token)).size).toBe(1)
+  expect(new Set(answers.map(({ pair }) => pair.access_token)).size).toBe(20)
+  for (const { pair } of answers) expect(await works(pair.access_token)).toBe(true)
+  expect((await refresh(answers[0]?.pair.refresh_token ?? "")).status).toBe(200)
+})
+
+test("refreshes that meet the end of their session fail or get tokens that are dead", async () => {
+  const ada = await account()
+  const refreshes = Array.from({ length: 10 }, () => refresh(ada.refreshToken))
+  const logout = ada.post("/auth/logout")
+  const answers = await Promise.all(refreshes)
+  expect((await logout).status).toBe(204)
+  for (const { status, pair } of answers) {
+    expect([200, 401]).toContain(status)
+    if (status === 200) expect(await works(pair.access_token)).toBe(false)
+    if (status === 200) expect((await refresh(pair.refresh_token)).status).toBe(401)
+  }
+})
+
+test("a refresh token that is wrong, forged, expired or of another kind is refused, and ends nothing", async () => {
+  const ada = await account()
+  const [id = "", generation, signature = ""] = ada.refreshToken.split(".")
+  const forged = [
+    `${id}.${Number(generation) + 1}.${signature}`,
+    `${id}.0.${signature}`,
+    `${id}.${generation}.${signature.slice(0, -1)}${signature.endsWith("A") ? "B" : "A"}`,
+    `${id}.${generation}.`,
+    `${id}.${generation}`,
+    `${id}.${generation}.${createMac([SECRET_KEY], "cursors").sign(`${id}.${generation}`)}`,
+    `${randomUUID()}.${generation}.${signature}`,
+  ]
+  const foreign = createMac([SECRET_KEY], "refresh tokens").sign(`${randomUUID()}.1`)
+  const unknown = ["", "x", ada.token, randomUUID(), randomBytes(32).toString("base64url"), foreign]
+  for (const token of [...forged, ...unknown]) {
+    const answer = await refresh(token)
+    expect(answer.status).toBe(401)
+    expect(answer.body).toMatchObject({ error_code: "UNAUTHORIZED" })
+    expect(answer.headers.get("www-authenticate")).toBe("Bearer")
+  }
+  expect(await works(ada.token)).toBe(true)
+  await age(sessionIdOf(ada.token), 30 * 24 * 60 * 60)
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect(await works(ada.token)).toBe(true)
+})
+
+test("the database holds nothing of a refresh token", async () => {
+  const ada = await account()
+  const [row] = await sql<[{ row: string; tokens: number }]>`
+    select
+      sessions::text as row,
+      (select count(*) from refresh_tokens where session_id = sessions.id) as tokens
+    from sessions
+    where id = ${sessionIdOf(ada.token)}`
+  expect(row.tokens).toBe(0)
+  expect(row.row).not.toContain(ada.refreshToken.split(".")[2] ?? "")
+})
+
+test("a refresh token that a restored backup does not know yet goes on", async () => {
+  const ada = await account()
+  const second = await refresh(ada.refreshToken)
+  await sql`update sessions set generation = 1 where id = ${sessionIdOf(ada.token)}`
+  const third = await refresh(second.pair.refresh_token)
+  expect(third.status).toBe(200)
+  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect((await refresh(third.pair.refresh_token)).status).toBe(401)
+})
+
+/** As the previous release opened sessions. */
+const storedSession = async () => {
+  const ada = await account()
+  const id = randomUUID()
+  const token = async (rotatedSecondsAgo: number | null = null) => {
+    const given = randomBytes(32).toString("base64url")
+    await sql`
+      insert into refresh_tokens (hash, session_id, rotated_at, expires_at)
+      values (
+        ${createHash("sha256").update(given).digest()},
+        ${id},
+        now() - make_interval(secs => ${rotatedSecondsAgo}),
+        now() + interval '30 days'
+      )`
+    return given
+  }
+  await sql`
+    insert into sessions (id, user_id, created_at, expires_at)
+    values (${id}, ${ada.id}, now() - interval '40 days', now() + interval '30 days')`
+  return { id, token }
+}
+
+test("a stored refresh token of the previous release moves its session into the chain", async () => {
+  const { token } = await storedSession()
+  const stored = await token()
+  const answers = await Promise.all(Array.from({ length: 5 }, () => refresh(stored)))
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
+  expect(new Set(answers.map(({ pair }) => pair.refresh_token)).size).toBe(1)
+  const next = await refresh(answers[0]?.pair.refresh_token ?? "")
+  expect(next.status).toBe(200)
+  expect((await refresh(stored)).status).toBe(401)
+  await expectEnded([next.pair.access_token], next.pair.refresh_token)
+})
+
+test("a stored refresh token that was used longer than 10 s ago ends its session", async () => {
+  const { token } = await storedSession()
+  const [late, current] = [await token(11), await token()]
+  expect((await refresh(late)).status).toBe(401)
+  expect((await refresh(current)).status).toBe(401)
+})
+
+test("ending a session waits for none of its stored refresh tokens, however many there are", async () => {
+  const { id, token } = await storedSession()
+  const { pair } = await refresh(await token())
+  await token(1)
+  await sql.begin(async (transaction) => {
+    await transaction`
+      select hash
+      from refresh_tokens
+      where session_id = ${id}
+      for update`
+    expect((await app.withToken(pair.access_token).post("/auth/logout")).status).toBe(204)
+  })
+  await expectEnded([pair.access_token], pair.refresh_token)
+})
+
+test("a session ends SESSION_MAX_DAYS after its login, however often it is refreshed", async () => {
+  await using strict = await startApp({ DATABASE_URL: app.databaseUrl, SESSION_MAX_DAYS: "2" })
+  const ada = await insertAccount(strict, sql)
+  const id = sessionIdOf(ada.token)
+  await sql`
+    update sessions
+    set created_at = now() - interval '2 days' + interval '60 seconds'
+    where id = ${id}`
+  const last = await refresh(ada.refreshToken, strict)
+  const { expires_in } = last.body as { expires_in: number }
+  expect(expires_in).toBeGreaterThan(50)
+  expect(expires_in).toBeLessThanOrEqual(60)
+  expect(Number(claimsOf(last.pair.access_token)["exp"]) - Date.now() / 1000).toBeLessThan(61)
+  await sql`update sessions set created_at = now() - interval '2 days' where id = ${id}`
+  expect((await refresh(last.pair.refresh_token, strict)).status).toBe(401)
+})

@@ -1,0 +1,165 @@
+import { expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { version } from "../../package.json"
+import { runCommand, spawnCommand, startCommand } from "../support/command.ts"
+import { query, usedDataDir } from "../support/embedded.ts"
+import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+import { SECRET_KEY } from "../support/tokens.ts"
+
+/** Port 1: nobody listens there. */
+const NOWHERE = { DATABASE_URL: "postgres://todo:8472-secret@127.0.0.1:1/todo", SECRET_KEY }
+
+test("--help and --version answer, and need nothing configured", async () => {
+  const [help, told] = await Promise.all([runCommand(["--help"]), runCommand(["--version"])])
+  expect(help.code).toBe(0)
+  for (const word of [
+    "serve",
+    "migrate",
+    "openapi",
+    "healthcheck",
+    "rotate-key",
+    "--allow-newer-schema",
+  ])
+    expect(help.out).toContain(word)
+  expect(told).toMatchObject({ code: 0, err: "" })
+  expect(told.out).toStartWith(`todo-api ${version} (commit `)
+})
+
+for (const args of [
+  ["serv"],
+  ["serve", "now"],
+  ["migrate", "sideways"],
+  ["migrate", "--no-migrate"],
+]) {
+  test(`the wrong command line "${args.join(" ")}" ends with 64`, async () => {
+    const { code, out, err } = await runCommand(args)
+    expect(code).toBe(64)
+    expect(out).toBe("")
+    expect(err).toMatch(/^todo-api: .+\nTry todo-api( serve| migrate)? --help\n$/)
+  })
+}
+
+test("each command has a --help of its own, with its options, and wrong use points to it", async () => {
+  const { code, out, err } = await runCommand(["serve", "--help"])
+  expect({ code, err }).toEqual({ code: 0, err: "" })
+  for (const word of ["todo-api serve", "--no-migrate", "--allow-newer-schema", "--env-file FILE"])
+    expect(out).toContain(word)
+  expect((await runCommand(["migrate", "--help"])).out).not.toContain("--no-migrate")
+  const wrong = await runCommand(["migrate", "--no-migrate"])
+  expect(wrong.err).toBe("todo-api: Unknown option '--no-migrate'\nTry todo-api migrate --help\n")
+})
+
+test("a wrong configuration ends with 78, and names every problem but no value", async () => {
+  const { code, err } = await runCommand(["serve"], {
+    SECRET_KEY: "8472",
+    DATABASE_URL: "mysql://8472@localhost/8472",
+    PORT: "8472847",
+    ALGORITHM: "none",
+  })
+  expect(code).toBe(78)
+  for (const name of ["SECRET_KEY", "DATABASE_URL", "PORT", "ALGORITHM"])
+    expect(err).toContain(name)
+  expect(err).not.toContain("8472")
+})
+
+test.concurrent("a database that does not come ends with 69, after the wait, and its password is not told", async () => {
+  const { code, out, err } = await runCommand(["serve"], { ...NOWHERE, DATABASE_WAIT_SECONDS: "2" })
+  expect(code).toBe(69)
+  expect(out).toContain("waiting for the database")
+  expect(err).toContain("the database did not come")
+  expect(out + err).not.toContain("8472")
+})
+
+test.concurrent("a signal ends a start that waits", async () => {
+  const command = spawnCommand(["serve"], NOWHERE)
+  for await (const bytes of command.stdout)
+    if (new TextDecoder().decode(bytes).includes("waiting")) break
+  command.kill("SIGTERM")
+  expect(await command.exited).toBe(0)
+})
+
+test("a healthcheck tells whether a service is ready", async () => {
+  const { url, drop } = await createDatabase()
+  {
+    await using service = await startCommand({ DATABASE_URL: url })
+    const { port } = new URL(service.url)
+    expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 0 })
+    await service.stop()
+    expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 1 })
+  }
+  await drop()
+})
+
+test("a port that is taken ends the second service with 1, and the first goes on", async () => {
+  const { url, drop } = await createDatabase()
+  {
+    await using service = await startCommand({ DATABASE_URL: url })
+    const { port } = new URL(service.url)
+    const second = await runCommand(["serve"], { DATABASE_URL: url, SECRET_KEY, PORT: port })
+    expect(second.code).toBe(1)
+    expect((await service.call("GET", "/health/ready")).status).toBe(200)
+  }
+  await drop()
+})
+
+test("a port that is taken is told before anything is migrated", async () => {
+  const { url, drop } = await createEmptyDatabase()
+  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
+  const env = { DATABASE_URL: url, SECRET_KEY, PORT: String(server.port) }
+  const { code, err } = await runCommand(["serve"], env)
+  expect(code).toBe(1)
+  expect(err).toContain(`PORT ${server.port}`)
+  expect(await query(url, "select 1 from pg_tables where schemaname = 'public'")).toEqual([])
+  await drop()
+})
+
+test("an older Bun is told which one is needed, and how to get it", async () => {
+  const script = join(import.meta.dir, "../..", ".ci", "require-bun.js")
+  const older = `process.versions = { bun: "1.4.4" }; require(${JSON.stringify(script)})`
+  const told = Bun.spawnSync([process.execPath, "-e", older])
+  expect(told.exitCode).toBe(1)
+  expect(told.stderr.toString()).toContain("needs Bun 1.4.5 or newer")
+  expect(told.stderr.toString()).toContain("npm install --global bun@1.4.5")
+  expect(Bun.spawnSync([process.execPath, script]).exitCode).toBe(0)
+})
+
+test("a HOST that is nowhere ends with 1 and its name, not as a database that is away", async () => {
+  const { url, drop } = await createDatabase()
+  const { code, err } = await runCommand(["serve"], {
+    DATABASE_URL: url,
+    SECRET_KEY,
+    HOST: "nohost.invalid",
+  })
+  await drop()
+  expect(code).toBe(1)
+  expect(err).toStartWith("todo-api: HOST nohost.invalid")
+})
+
+test("when the embedded database ends by itself, so does the service, with 1 and a reason", async () => {
+  using dataDir = await usedDataDir()
+  const service = await startCommand({ DATA_DIR: dataDir.path })
+  const pid = await Bun.file(join(dataDir.path, "postgres", "postmaster.pid")).text()
+  process.kill(Number.parseInt(pid, 10), "SIGKILL")
+  expect(await service.exited).toBe(1)
+  expect(await service.log()).toContain("the embedded database ended")
+})
+
+test("--help and healthcheck load neither the framework nor the driver", () => {
+  using directory = temporaryDirectory()
+  const main = join(import.meta.dir, "../..", "src", "main.ts")
+  const preload = join(directory.path, "loaded.ts")
+  writeFileSync(
+    preload,
+    'process.on("exit", () => console.error(Object.keys(require.cache).join("\\n")))',
+  )
+  for (const command of ["--help", "healthcheck"]) {
+    const { stderr } = Bun.spawnSync([process.execPath, "--preload", preload, main, command], {
+      cwd: directory.path,
+      env: { PORT: "1" },
+    })
+    expect(stderr.toString()).toContain("src/commands/table.ts")
+    expect(stderr.toString()).not.toMatch(/node_modules\/(elysia|postgres|pino)\//)
+  }
+})

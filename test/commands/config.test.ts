@@ -1,0 +1,197 @@
+import { expect, test } from "bun:test"
+import { join } from "node:path"
+import { readConfig } from "../../src/config/config.ts"
+import { ConfigError } from "../../src/config-error.ts"
+import { connectionOptions, hostUrls } from "../../src/database/url.ts"
+
+const SECRET_KEY = "s".repeat(64)
+
+const problemsOf = (env: Record<string, string>): string[] => {
+  try {
+    readConfig(env)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.split("\n")
+    throw error
+  }
+}
+
+test("nothing has to be configured", () => {
+  expect(readConfig({})).toMatchObject({
+    HOST: "127.0.0.1",
+    PORT: 8000,
+    DATABASE_POOL_SIZE: 10,
+    DATABASE_WAIT_SECONDS: 30,
+    ALGORITHM: "HS256",
+    CORS_ORIGINS: [],
+    LOG_LEVEL: "info",
+    SHUTDOWN_TIMEOUT_SECONDS: 10,
+  })
+})
+
+test("an empty variable is as good as none", () => {
+  expect(readConfig({ PORT: "", DATABASE_URL: "", CORS_ORIGINS: "" })).toEqual(readConfig({}))
+})
+
+const wrong: [name: string, ...values: string[]][] = [
+  ["PORT", "65536", "-1", "80a", "1e3", " 80", "0x50"],
+  ["METRICS_PORT", "65536"],
+  ["MAX_TODOS_PER_USER", "1.5"],
+  ["REQUESTS_PER_MINUTE", "1.5", "2e3"],
+  ["REUSE_PORT", "yes"],
+  ["DATABASE_POOL_SIZE", "1001", "1.5"],
+  ["DATABASE_PREPARED_STATEMENTS", "yes"],
+  ["DATABASE_URL", "nonsense", "mysql://x/y", "postgres://x/y?sslmode=maybe"],
+  ["DATABASE_URL", "postgres://x/y?sslmode=verify-full&sslrootcert=/nowhere/ca.crt"],
+  ["DATABASE_URL", "postgres://a,b/y?port=1,2,3", "postgres://a,/y", "postgres://a:1,b:0/y"],
+  ["DATABASE_URL", "postgres://a,b/y?target_session_attrs=prefer-standby"],
+  ["SECRET_KEY", "short"],
+  ["SECRET_KEY_PREVIOUS", "short"],
+  ["ALGORITHM", "none", "RS256", "hs256"],
+  ["HOST", "not a host", "http://todo.test", "todo.test:80"],
+  ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path", "https://*.test"],
+  ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129", "::1%eth-0"],
+  ["JWKS_URL", "file:///etc/passwd"],
+  ["LOG_LEVEL", "loud"],
+  ["REGISTRATION", "Open", "invites"],
+  ["SMTP_URL", "https://mail.example", "mail.example:25", "smtp://"],
+  ["SMTP_FROM", "nobody", "a@b.example\r\nBcc: c@d.example", "Todo <a@b.example> and more"],
+  ["PASSWORD_RESET_URL", "https://app.example/reset", "javascript:{token}"],
+]
+for (const [name, ...values] of wrong) {
+  for (const value of values)
+    test(`${name}=${value.slice(0, 60)} is refused without being repeated`, () => {
+      const problems = problemsOf({ SECRET_KEY, [name]: value })
+      expect(problems.length).toBeGreaterThan(0)
+      expect(problems.some((problem) => problem.startsWith(`${name} `))).toBe(true)
+      expect(problems.join()).not.toContain(value)
+    })
+}
+
+test("a secret that instances must share is not made up", () => {
+  expect(problemsOf({ DATABASE_URL: "postgres://localhost/todo" })).toEqual([
+    expect.stringContaining("SECRET_KEY is required"),
+  ])
+})
+
+test("a secret must be as long as the hash, in bytes", () => {
+  for (const [ALGORITHM, bytes] of [
+    ["HS256", 32],
+    ["HS384", 48],
+    ["HS512", 64],
+  ] as const) {
+    expect(problemsOf({ ALGORITHM, SECRET_KEY: "s".repeat(bytes - 1) })).toHaveLength(1)
+    expect(problemsOf({ ALGORITHM, SECRET_KEY: "é".repeat(bytes / 2) })).toEqual([])
+  }
+})
+
+test("settings that need each other are asked for together", () => {
+  expect(problemsOf({ JWT_ISSUER: "https://issuer.example", JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ SMTP_URL: "smtp://localhost" })).toEqual([
+    "SMTP_FROM is required with SMTP_URL",
+  ])
+})
+
+test("a wrong value hides no other problem", () => {
+  expect(problemsOf({ DATABASE_URL: "nonsense" })).toEqual([
+    expect.stringContaining("DATABASE_URL must"),
+    expect.stringContaining("SECRET_KEY is required"),
+  ])
+  expect(problemsOf({ JWKS_URL: "nonsense" })).toEqual([
+    expect.stringContaining("JWKS_URL must"),
+    expect.stringContaining("JWT_ISSUER and JWKS_URL"),
+  ])
+  expect(problemsOf({ JWKS_URL: "nonsense", JWT_ISSUER: "us", JWT_AUDIENCE: "us" })).toHaveLength(1)
+  expect(problemsOf({ ALGORITHM: "none", SECRET_KEY: "short" })).toEqual([
+    expect.stringContaining("ALGORITHM must"),
+    "SECRET_KEY must have at least 32 bytes for HS256",
+  ])
+})
+
+test("a DATABASE_URL is read as libpq reads it", () => {
+  const base = { port: 5432, username: "u", password: "p@ss", database: "todo" }
+  const cases: [url: string, expected: object][] = [
+    ["postgres://u:p%40ss@db.example/todo", { ...base, host: "db.example", ssl: "prefer" }],
+    ["postgres://u:p%40ss@localhost:6432/todo", { ...base, port: 6432, ssl: false }],
+    ["postgres://u:p%40ss@[::1]/todo", { ...base, host: "::1", ssl: false }],
+    ["postgres://u:p%40ss@/todo?host=/run/pg", { ...base, host: "/run/pg", ssl: false }],
+    ["postgres://u:p%40ss@%2Frun%2Fpg/todo", { ...base, host: "/run/pg", ssl: false }],
+    [
+      // As Neon gives it: the second parameter is the driver's business, not the server's.
+      "postgresql://u:p%40ss@ep-x.neon.tech/todo?sslmode=require&channel_binding=require",
+      { ...base, ssl: "require", connection: { application_name: "todo-api" } },
+    ],
+    [
+      "postgres://u:p%40ss@db.example/todo?sslmode=verify-full",
+      { ...base, ssl: { rejectUnauthorized: true, servername: "db.example" } },
+    ],
+    [
+      "postgres://u:p%40ss@db.example/todo?options=-c%20search_path%3Dtodo&application_name=a",
+      { connection: { application_name: "a", options: "-c search_path=todo" } },
+    ],
+  ]
+  for (const [url, expected] of cases) expect(connectionOptions(url)).toMatchObject(expected)
+})
+
+test("a DATABASE_URL may name several hosts, in both of libpq's ways", () => {
+  const cases: [url: string, hosts: [host: string, port: number, ssl: unknown][]][] = [
+    [
+      "postgres://u:p%2C%40@a:1,b:2/todo",
+      [
+        ["a", 1, "prefer"],
+        ["b", 2, "prefer"],
+      ],
+    ],
+    [
+      "postgres://u@a,[::1]:6432/todo?target_session_attrs=primary",
+      [
+        ["a", 5432, "prefer"],
+        ["::1", 6432, false],
+      ],
+    ],
+    [
+      "postgres://u@/todo?host=a,/run/pg&port=1,2&sslmode=require",
+      [
+        ["a", 1, "require"],
+        ["/run/pg", 2, false],
+      ],
+    ],
+    [
+      "postgres://u@ignored/todo?host=a,b&port=6432&sslmode=verify-full",
+      [
+        ["a", 6432, { servername: "a" }],
+        ["b", 6432, { servername: "b" }],
+      ],
+    ],
+  ]
+  for (const [url, expected] of cases) {
+    expect(readConfig({ DATABASE_URL: url, SECRET_KEY: "s".repeat(32) }).DATABASE_URL).toBe(url)
+    const options = hostUrls(url).map(connectionOptions)
+    expect(options).toMatchObject(
+      expected.map(([host, port, ssl]) => ({ host, port, ssl, username: "u", database: "todo" })),
+    )
+  }
+  expect(hostUrls("postgres://u:p%2C%40@a:1,b:2/todo").map(connectionOptions)).toMatchObject([
+    { password: "p,@" },
+    { password: "p,@" },
+  ])
+})
+
+test("each variable is documented in the README and in .env.example", async () => {
+  const [readme, example] = await Promise.all(
+    ["../../README.md", "../../.env.example"].map((file) =>
+      Bun.file(join(import.meta.dir, file)).text(),
+    ),
+  )
+  for (const name of Object.keys(readConfig({}))) {
+    expect(readme).toContain(`\`${name}\``)
+    expect(example).toMatch(new RegExp(`^# ${name}=`, "m"))
+  }
+})
+
+test("an origin with a slash at the end is told what is wrong with it", () => {
+  expect(() => readConfig({ CORS_ORIGINS: "http://localhost:5173/" })).toThrow(
+    "without a slash at the end",
+  )
+})

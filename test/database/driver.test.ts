@@ -1,0 +1,109 @@
+/** What is relied on of postgres.js' private parts: where an upgrade changes it, this fails. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import postgres from "postgres"
+import {
+  cancelQuery,
+  interceptStart,
+  isActive,
+  isQuery,
+  type Query,
+  rejectQuery,
+  starterOf,
+} from "../../src/database/pool/driver.ts"
+import { connectionOptions } from "../../src/database/url.ts"
+import { createDatabase, type TestDatabase } from "../support/postgres.ts"
+
+let database: TestDatabase
+let maker: postgres.Sql
+let sql: postgres.Sql
+
+beforeAll(async () => {
+  database = await createDatabase()
+  const open = () => postgres({ ...connectionOptions(database.url), max: 1, fetch_types: false })
+  maker = open()
+  sql = open()
+  await sql`select`
+})
+
+afterAll(async () => {
+  await Promise.all([maker.end(), sql.end()])
+  await database.drop()
+})
+
+const asQuery = (made: unknown): Query => {
+  if (!isQuery(made)) throw new Error("This is no query any more")
+  return made
+}
+
+/** Under way on `sql`, whichever instance made it. */
+const started = (made: unknown) => {
+  const query = asQuery(made)
+  interceptStart(query, starterOf(sql))
+  const outcome = query.then(
+    (rows) => ({ rows }),
+    (error) => ({ code: error.code ?? error.message }),
+  )
+  return { query, outcome }
+}
+
+test("queries are told from names and lists", () => {
+  expect([sql`select`, sql("name"), sql([1, 2]), sql.json({})].map(isQuery)).toEqual([
+    true,
+    false,
+    false,
+    false,
+  ])
+})
+
+test("a query starts when it is awaited, by what was put in the place of its start", async () => {
+  const fragment = asQuery(maker`and true`)
+  const query = asQuery(maker`select 1 as one where true ${fragment as never}`)
+  const startedWith: Query[] = []
+  const start = interceptStart(query, (own) => {
+    startedWith.push(own)
+    start(own)
+  })
+  interceptStart(fragment, () => expect.unreachable())
+  await Bun.sleep(1)
+  expect(startedWith).toEqual([])
+  expect(await query).toMatchObject([{ one: 1 }])
+  expect(startedWith).toHaveLength(1)
+})
+
+test("a query runs on the instance that starts it, not on the one that made it", async () => {
+  const [own] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`
+  expect(await started(maker`select pg_backend_pid() as pid`).outcome).toMatchObject({
+    rows: [own],
+  })
+})
+
+test("of queries that were sent one behind another only the first is active", async () => {
+  const first = started(maker`select pg_sleep(0.05)`)
+  const second = started(maker`select 2 as n`)
+  expect(isActive(first.query)).toBe(false)
+  await Bun.sleep(10)
+  expect([first, second].map(({ query }) => isActive(query))).toEqual([true, false])
+  await first.outcome
+  expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
+  expect(isActive(second.query)).toBe(false)
+})
+
+test("only the query that is cancelled fails, and one that is not active cannot be", async () => {
+  const first = started(maker`select pg_sleep(60)`)
+  const second = started(maker`select 2 as n`)
+  await Bun.sleep(10)
+  cancelQuery(second.query)
+  cancelQuery(first.query)
+  expect(await first.outcome).toEqual({ code: "57014" })
+  expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
+})
+
+test("a query that is rejected has that outcome, whatever the server answers", async () => {
+  // A cancel of the test before may still be on its way to the same connection.
+  await Bun.sleep(250)
+  const { query, outcome } = started(maker`select pg_sleep(0.5)`)
+  await Bun.sleep(5)
+  rejectQuery(query, new Error("given up"))
+  expect(await outcome).toEqual({ code: "given up" })
+  expect(await sql`select 1 as n`).toMatchObject([{ n: 1 }])
+})

@@ -1,0 +1,3 @@
+import { testDocumentedAnswers } from "../support/properties.ts"
+
+await testDocumentedAnswers(30)

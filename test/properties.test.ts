@@ -1,3 +1,0 @@
-import { testDocumentedAnswers } from "./support/properties.ts"
-
-await testDocumentedAnswers(30)

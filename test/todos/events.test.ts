@@ -1,0 +1,222 @@
+/** Events and waits: a client hears of every change, as soon as it is committed, and of nothing else. */
+import { afterAll, expect, test } from "bun:test"
+import { startApp } from "../support/app.ts"
+import type { User } from "../support/client.ts"
+import { fetchedState, type Page } from "../support/copy.ts"
+import { openEvents } from "../support/events.ts"
+import { openRaw, rawRequest } from "../support/raw.ts"
+import { shareApp } from "../support/shared-app.ts"
+import { secondsFromNow, tokenFor } from "../support/tokens.ts"
+
+const { app } = await shareApp()
+const other = await startApp({ DATABASE_URL: app.databaseUrl })
+afterAll(() => other.stop())
+
+const wait = (user: User, since: string, preference: string) =>
+  user.get(`/todos/changes?since=${since}`, { prefer: preference })
+
+const later = <T>(milliseconds: number, work: () => Promise<T>) =>
+  Bun.sleep(milliseconds).then(work)
+
+test("the first event tells the state that a complete fetch ends with", async () => {
+  const ada = await app.user()
+  await ada.post("/todos", { title: "milk" })
+  await using stream = await openEvents(app.url, ada.token)
+  expect(stream.status).toBe(200)
+  expect(stream.headers.get("content-type")).toBe("text/event-stream")
+  expect(stream.headers.get("cache-control")).toBe("private, no-cache")
+  expect(stream.headers.get("x-accel-buffering")).toBe("no")
+  const state = await fetchedState(ada)
+  expect(await stream.until(1)).toEqual([{ event: "state", id: state, data: { state } }])
+})
+
+test("a user without todos has a first event, too", async () => {
+  const ada = await app.user()
+  await using stream = await openEvents(app.url, ada.token)
+  const [first] = await stream.until(1)
+  expect(first?.data.state).toBe(await fetchedState(ada))
+})
+
+test("each commit is told once, by the state that it leads to", async () => {
+  const ada = await app.user()
+  await using stream = await openEvents(app.url, ada.token)
+  await stream.until(1)
+  const { body } = await ada.post("/todos", { title: "milk" })
+  const path = `/todos/${(body as { id: number }).id}`
+  await stream.until(2)
+  await ada.patch(path, { is_completed: true })
+  await stream.until(3)
+  await ada.patch(path, { is_completed: true })
+  await ada.delete(path)
+  const events = await stream.until(4)
+  expect(events.at(-1)?.data.state).toBe(await fetchedState(ada))
+  expect(new Set(events.map(({ id }) => id)).size).toBe(4)
+})
+
+test("nobody hears of another's changes", async () => {
+  const [ada, bob] = [await app.user(), await app.user()]
+  await using stream = await openEvents(app.url, ada.token)
+  await stream.until(1)
+  await bob.post("/todos", { title: "secret" })
+  await Bun.sleep(1_500)
+  expect(stream.events()).toHaveLength(1)
+})
+
+test("what another instance commits is told within two seconds", async () => {
+  const ada = await app.user()
+  await using stream = await openEvents(other.url, ada.token)
+  await stream.until(1)
+  const committed = performance.now()
+  await ada.post("/todos", { title: "milk" })
+  const events = await stream.until(2)
+  expect(performance.now() - committed).toBeLessThan(2_000)
+  expect(events.at(-1)?.data.state).toBe(await fetchedState(ada))
+})
+
+test("a stream needs a token, and HEAD opens none", async () => {
+  const ada = await app.user()
+  expect((await app.call("GET", "/api/v1/todos/events")).status).toBe(401)
+  const { status, headers, text } = await app.call("HEAD", "/api/v1/todos/events", {
+    headers: { authorization: `Bearer ${ada.token}` },
+  })
+  expect([status, text]).toEqual([200, ""])
+  expect(headers.get("content-type")).toBe("text/event-stream")
+  expect((await ada.get("/todos/events?since=1")).status).toBe(400)
+})
+
+test("a stream ends when its token expires", async () => {
+  const ada = await app.user()
+  const brief = tokenFor(ada.id, { exp: secondsFromNow(2) })
+  await using stream = await openEvents(app.url, brief)
+  await stream.ended
+  expect(stream.events()).toHaveLength(1)
+}, 10_000)
+
+test("streams and waits end when their token is revoked, on another instance too", async () => {
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  await using here = await openEvents(app.url, ada.token)
+  await using there = await openEvents(other.url, ada.token)
+  const waiting = wait(ada, state, "wait=60")
+  await Promise.all([here.until(1), there.until(1)])
+  const revoked = performance.now()
+  expect((await ada.post("/auth/logout")).status).toBe(204)
+  await Promise.all([here.ended, there.ended, waiting])
+  expect(performance.now() - revoked).toBeLessThan(5_000)
+}, 15_000)
+
+test("the streams of a user who is gone end", async () => {
+  const ada = await app.user()
+  await using stream = await openEvents(app.url, ada.token)
+  await stream.until(1)
+  await ada.delete("/users/me")
+  await stream.ended
+}, 10_000)
+
+test("a user has at most 20 streams and waits, and one that ends makes room", async () => {
+  const ada = await app.user()
+  const streams = await Promise.all(
+    Array.from({ length: 20 }, () => openEvents(app.url, ada.token)),
+  )
+  const refused = await openEvents(app.url, ada.token)
+  expect(refused.status).toBe(429)
+  expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0)
+  expect((await wait(ada, await fetchedState(ada), "wait=1")).status).toBe(429)
+  const bob = await app.user()
+  await using bobs = await openEvents(app.url, bob.token)
+  expect(bobs.status).toBe(200)
+  streams[0]?.close()
+  await streams[0]?.ended
+  let again = await openEvents(app.url, ada.token)
+  while (again.status === 429) again = await later(20, () => openEvents(app.url, ada.token))
+  expect(again.status).toBe(200)
+  for (const stream of [...streams, again]) stream.close()
+}, 15_000)
+
+test("a service that stops ends its streams, and tells each when to come back", async () => {
+  const stopping = await startApp({ DATABASE_URL: app.databaseUrl })
+  const ada = await app.user()
+  const streams = await Promise.all(
+    Array.from({ length: 5 }, () => openEvents(stopping.url, ada.token)),
+  )
+  for (const stream of streams) await stream.until(1)
+  await stopping.stop()
+  const retries = streams.map((stream) => Number(/^retry: (\d+)$/m.exec(stream.text())?.[1]))
+  for (const retry of retries) {
+    expect(retry).toBeGreaterThanOrEqual(1_000)
+    expect(retry).toBeLessThanOrEqual(5_000)
+  }
+  expect(new Set(retries).size).toBeGreaterThan(1)
+}, 15_000)
+
+test("a client that does not read holds up no other", async () => {
+  const ada = await app.user()
+  const deaf = openRaw(app.url)
+  await deaf.send(rawRequest("GET /api/v1/todos/events", { Authorization: `Bearer ${ada.token}` }))
+  await using stream = await openEvents(app.url, ada.token)
+  await stream.until(1)
+  const created = Array.from({ length: 50 }, (_, i) => ada.post("/todos", { title: `${i}` }))
+  await Promise.all(created)
+  const state = await fetchedState(ada)
+  while (stream.events().at(-1)?.data.state !== state) await Bun.sleep(5)
+  // Many at once are one.
+  expect(stream.events().length).toBeLessThanOrEqual(51)
+  deaf.destroy()
+})
+
+test("a wait with nothing new ends after its seconds, with the same state", async () => {
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  const asked = performance.now()
+  const { status, headers, body } = await wait(ada, state, "wait=1")
+  expect(performance.now() - asked).toBeGreaterThan(900)
+  expect([status, headers.get("preference-applied")]).toEqual([200, "wait=1"])
+  expect(body).toEqual({ changes: [], next: state, has_more: false })
+})
+
+test("a wait ends with the change, of this instance or another", async () => {
+  const ada = await app.user()
+  for (const instance of [app, other]) {
+    const state = await fetchedState(ada)
+    const [answer] = await Promise.all([
+      wait(ada, state, "respond-async, wait=30"),
+      later(200, () => instance.withToken(ada.token).post("/todos", { title: "milk" })),
+    ])
+    expect((answer.body as Page).changes).toHaveLength(1)
+    expect((answer.body as Page).next).toBe(await fetchedState(ada))
+  }
+}, 15_000)
+
+test("with something new, or without a state, nobody waits", async () => {
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  await ada.post("/todos", { title: "milk" })
+  const asked = performance.now()
+  const news = await wait(ada, state, "wait=20")
+  expect((news.body as Page).changes).toHaveLength(1)
+  const first = await ada.get("/todos/changes", { prefer: "wait=20" })
+  expect(first.headers.get("preference-applied")).toBe("wait=20")
+  expect(performance.now() - asked).toBeLessThan(10_000)
+})
+
+test("a preference that is no wait is ignored, and one of over a minute is a minute", async () => {
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  for (const preference of ["wait", "wait=x", "wait=-1", "return=minimal", "await=5"]) {
+    const { headers } = await wait(ada, state, preference)
+    expect(headers.has("preference-applied")).toBe(false)
+  }
+  await ada.post("/todos", { title: "milk" })
+  const { headers } = await wait(ada, state, "wait=3600")
+  expect(headers.get("preference-applied")).toBe("wait=60")
+})
+
+test("a service that stops answers its waits", async () => {
+  const stopping = await startApp({ DATABASE_URL: app.databaseUrl })
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  const waiting = wait(stopping.withToken(ada.token) as User, state, "wait=60")
+  await Bun.sleep(200)
+  await stopping.stop()
+  expect((await waiting).body).toEqual({ changes: [], next: state, has_more: false })
+}, 15_000)

@@ -1,0 +1,128 @@
+import { afterAll, afterEach, expect, test } from "bun:test"
+import { createConnection } from "node:net"
+import type { User } from "../support/client.ts"
+import { ids } from "../support/lists.ts"
+import { shareApp } from "../support/shared-app.ts"
+import { openSql } from "../support/sql.ts"
+
+/** With long descriptions more than the sockets in between hold. */
+const MANY = 4_000
+/** Of an array in chunks. */
+const END = "]\r\n0\r\n\r\n"
+
+// One connection: a list that kept it would block everything else.
+const { app } = await shareApp({ DATABASE_POOL_SIZE: "1" })
+const sql = openSql(app.databaseUrl)
+afterAll(() => sql.end())
+
+const fill = (user: User, count: number, description: string | null = null) => sql`
+  insert into todos (owner_id, title, description, is_completed)
+  select ${user.id}, 'todo ' || i, ${description}, i % 3 = 0
+  from generate_series(1, ${count}::integer) as i`
+
+const ada = await app.user()
+/** Has MANY todos, 16 MB. */
+const hoarder = await app.user()
+await fill(hoarder, MANY, "😀".repeat(999))
+
+const empty = () => sql`delete from todos where owner_id = ${ada.id}`
+afterEach(async () => {
+  await empty()
+})
+
+/** A client that asks for the whole list and stops reading. (fetch reads on in the background.) */
+const openAndPause = async () => {
+  const { hostname, port } = new URL(app.url)
+  const socket = createConnection({ host: hostname, port: Number(port) })
+  socket.setEncoding("utf8")
+  socket.write(
+    `GET /api/v1/todos HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${hoarder.token}\r\n\r\n`,
+  )
+  let text = await new Promise<string>((resolve) => socket.once("data", resolve))
+  socket.pause()
+  await Bun.sleep(300)
+  return {
+    socket,
+    /** All that comes until the list or the connection ends. */
+    async rest() {
+      socket.on("data", (data: string) => {
+        text += data
+        if (text.endsWith(END)) socket.end()
+      })
+      socket.on("error", () => {})
+      socket.resume()
+      await new Promise((resolve) => socket.once("close", resolve))
+      return text
+    },
+  }
+}
+
+test("a list of many pages is one array, complete and in order, with each filter", async () => {
+  await fill(ada, 3_500)
+  const whole = await ada.get("/todos?count=true")
+  expect(whole.headers.get("content-length")).toBeNull()
+  expect(whole.headers.get("content-type")).toBe("application/json")
+  expect(whole.headers.get("x-total-count")).toBe("3500")
+  expect(whole.headers.get("link")).toBeNull()
+  const all = ids(whole.body)
+  expect(all).toHaveLength(3_500)
+  expect(all).toEqual(all.toSorted((a, b) => a - b))
+  const descending = await ada.get("/todos?sort=-created_at&is_completed=true")
+  expect(ids(descending.body)).toEqual(all.filter((_, i) => (i + 1) % 3 === 0).reverse())
+})
+
+test("a list that ends where a reading of it ends is complete", async () => {
+  for (const count of [999, 1000, 1001, 1100, 1101]) {
+    await fill(ada, count)
+    expect(ids((await ada.get("/todos")).body)).toHaveLength(count)
+    await empty()
+  }
+})
+
+test("a slow reader slows the reading down, and holds no connection to the database", async () => {
+  const { rest } = await openAndPause()
+  expect((await ada.get("/users/me")).status).toBe(200)
+  // The server has not read the end by now.
+  const deleted = await sql`
+    delete from todos
+    where owner_id = ${hoarder.id}
+      and id > (select max(id) - 100 from todos where owner_id = ${hoarder.id})`
+  const text = await rest()
+  expect(text).toEndWith(END)
+  const [left] = await sql`select count(*)::integer from todos where owner_id = ${hoarder.id}`
+  expect(deleted.count).toBe(100)
+  expect(text.match(/"id":/g)).toHaveLength(left?.["count"])
+})
+
+test("an error in the middle never looks like a complete list", async () => {
+  const { rest } = await openAndPause()
+  await sql`alter table todos rename to away`
+  const text = await rest()
+  // Before the first page it is an ordinary problem.
+  const answer = await ada.get("/todos")
+  await sql`alter table away rename to todos`
+  expect(text).toStartWith("HTTP/1.1 200")
+  expect(text).not.toContain("\r\n0\r\n")
+  expect(answer).toMatchObject({ status: 500, body: { error_code: "INTERNAL_ERROR" } })
+})
+
+test("a client that goes away ends the reading", async () => {
+  const { socket } = await openAndPause()
+  const waiting = await sql.begin(async (transaction) => {
+    // Whoever reads on now has to wait, and can be seen.
+    await transaction`lock table todos in access exclusive mode`
+    socket.destroy()
+    await Bun.sleep(300)
+    return transaction`select from pg_locks where relation = 'todos'::regclass and not granted`
+  })
+  expect(waiting.count).toBe(0)
+})
+
+test("HEAD of a long list has no body, and ends at once", async () => {
+  await fill(ada, 1_500)
+  const head = await app.call("HEAD", "/api/v1/todos", {
+    headers: { authorization: `Bearer ${ada.token}` },
+  })
+  expect(head).toMatchObject({ status: 200, text: "" })
+  expect(head.headers.get("content-type")).toBe("application/json")
+})
