@@ -1,9 +1,11 @@
 /** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
+
 import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
 import type { Statements } from "../database/connection.ts"
 import { clientAddress } from "../http/request/client-address.ts"
 import { takesJson } from "../http/request/json-body.ts"
+import { noStore } from "../http/response/no-store.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
 import { accountOf } from "./outside-users.ts"
@@ -54,9 +56,7 @@ const change = async (
 export const me = (deps: Deps) => {
   const { sql, tokens } = deps
   return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(signedIn(tokens.authenticate))
     .use(clientAddress(deps.trustedProxies))
     .get("", ({ caller }) => accountOf(sql, caller.userId), {

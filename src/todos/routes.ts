@@ -43,6 +43,25 @@ const params = t.Object({
 })
 const changing = { params, response: { 200: model.todo } }
 
+type Change = {
+  caller: { userId: number }
+  params: { id: string }
+  body: model.TodoChanges
+  request: Request
+  set: { headers: { etag?: string } }
+}
+
+/** The handler of PUT and of PATCH, which differ in the media types that they take. */
+const change =
+  (deps: WriteDeps) =>
+  async ({ caller, params, body, request, set }: Change) => {
+    const ifMatch = request.headers.get("if-match")
+    const id = todoId(params.id)
+    const { version, ...todo } = await updateTodo(deps, caller.userId, id, body, ifMatch)
+    set.headers.etag = entityTag(version)
+    return todo
+  }
+
 /** What stands where ids stand, and would be asked for as one by the methods that only ids have. */
 const ALLOWED = new Map([
   ["batch", "OPTIONS, POST"],
@@ -138,28 +157,16 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
       },
       { params, response: { 200: model.todo, 304: t.Undefined() }, detail: documentation.getTodo },
     )
-    .put(
-      "/:id",
-      async ({ caller, params, body, request, set }) => {
-        const ifMatch = request.headers.get("if-match")
-        const id = todoId(params.id)
-        const { version, ...todo } = await updateTodo(deps, caller.userId, id, body, ifMatch)
-        set.headers.etag = entityTag(version)
-        return todo
-      },
-      { ...takesJson(model.todoChanges), ...changing, detail: documentation.putTodo },
-    )
-    .patch(
-      "/:id",
-      async ({ caller, params, body, request, set }) => {
-        const ifMatch = request.headers.get("if-match")
-        const id = todoId(params.id)
-        const { version, ...todo } = await updateTodo(deps, caller.userId, id, body, ifMatch)
-        set.headers.etag = entityTag(version)
-        return todo
-      },
-      { ...takesMergePatch(model.todoChanges), ...changing, detail: documentation.patchTodo },
-    )
+    .put("/:id", change(deps), {
+      ...takesJson(model.todoChanges),
+      ...changing,
+      detail: documentation.putTodo,
+    })
+    .patch("/:id", change(deps), {
+      ...takesMergePatch(model.todoChanges),
+      ...changing,
+      detail: documentation.patchTodo,
+    })
     .delete(
       "/:id",
       async ({ caller, params, request, status }) => {

@@ -1,8 +1,10 @@
 /** PUT /users/me/email: another email for the caller's account. */
+
 import { Elysia, type Static, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
+import { noStore } from "../../http/response/no-store.ts"
 import { Text } from "../../http/schema/text.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { ada, email } from "../model.ts"
@@ -54,9 +56,7 @@ const change = async (
 
 export const emailChange = (deps: Deps) =>
   new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(signedIn(deps.tokens.authenticate))
     .use(clientAddress(deps.trustedProxies))
     .put(

@@ -1,8 +1,10 @@
 /** /users/me/export: everything that is stored about the caller, as one document. */
+
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { pagesAfter, type StreamedList, streamObject } from "../../http/response/json-stream.ts"
+import { noStore } from "../../http/response/no-store.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { accountOf } from "../outside-users.ts"
 import { personalToken } from "../personal-tokens/model.ts"
@@ -55,9 +57,7 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
 export const exportOfAccount = (deps: Deps) => {
   const lists = { ...listsOf(deps.sql), ...deps.lists }
   return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(signedIn(deps.authenticate))
     .get(
       "/export",

@@ -1,9 +1,10 @@
 /** /auth/password-reset: a new password for whoever forgot the old one. Shapes: model.ts. */
+
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
-import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
-import { noQuery, strictQuery } from "../../http/request/query.ts"
+import { noStore } from "../../http/response/no-store.ts"
+import { unauthenticated } from "../../http/unauthenticated.ts"
 import { enqueueMail } from "../mail/queries.ts"
 import { hashOf } from "../one-time-token.ts"
 import { inTurn } from "../passwords/hash-queue.ts"
@@ -54,12 +55,8 @@ const reset = async (
 
 export const passwordResets = (deps: Deps) =>
   new Elysia({ prefix: "/auth/password-reset", tags: ["accounts"] })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
-    .use(clientAddress(deps.trustedProxies))
-    .onTransform(strictQuery)
-    .guard({ query: noQuery })
+    .onTransform(noStore)
+    .use(unauthenticated(deps.trustedProxies))
     .post(
       "",
       async ({ body, address, request, status }) => {

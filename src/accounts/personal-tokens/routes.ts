@@ -1,10 +1,12 @@
 /** /users/me/tokens: personal access tokens, for scripts. Shapes: model.ts. SQL: queries.ts. */
+
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { badRequest, Problem } from "../../errors.ts"
 import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
+import { noStore } from "../../http/response/no-store.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { hashOf } from "../one-time-token.ts"
 import { createOutsideUser } from "../outside-users.ts"
@@ -72,9 +74,7 @@ const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalTo
 
 export const personalTokens = (deps: Deps) =>
   new Elysia({ prefix: "/users/me/tokens", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(signedIn(deps.authenticate))
     .use(clientAddress(deps.trustedProxies))
     .post(

@@ -1,10 +1,11 @@
 /** POST /auth/register: by anybody, by whoever is invited, or by nobody. Shapes: ../model.ts. */
+
 import { Elysia } from "elysia"
 import type { Config } from "../../config/config.ts"
 import type { Sql, Statements } from "../../database/connection.ts"
-import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
-import { noQuery, strictQuery } from "../../http/request/query.ts"
+import { noStore } from "../../http/response/no-store.ts"
+import { unauthenticated } from "../../http/unauthenticated.ts"
 import { unlessEmailTaken } from "../emails.ts"
 import * as model from "../model.ts"
 import { hashOf } from "../one-time-token.ts"
@@ -54,12 +55,8 @@ const register = async (
 
 export const registration = (deps: Deps) =>
   new Elysia({ prefix: "/auth", tags: ["accounts"] })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
-    .use(clientAddress(deps.trustedProxies))
-    .onTransform(strictQuery)
-    .guard({ query: noQuery })
+    .onTransform(noStore)
+    .use(unauthenticated(deps.trustedProxies))
     .post(
       "/register",
       async ({ body, address, request, status }) => {

@@ -1,6 +1,8 @@
 /** /users/me/sessions: where the caller is logged in. Shapes: model.ts. SQL: queries.ts. */
+
 import { Elysia, t } from "elysia"
 import { clientAddress } from "../../http/request/client-address.ts"
+import { noStore } from "../../http/response/no-store.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { noSuchSession } from "../problems.ts"
 import { endOwnSession } from "./ending/queries.ts"
@@ -15,9 +17,7 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }
     prefix: "/users/me/sessions",
     detail: { tags: ["accounts"], security: bearer },
   })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(signedIn(tokens.authenticate))
     .use(clientAddress(trustedProxies))
     .get(

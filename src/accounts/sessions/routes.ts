@@ -1,10 +1,11 @@
 /** /auth: sessions, from login to logout. Shapes: model.ts. */
+
 import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
-import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
-import { noQuery, strictQuery } from "../../http/request/query.ts"
+import { noStore } from "../../http/response/no-store.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
+import { unauthenticated } from "../../http/unauthenticated.ts"
 import * as model from "../model.ts"
 import { guessPassword } from "../passwords/attempt.ts"
 import { wrongCredentials } from "../problems.ts"
@@ -65,13 +66,9 @@ const logout = ({ sql, tokens }: Deps) =>
 
 export const auth = (deps: Deps) =>
   new Elysia({ prefix: "/auth", tags: ["accounts"] })
-    .onTransform(({ set }) => {
-      set.headers["cache-control"] = "no-store"
-    })
+    .onTransform(noStore)
     .use(logout(deps))
-    .use(clientAddress(deps.trustedProxies))
-    .onTransform(strictQuery)
-    .guard({ query: noQuery })
+    .use(unauthenticated(deps.trustedProxies))
     .post(
       "/login",
       ({ body, address, request }) =>

@@ -1,0 +1,8 @@
+/** Makes the routes of an instance open to everybody: they learn the client's address, and take no query. */
+import { clientAddress } from "./request/client-address.ts"
+import { noQuery, strictQuery } from "./request/query.ts"
+
+export const unauthenticated = (trustedProxies: string[]) =>
+  clientAddress(trustedProxies)
+    .onTransform({ as: "scoped" }, strictQuery)
+    .guard({ as: "scoped", query: noQuery })
