@@ -3,13 +3,14 @@ import { Elysia } from "elysia"
 import { emailChange } from "./accounts/email-change/routes.ts"
 import { exportOfAccount } from "./accounts/export/routes.ts"
 import { createOutsideUser } from "./accounts/outside-users.ts"
+import { passwordChanges } from "./accounts/password-change/routes.ts"
 import { passwordResets } from "./accounts/password-resets/routes.ts"
 import { personalTokens } from "./accounts/personal-tokens/routes.ts"
 import { registration } from "./accounts/registration/routes.ts"
 import { me } from "./accounts/routes.ts"
 import { createSecurityLog } from "./accounts/security-log.ts"
 import { ownSessions } from "./accounts/sessions/own-sessions.ts"
-import { createRefreshTokens } from "./accounts/sessions/refresh/token.ts"
+import { createRefreshTokens } from "./accounts/sessions/refresh-tokens.ts"
 import { auth } from "./accounts/sessions/routes.ts"
 import { limitRequests } from "./accounts/throttle/request-limit.ts"
 import { createThrottle } from "./accounts/throttle/throttle.ts"
@@ -120,6 +121,7 @@ export const createApp = (deps: Deps) => {
         .use(auth(features.accounts))
         .use(passwordResets(features.accounts))
         .use(me(features.accounts))
+        .use(passwordChanges(features.accounts))
         .use(emailChange(features.accounts))
         .use(exportOfAccount(features.exports))
         .use(personalTokens(features.personalTokens))

@@ -1,6 +1,9 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
 import { deleteExpiredMails } from "./accounts/mail/queries.ts"
-import { deleteExpiredPasswordResets } from "./accounts/password-resets/queries.ts"
+import {
+  createPasswordReset,
+  deleteExpiredPasswordResets,
+} from "./accounts/password-resets/queries.ts"
 import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
 import { deleteExpiredInvites } from "./accounts/registration/queries.ts"
 import { createLastUse } from "./accounts/sessions/last-use.ts"
@@ -124,7 +127,13 @@ const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: 
     import("./accounts/mail/smtp.ts"),
   ])
   const send = createSmtp(SMTP_URL, SMTP_FROM)
-  return startOutbox({ sql, log, send, passwordResetUrl: PASSWORD_RESET_URL })
+  return startOutbox({
+    sql,
+    log,
+    send,
+    createPasswordReset: (userId) => createPasswordReset(sql, userId),
+    passwordResetUrl: PASSWORD_RESET_URL,
+  })
 }
 
 /** Resolves to false if it takes longer than `ms`. */

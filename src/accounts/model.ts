@@ -67,16 +67,6 @@ export const refreshToken = t.Object(
   },
 )
 
-export const passwordChange = t.Object(
-  { current_password: Text({ format: "password" }), new_password: password },
-  {
-    $id: "PasswordChange",
-    examples: [{ current_password: ada.password, new_password: "tractor beige lagoon fiddle" }],
-    additionalProperties: false,
-  },
-)
-export type PasswordChange = Static<typeof passwordChange>
-
 export const user = t.Object(
   {
     id,

@@ -2,8 +2,8 @@
 import type { Sql, Statements } from "../database/connection.ts"
 import { folded, ofEmail } from "./emails.ts"
 import type { User } from "./model.ts"
+import { userKey, userKeyOf } from "./revocation-keys.ts"
 import { isKnownAddress } from "./throttle/queries.ts"
-import { userKey, userKeyOf } from "./tokens/revocation-keys.ts"
 
 /** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
 const drawnId = (sql: Statements) => sql`

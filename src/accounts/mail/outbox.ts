@@ -7,7 +7,7 @@
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { repeat } from "../../jobs/repeat.ts"
-import { createPasswordReset } from "../password-resets/queries.ts"
+import type { OneTimeToken } from "../one-time-token.ts"
 import { emailChangedMessage, type Message, resetMessage } from "./messages.ts"
 import { deleteMail, findRecipient, type Mail, postponeMail, takeDueMails } from "./queries.ts"
 import { SENDING_MS, type Send } from "./smtp.ts"
@@ -19,16 +19,23 @@ const LEASE_SECONDS = (2 * SENDING_MS) / 1_000
 const FIRST_PAUSE_SECONDS = 2
 const LONGEST_PAUSE_SECONDS = 3_600
 
-type Deps = { sql: Sql; log: Logger; send: Send; passwordResetUrl: string | undefined }
+type Deps = {
+  sql: Sql
+  log: Logger
+  send: Send
+  /** Undefined for a user who may not set a password. */
+  createPasswordReset: (userId: number) => Promise<OneTimeToken | undefined>
+  passwordResetUrl: string | undefined
+}
 
 /** Undefined where there is nobody to send it to. */
 const compose = async (
-  { sql, passwordResetUrl }: Deps,
+  { sql, createPasswordReset, passwordResetUrl }: Deps,
   { kind, recipient, created_at }: Mail,
 ): Promise<Message | undefined> => {
   if (kind === "email_changed") return emailChangedMessage(recipient, created_at)
   const user = await findRecipient(sql, recipient)
-  const reset = user && (await createPasswordReset(sql, user.id))
+  const reset = user && (await createPasswordReset(user.id))
   return reset && resetMessage(user.email, passwordResetUrl, reset.token)
 }
 

@@ -1,7 +1,7 @@
 /** All SQL of the operator's commands over users. */
 import type { Sql } from "../../database/connection.ts"
 import { folded, ofEmail } from "../emails.ts"
-import { changedKey } from "../tokens/revocation-keys.ts"
+import { changedKey } from "../revocation-keys.ts"
 
 export type Account = {
   id: number

@@ -1,10 +1,10 @@
 /** A guess at a password: counted before it is made, made in turn, and logged where it is refused. */
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
+import type { Client } from "../client.ts"
 import { wrongCurrentPassword } from "../problems.ts"
 import { findPassword } from "../queries.ts"
 import type { LogEvent } from "../security-log.ts"
-import type { Client } from "../sessions/model.ts"
 import { type Account, type Guess, hashAddress, type Throttle } from "../throttle/throttle.ts"
 import { inTurn } from "./hash-queue.ts"
 import { verifyPassword } from "./hashing.ts"

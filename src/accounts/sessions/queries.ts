@@ -1,21 +1,19 @@
 /** All SQL over sessions: opening, listing and ending them. Refreshing: refresh/queries.ts. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import { deletePasswordReset } from "../password-resets/queries.ts"
+import type { Client } from "../client.ts"
 import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
 import type { Guess } from "../throttle/throttle.ts"
-import { endAllSessions } from "./ending/queries.ts"
 import { extension, isAlive, type Lifetimes } from "./lifetime.ts"
-import type { Client } from "./model.ts"
 
-type NewSession = {
+export type NewSession = {
   id: string
   client: Pick<Client, "address" | "userAgent">
   lifetimes: Lifetimes
 }
 
 /** For an insert from a relation whose `id` is the user's. Its chain is at generation 1. */
-const newSession = (sql: Statements, { id, client, lifetimes }: NewSession) => sql`
+export const newSession = (sql: Statements, { id, client, lifetimes }: NewSession) => sql`
   insert into sessions (id, user_id, created_at, expires_at, generation, user_agent, address)
   select
     ${id}::uuid,
@@ -89,38 +87,6 @@ export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => 
   where sessions.user_id = ${userId}
   order by sessions.last_used_at desc, sessions.id
   limit ${LISTED}`
-
-type PasswordChange = NewSession & {
-  userId: number
-  /** The hash that was found right. */
-  from: string
-  to: string
-  guess: Guess
-}
-
-/** The keys to revoke, or undefined where the password is another by now. */
-export const changePassword = (sql: Sql, change: PasswordChange) =>
-  sql.begin(async (transaction) => {
-    const { userId, from, to, guess, ...session } = change
-    const changed = await transaction`
-      update users
-      set password_hash = ${to}
-      where id = ${userId}
-        and password_hash = ${from}`
-    if (changed.count === 0) return undefined
-    const ended = await endAllSessions(transaction, userId)
-    await deletePasswordReset(transaction, userId)
-    await transaction`
-      with opened as (
-        ${newSession(transaction, session)}
-        from users
-        where id = ${userId}
-        returning id
-      ), ${forgiven(transaction, guess, transaction`true`)}
-      select id
-      from opened`
-    return ended
-  })
 
 type Used = { id: string; user_id: number }
 

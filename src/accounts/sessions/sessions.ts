@@ -3,8 +3,7 @@ import type { Sql } from "../../database/connection.ts"
 import type { LogEvent } from "../security-log.ts"
 import type { Tokens } from "../tokens/tokens.ts"
 import type { Lifetimes } from "./lifetime.ts"
-import type { Link } from "./refresh/queries.ts"
-import type { RefreshTokens } from "./refresh/token.ts"
+import type { RefreshTokens } from "./refresh-tokens.ts"
 
 export type SessionDeps = {
   sql: Sql
@@ -12,6 +11,14 @@ export type SessionDeps = {
   refreshTokens: RefreshTokens
   lifetimes: Lifetimes
   logEvent: LogEvent
+}
+
+/** Where a session's chain is. */
+export type Link = {
+  user_id: number
+  generation: number
+  /** Until the session ends, however often it is refreshed. */
+  seconds_left: number
 }
 
 /** The tokens of a session whose chain is at this link. */

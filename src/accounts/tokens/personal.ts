@@ -6,8 +6,8 @@ import type { Problem } from "../../errors.ts"
 import type { Scope } from "../../http/signed-in.ts"
 import { hashOf } from "../one-time-token.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
+import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
 import { findPersonalToken, touchPersonalToken } from "./queries.ts"
-import { changedKey, personalTokenKey, userKey } from "./revocation-keys.ts"
 
 /** Told apart from a JWT by anybody, a scanner for leaked secrets included. */
 const PREFIX = "todo_"

@@ -2,7 +2,7 @@
 import type { Sql } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Scope } from "../../http/signed-in.ts"
-import { userKeyOf } from "./revocation-keys.ts"
+import { userKeyOf } from "../revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52

@@ -1,6 +1,6 @@
 /** All SQL of ending sessions: one, all of a user's, and those of a user who is deleted. */
 import type { Sql, Statements } from "../../../database/connection.ts"
-import { changedKey, sessionKeyOf } from "../../tokens/revocation-keys.ts"
+import { changedKey, sessionKeyOf } from "../../revocation-keys.ts"
 
 /** A CTE: a session of a user, ended. Constant time: its rows in refresh_tokens expire by themselves. */
 const ended = (sql: Sql, userId: number, id: string | null) => sql`

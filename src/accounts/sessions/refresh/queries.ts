@@ -1,16 +1,9 @@
 /** All SQL of refreshing: a session's chain goes on, a step is repeated, or a reuse ends it. */
 import type { Sql } from "../../../database/connection.ts"
-import { sessionKeyOf } from "../../tokens/revocation-keys.ts"
+import type { Client } from "../../client.ts"
+import { sessionKeyOf } from "../../revocation-keys.ts"
 import { extendedEnd, isAlive, type Lifetimes, secondsLeft } from "../lifetime.ts"
-import type { Client } from "../model.ts"
-
-/** Where a session's chain is. */
-export type Link = {
-  user_id: number
-  generation: number
-  /** Until the session ends, however often it is refreshed. */
-  seconds_left: number
-}
+import type { Link } from "../sessions.ts"
 
 /**
  * Moves a chain on from this generation; undefined where it was moved before, or has ended. A

@@ -2,12 +2,13 @@
  * Refreshing a session. Its chain is at a generation: the token of that one moves it on, the one
  * before it repeats the step for 10 seconds, and any older one ends the session.
  */
+
+import type { Client } from "../../client.ts"
 import { wrongRefreshToken } from "../../problems.ts"
-import { sessionKey } from "../../tokens/revocation-keys.ts"
-import type { Client } from "../model.ts"
+import { sessionKey } from "../../revocation-keys.ts"
+import type { Presented } from "../refresh-tokens.ts"
 import { answer, type SessionDeps } from "../sessions.ts"
 import { moveOn, repeatOrEnd, takeStored } from "./queries.ts"
-import type { Presented } from "./token.ts"
 
 type Claim = {
   sessionId: string

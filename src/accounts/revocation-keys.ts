@@ -1,7 +1,7 @@
 /** The keys of revocations: what a row of that table revokes all tokens of. */
 import { createHash } from "node:crypto"
 import type postgres from "postgres"
-import type { Sql, Statements } from "../../database/connection.ts"
+import type { Sql, Statements } from "../database/connection.ts"
 
 /** All tokens of a user. Such a row stays for ever, so that the id is never given to another. */
 export const userKey = (id: number) => `user:${id}`

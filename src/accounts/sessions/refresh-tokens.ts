@@ -3,7 +3,7 @@
  * the session holds the current generation, so that no token is stored anywhere.
  */
 import { createHash } from "node:crypto"
-import { createMac, type Secrets } from "../../../keys/mac.ts"
+import { createMac, type Secrets } from "../../keys/mac.ts"
 
 /** A token from before sessions were chains: 32 random bytes, of which the hash is stored. */
 type Stored = { hash: Uint8Array }

@@ -1,0 +1,66 @@
+/** PUT /users/me/password: another password for the caller's account. Shapes: model.ts. SQL: queries.ts. */
+import { randomUUID } from "node:crypto"
+import { Elysia } from "elysia"
+import { clientAddress } from "../../http/request/client-address.ts"
+import { takesJson } from "../../http/request/json-body.ts"
+import { noStore } from "../../http/response/no-store.ts"
+import { bearer, signedIn } from "../../http/signed-in.ts"
+import { type Client, clientOf } from "../client.ts"
+import { tokens } from "../model.ts"
+import { guessOwnPassword } from "../passwords/attempt.ts"
+import { hashPassword } from "../passwords/hashing.ts"
+import { refuseGuessable } from "../passwords/rules.ts"
+import { wrongCurrentPassword } from "../problems.ts"
+import { findUser } from "../queries.ts"
+import { firstAnswer, type SessionDeps } from "../sessions/sessions.ts"
+import type { Throttle } from "../throttle/throttle.ts"
+import { type PasswordChange, passwordChange } from "./model.ts"
+import { changePassword } from "./queries.ts"
+
+type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
+
+/** The tokens of a new session: all others have ended. */
+const change = async (
+  deps: Deps,
+  userId: number,
+  { current_password, new_password }: PasswordChange,
+  client: Client,
+) => {
+  const { sql, tokens, lifetimes, logEvent } = deps
+  const user = await findUser(sql, userId)
+  await refuseGuessable("/new_password", new_password, user?.email ?? null)
+  const attempt = { userId, password: current_password, client }
+  return guessOwnPassword(deps, attempt, async (from, guess) => {
+    const to = await hashPassword(new_password)
+    const id = randomUUID()
+    const ended = await changePassword(sql, { id, userId, from, to, guess, client, lifetimes })
+    if (!ended) throw wrongCurrentPassword()
+    tokens.revoke(ended)
+    logEvent("password_changed", { userId, address: client.address })
+    return firstAnswer(deps, id, userId)
+  })
+}
+
+export const passwordChanges = (deps: Deps) =>
+  new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
+    .onTransform(noStore)
+    .use(signedIn(deps.tokens.authenticate))
+    .use(clientAddress(deps.trustedProxies))
+    .put(
+      "/password",
+      ({ caller, body, address, request }) =>
+        change(deps, caller.userId, body, clientOf(request, address)),
+      {
+        ...takesJson(passwordChange),
+        response: { 200: tokens },
+        detail: {
+          operationId: "changePassword",
+          summary: "Change the password",
+          errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          description:
+            "Ends every session of the user, this one too, and every token that is of none, and " +
+            "answers with the tokens of a new session. A wrong current password counts as a " +
+            "failed login; a user who came from outside has none.",
+        },
+      },
+    )
