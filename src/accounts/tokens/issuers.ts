@@ -112,3 +112,4 @@ export const createIssuer = (
     },
   }
 }
+export type Issuer = NonNullable<ReturnType<typeof createIssuer>>

@@ -3,10 +3,10 @@ import { randomBytes } from "node:crypto"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import type { Problem } from "../../errors.ts"
-import type { Scope } from "../../http/signed-in.ts"
 import { hashOf } from "../one-time-token.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
+import type { Accepted } from "./caller.ts"
 import { findPersonalToken, touchPersonalToken } from "./queries.ts"
 
 /** Told apart from a JWT by anybody, a scanner for leaked secrets included. */
@@ -19,18 +19,6 @@ export const newPersonalToken = () => PREFIX + randomBytes(32).toString("base64u
 export const isPersonal = (token: string) => token.startsWith(PREFIX)
 
 const TOUCH_MS = 60_000
-
-type Accepted = {
-  userId: number
-  sessionId: undefined
-  tokenKey: string
-  expiresAt: number
-  scopes: Scope[]
-  watched: string[]
-  judgedAt: number
-  /** To be called for each request. */
-  used: () => void
-}
 
 /** Beside the requests, and at most once a minute: when it was last used is told to the minute. */
 const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {

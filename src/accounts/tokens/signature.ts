@@ -20,3 +20,4 @@ export const createSignature = ([current, ...previous]: Secrets, alg: Config["AL
     },
   }
 }
+export type Signature = ReturnType<typeof createSignature>
