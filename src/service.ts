@@ -1,29 +1,20 @@
 /** The service as a whole: its database, migrated, and its server, from start to stop. */
-import { deleteExpiredMails } from "./accounts/mail/queries.ts"
-import {
-  createPasswordReset,
-  deleteExpiredPasswordResets,
-} from "./accounts/password-resets/queries.ts"
-import { deleteExpiredPersonalTokens } from "./accounts/personal-tokens/queries.ts"
-import { deleteExpiredInvites } from "./accounts/registration/queries.ts"
+import { expiryOfAccounts } from "./accounts/expiry.ts"
+import { createPasswordReset } from "./accounts/password-resets/queries.ts"
 import { createLastUse } from "./accounts/sessions/last-use.ts"
-import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./accounts/sessions/queries.ts"
-import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./accounts/throttle/queries.ts"
-import { deleteExpiredRevocations } from "./accounts/tokens/queries.ts"
 import { createTokens } from "./accounts/tokens/tokens.ts"
 import { createApp } from "./app.ts"
 import type { Config } from "./config/config.ts"
 import { connect, type Sql } from "./database/connection.ts"
-import { migrate, schemaState } from "./database/migrations/migrate.ts"
-import { awaitDatabase, mayWrite } from "./database/wait.ts"
+import { isReady, prepareSchema } from "./database/schema.ts"
+import { close } from "./http/close.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
-import { type DeleteExpired, startExpiry } from "./jobs/expiry.ts"
+import { startExpiry } from "./jobs/expiry.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
-import { deleteExpiredKeys } from "./todos/queries.ts"
+import { expiryOfTodos } from "./todos/expiry.ts"
 import { createCommits } from "./todos/sync/commits.ts"
-import { deleteExpiredTombstones } from "./todos/sync/queries.ts"
 import { createWatchers } from "./todos/sync/watchers.ts"
 
 export type Service = {
@@ -39,37 +30,6 @@ export type Service = {
 }
 
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
-
-/** A schema that this version cannot serve. */
-class SchemaError extends Error {
-  override name = "SchemaError"
-}
-
-const prepareSchema = async (sql: Sql, url: string, { config, log, ...options }: Options) => {
-  const state = await awaitDatabase(sql, config.DATABASE_WAIT_SECONDS, log)
-  const { changed, pending, unknown } =
-    options.migrate && state.pending.length > 0
-      ? await migrate(url, "up", { dataDir: config.DATA_DIR })
-      : { ...state, changed: [] }
-  for (const version of changed) log.info({ version }, "migration applied")
-  if (pending.length > 0)
-    throw new SchemaError(`The database lacks the migrations ${pending.join(", ")}`)
-  if (unknown.length > 0 && !options.allowNewerSchema)
-    throw new SchemaError(
-      `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
-        "Start with --allow-newer-schema if this is a roll-back.",
-    )
-}
-
-/** A newer schema than ours is fine: the rolling deploy that brought it is not over. */
-const isReady = async (sql: Sql) => {
-  try {
-    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
-    return isWritable && pending.length === 0
-  } catch {
-    return false
-  }
-}
 
 /** Loaded where they are asked for: a start pays for what it uses. */
 const embeddedDatabase = async (dataDir: string) =>
@@ -104,21 +64,6 @@ const assemble = async (
   return { app, tokens, lastUse, watchers, metrics }
 }
 
-/** What each feature deletes once it has expired. */
-const deletionsOf = (sql: Sql): DeleteExpired[] => [
-  (limit) => deleteExpiredSessions(sql, limit),
-  (limit) => deleteExpiredRefreshTokens(sql, limit),
-  (limit) => deleteExpiredPersonalTokens(sql, limit),
-  (limit) => deleteExpiredRevocations(sql, limit),
-  (limit) => deleteExpiredThrottles(sql, limit),
-  (limit) => deleteExpiredKnownAddresses(sql, limit),
-  (limit) => deleteExpiredInvites(sql, limit),
-  (limit) => deleteExpiredPasswordResets(sql, limit),
-  (limit) => deleteExpiredMails(sql, limit),
-  (limit) => deleteExpiredKeys(sql, limit),
-  (limit) => deleteExpiredTombstones(sql, limit),
-]
-
 /** Loaded only where mails are sent. */
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
   if (!SMTP_URL || !SMTP_FROM) return () => {}
@@ -139,22 +84,6 @@ const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: 
 /** Resolves to false if it takes longer than `ms`. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
-
-/** The listener is closed when no request has come or gone for this long, and in the end anyway. */
-const QUIET_MS = 3
-const QUIET_LIMIT_MS = 250
-
-/** A connection that the kernel has taken, and we have not, is reset when the listener closes. */
-const betweenRequests = async (server: Bun.Server<unknown>) => {
-  const deadline = performance.now() + QUIET_LIMIT_MS
-  let before = server.pendingRequests
-  for (let quiet = 0; quiet < QUIET_MS && performance.now() < deadline; quiet++) {
-    await Bun.sleep(1)
-    // Some that are under way may stay so for long.
-    if (server.pendingRequests !== before) quiet = -1
-    before = server.pendingRequests
-  }
-}
 
 /** Of the time for shutting down, what is kept for closing the database. */
 const CLOSING_SHARE = 0.2
@@ -179,13 +108,17 @@ export const startService = async (options: Options): Promise<Service> => {
   let isStopping = false
   // The way to the database takes as long as the making.
   const [, { app, tokens, lastUse, watchers, metrics }] = await Promise.all([
-    prepareSchema(sql, url, options),
+    prepareSchema(sql, url, {
+      ...options,
+      dataDir: config.DATA_DIR,
+      waitSeconds: config.DATABASE_WAIT_SECONDS,
+    }),
     assemble(options, secrets, sql, () => isStopping),
   ])
   opened.defer(await tokens.followRevocations())
   opened.defer(lastUse.start())
   opened.defer(watchers.follow(log))
-  opened.defer(startExpiry(deletionsOf(sql), log))
+  opened.defer(startExpiry([...expiryOfAccounts(sql), ...expiryOfTodos(sql)], log))
   opened.defer(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
@@ -204,8 +137,7 @@ export const startService = async (options: Options): Promise<Service> => {
     async stop() {
       drain()
       const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
-      const answered = betweenRequests(server).then(() => server.stop())
-      if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), answered))) {
+      if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), close(server)))) {
         log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
         server.stop(true)
       }

@@ -1,0 +1,22 @@
+/** What accounts delete once it has expired. */
+import type { Sql } from "../database/connection.ts"
+import type { DeleteExpired } from "../jobs/expiry.ts"
+import { deleteExpiredMails } from "./mail/queries.ts"
+import { deleteExpiredPasswordResets } from "./password-resets/queries.ts"
+import { deleteExpiredPersonalTokens } from "./personal-tokens/queries.ts"
+import { deleteExpiredInvites } from "./registration/queries.ts"
+import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./sessions/queries.ts"
+import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./throttle/queries.ts"
+import { deleteExpiredRevocations } from "./tokens/queries.ts"
+
+export const expiryOfAccounts = (sql: Sql): DeleteExpired[] => [
+  (limit) => deleteExpiredSessions(sql, limit),
+  (limit) => deleteExpiredRefreshTokens(sql, limit),
+  (limit) => deleteExpiredPersonalTokens(sql, limit),
+  (limit) => deleteExpiredRevocations(sql, limit),
+  (limit) => deleteExpiredThrottles(sql, limit),
+  (limit) => deleteExpiredKnownAddresses(sql, limit),
+  (limit) => deleteExpiredInvites(sql, limit),
+  (limit) => deleteExpiredPasswordResets(sql, limit),
+  (limit) => deleteExpiredMails(sql, limit),
+]

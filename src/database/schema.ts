@@ -1,0 +1,46 @@
+/** The schema that this version serves with: brought about by the start, and asked for by /health/ready. */
+import type { Logger } from "pino"
+import type { Sql } from "./connection.ts"
+import { migrate, schemaState } from "./migrations/migrate.ts"
+import { awaitDatabase, mayWrite } from "./wait.ts"
+
+/** A schema that this version cannot serve. */
+class SchemaError extends Error {
+  override name = "SchemaError"
+}
+
+type Options = {
+  log: Logger
+  dataDir: string
+  waitSeconds: number
+  migrate: boolean
+  allowNewerSchema: boolean
+}
+
+/** Waits for the database. Throws where its schema is not the one, and may not be made so. */
+export const prepareSchema = async (sql: Sql, url: string, options: Options) => {
+  const { log, dataDir } = options
+  const state = await awaitDatabase(sql, options.waitSeconds, log)
+  const { changed, pending, unknown } =
+    options.migrate && state.pending.length > 0
+      ? await migrate(url, "up", { dataDir })
+      : { ...state, changed: [] }
+  for (const version of changed) log.info({ version }, "migration applied")
+  if (pending.length > 0)
+    throw new SchemaError(`The database lacks the migrations ${pending.join(", ")}`)
+  if (unknown.length > 0 && !options.allowNewerSchema)
+    throw new SchemaError(
+      `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
+        "Start with --allow-newer-schema if this is a roll-back.",
+    )
+}
+
+/** A newer schema than ours is fine: the rolling deploy that brought it is not over. */
+export const isReady = async (sql: Sql): Promise<boolean> => {
+  try {
+    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
+    return isWritable && pending.length === 0
+  } catch {
+    return false
+  }
+}

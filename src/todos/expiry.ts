@@ -1,0 +1,10 @@
+/** What todos delete once it has expired. */
+import type { Sql } from "../database/connection.ts"
+import type { DeleteExpired } from "../jobs/expiry.ts"
+import { deleteExpiredKeys } from "./queries.ts"
+import { deleteExpiredTombstones } from "./sync/queries.ts"
+
+export const expiryOfTodos = (sql: Sql): DeleteExpired[] => [
+  (limit) => deleteExpiredKeys(sql, limit),
+  (limit) => deleteExpiredTombstones(sql, limit),
+]
