@@ -21,11 +21,7 @@ import { createTodo, deleteTodo, updateTodo, type WriteDeps } from "./writes.ts"
 type Deps<Caller extends { userId: number }> = ListDeps &
   WriteDeps &
   WaitDeps &
-  EventsDeps & {
-    authenticate: Authenticate<Caller>
-    /** Whether the token that a long answer was begun with is still good. */
-    remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
-  }
+  EventsDeps<Caller> & { authenticate: Authenticate<Caller> }
 
 /** Throws the 404 of a missing todo where the text names no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -116,8 +112,7 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
       ({ caller, request, server }) => {
         if (request.method === "HEAD") return noStream()
         server?.timeout(request, 0)
-        const authorization = request.headers.get("authorization")
-        return eventStream(deps, caller.userId, () => deps.remainsGood(caller, authorization))
+        return eventStream(deps, caller, request.headers.get("authorization"))
       },
       { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
     )

@@ -77,6 +77,8 @@ export const startCommand = async (
     untilLogged: async (text: string) => {
       while (!log.includes(text) && command.exitCode === null) await Bun.sleep(5)
     },
+    /** What went wrong so far, as it was logged. */
+    warnings: () => log.split("\n").filter((line) => /"level":"(warn|error|fatal)"/.test(line)),
     /** Everything that it has logged, when it has ended. */
     log: async () => {
       await logged

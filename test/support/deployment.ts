@@ -6,8 +6,13 @@ import { freePort } from "./ports.ts"
 
 export const startDeployment = async (databaseUrl: string, size = 3) => {
   const ports = Array.from({ length: size }, freePort)
-  const start = (port: number) =>
-    startCommand({ DATABASE_URL: databaseUrl, PORT: String(port), TRUSTED_PROXIES: "127.0.0.1" })
+  const started: Command[] = []
+  const start = async (port: number) => {
+    const settings = { DATABASE_URL: databaseUrl, TRUSTED_PROXIES: "127.0.0.1" }
+    const instance = await startCommand({ ...settings, PORT: String(port) })
+    started.push(instance)
+    return instance
+  }
   const instances: Command[] = []
   for (const port of ports) instances.push(await start(port))
   const nginx = await startNginx(freePort(), ports)
@@ -17,6 +22,8 @@ export const startDeployment = async (databaseUrl: string, size = 3) => {
     ...client,
     url: nginx.url,
     instances,
+    /** Of all that were ever started. */
+    warnings: () => started.flatMap(({ warnings }) => warnings()),
     /** Once it has ended. Resolves when it listens again. */
     restart: async (index: number) => {
       await instances[index]?.exited

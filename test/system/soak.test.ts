@@ -41,6 +41,7 @@ const expectNothingLost = async (
     database,
   )
   console.log(figures)
+  if (wrong.length > 0) console.log(deployment.warnings().join("\n"))
   expect(wrong).toEqual([])
 }
 

@@ -1,10 +1,16 @@
 /** GET /todos/events: a stream of states, so that a client knows when there is something to fetch. */
 import type { Sql } from "../../database/connection.ts"
 import { findFeed } from "./queries.ts"
-import type { States } from "./states.ts"
-import type { Watchers } from "./watchers.ts"
+import type { Feed, States } from "./states.ts"
+import type { Watcher, Watchers } from "./watchers.ts"
 
-export type EventsDeps = { sql: Sql; states: States; watchers: Watchers }
+export type EventsDeps<Caller> = {
+  sql: Sql
+  states: States
+  watchers: Watchers
+  /** Whether the token that a stream was begun with is still good. */
+  remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
+}
 
 /** Proxies and clients take a connection on which nothing comes for broken. */
 const HEARTBEAT_MS = 15_000
@@ -23,85 +29,105 @@ const retryEvent = () =>
 
 const encoder = new TextEncoder()
 
-/** What is not sent yet is replaced by what is newer: many commits at once are one event. */
-const createOutbox = () => {
-  let text: string | undefined
-  let isClosed = false
-  let controller: ReadableStreamDefaultController<Uint8Array> | undefined
-  let taken = Promise.withResolvers<void>()
-  let sentAt = performance.now()
+/**
+ * What is not sent yet is replaced by what is newer: many commits at once are one event. One object
+ * of a class for each stream, because there may be thousands: closures would take twice the memory.
+ */
+class EventStream<Caller extends { userId: number }> implements Watcher {
+  readonly body: ReadableStream<Uint8Array>
+  private epoch: string | undefined
+  private latest = -1
+  private text: string | undefined
+  private isClosed = false
+  /** There while the client has taken what was sent before, and waits for more. */
+  private asking: ReadableStreamDefaultController<Uint8Array> | undefined
+  private sentAt = performance.now()
 
-  const flush = () => {
-    if (!controller) return
-    if (text !== undefined) controller.enqueue(encoder.encode(text))
-    else if (!isClosed) return
-    if (isClosed) controller.close()
-    text = undefined
-    sentAt = performance.now()
-    controller = undefined
-    taken.resolve()
+  constructor(
+    private readonly deps: EventsDeps<Caller>,
+    private readonly caller: Caller,
+    private readonly authorization: string | null,
+  ) {
+    this.body = new ReadableStream(this, { highWaterMark: 0 })
   }
 
-  return {
-    put(next: string) {
-      text = next
-      flush()
-    },
-    close(last = "") {
-      text = (text ?? "") + last || undefined
-      isClosed = true
-      flush()
-    },
-    isStalled: (now: number) => text !== undefined && now - sentAt > STALLED_MS,
-    isQuiet: (now: number) => text === undefined && now - sentAt > HEARTBEAT_MS,
-    /** Called when the client has taken what was sent before. Resolves with the next text. */
-    pull(asking: ReadableStreamDefaultController<Uint8Array>) {
-      controller = asking
-      taken = Promise.withResolvers()
-      flush()
-      return taken.promise
-    },
+  begin({ epoch, revision }: Feed) {
+    this.epoch = epoch
+    this.changed(revision)
+  }
+
+  changed(revision: number) {
+    if (this.epoch === undefined || revision <= this.latest) return
+    this.latest = revision
+    const { states } = this.deps
+    const { userId } = this.caller
+    this.put(stateEvent(states.write({ kind: "complete", revision }, this.epoch, userId)))
+  }
+
+  tick(now: number) {
+    const quiet = now - this.sentAt
+    if (this.text !== undefined && quiet > STALLED_MS) {
+      this.cancel()
+      this.close()
+    } else if (this.text === undefined && quiet > HEARTBEAT_MS) this.put(HEARTBEAT)
+  }
+
+  isWelcome() {
+    return this.deps.remainsGood(this.caller, this.authorization)
+  }
+
+  closed() {
+    this.close(this.deps.watchers.isDraining() ? retryEvent() : "")
+  }
+
+  /** Called by the body. */
+  pull(asking: ReadableStreamDefaultController<Uint8Array>) {
+    this.asking = asking
+    this.flush()
+  }
+
+  /** Called by the body, too: the client has gone. */
+  cancel() {
+    this.deps.watchers.unwatch(this.caller.userId, this)
+  }
+
+  private put(text: string) {
+    this.text = text
+    this.flush()
+  }
+
+  private close(last = "") {
+    this.text = (this.text ?? "") + last || undefined
+    this.isClosed = true
+    this.flush()
+  }
+
+  private flush() {
+    const { asking, text } = this
+    if (!asking || (text === undefined && !this.isClosed)) return
+    this.asking = undefined
+    this.text = undefined
+    this.sentAt = performance.now()
+    if (text !== undefined) asking.enqueue(encoder.encode(text))
+    if (this.isClosed) asking.close()
   }
 }
 
-/** `isWelcome`: whether the caller's token is still good. */
-export const eventStream = async (
-  { sql, states, watchers }: EventsDeps,
-  ownerId: number,
-  isWelcome: () => boolean | Promise<boolean>,
+export const eventStream = async <Caller extends { userId: number }>(
+  deps: EventsDeps<Caller>,
+  caller: Caller,
+  authorization: string | null,
 ) => {
-  const outbox = createOutbox()
-  let epoch: string | undefined
-  let latest = -1
-
-  const tell = (revision: number) => {
-    if (epoch === undefined || revision <= latest) return
-    latest = revision
-    outbox.put(stateEvent(states.write({ kind: "complete", revision }, epoch, ownerId)))
-  }
-
-  const unwatch = watchers.watch(ownerId, {
-    changed: tell,
-    tick(now) {
-      if (outbox.isStalled(now)) {
-        unwatch()
-        outbox.close()
-      } else if (outbox.isQuiet(now)) outbox.put(HEARTBEAT)
-    },
-    isWelcome,
-    closed: () => outbox.close(watchers.isDraining() ? retryEvent() : ""),
-  })
+  const stream = new EventStream(deps, caller, authorization)
+  deps.watchers.watch(caller.userId, stream)
   try {
     // After it is watched, so that no commit falls between.
-    const feed = await findFeed(sql, ownerId)
-    epoch = feed.epoch
-    tell(feed.revision)
+    stream.begin(await findFeed(deps.sql, caller.userId))
   } catch (error) {
-    unwatch()
+    stream.cancel()
     throw error
   }
-  const body = new ReadableStream({ pull: outbox.pull, cancel: unwatch }, { highWaterMark: 0 })
-  return new Response(body, { headers: EVENT_STREAM })
+  return new Response(stream.body, { headers: EVENT_STREAM })
 }
 
 const EVENT_STREAM = {

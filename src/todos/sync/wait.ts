@@ -1,7 +1,7 @@
 /** `Prefer: wait`: an answer that comes when there is something new (RFC 7240, section 4.3). */
 import { type ChangesDeps, changesSince } from "./changes.ts"
 import type { ChangesPage } from "./model.ts"
-import type { Watchers } from "./watchers.ts"
+import type { Watcher, Watchers } from "./watchers.ts"
 
 export type WaitDeps = ChangesDeps & { watchers: Watchers }
 
@@ -33,12 +33,13 @@ export const changesAfterWait = async (
 
   const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
   const giveUp = () => resolve(false)
-  const unwatch = deps.watchers.watch(ownerId, {
+  const watcher: Watcher = {
     changed: (revision) => revision > known && resolve(true),
     tick() {},
     isWelcome,
     closed: giveUp,
-  })
+  }
+  deps.watchers.watch(ownerId, watcher)
   const timer = setTimeout(giveUp, seconds * 1_000)
   signal.addEventListener("abort", giveUp, { once: true })
   try {
@@ -48,6 +49,6 @@ export const changesAfterWait = async (
     return (await isChanged) ? await read() : meanwhile
   } finally {
     clearTimeout(timer)
-    unwatch()
+    deps.watchers.unwatch(ownerId, watcher)
   }
 }

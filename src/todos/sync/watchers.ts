@@ -19,7 +19,7 @@ const WATCHERS_PER_USER = 20
 /** Seconds. */
 const RETRY_AFTER = 5
 
-type Watcher = {
+export type Watcher = {
   /** The owner's todos have come to a revision, which may be one that it knows. */
   changed(revision: number): void
   /** Once a second: `now` is by performance.now(). */
@@ -79,8 +79,8 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
 
   return {
     /**
-     * Returns the function that ends it. Throws a 429 where the user has as many as one may have,
-     * and a 503 while the service is stopping.
+     * Until it is unwatched or closed. Throws a 429 where the user has as many as one may have, and
+     * a 503 while the service is stopping.
      */
     watch(ownerId: number, watcher: Watcher) {
       if (isDraining) throw unavailable("The service is shutting down")
@@ -91,8 +91,8 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
         })
       owners.set(ownerId, owner)
       owner.watchers.add(watcher)
-      return () => remove(ownerId, watcher)
     },
+    unwatch: remove,
 
     /** Whether watchers are closed because the service is stopping. */
     isDraining: () => isDraining,

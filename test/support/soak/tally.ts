@@ -17,7 +17,7 @@ export const createTally = () => {
     "begun anew": 0,
   }
   const wrong: unknown[] = []
-  const failures: { status: number; at: number }[] = []
+  const failures: { at: number; text: string }[] = []
   const outages: { from: number; to: number }[] = []
 
   const isDuringOutage = (at: number) =>
@@ -36,7 +36,7 @@ export const createTally = () => {
         if (!answer) counts["cut off"]++
         else if (answer.status === 502 || answer.status === 503) {
           counts[answer.status]++
-          failures.push({ status: answer.status, at: performance.now() })
+          failures.push({ at: performance.now(), text: answer.text })
         } else {
           if (answer.status >= 500) wrong.push(`${answer.status} ${answer.text}`)
           return answer
@@ -60,7 +60,7 @@ export const createTally = () => {
       ...wrong,
       ...failures
         .filter(({ at }) => !isDuringOutage(at))
-        .map(({ status }) => `${status} without an outage`),
+        .map(({ at, text }) => `without an outage, after ${Math.round(at)} ms: ${text}`),
     ],
   }
 }
