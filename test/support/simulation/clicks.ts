@@ -167,13 +167,24 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
       )
       const known = { steps, versions, member, told: toldOf(about, member) }
       if (!explains(known, 0, changes, known.told, 0, undefined))
-        wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords({ ...known, changes })}`)
+        wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords(known, changes)}`)
     }
   }
   return wrong
 }
 
-const inWords = (found: Omit<Case, "member"> & { changes: Change[] }) => JSON.stringify(found)
+const inWords = ({ steps, versions, member, told }: Case, own: readonly Change[]) => {
+  const clicked = steps.map(
+    ({ from, to, seen, isStored, isDeletedLater }) =>
+      `${from} to ${to} at ${seen}${isStored ? "" : " perhaps"}${isDeletedLater ? " (deleted)" : ""}`,
+  )
+  const became = versions.map((one) => `${one.version} ${one.is_deleted ? "deleted" : one[member]}`)
+  return [
+    `clicks ${clicked.join(", ")} do not explain its versions ${own.map(({ version }) => version)}`,
+    `of ${became.join(", ")}`,
+    `told: ${told.map(({ kind, base, mine }) => `${kind} ${base} to ${mine}`)}`,
+  ].join("; ")
+}
 
 export const findLostClicks = (given: Given): string[] => {
   const versions = Map.groupBy(given.versions, markerOf)

@@ -7,7 +7,7 @@ import { readHistory, recordHistory } from "./history.ts"
 import type { Service } from "./network.ts"
 import { simulate } from "./world.ts"
 
-const AT_ONCE = 20
+const AT_ONCE = 40
 /** The service is restarted after so many, in the middle of others. */
 const SEEDS_OF_A_PROCESS = 50
 
