@@ -6,7 +6,7 @@
  */
 import { MEMBERS, type Member, type Members, type Notice } from "../../../src/client/live/model.ts"
 import type { Version } from "./history.ts"
-import { versionName } from "./network.ts"
+import { deletionName, versionName } from "./network.ts"
 
 /**
  * `marker`: how the description begins, which a todo keeps for ever. `seen`: `updated_at` of what
@@ -27,7 +27,7 @@ export type Click = {
 type Value = Members[Member] | undefined
 /** A click on one member. */
 type Step = { from: Value; to: Value; seen: number; isStored: boolean; isDeletedLater: boolean }
-type Change = { from: Value; to: Value; version: number }
+type Change = { from: Value; to: Value; made: Version }
 /** What was told of a member. */
 type Told = { mine: Value; base: Value; kind: Notice["kind"] }
 
@@ -57,8 +57,8 @@ const explains = (
       explains(known, end + 1, left, unused, version, refused)
 
     const [change, ...later] = changes
-    if (change && change.to === last.to && isBase(change.from) && change.version > first.seen)
-      if (goOn(later, told, change.version, undefined)) return true
+    if (change && change.to === last.to && isBase(change.from) && change.made.version > first.seen)
+      if (goOn(later, told, change.made.version, undefined)) return true
     // Somebody else had done the same, or the last took back the first.
     const same = versions.find(
       (one) => one.version >= Math.max(first.seen, reached) && one[member] === last.to,
@@ -100,7 +100,7 @@ const changesOf = (versions: readonly Version[], member: Member): Change[] =>
     const from = versions[index - 1]?.[member]
     return one.is_deleted || (index > 0 && from === one[member])
       ? []
-      : [{ from, to: one[member], version: one.version }]
+      : [{ from, to: one[member], made: one }]
   })
 
 const markerOf = ({ description }: Pick<Members, "description">) => description?.split(" ")[0] ?? ""
@@ -133,11 +133,12 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
   const last = versions.at(-1)
   const seenVersion = (seen: string | undefined) =>
     versions.findLast(({ updated_at }) => updated_at === seen)?.version ?? 0
-  const authorOf = (version: number) => authors.get(versionName(id ?? 0, version))
+  const authorOf = (one: Version) =>
+    authors.get((one.is_deleted ? deletionName : versionName)(one.id, one.version))
 
-  const anonymous = versions.find((one) => authorOf(one.version) === undefined)
+  const anonymous = versions.find((one) => authorOf(one) === undefined)
   if (anonymous) wrong.push(`${marker}: nobody was told of version ${anonymous.version}`)
-  if (last?.is_deleted && !isSeen(last, ofProfile(clicks, authorOf(last.version))))
+  if (last?.is_deleted && !isSeen(last, ofProfile(clicks, authorOf(last))))
     wrong.push(`${marker} was deleted by somebody who had not seen it as it was`)
 
   for (const [profile, told] of notices.entries()) {
@@ -162,9 +163,7 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
               },
             ],
       )
-      const changes = changesOf(versions, member).filter(
-        ({ version }) => authorOf(version) === profile,
-      )
+      const changes = changesOf(versions, member).filter((one) => authorOf(one.made) === profile)
       const known = { steps, versions, member, told: toldOf(about, member) }
       if (!explains(known, 0, changes, known.told, 0, undefined))
         wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords(known, changes)}`)
@@ -180,7 +179,7 @@ const inWords = ({ steps, versions, member, told }: Case, own: readonly Change[]
   )
   const became = versions.map((one) => `${one.version} ${one.is_deleted ? "deleted" : one[member]}`)
   return [
-    `clicks ${clicked.join(", ")} do not explain its versions ${own.map(({ version }) => version)}`,
+    `clicks ${clicked.join(", ")} do not explain its versions ${own.map(({ made }) => made.version)}`,
     `of ${became.join(", ")}`,
     `told: ${told.map(({ kind, base, mine }) => `${kind} ${base} to ${mine}`)}`,
   ].join("; ")

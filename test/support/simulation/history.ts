@@ -20,17 +20,16 @@ export const recordHistory = async (sql: Sql) => {
       is_completed boolean not null,
       updated_at timestamptz not null,
       is_deleted boolean not null,
-      primary key (owner_id, id, version)
+      primary key (owner_id, id, version, is_deleted)
     )`
   await sql`
     create function record() returns trigger language plpgsql as $$
     declare
       seen todos := coalesce(new, old);
-      is_deleted boolean := tg_op = 'DELETE';
     begin
       insert into history
-      values (seen.owner_id, seen.id, seen.version + is_deleted::int,
-        seen.title, seen.description, seen.is_completed, seen.updated_at, is_deleted);
+      values (seen.owner_id, seen.id, seen.version, seen.title, seen.description,
+        seen.is_completed, seen.updated_at, tg_op = 'DELETE');
       return null;
     end $$`
   await sql`
@@ -40,7 +39,7 @@ export const recordHistory = async (sql: Sql) => {
 
 export const readHistory = (sql: Sql, ownerId: number): Promise<Version[]> =>
   sql<Version[]>`
-    select id, version::int, title, description, is_completed, updated_at, is_deleted
+    select id, version, title, description, is_completed, updated_at, is_deleted
     from history
     where owner_id = ${ownerId}
-    order by id, version`
+    order by id, version, is_deleted`

@@ -21,6 +21,7 @@ export const createNetwork = (): Network => ({
 })
 
 export const versionName = (id: number, version: number) => `${id}/${version}`
+export const deletionName = (id: number, version: number) => `${id}/${version} deleted`
 const versionOf = (etag: string) => Number(etag.slice(1, -1))
 
 const lost = () => new TypeError("The connection was lost")
@@ -33,12 +34,16 @@ const untilAborted = (signal: AbortSignal | null | undefined) =>
 
 type Sent = { op: "create" | "update" | "delete"; id?: number; if_match?: string }
 
-/** An update that changed nothing is answered with the version that was there. */
-const madeVersion = ({ op, id = 0, if_match = "" }: Sent, { status, etag, todo }: Result) => {
+/** An update that changed nothing, or did before, is answered with the version that was there. */
+const madeVersion = (
+  { op, id = 0, if_match = "" }: Sent,
+  { status, replayed, ...made }: Result,
+) => {
+  const { todo, etag = "" } = made
   if (status === 201 && todo) return versionName(todo.id, 1)
-  const next = versionOf(if_match) + 1
-  const isNew = status === 204 || (status === 200 && op === "update" && etag === `"${next}"`)
-  return isNew ? versionName(id, next) : undefined
+  if (status === 204) return deletionName(id, versionOf(if_match))
+  const isNew = status === 200 && op === "update" && etag !== if_match && !replayed
+  return isNew ? versionName(id, versionOf(etag)) : undefined
 }
 
 type Given = {
