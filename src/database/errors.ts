@@ -7,12 +7,15 @@ export const constraintOf = (error: unknown): string | undefined =>
     ? error.constraint_name
     : undefined
 
-/** A statement gave no value to a column that must have one. */
+/**
+ * A statement gave no value to a column that must have one. Of an error of a shard Citus passes on
+ * neither the table nor the column.
+ */
 export const isNullRefused = (error: unknown, table: string, column: string): boolean =>
   error instanceof postgres.PostgresError &&
   error.code === "23502" &&
-  error.table_name === table &&
-  error.column_name === column
+  (error.table_name ?? table) === table &&
+  (error.column_name ?? column) === column
 
 /** The statement was not to wait for a lock, or not for that long. */
 export const isLockTimeout = (error: unknown): boolean =>
