@@ -27,7 +27,7 @@ export type ByKey = (
   index: number,
 ) => { kind: "free"; id: number | null } | Outcome
 
-type Held = { todo: Versioned; now: string; changes: number; isDeleted: boolean }
+type Held = { todo: Versioned; now: string; isChanged: boolean; isDeleted: boolean }
 
 const later = (instant: string, milliseconds: number) =>
   new Date(Date.parse(instant) + milliseconds).toISOString()
@@ -57,14 +57,8 @@ const changed = (
 const writesOf = (held: Held[], creations: Writes["creations"]): Writes => ({
   creations,
   updates: held
-    .filter(({ changes, isDeleted }) => changes > 0 && !isDeleted)
-    .map(({ todo: { id, title, description, is_completed }, changes }) => ({
-      id,
-      title,
-      description,
-      is_completed,
-      changes,
-    })),
+    .filter(({ isChanged, isDeleted }) => isChanged && !isDeleted)
+    .map(({ todo: { created_at: _, ...update } }) => update),
   deletions: held.filter(({ isDeleted }) => isDeleted).map(({ todo }) => todo.id),
 })
 
@@ -79,7 +73,7 @@ export const planBatch = (
   /** Keys that were claimed for creates which are refused. */
   const unusedKeys: string[] = []
   const held = new Map<number, Held>(
-    todos.map(({ now, ...todo }) => [todo.id, { todo, now, changes: 0, isDeleted: false }]),
+    todos.map(({ now, ...todo }) => [todo.id, { todo, now, isChanged: false, isDeleted: false }]),
   )
   let free = left
 
@@ -112,7 +106,7 @@ export const planBatch = (
       return { kind: "deleted" }
     }
     const after = changed(row.todo, operation.todo, row.now)
-    if (after !== row.todo) row.changes++
+    row.isChanged ||= after !== row.todo
     row.todo = after
     return { kind: "updated", todo: after }
   }

@@ -1,14 +1,7 @@
 /** All SQL over batches. Every statement names the owner. */
 import type { Statements } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
-import {
-  counting,
-  type KeyUse,
-  keyLifetime,
-  nextRevision,
-  type Versioned,
-  versionByClock,
-} from "../queries.ts"
+import { counting, type KeyUse, keyLifetime, nextRevision, type Versioned } from "../queries.ts"
 
 /** `now`: when the transaction began. */
 export type LockedTodo = Versioned & { now: string }
@@ -63,10 +56,8 @@ type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
   index: number
   id: number | null
 }
-/** As it is to be in the end, after so many changes. */
-export type Update = Pick<Todo, "id" | "title" | "description" | "is_completed"> & {
-  changes: number
-}
+/** As it is to be in the end. The row is locked, so that its version is known before it is written. */
+type Update = Omit<Versioned, "created_at">
 
 export type Writes = { creations: Creation[]; updates: Update[]; deletions: number[] }
 
@@ -104,17 +95,12 @@ export const applyWrites = (
     set title = wanted.title,
       description = wanted.description,
       is_completed = wanted.is_completed,
-      version = greatest(todos.version + 1, ${versionByClock(sql)}) + wanted.changes - 1,
+      version = wanted.version,
       revision = revised.revision,
-      -- As that many changes would have moved it one after the other.
-      updated_at = greatest(
-        (now() at time zone 'UTC' + (wanted.changes - 1) * interval '1 millisecond')
-          at time zone 'UTC',
-        (todos.updated_at at time zone 'UTC' + wanted.changes * interval '1 millisecond')
-          at time zone 'UTC'
-      )
+      updated_at = wanted.updated_at
     from jsonb_to_recordset(${sql.json(updates)}) as wanted (
-      id bigint, title text, description text, is_completed boolean, changes integer
+      id bigint, title text, description text, is_completed boolean, version bigint,
+      updated_at timestamptz
     )
     cross join revised
     where todos.owner_id = ${ownerId}
