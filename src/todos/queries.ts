@@ -166,14 +166,6 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
 /** True. Tells the trigger on deletions that the statement counts the revision itself. */
 export const counting = (sql: Statements) => sql`set_config('todo_api.counts', 'true', true) <> ''`
 
-/**
- * What a changed todo's version is at least: milliseconds. Counted up alone it would be given out
- * anew by a database that was brought back to an older state, for other content than the one for
- * which a client still holds it.
- */
-export const versionByClock = (sql: Statements) =>
-  sql`floor(extract(epoch from now()) * 1000)::bigint`
-
 /** True where the row's version is one of these, or none are given. */
 const isExpected = (sql: Sql, versions: number[] | undefined) => sql`
   coalesce(version = any(${versions ? `{${versions.join()}}` : null}::bigint[]), true)`
@@ -224,7 +216,9 @@ export const updateTodo = async (
         set title = wanted.title,
           description = wanted.description,
           is_completed = wanted.is_completed,
-          version = greatest(todos.version + 1, ${versionByClock(sql)}),
+          -- Counted up alone it would be given out anew by a database that was brought back to an
+          -- older state, for other content than the one for which a client still holds it.
+          version = greatest(todos.version + 1, floor(extract(epoch from now()) * 1000)::bigint),
           revision = revised.revision,
           -- Moves by what a client can see, even when two changes share a millisecond. A
           -- distributed Postgres refuses what depends on the time zone.
@@ -369,6 +363,13 @@ export const deleteTodosOf = async (
           from idempotency_keys
           where owner_id = ${ownerId}
           for update nowait`
+        // Foreign keys would do it, which a distributed Postgres does not have.
+        await transaction`
+          delete from idempotency_keys
+          where owner_id = ${ownerId}`
+        await transaction`
+          delete from revisions
+          where owner_id = ${ownerId}`
         await deleteOwner(transaction)
       })
     } catch (error) {
