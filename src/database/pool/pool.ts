@@ -25,7 +25,8 @@ import {
   rejectQuery,
   starterOf,
 } from "./driver.ts"
-import { createScheduler, type Slot } from "./scheduler.ts"
+import { createLanes } from "./lanes.ts"
+import { createScheduler, type Slot, type Waiter } from "./scheduler.ts"
 import { CONNECT_LIMIT_SECONDS, enforceLimits, LIMIT_SECONDS, limitsOf } from "./time-limits.ts"
 
 /** A database that is read-only for long must not be connected to anew by each write. */
@@ -83,6 +84,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     onFailure: retireReadOnly,
   })
   const { slots, waiting, schedule, track } = scheduler
+  const lanes = createLanes(scheduler)
 
   /** One that is not opened yet costs nothing; one that is, a third of a megabyte. */
   const connectionOf = (slot: PoolSlot): Opened<Tag> => {
@@ -97,20 +99,22 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     return slot.connection
   }
 
-  const scheduleQuery = (isBrief: boolean) => (query: Query) => {
-    const reject = (reason: unknown) => rejectQuery(query, reason)
-    const start = (slot: PoolSlot, askedAt: number) => {
+  const waiterFor = (query: Query, isBrief: boolean): Waiter<Opened<Tag>, Task> => ({
+    isBrief,
+    askedAt: performance.now(),
+    start(slot, askedAt) {
       try {
         connectionOf(slot).start(query)
+        track(slot, query, query, limitsOf(askedAt))
       } catch (error) {
-        return reject(error)
+        rejectQuery(query, error)
       }
-      track(slot, query, query, limitsOf(askedAt))
-    }
-    schedule(isBrief, start, reject)
-  }
-  const scheduleBrief = scheduleQuery(true)
-  const scheduleExclusive = scheduleQuery(false)
+      return query
+    },
+    reject: (reason) => rejectQuery(query, reason),
+  })
+  const scheduleBrief = (query: Query) => schedule(waiterFor(query, true))
+  const scheduleExclusive = (query: Query) => schedule(waiterFor(query, false))
 
   const cancel = (slot: PoolSlot) => {
     counts.cancelled++
@@ -121,13 +125,20 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     counts.replaced++
     for (const slot of slots) close(slot, 0)
   }
-  const stopEnforcing = enforceLimits(scheduler, cancel, replaceConnections)
+  const stopEnforcing = enforceLimits(scheduler, lanes, cancel, replaceConnections)
 
   return {
     /** Makes a query by `make`. It is scheduled when it is awaited, on any connection. */
     limited<Made>(make: (maker: Tag) => Made, isBrief = false): Made {
       const made = make(maker)
       if (isQuery(made)) interceptStart(made, isBrief ? scheduleBrief : scheduleExclusive)
+      return made
+    },
+    /** As `limited`, in a lane: behind whatever else was made with its key. */
+    inLane<Made>(key: number, make: (maker: Tag) => Made, isBrief: boolean): Made {
+      const made = make(maker)
+      if (isQuery(made))
+        interceptStart(made, (query) => lanes.schedule(key, waiterFor(query, isBrief)))
       return made
     },
     /** A transaction is scheduled as one task, and has the limits of one statement. */
@@ -154,15 +165,16 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
         } catch (error) {
           reject(error)
         }
+        return promise
       }
-      schedule(false, start, reject)
+      schedule({ isBrief: false, askedAt: performance.now(), start, reject })
       return promise
     },
     replaceConnections,
     state: (): PoolState => ({
       size,
       busy: slots.filter(({ tasks }) => tasks.length > 0).length,
-      waiting: waiting.length,
+      waiting: lanes.queues().reduce((count, { length }) => count + length, waiting.length),
       ...counts,
     }),
     async end() {

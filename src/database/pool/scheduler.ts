@@ -30,10 +30,11 @@ export type Slot<Connection, Task> = {
   cancelledAt: number | undefined
 }
 
-type Waiter<Connection, Task> = {
+export type Waiter<Connection, Task> = {
   isBrief: boolean
   askedAt: number
-  start: (slot: Slot<Connection, Task>, askedAt: number) => void
+  /** Tracks its task at once. The promise settles when the task has ended. */
+  start: (slot: Slot<Connection, Task>, askedAt: number) => Promise<unknown>
   reject: (reason: unknown) => void
 }
 
@@ -42,12 +43,10 @@ export type Scheduler<Connection, Task> = {
   waiting: Waiter<Connection, Task>[]
   /** How many tasks have ended so far. */
   ended(): number
-  /** Calls `start`, which tracks its task at once, as soon as there is a slot. */
-  schedule(
-    isBrief: boolean,
-    start: Waiter<Connection, Task>["start"],
-    reject: Waiter<Connection, Task>["reject"],
-  ): void
+  /** Starts it as soon as there is a slot. */
+  schedule(waiter: Waiter<Connection, Task>): void
+  /** Whether a brief task may be sent behind those that are under way there. */
+  canFollow(slot: Slot<Connection, Task>): boolean
   /** The task is under way until its promise settles. */
   track(slot: Slot<Connection, Task>, task: Task, promise: Promise<unknown>, limits: Limits): void
 }
@@ -72,15 +71,16 @@ export const createScheduler = <Connection, Task>(
   const waiting: Waiter<Connection, Task>[] = []
   let ended = 0
 
+  const isMoving = ({ tasks: [oldest], advancedAt }: Slot<Connection, Task>, now: number) =>
+    oldest !== undefined && settings.isActive(oldest.task) && advancedAt >= now - BRIEF_MS
+
   /** The shared slot with the fewest tasks that still moves. */
   const shareable = () => {
-    const recent = performance.now() - BRIEF_MS
+    const now = performance.now()
     let best: Slot<Connection, Task> | undefined
     let fewest = PIPELINE
     for (const slot of slots) {
-      const [oldest] = slot.tasks
-      if (!slot.isShared || slot.tasks.length >= fewest) continue
-      if (!oldest || !settings.isActive(oldest.task) || slot.advancedAt < recent) continue
+      if (!slot.isShared || slot.tasks.length >= fewest || !isMoving(slot, now)) continue
       best = slot
       fewest = slot.tasks.length
     }
@@ -107,12 +107,16 @@ export const createScheduler = <Connection, Task>(
     slots,
     waiting,
     ended: () => ended,
-    schedule(isBrief, start, reject) {
-      const askedAt = performance.now()
-      const slot = waiting.length === 0 ? assign(isBrief) : undefined
-      if (slot) start(slot, askedAt)
-      else waiting.push({ isBrief, askedAt, start, reject })
+    schedule(waiter) {
+      const slot = waiting.length === 0 ? assign(waiter.isBrief) : undefined
+      if (slot) waiter.start(slot, waiter.askedAt)
+      else waiting.push(waiter)
     },
+    canFollow: (slot) =>
+      waiting.length === 0 &&
+      slot.isShared &&
+      slot.tasks.length < PIPELINE &&
+      isMoving(slot, performance.now()),
     track(slot, task, promise, limits) {
       const { tasks } = slot
       const entry = { task, ...limits }

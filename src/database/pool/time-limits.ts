@@ -1,6 +1,7 @@
 /** How long a statement may wait and run, and what is done about one that takes longer. */
 import { PoolExhausted } from "../errors.ts"
-import type { Limits, Scheduler } from "./scheduler.ts"
+import type { Lanes } from "./lanes.ts"
+import type { Limits, Scheduler, Waiter } from "./scheduler.ts"
 
 /** A client must have an answer within five seconds. Running may not use up what waiting takes. */
 const LIMIT_MS = 4_000
@@ -20,9 +21,22 @@ export const limitsOf = (askedAt: number): Limits => {
   return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
 }
 
+const rejectLate = <Connection, Task>(
+  waiting: Waiter<Connection, Task>[],
+  isLate: (askedAt: number) => boolean,
+) => {
+  const late = waiting.filter(({ askedAt }) => isLate(askedAt))
+  if (late.length === 0) return
+  const others = waiting.filter(({ askedAt }) => !isLate(askedAt))
+  waiting.length = 0
+  waiting.push(...others)
+  for (const { reject } of late) reject(new PoolExhausted())
+}
+
 /** Returns the function that ends it. */
 export const enforceLimits = <Connection, Task>(
   { slots, waiting, ended }: Scheduler<Connection, Task>,
+  lanes: Lanes<Connection, Task>,
   cancel: (slot: (typeof slots)[number]) => void,
   replaceConnections: () => void,
 ) => {
@@ -35,7 +49,7 @@ export const enforceLimits = <Connection, Task>(
     endedBefore = ended()
     const isLate = (askedAt: number) =>
       now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
-    while (waiting[0] && isLate(waiting[0].askedAt)) waiting.shift()?.reject(new PoolExhausted())
+    for (const queue of [...lanes.queues(), waiting]) rejectLate(queue, isLate)
     for (const slot of slots) {
       const [oldest] = slot.tasks
       if (!oldest || slot.cancelledAt !== undefined || now <= oldest.until) continue
