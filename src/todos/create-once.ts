@@ -38,7 +38,7 @@ export const createOnce = async (
   ownerId: number,
   key: string,
   body: NewTodo,
-  room?: number,
+  room: number | null,
 ): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
   if (!VISIBLE_ASCII.test(key))
     throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")

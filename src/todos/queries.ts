@@ -1,9 +1,7 @@
 /** All SQL over todos but lists of them. Every statement of a request names the owner. */
-import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
 import { isLockTimeout } from "../database/errors.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
-import { inTurn } from "./turns.ts"
 
 /** A todo with the version that its entity tag is made of. */
 export type Versioned = Todo & { version: number }
@@ -11,74 +9,97 @@ export type Versioned = Todo & { version: number }
 export type Written = Versioned & { revision: number }
 
 /** For how long a key is remembered. */
-export const keyLifetime = (sql: Statements) => sql`interval '30 days'`
-
-/** A condition that is true. Evaluated before a statement locks a row, it limits how long it waits. */
-const limitedWait = (sql: Sql) => sql`set_config('lock_timeout', '50ms', true) <> ''`
+export const KEY_LIFETIME = "interval '30 days'"
 
 /**
  * A change waits until whoever changes the same todo, or another one of the owner, has committed.
- * That is brief, unless a transaction goes on for longer: then the statement is given up, and made
- * again on a connection of its own, where nobody waits behind it.
+ * In its text `$1` is the owner, and `$2` for how long it waits. That is brief, unless a transaction
+ * goes on for longer: then the statement is given up, and made again on a connection of its own,
+ * where nobody waits behind it.
  */
-const changing = <Rows>(
+const changing = async <Row extends object>(
   sql: Sql,
   ownerId: number,
-  write: (sql: Statements, patience: postgres.PendingQuery<postgres.Row[]>) => Promise<Rows>,
-): Promise<Rows> =>
-  inTurn(ownerId, async () => {
-    try {
-      return await write(sql.brief, limitedWait(sql))
-    } catch (error) {
-      if (!isLockTimeout(error)) throw error
-      return write(sql, sql`true`)
-    }
-  })
+  text: string,
+  values: (string | number | boolean | Uint8Array | null)[],
+): Promise<Row[]> => {
+  try {
+    return await sql.inLane<Row>(ownerId, text, [ownerId, "50ms", ...values], true)
+  } catch (error) {
+    if (!isLockTimeout(error)) throw error
+    return sql.inLane<Row>(ownerId, text, [ownerId, "0", ...values], false)
+  }
+}
+
+/** A condition that is true. Evaluated before a statement locks a row, it limits how long it waits. */
+const LIMITED_WAIT = "set_config('lock_timeout', $2, true) <> ''"
+
+type Counting = {
+  /** What stands for the revision beyond which no todo may be added: null where there is none. */
+  room?: string
+  added?: string
+  steps?: string
+}
+
+const counted = (from: string, { room, added = "1", steps = "1" }: Counting) =>
+  room === undefined
+    ? `${from} + ${steps}`
+    : `case when coalesce(${from} + ${added} <= ${room}::bigint, true) then ${from} + ${steps} end`
 
 /**
  * Counts the owner's revision up where `condition` holds, and locks it until the commit. It is
- * the last lock that a change asks for, so that no two changes wait for each other. Where the
- * todos that are added would lead beyond the revision `room` it breaks a constraint: quota/quota.ts
- * relies on no more than one new todo a step.
+ * the last lock that a change asks for, so that no two changes wait for each other. Where there is
+ * no room it breaks a constraint: quota/quota.ts relies on no more than one new todo a step.
  */
-export const nextRevision = (
-  sql: Statements,
-  ownerId: number,
-  condition: postgres.PendingQuery<postgres.Row[]>,
-  room?: number,
-  { steps, added } = { steps: 1, added: 1 },
-) => sql`
+export const nextRevision = (condition: string, counting: Counting = {}) => `
   insert into revisions as known (owner_id, revision)
-  select ${ownerId}::bigint, ${room === undefined || added <= room ? steps : null}::bigint
+  select $1::bigint, ${counted("0::bigint", counting)}
   ${condition}
   on conflict on constraint revisions_pkey do update
-  set revision = ${
-    room === undefined
-      ? sql`known.revision + ${steps}`
-      : sql`case when known.revision + ${added} <= ${room} then known.revision + ${steps} end`
-  }
+  set revision = ${counted("known.revision", counting)}
   returning revision`
 
-export const insertTodo = async (sql: Sql, ownerId: number, todo: NewTodo, room?: number) => {
-  const [row] = await changing(
-    sql,
-    ownerId,
-    (tag, patience) => tag<[Written]>`
-      with revised as (
-        ${nextRevision(sql, ownerId, sql`where ${patience}`, room)}
-      )
-      insert into todos (owner_id, title, description, is_completed, revision)
-      select
-        ${ownerId}::bigint,
-        ${todo.title},
-        ${todo.description ?? null},
-        ${todo.is_completed ?? false}::boolean,
-        revision
-      from revised
-      returning id, title, description, is_completed, created_at, updated_at, version, revision`,
+const INSERT = `
+  with revised as (
+    ${nextRevision(`where ${LIMITED_WAIT}`, { room: "$3" })}
   )
+  insert into todos (owner_id, title, description, is_completed, revision)
+  select $1::bigint, $4, $5, $6::boolean, revision
+  from revised
+  returning id, title, description, is_completed, created_at, updated_at, version, revision`
+
+/** `room`: the revision beyond which none may be added. */
+export const insertTodo = async (
+  sql: Sql,
+  ownerId: number,
+  { title, description = null, is_completed = false }: NewTodo,
+  room: number | null,
+) => {
+  const values = [room, title, description, is_completed]
+  const [row] = await changing<Written>(sql, ownerId, INSERT, values)
+  if (!row) throw new Error("A todo was not inserted")
   return row
 }
+
+const INSERT_ONCE = `
+  with claimed as (
+    insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
+    select $1::bigint, $7, $8::bytea, nextval('todo_ids')
+    where ${LIMITED_WAIT}
+    on conflict on constraint idempotency_keys_pkey do update
+    set body_hash = excluded.body_hash,
+      todo_id = excluded.todo_id,
+      created_at = excluded.created_at
+    where excluded.created_at - known.created_at >= ${KEY_LIFETIME}
+    returning todo_id
+  ), revised as (
+    ${nextRevision("from claimed", { room: "$3" })}
+  )
+  insert into todos (owner_id, id, title, description, is_completed, revision)
+  select $1::bigint, todo_id, $4, $5, $6::boolean, revision
+  from claimed
+  cross join revised
+  returning id, title, description, is_completed, created_at, updated_at, version, revision`
 
 /**
  * Undefined where the key is in use. Whoever uses it at the same time waits for
@@ -89,38 +110,11 @@ export const insertTodoOnce = async (
   ownerId: number,
   key: string,
   bodyHash: Uint8Array,
-  todo: NewTodo,
-  room?: number,
+  { title, description = null, is_completed = false }: NewTodo,
+  room: number | null,
 ) => {
-  const [row] = await changing(
-    sql,
-    ownerId,
-    (tag, patience) => tag<Written[]>`
-      with claimed as (
-        insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-        select ${ownerId}::bigint, ${key}, ${bodyHash}::bytea, nextval('todo_ids')
-        where ${patience}
-        on conflict on constraint idempotency_keys_pkey do update
-        set body_hash = excluded.body_hash,
-          todo_id = excluded.todo_id,
-          created_at = excluded.created_at
-        where excluded.created_at - known.created_at >= ${keyLifetime(sql)}
-        returning todo_id
-      ), revised as (
-        ${nextRevision(sql, ownerId, sql`from claimed`, room)}
-      )
-      insert into todos (owner_id, id, title, description, is_completed, revision)
-      select
-        ${ownerId}::bigint,
-        todo_id,
-        ${todo.title},
-        ${todo.description ?? null},
-        ${todo.is_completed ?? false}::boolean,
-        revision
-      from claimed
-      cross join revised
-      returning id, title, description, is_completed, created_at, updated_at, version, revision`,
-  )
+  const values = [room, title, description, is_completed, key, bodyHash]
+  const [row] = await changing<Written>(sql, ownerId, INSERT_ONCE, values)
   return row
 }
 
@@ -132,7 +126,7 @@ export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
     from idempotency_keys
     where owner_id = ${ownerId}
       and key = ${key}
-      and created_at > now() - ${keyLifetime(sql)}`
+      and created_at > now() - ${sql.unsafe(KEY_LIFETIME)}`
   return row
 }
 
@@ -147,11 +141,11 @@ export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
       where (owner_id, key) in (
         select owner_id, key
         from idempotency_keys
-        where created_at <= now() - ${keyLifetime(sql)}
+        where created_at <= now() - ${sql.unsafe(KEY_LIFETIME)}
         order by created_at
         limit ${limit}
       )
-        and created_at <= now() - ${keyLifetime(sql)}`
+        and created_at <= now() - ${sql.unsafe(KEY_LIFETIME)}`
   ).count
 
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
@@ -164,11 +158,68 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
 }
 
 /** True. Tells the trigger on deletions that the statement counts the revision itself. */
-export const counting = (sql: Statements) => sql`set_config('todo_api.counts', 'true', true) <> ''`
+export const COUNTING = "set_config('todo_api.counts', 'true', true) <> ''"
 
-/** True where the row's version is one of these, or none are given. */
-const isExpected = (sql: Sql, versions: number[] | undefined) => sql`
-  coalesce(version = any(${versions ? `{${versions.join()}}` : null}::bigint[]), true)`
+/** True where the row's version is one of those of `$4`, or none are given. */
+const IS_EXPECTED = "coalesce(version = any($4::bigint[]), true)"
+
+const arrayOf = (versions: number[] | undefined) => (versions ? `{${versions.join()}}` : null)
+
+const UPDATE = `
+  with before as (
+    select id, title, description, is_completed, created_at, updated_at, version,
+      ${IS_EXPECTED} as is_expected
+    from todos
+    where owner_id = $1
+      and id = $3
+      and ${LIMITED_WAIT}
+    for update
+  ), wanted as (
+    select title, description, is_completed
+    from (
+      select
+        coalesce($5, title) as title,
+        case when $6::boolean then $7 else description end as description,
+        coalesce($8::boolean, is_completed) as is_completed,
+        title as old_title,
+        description as old_description,
+        is_completed as was_completed
+      from before
+      where is_expected
+    ) as compared
+    where (title, description, is_completed)
+      is distinct from (old_title, old_description, was_completed)
+  ), revised as (
+    ${nextRevision("from wanted")}
+  ), after as (
+    update todos
+    set title = wanted.title,
+      description = wanted.description,
+      is_completed = wanted.is_completed,
+      -- Counted up alone it would be given out anew by a database that was brought back to an
+      -- older state, for other content than the one for which a client still holds it.
+      version = greatest(todos.version + 1, floor(extract(epoch from now()) * 1000)::bigint),
+      revision = revised.revision,
+      -- Moves by what a client can see, even when two changes share a millisecond. A
+      -- distributed Postgres refuses what depends on the time zone.
+      updated_at = greatest(
+        now(),
+        (todos.updated_at at time zone 'UTC' + interval '1 millisecond') at time zone 'UTC'
+      )
+    from wanted
+    cross join revised
+    where todos.owner_id = $1
+      and todos.id = $3
+    returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
+      todos.updated_at, todos.version, todos.revision
+  )
+  select id, title, description, is_completed, created_at, updated_at, version, revision,
+    true as is_expected
+  from after
+  union all
+  select id, title, description, is_completed, created_at, updated_at, version, null, is_expected
+  from before
+  where not exists (select from after)`
 
 /**
  * Members that were left out stay as they are, and a change that changes nothing writes nothing.
@@ -178,72 +229,47 @@ export const updateTodo = async (
   sql: Sql,
   ownerId: number,
   id: number,
-  changes: TodoChanges,
+  { title, description, is_completed }: TodoChanges,
   versions: number[] | undefined,
 ) => {
-  const [row] = await changing(
+  const [row] = await changing<Versioned & { revision: number | null; is_expected: boolean }>(
     sql,
     ownerId,
-    (tag, patience) => tag<(Versioned & { revision: number | null; is_expected: boolean })[]>`
-      with before as (
-        select id, title, description, is_completed, created_at, updated_at, version,
-          ${isExpected(sql, versions)} as is_expected
-        from todos
-        where owner_id = ${ownerId}
-          and id = ${id}
-          and ${patience}
-        for update
-      ), wanted as (
-        select title, description, is_completed
-        from (
-          select
-            coalesce(${changes.title ?? null}, title) as title,
-            case when ${changes.description === undefined} then description
-              else ${changes.description ?? null} end as description,
-            coalesce(${changes.is_completed ?? null}, is_completed) as is_completed,
-            title as old_title,
-            description as old_description,
-            is_completed as was_completed
-          from before
-          where is_expected
-        ) as compared
-        where (title, description, is_completed)
-          is distinct from (old_title, old_description, was_completed)
-      ), revised as (
-        ${nextRevision(sql, ownerId, sql`from wanted`)}
-      ), after as (
-        update todos
-        set title = wanted.title,
-          description = wanted.description,
-          is_completed = wanted.is_completed,
-          -- Counted up alone it would be given out anew by a database that was brought back to an
-          -- older state, for other content than the one for which a client still holds it.
-          version = greatest(todos.version + 1, floor(extract(epoch from now()) * 1000)::bigint),
-          revision = revised.revision,
-          -- Moves by what a client can see, even when two changes share a millisecond. A
-          -- distributed Postgres refuses what depends on the time zone.
-          updated_at = greatest(
-            now(),
-            (todos.updated_at at time zone 'UTC' + interval '1 millisecond') at time zone 'UTC'
-          )
-        from wanted
-        cross join revised
-        where todos.owner_id = ${ownerId}
-          and todos.id = ${id}
-        returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
-          todos.updated_at, todos.version, todos.revision
-      )
-      select id, title, description, is_completed, created_at, updated_at, version, revision,
-        true as is_expected
-      from after
-      union all
-      select id, title, description, is_completed, created_at, updated_at, version, null,
-        is_expected
-      from before
-      where not exists (select from after)`,
+    UPDATE,
+    [
+      id,
+      arrayOf(versions),
+      title ?? null,
+      description !== undefined,
+      description ?? null,
+      is_completed ?? null,
+    ],
   )
   return row
 }
+
+const DELETE = `
+  with before as (
+    select ${IS_EXPECTED} as is_expected
+    from todos
+    where owner_id = $1
+      and id = $3
+      and ${LIMITED_WAIT}
+    for update
+  ), revised as (
+    ${nextRevision(`from before where is_expected and ${COUNTING}`)}
+  ), gone as (
+    delete from todos
+    using revised
+    where todos.owner_id = $1
+      and todos.id = $3
+  ), remembered as (
+    insert into deleted_todos (owner_id, id, revision)
+    select $1::bigint, $3::bigint, revision
+    from revised
+  )
+  select is_expected, (select revision from revised) as revision
+  from before`
 
 /** Undefined where there is no such todo. */
 export const deleteTodo = async (
@@ -252,31 +278,11 @@ export const deleteTodo = async (
   id: number,
   versions: number[] | undefined,
 ) => {
-  const [row] = await changing(
+  const [row] = await changing<{ revision: number | null; is_expected: boolean }>(
     sql,
     ownerId,
-    (tag, patience) => tag<{ revision: number | null; is_expected: boolean }[]>`
-      with before as (
-        select ${isExpected(sql, versions)} as is_expected
-        from todos
-        where owner_id = ${ownerId}
-          and id = ${id}
-          and ${patience}
-        for update
-      ), revised as (
-        ${nextRevision(sql, ownerId, sql`from before where is_expected and ${counting(sql)}`)}
-      ), gone as (
-        delete from todos
-        using revised
-        where todos.owner_id = ${ownerId}
-          and todos.id = ${id}
-      ), remembered as (
-        insert into deleted_todos (owner_id, id, revision)
-        select ${ownerId}::bigint, ${id}::bigint, revision
-        from revised
-      )
-      select is_expected, (select revision from revised) as revision
-      from before`,
+    DELETE,
+    [id, arrayOf(versions)],
   )
   return row
 }
@@ -291,7 +297,7 @@ const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
       select id
       from todos
       where owner_id = ${ownerId}
-        and ${counting(sql)}
+        and ${sql.unsafe(COUNTING)}
       order by id
       limit ${limit}
       for update

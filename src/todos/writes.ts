@@ -43,7 +43,7 @@ export const createTodo = async (
   key: string | null,
   todo: NewTodo,
 ) => {
-  const insert = async (room: number | undefined) =>
+  const insert = async (room: number | null) =>
     key === null
       ? { created: await queries.insertTodo(sql, ownerId, todo, room), isReplay: false as const }
       : createOnce(sql, ownerId, key, todo, room)

@@ -177,8 +177,8 @@ const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
   const { revision: _, ...row }: Versioned & { revision?: number } = key
-    ? (await createOnce(sql, owner, key, body)).created
-    : await insertTodo(sql, owner, body)
+    ? (await createOnce(sql, owner, key, body, null)).created
+    : await insertTodo(sql, owner, body, null)
   headers["location"] = `/api/v1/todos/${row.id}`
   return answer(row, headers, 201)
 }

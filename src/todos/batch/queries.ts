@@ -1,7 +1,7 @@
 /** All SQL over batches. Every statement names the owner. */
 import type { Statements } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
-import { counting, type KeyUse, keyLifetime, nextRevision, type Versioned } from "../queries.ts"
+import { COUNTING, KEY_LIFETIME, type KeyUse, nextRevision, type Versioned } from "../queries.ts"
 
 /** `now`: when the transaction began. */
 export type LockedTodo = Versioned & { now: string }
@@ -34,7 +34,7 @@ export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) 
   set body_hash = excluded.body_hash,
     todo_id = excluded.todo_id,
     created_at = excluded.created_at
-  where excluded.created_at - known.created_at >= ${keyLifetime(sql)}
+  where excluded.created_at - known.created_at >= ${sql.unsafe(KEY_LIFETIME)}
   returning key, todo_id`
 
 /** Of creates that were refused after all. */
@@ -64,29 +64,17 @@ export type Writes = { creations: Creation[]; updates: Update[]; deletions: numb
 /** Of a creation; where there was none, one row has nothing but the revision. */
 type WrittenRow = Versioned & { index: number | null; revision: number }
 
-/**
- * All that a batch writes, and one revision for it. The rows that it updates and deletes are locked
- * already, and the lock of the revision is the last.
- */
-export const applyWrites = (
-  sql: Statements,
-  ownerId: number,
-  { creations, updates, deletions }: Writes,
-  room: number | undefined,
-) => sql<WrittenRow[]>`
+const APPLY = `
   with revised as (
-    ${nextRevision(sql, ownerId, sql`where ${counting(sql)}`, room, {
-      steps: Math.max(1, creations.length),
-      added: creations.length - deletions.length,
-    })}
+    ${nextRevision(`where ${COUNTING}`, { room: "$2", added: "$3", steps: "$4" })}
   ), drawn as materialized (
     select index, coalesce(id, nextval('todo_ids')) as id, title, description, is_completed
-    from jsonb_to_recordset(${sql.json(creations)}) as creation (
+    from jsonb_to_recordset($5::jsonb) as creation (
       index integer, id bigint, title text, description text, is_completed boolean
     )
   ), created as (
     insert into todos (owner_id, id, title, description, is_completed, revision)
-    select ${ownerId}::bigint, id, title, description, is_completed, revision
+    select $1::bigint, id, title, description, is_completed, revision
     from drawn
     cross join revised
     returning id, title, description, is_completed, created_at, updated_at, version
@@ -98,22 +86,22 @@ export const applyWrites = (
       version = wanted.version,
       revision = revised.revision,
       updated_at = wanted.updated_at
-    from jsonb_to_recordset(${sql.json(updates)}) as wanted (
+    from jsonb_to_recordset($6::jsonb) as wanted (
       id bigint, title text, description text, is_completed boolean, version bigint,
       updated_at timestamptz
     )
     cross join revised
-    where todos.owner_id = ${ownerId}
+    where todos.owner_id = $1
       and todos.id = wanted.id
   ), gone as (
     delete from todos
     using revised
-    where todos.owner_id = ${ownerId}
-      and todos.id = any(${`{${deletions.join()}}`}::bigint[])
+    where todos.owner_id = $1
+      and todos.id = any($7::bigint[])
     returning todos.id
   ), remembered as (
     insert into deleted_todos (owner_id, id, revision)
-    select ${ownerId}::bigint, id, revision
+    select $1::bigint, id, revision
     from gone
     cross join revised
   )
@@ -122,3 +110,27 @@ export const applyWrites = (
   from revised
   left join created on true
   left join drawn on drawn.id = created.id`
+
+/**
+ * All that a batch writes, and one revision for it. The rows that it updates and deletes are locked
+ * already, and the lock of the revision is the last.
+ */
+export const applyWrites = (
+  sql: Statements,
+  ownerId: number,
+  { creations, updates, deletions }: Writes,
+  room: number | null,
+) =>
+  sql.unsafe<WrittenRow[]>(
+    APPLY,
+    [
+      ownerId,
+      room,
+      creations.length - deletions.length,
+      Math.max(1, creations.length),
+      sql.json(creations),
+      sql.json(updates),
+      `{${deletions.join()}}`,
+    ],
+    { prepare: true },
+  )

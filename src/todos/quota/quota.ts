@@ -21,12 +21,12 @@ export const quotaExceeded = (max: number) =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
 
 /** How many todos there is room for, of how many, and the revision at which it ends. */
-export type Room = { left: number; max: number; room: number | undefined }
+export type Room = { left: number; max: number; room: number | null }
 
 export const endless: Room = {
   left: Number.POSITIVE_INFINITY,
   max: Number.POSITIVE_INFINITY,
-  room: undefined,
+  room: null,
 }
 
 export const createQuota = (sql: Sql, max: number | undefined) => {
@@ -54,9 +54,9 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
 
   return {
     /** `create` gets the revision below which there is room. Undefined where there is no end. */
-    forOne: <Made>(ownerId: number, create: (room: number | undefined) => Promise<Made>) =>
+    forOne: <Made>(ownerId: number, create: (room: number | null) => Promise<Made>) =>
       max === undefined
-        ? create(undefined)
+        ? create(null)
         : attempt(
             () => create(rooms.get(ownerId) ?? 0),
             () => measure(ownerId, max),
