@@ -89,6 +89,74 @@ test.concurrent("whoever waits is served as long as others are, and has the rest
     expect(performance.now() - start).toBeLessThan(4_500)
   }))
 
+const lane = (sql: Sql, key: number, seconds: number, isBrief = true) =>
+  send(
+    sql.inLane<{ pid: number }>(
+      key,
+      "select pg_backend_pid() as pid, $2::integer as key from pg_sleep($1)",
+      [seconds, key],
+      isBrief,
+    ),
+  )
+
+test.concurrent("statements of a lane share one connection, and those of others run beside it", () =>
+  withConnections(3, async (sql) => {
+    await lane(sql, 1, 0)
+    const inLanes = [1, 2].flatMap((key) => Array.from({ length: 20 }, () => lane(sql, key, 0.01)))
+    await Bun.sleep(1)
+    expect(sql.state()).toMatchObject({ busy: 2 })
+    expect(await sql`select 'other' as name`).toMatchObject([{ name: "other" }])
+    const rows = (await Promise.all(inLanes)).flat()
+    const pids = [1, 2].map((n) => rows.slice(20 * (n - 1), 20 * n).map(({ pid }) => pid))
+    expect(pids.map((ofLane) => new Set(ofLane).size)).toEqual([1, 1])
+    expect(sql.state()).toMatchObject({ busy: 0, waiting: 0 })
+  }))
+
+test.concurrent("a lane holds one connection at most, though none of it is brief", () =>
+  withConnections(3, async (sql) => {
+    const order: number[] = []
+    const slow = [0, 1, 2].map((n) => lane(sql, 1, 0.1, false).then(() => order.push(n)))
+    const brief = lane(sql, 1, 0).then(() => order.push(3))
+    const again = lane(sql, 1, 0, false).then(() => order.push(4))
+    await Bun.sleep(1)
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 4 })
+    await Promise.all([...slow, brief, again])
+    // What was brief before, and is made again, goes before those who have not been tried yet.
+    expect(order).toEqual([0, 1, 2, 4, 3])
+  }))
+
+test.concurrent("whoever waits in a lane is refused in time, and others are served", () =>
+  withConnections(2, async (sql) => {
+    const start = performance.now()
+    const codeOf = (error: { code: string }) => error.code
+    const stuck = Array.from({ length: 9 }, () => lane(sql, 1, 60, false).catch(codeOf))
+    expect(await lane(sql, 2, 0)).toMatchObject([{ key: 2 }])
+    const codes = await Promise.all(stuck)
+    expect(performance.now() - start).toBeLessThan(5_000)
+    expect(new Set(codes)).toEqual(new Set(["57014", "POOL_EXHAUSTED"]))
+    expect(await lane(sql, 1, 0)).toMatchObject([{ key: 1 }])
+    expect(sql.state()).toMatchObject({ busy: 0, waiting: 0, replaced: 0 })
+  }))
+
+test.concurrent("a lane that is never empty does not keep others out", () =>
+  withConnections(1, async (sql) => {
+    let count = 0
+    let isOver = false
+    const writer = async () => {
+      while (!isOver) {
+        await lane(sql, 1, 0.001)
+        count++
+      }
+    }
+    const many = Array.from({ length: 20 }, writer)
+    await lane(sql, 1, 0)
+    const before = count
+    await Promise.all([sql`select 'other'`, lane(sql, 2, 0)])
+    expect(count - before).toBeLessThan(40)
+    isOver = true
+    await Promise.all(many)
+  }))
+
 test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {
   await using app = await startApp({ DATABASE_POOL_SIZE: "3" })
   const ada = await app.user()
@@ -107,6 +175,7 @@ test("writes to a locked todo hold up nobody else, and succeed when it is free",
   const blocked = [
     ada.put(`/todos/${id}`, { title: "written" }),
     ada.delete(`/todos/${id}`, { "if-match": '"99"' }),
+    ...Array.from({ length: 20 }, (_, n) => ada.post("/todos", { title: `behind ${n}` })),
   ]
   const start = performance.now()
   const free = await Promise.all(
@@ -119,5 +188,7 @@ test("writes to a locked todo hold up nobody else, and succeed when it is free",
   release()
   await lock
   await other.end()
-  expect((await Promise.all(blocked)).map(({ status }) => status)).toEqual([200, 412])
+  const statuses = (await Promise.all(blocked)).map(({ status }) => status)
+  expect(statuses.slice(0, 2)).toEqual([200, 412])
+  expect(new Set(statuses.slice(2))).toEqual(new Set([201]))
 })
