@@ -1,5 +1,5 @@
 /** All SQL over todos but lists of them. Every statement of a request names the owner. */
-import type { Sql, Statements } from "../database/connection.ts"
+import type { Sql, Statements, Value } from "../database/connection.ts"
 import { isLockTimeout } from "../database/errors.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
 
@@ -21,7 +21,7 @@ const changing = async <Row extends object>(
   sql: Sql,
   ownerId: number,
   text: string,
-  values: (string | number | boolean | Uint8Array | null)[],
+  values: Value[],
 ): Promise<Row[]> => {
   try {
     return await sql.inLane<Row>(ownerId, text, [ownerId, "50ms", ...values], true)

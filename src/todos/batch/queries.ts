@@ -1,5 +1,5 @@
 /** All SQL over batches. Every statement names the owner. */
-import type { Statements } from "../../database/connection.ts"
+import { PREPARED, type Statements } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
 import { COUNTING, KEY_LIFETIME, type KeyUse, nextRevision, type Versioned } from "../queries.ts"
 
@@ -132,5 +132,5 @@ export const applyWrites = (
       sql.json(updates),
       `{${deletions.join()}}`,
     ],
-    { prepare: true },
+    PREPARED,
   )

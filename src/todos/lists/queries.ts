@@ -1,23 +1,31 @@
 /** All SQL over lists of todos. Every statement names the owner. */
-import type { Sql } from "../../database/connection.ts"
+import { PREPARED, type Sql, type Value } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
 import { listState } from "../sync/queries.ts"
 import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
 
 /** Spelled as the indexes spell them: otherwise Postgres would sort. */
-const sortKeys = {
-  created_at: (sql: Sql) => ({ column: sql`created_at`, type: sql`timestamptz` }),
-  updated_at: (sql: Sql) => ({ column: sql`updated_at`, type: sql`timestamptz` }),
-  title: (sql: Sql) => ({ column: sql`title collate "C"`, type: sql`text` }),
+const SORT_KEYS = {
+  created_at: { column: "created_at", type: "timestamptz" },
+  updated_at: { column: "updated_at", type: "timestamptz" },
+  title: { column: 'title collate "C"', type: "text" },
 }
 
-const order = (sql: Sql, sort: Selection["sort"]) => ({
-  ...sortKeys[sort.replace("-", "") as keyof typeof sortKeys](sql),
+const order = (sort: Selection["sort"]) => ({
+  ...SORT_KEYS[sort.replace("-", "") as keyof typeof SORT_KEYS],
   ...(sort.startsWith("-")
-    ? { direction: sql`desc`, isAfter: sql`<`, isUpTo: sql`>=` }
-    : { direction: sql`asc`, isAfter: sql`>`, isUpTo: sql`<=` }),
+    ? { direction: "desc", isAfter: "<", isUpTo: ">=" }
+    : { direction: "asc", isAfter: ">", isUpTo: "<=" }),
 })
+
+/** Notes a value of the statement, and returns what stands for it in the text. */
+type Note = (value: Value) => string
+
+const noteIn =
+  (values: Value[]): Note =>
+  (value) =>
+    `$${values.push(value)}`
 
 /** Code points of a text that are looked for first. */
 const BEGINNING = 8
@@ -28,10 +36,10 @@ const BEGINNING = 8
  * that the worst search takes a few times as long as any. For most todos, which do not even contain
  * the beginning, strpos is faster; that of a short text is bounded.
  */
-const matching = (sql: Sql, q: string | undefined) => {
-  if (q === undefined) return sql``
-  const folded = sql`upper(lower(${q}::text collate "und-x-icu"))`
-  return sql`
+const matching = (note: Note, q: string | undefined) => {
+  if (q === undefined) return ""
+  const folded = `upper(lower(${note(q)}::text collate "und-x-icu"))`
+  return `
     and strpos(search_text, (select left(${folded}, ${BEGINNING}))) > 0
     and position(
       (select convert_to(${folded}, 'UTF8')) in convert_to(search_text, 'UTF8')
@@ -46,12 +54,12 @@ export type Listed = Todo & { key: string; state: string }
 /** Of a list in its order: what comes after one position, up to and including another. */
 export type Range = { after?: Position | undefined; until?: Position | undefined }
 
-const within = (sql: Sql, sort: Selection["sort"], { after, until }: Range) => {
-  const { column, type, isAfter, isUpTo } = order(sql, sort)
-  const position = ({ key, id }: Position) => sql`(${key}::${type}, ${id})`
-  return sql`
-    ${after ? sql`and (${column}, id) ${isAfter} ${position(after)}` : sql``}
-    ${until ? sql`and (${column}, id) ${isUpTo} ${position(until)}` : sql``}`
+const within = (note: Note, sort: Selection["sort"], { after, until }: Range) => {
+  const { column, type, isAfter, isUpTo } = order(sort)
+  const position = ({ key, id }: Position) => `(${note(key)}::${type}, ${note(id)}::bigint)`
+  return `
+    ${after ? `and (${column}, id) ${isAfter} ${position(after)}` : ""}
+    ${until ? `and (${column}, id) ${isUpTo} ${position(until)}` : ""}`
 }
 
 /** The first `limit` todos of a range that match. */
@@ -62,26 +70,36 @@ export const readRange = (
   limit: number,
   range: Range,
 ) => {
-  const { column, direction } = order(sql, sort)
-  const branch = (isCompleted: boolean) => sql`
-    select id, title, description, is_completed, created_at, updated_at, ${column}::text as key,
-      ${listState(sql, ownerId)} as state
+  const values: Value[] = []
+  const note = noteIn(values)
+  const owner = note(ownerId)
+  const most = note(limit)
+  const { column, direction } = order(sort)
+  const matches = `${within(note, sort, range)} ${matching(note, q)}`
+  const branch = (isCompleted: boolean) => `
+    select id, title, description, is_completed, created_at, updated_at, ${column}::text as key
     from todos
-    where owner_id = ${ownerId}
+    where owner_id = ${owner}
       and is_completed = ${isCompleted}
-      ${within(sql, sort, range)}
-      ${matching(sql, q)}
+      ${matches}
     order by ${column} ${direction}, id ${direction}
-    limit ${limit}`
+    limit ${most}`
+  // Each branch has a limit of its own: without it Postgres would read the branch to its end.
+  const branches =
+    isCompleted === undefined
+      ? `(${branch(false)}) union all (${branch(true)})`
+      : branch(isCompleted)
   const tag = q === undefined && limit <= BRIEF_LIMIT ? sql.brief : sql
-  return isCompleted === undefined
-    ? // Each branch has a limit of its own: without it Postgres would read the branch to its end.
-      tag<Listed[]>`
-        select id, title, description, is_completed, created_at, updated_at, key, state
-        from ((${branch(false)}) union all (${branch(true)})) as ranges
-        order by ${column} ${direction}, id ${direction}
-        limit ${limit}`
-    : tag<Listed[]>`${branch(isCompleted)}`
+  return tag.unsafe<Listed[]>(
+    `
+    select id, title, description, is_completed, created_at, updated_at, key,
+      ${listState(owner)} as state
+    from (${branches}) as ranges
+    order by ${column} ${direction}, id ${direction}
+    limit ${most}`,
+    values,
+    PREPARED,
+  )
 }
 
 /** The position `distance` todos further on, whether they match or not. Undefined beyond the end. */
@@ -92,28 +110,37 @@ export const positionAfter = async (
   distance: number,
   after: Position | undefined,
 ) => {
-  const { column, direction } = order(sql, sort)
-  const branch = (isCompleted: boolean) => sql`
+  const values: Value[] = []
+  const note = noteIn(values)
+  const owner = note(ownerId)
+  const most = note(distance)
+  const { column, direction } = order(sort)
+  const isWithin = within(note, sort, { after })
+  const branch = (isCompleted: boolean) => `
     select ${column} as key, id
     from todos
-    where owner_id = ${ownerId}
+    where owner_id = ${owner}
       and is_completed = ${isCompleted}
-      ${within(sql, sort, { after })}
+      ${isWithin}
     order by ${column} ${direction}, id ${direction}
-    limit ${distance}`
+    limit ${most}`
   const ranges =
     isCompleted === undefined
-      ? sql`(${branch(false)}) union all (${branch(true)})`
+      ? `(${branch(false)}) union all (${branch(true)})`
       : branch(isCompleted)
-  const [position] = await sql<Position[]>`
+  const [position] = await sql.unsafe<Position[]>(
+    `
     select key::text, id
     from (
       select key, id
       from (${ranges}) as ranges
       order by key ${direction}, id ${direction}
-      offset ${distance - 1}
+      offset ${most}::bigint - 1
       limit 1
-    ) as position`
+    ) as position`,
+    values,
+    PREPARED,
+  )
   return position
 }
 
@@ -134,21 +161,28 @@ export const countMatches = async (
   size: number,
   range: Range,
 ) => {
-  const { column } = order(sql, sort)
-  const branch = (isCompleted: boolean) => sql`(
+  const values: Value[] = []
+  const note = noteIn(values)
+  const owner = note(ownerId)
+  const most = note(size)
+  const { column } = order(sort)
+  const isWithin = within(note, sort, range)
+  const matches = matching(note, q)
+  const branch = (isCompleted: boolean) => `(
     select count(*)
     from (
       select search_text
       from todos
-      where owner_id = ${ownerId}
+      where owner_id = ${owner}
         and is_completed = ${isCompleted}
-        ${within(sql, sort, range)}
+        ${isWithin}
       order by ${column}, id
-      limit ${size}
+      limit ${most}
     ) as counted
     where true
-      ${matching(sql, q)})`
-  const [row] = await sql<[{ count: number }]>`
-    select ${isCompleted === undefined ? sql`${branch(false)} + ${branch(true)}` : branch(isCompleted)} as count`
+      ${matches})`
+  const counts =
+    isCompleted === undefined ? `${branch(false)} + ${branch(true)}` : branch(isCompleted)
+  const [row] = await sql.unsafe<[{ count: number }]>(`select ${counts} as count`, values, PREPARED)
   return row.count
 }

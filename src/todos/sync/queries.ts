@@ -1,5 +1,5 @@
 /** All SQL over what has changed. Every statement of a request names the owner. */
-import type { Sql } from "../../database/connection.ts"
+import { PREPARED, type Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
 import type { Feed, Place } from "./states.ts"
 
@@ -23,18 +23,22 @@ export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
   return { epoch, revision: feed_revision, forgotten }
 }
 
-/** As a text: the same for the same todos, however they are listed. */
-export const listState = (sql: Sql, ownerId: number) => sql`(
+/** As a text: the same for the same todos, however they are listed. `owner`: what stands for the owner. */
+export const listState = (owner: string) => `(
   select coalesce(
     (
       select revision
       from revisions
-      where owner_id = ${ownerId}
+      where owner_id = ${owner}
     ), 0) || '-' || left(epoch::text, 8)
   from epochs)`
 
 export const findListState = async (sql: Sql, ownerId: number) => {
-  const [row] = await sql.brief<[{ state: string }]>`select ${listState(sql, ownerId)} as state`
+  const [row] = await sql.brief.unsafe<[{ state: string }]>(
+    `select ${listState("$1")} as state`,
+    [ownerId],
+    PREPARED,
+  )
   return row.state
 }
 
