@@ -109,11 +109,8 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
     )
     .get(
       "/events",
-      ({ caller, request, server }) => {
-        if (request.method === "HEAD") return noStream()
-        server?.timeout(request, 0)
-        return eventStream(deps, caller, request.headers.get("authorization"))
-      },
+      async ({ caller, request, server }) =>
+        request.method === "HEAD" ? noStream() : eventStream(deps, caller, request, server),
       { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
     )
     .guard({ query: noQuery })

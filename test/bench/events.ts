@@ -44,7 +44,7 @@ const open = (port: number, token: string) =>
     })
   })
 
-await using database = await startDatabase(0)
+const database = await startDatabase(0)
 const sql = postgres({ ...connectionOptions(database.url), max: 1 })
 const users = Array.from({ length: STREAMS / STREAMS_PER_USER }, (_, i) => i + 1)
 const server = await startServer("todo-api", database.url)
@@ -86,5 +86,6 @@ try {
 } finally {
   await sql.end()
   await server.stop()
+  await database[Symbol.asyncDispose]()
 }
 process.exit(0)

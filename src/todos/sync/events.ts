@@ -14,8 +14,8 @@ export type EventsDeps<Caller> = {
 
 /** Proxies and clients take a connection on which nothing comes for broken. */
 const HEARTBEAT_MS = 15_000
-/** A client that takes nothing for this long, though there is something, is dropped. */
-const STALLED_MS = 30_000
+/** A connection on which nothing could be sent for this long is closed, heartbeats included. */
+const IDLE_SECONDS = 30
 /** Clients of an instance that stops come back to another one, and not all at once. */
 const RETRY_MS = { min: 1_000, max: 5_000 }
 
@@ -65,11 +65,7 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   }
 
   tick(now: number) {
-    const quiet = now - this.sentAt
-    if (this.text !== undefined && quiet > STALLED_MS) {
-      this.cancel()
-      this.close()
-    } else if (this.text === undefined && quiet > HEARTBEAT_MS) this.put(HEARTBEAT)
+    if (this.text === undefined && now - this.sentAt > HEARTBEAT_MS) this.put(HEARTBEAT)
   }
 
   isWelcome() {
@@ -77,7 +73,10 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   }
 
   closed() {
-    this.close(this.deps.watchers.isDraining() ? retryEvent() : "")
+    const last = this.deps.watchers.isDraining() ? retryEvent() : ""
+    this.text = (this.text ?? "") + last || undefined
+    this.isClosed = true
+    this.flush()
   }
 
   /** Called by the body. */
@@ -96,12 +95,6 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
     this.flush()
   }
 
-  private close(last = "") {
-    this.text = (this.text ?? "") + last || undefined
-    this.isClosed = true
-    this.flush()
-  }
-
   private flush() {
     const { asking, text } = this
     if (!asking || (text === undefined && !this.isClosed)) return
@@ -116,9 +109,11 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
 export const eventStream = async <Caller extends { userId: number }>(
   deps: EventsDeps<Caller>,
   caller: Caller,
-  authorization: string | null,
+  request: Request,
+  server: Pick<Bun.Server<unknown>, "timeout"> | null,
 ) => {
-  const stream = new EventStream(deps, caller, authorization)
+  server?.timeout(request, IDLE_SECONDS)
+  const stream = new EventStream(deps, caller, request.headers.get("authorization"))
   deps.watchers.watch(caller.userId, stream)
   try {
     // After it is watched, so that no commit falls between.

@@ -1,0 +1,65 @@
+/** A client that opens a stream of events and does not read it. */
+import { expect, test } from "bun:test"
+import { connect as openSocket } from "node:net"
+import { connect } from "../../src/database/connection.ts"
+import { createLog } from "../../src/log.ts"
+import { createCommits } from "../../src/todos/sync/commits.ts"
+import { eventStream } from "../../src/todos/sync/events.ts"
+import { createWatchers } from "../../src/todos/sync/watchers.ts"
+import { openEvents } from "../support/events.ts"
+import { createDatabase } from "../support/postgres.ts"
+import { rawRequest } from "../support/raw.ts"
+
+/** With it a hundred events are more than the buffers of both ends hold, in place of many thousands. */
+const LONG_STATE = "x".repeat(256 * 1024)
+
+test("it is disconnected after half a minute, and one that reads is not", async () => {
+  const database = await createDatabase()
+  const sql = connect(database.url, 1)
+  const commits = createCommits()
+  const watchers = createWatchers(sql, commits)
+  const stop = watchers.follow(createLog("silent"))
+  const states = { write: () => LONG_STATE, read: () => expect.unreachable() }
+  const { promise: isGone, resolve: leave } = Promise.withResolvers<number>()
+  const unwatch: typeof watchers.unwatch = (ownerId, watcher) => {
+    leave(ownerId)
+    watchers.unwatch(ownerId, watcher)
+  }
+  const deps = { sql, states, watchers: { ...watchers, unwatch }, remainsGood: () => true }
+  const server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    development: false,
+    fetch: (request, server) => {
+      const userId = Number(request.headers.get("authorization")?.replace("Bearer ", ""))
+      return eventStream(deps, { userId }, request, server)
+    },
+  })
+  try {
+    const deaf = openSocket(server.port ?? 0, "127.0.0.1")
+    deaf.on("error", () => {})
+    deaf.pause()
+    deaf.write(rawRequest("GET /", { Authorization: "Bearer 1" }))
+    await using reader = await openEvents(`http://127.0.0.1:${server.port}`, "2")
+    await reader.until(1)
+    let isOver = false
+    reader.ended.then(() => {
+      isOver = true
+    })
+    for (let revision = 1; revision <= 100; revision++) {
+      commits.changed(1, revision)
+      await Bun.sleep(2)
+    }
+    expect(await isGone).toBe(1)
+    expect(isOver).toBe(false)
+    expect(reader.text()).toContain(": still here")
+    commits.changed(2, 1)
+    await reader.until(2)
+    deaf.destroy()
+  } finally {
+    await stop()
+    await server.stop(true)
+    await sql.end()
+    await database.drop()
+  }
+}, 120_000)
