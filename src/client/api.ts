@@ -1269,7 +1269,7 @@ export interface components {
             /** @description The entity tag of `todo` */
             etag?: string;
             todo?: components["schemas"]["Todo"];
-            /** @description The create was made before, by its key */
+            /** @description The operation was done before, by its key */
             replayed?: boolean;
             error?: components["schemas"]["OperationProblem"];
         };
@@ -1340,6 +1340,8 @@ export interface components {
             /** Format: int64 */
             id: number;
             todo: components["schemas"]["TodoChanges"];
+            /** @description Makes a repeat safe, whatever became of the todo since: the update is not made again, and answered with the todo as it is, without a look at `if_match` */
+            key?: string;
             /**
              * @description As If-Match: entity tags, or `*`
              * @example "1"

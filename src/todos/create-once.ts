@@ -16,8 +16,8 @@ const canonical = (value: unknown): string =>
       : member,
   )
 
-/** What tells a repeat from another create with the same key. */
-export const bodyHashOf = (body: NewTodo) => createHash("sha256").update(canonical(body)).digest()
+/** What tells a repeat from another request with the same key. */
+export const bodyHashOf = (body: unknown) => createHash("sha256").update(canonical(body)).digest()
 
 export const keyReused = () =>
   new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")

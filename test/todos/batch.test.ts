@@ -102,6 +102,46 @@ test("a create is repeated by its key, of a batch, of a single create, or of the
   expect(await titles(ada)).toEqual(["single", "batch"])
 })
 
+test("an update with a key is made once, whatever others have made of the todo since", async () => {
+  const ada = await app.user()
+  const { id, etag } = await create(ada)
+  const done = { op: "update", id, todo: { is_completed: true }, if_match: etag, key: "done" }
+  const [made] = (await send(ada, [done])).results
+  expect(made).toMatchObject({ status: 200, todo: { is_completed: true } })
+  expect(made?.replayed).toBeUndefined()
+  await ada.patch(`/todos/${id}`, { is_completed: false })
+
+  const [again, twice] = (await send(ada, [done, done])).results
+  expect(again).toMatchObject({ status: 200, replayed: true, todo: { is_completed: false } })
+  expect(twice).toEqual(again)
+  const now = await ada.get(`/todos/${id}`)
+  expect(now.headers.get("etag")).toBe(again?.etag ?? "")
+  const other = { ...done, todo: { title: "oats" } }
+  expect((await send(ada, [other])).results[0]?.error?.error_code).toBe("IDEMPOTENCY_KEY_REUSED")
+})
+
+test("an update that was refused burns no key, and a key is of one user and one todo", async () => {
+  const [ada, bob] = [await app.user(), await app.user()]
+  const [milk, oats] = [await create(ada), await create(ada, "oats")]
+  const his = await create(bob)
+  const update = { op: "update", id: milk.id, todo: { title: "tea" }, key: "k" }
+  const sent = async (user: User, operation: object) =>
+    (await send(user, [operation])).results.map(({ status, replayed }) => [status, replayed])
+  expect(await sent(ada, { ...update, if_match: '"99"' })).toEqual([[412, undefined]])
+  expect(await sent(ada, { ...update, id: his.id })).toEqual([[404, undefined]])
+  const repeated = (await send(ada, [update, update])).results
+  expect(repeated.map(({ status, replayed }) => [status, replayed])).toEqual([
+    [200, undefined],
+    [200, true],
+  ])
+  expect(await sent(ada, { ...update, id: oats.id })).toEqual([[422, undefined]])
+  expect(await sent(bob, { ...update, id: his.id })).toEqual([[200, undefined]])
+  const single = await ada.post("/todos", { title: "tea" }, { "idempotency-key": "k" })
+  expect(single.status).toBe(422)
+  await ada.delete(`/todos/${milk.id}`)
+  expect(await sent(ada, update)).toEqual([[404, undefined]])
+})
+
 test("of an atomic batch with a refusal nothing stays: no todo, no key, no change", async () => {
   const ada = await app.user()
   const milk = await create(ada)

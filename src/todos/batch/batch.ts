@@ -5,11 +5,11 @@
 import type { Statements } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
 import { entityTag } from "../../http/response/entity-tag.ts"
-import { bodyHashOf, firstAnswer, keyReused } from "../create-once.ts"
+import { bodyHashOf, keyReused } from "../create-once.ts"
 import type { Versioned } from "../queries.ts"
 import { endless } from "../quota/quota.ts"
 import { asUser, type WriteDeps } from "../writes.ts"
-import type { Batch, BatchResult, CreateOperation, Operation } from "./model.ts"
+import type { Batch, BatchResult, KeyedOperation, Operation } from "./model.ts"
 import { type ByKey, type Outcome, planBatch } from "./plan.ts"
 import {
   applyWrites,
@@ -20,19 +20,29 @@ import {
   type Writes,
 } from "./queries.ts"
 
-type Keyed = CreateOperation & { key: string }
+type Keyed = KeyedOperation & { key: string }
 const isKeyed = (operation: Operation): operation is Keyed =>
-  operation.op === "create" && operation.key !== undefined
+  operation.op !== "delete" && operation.key !== undefined
 
-/** Claims the keys that are free, and tells what the creates come to by them. */
+/** What tells a repeat from another operation with the same key. */
+const hashOf = (operation: KeyedOperation) =>
+  bodyHashOf(
+    operation.op === "create" ? operation.todo : { id: operation.id, todo: operation.todo },
+  )
+
+/** Claims the keys that are free, and tells what the operations come to by them. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]): Promise<ByKey> => {
-  const firsts = new Map<string, { index: number; bodyHash: Buffer }>()
+  const firsts = new Map<string, { index: number; bodyHash: Buffer; todoId: number | null }>()
   for (const [index, operation] of operations.entries())
     if (isKeyed(operation) && !firsts.has(operation.key))
-      firsts.set(operation.key, { index, bodyHash: bodyHashOf(operation.todo) })
+      firsts.set(operation.key, {
+        index,
+        bodyHash: hashOf(operation),
+        todoId: operation.op === "update" ? operation.id : null,
+      })
   if (firsts.size === 0) return () => ({ kind: "free", id: null })
 
-  const claims = [...firsts].map(([key, { bodyHash }]) => ({ key, bodyHash }))
+  const claims = [...firsts].map(([key, { bodyHash, todoId }]) => ({ key, bodyHash, todoId }))
   const claimed = new Map(
     (await claimKeys(sql, ownerId, claims)).map(({ key, todo_id }) => [key, todo_id]),
   )
@@ -43,11 +53,11 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]):
 
   return (operation, index) => {
     if (operation.key === undefined) return { kind: "free", id: null }
-    const bodyHash = bodyHashOf(operation.todo)
+    const bodyHash = hashOf(operation)
     const use = uses.get(operation.key)
     if (use)
       return bodyHash.equals(use.body_hash)
-        ? { kind: "replayed", todo: firstAnswer(operation.todo, use) }
+        ? { kind: "used", use }
         : { kind: "refused", problem: keyReused() }
     const first = firsts.get(operation.key)
     if (first === undefined || first.index === index)
@@ -82,7 +92,7 @@ const toResult = (
     case "repeated":
       return { ...createdAs(created, outcome.index), replayed: true }
     case "updated":
-      return { status: 200, ...shown(outcome.todo) }
+      return { status: 200, ...shown(outcome.todo), ...(outcome.isReplay && { replayed: true }) }
     case "deleted":
       return { status: 204 }
     case "refused":

@@ -14,6 +14,13 @@ const ifMatch = Text({
   examples: ['"1"'],
 })
 
+const keyText = {
+  minLength: 1,
+  maxLength: 255,
+  pattern: "^[!-~]+$",
+  patternMessage: "must be visible ASCII characters",
+}
+
 const create = t.Object(
   {
     op: t.Literal("create"),
@@ -21,10 +28,7 @@ const create = t.Object(
     key: t.Optional(
       Text({
         description: "As an Idempotency-Key, which it shares its memory with",
-        minLength: 1,
-        maxLength: 255,
-        pattern: "^[!-~]+$",
-        patternMessage: "must be visible ASCII characters",
+        ...keyText,
       }),
     ),
   },
@@ -36,6 +40,13 @@ const update = t.Object(
     op: t.Literal("update"),
     id,
     todo: todoChanges,
+    key: t.Optional(
+      Text({
+        description:
+          "Makes a repeat safe, whatever became of the todo since: the update is not made again, and answered with the todo as it is, without a look at `if_match`",
+        ...keyText,
+      }),
+    ),
     if_match: t.Optional(ifMatch),
   },
   { $id: "UpdateOperation", additionalProperties: false },
@@ -78,6 +89,8 @@ export const batch = t.Object(
 export type Batch = Static<typeof batch>
 export type Operation = Batch["operations"][number]
 export type CreateOperation = Static<typeof create>
+export type UpdateOperation = Static<typeof update>
+export type KeyedOperation = CreateOperation | UpdateOperation
 
 const problem = t.Object(
   {
@@ -100,7 +113,7 @@ const batchResult = t.Object(
     status,
     etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
     todo: t.Optional(todo),
-    replayed: t.Optional(t.Boolean({ description: "The create was made before, by its key" })),
+    replayed: t.Optional(t.Boolean({ description: "The operation was done before, by its key" })),
     error: t.Optional(problem),
   },
   {

@@ -4,11 +4,12 @@
  */
 import type { Problem } from "../../errors.ts"
 import { expectedVersions } from "../../http/response/entity-tag.ts"
+import { firstAnswer } from "../create-once.ts"
 import type { TodoChanges } from "../model.ts"
 import { noSuchTodo, preconditionFailed } from "../problems.ts"
-import type { Versioned } from "../queries.ts"
+import type { KeyUse, Versioned } from "../queries.ts"
 import { quotaExceeded, type Room } from "../quota/quota.ts"
-import type { CreateOperation, Operation } from "./model.ts"
+import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./model.ts"
 import type { LockedTodo, Writes } from "./queries.ts"
 
 export type Outcome =
@@ -17,15 +18,18 @@ export type Outcome =
   | { kind: "replayed"; todo: Versioned }
   /** By its key the same as an earlier operation of the batch. */
   | { kind: "repeated"; index: number }
-  | { kind: "updated"; todo: Versioned }
+  | { kind: "updated"; todo: Versioned; isReplay: boolean }
   | { kind: "deleted" }
   | { kind: "refused"; problem: Problem; current?: Versioned }
 
-/** What a create comes to by its key: it may create, as the id that the key was claimed for. */
+/** What an operation comes to by its key: a create may be made, as the id that the key is now for. */
 export type ByKey = (
-  operation: CreateOperation,
+  operation: KeyedOperation,
   index: number,
-) => { kind: "free"; id: number | null } | Outcome
+) =>
+  | { kind: "free"; id: number | null }
+  | { kind: "used"; use: KeyUse }
+  | Extract<Outcome, { kind: "repeated" | "refused" }>
 
 type Held = { todo: Versioned; now: string; isChanged: boolean; isDeleted: boolean }
 
@@ -70,7 +74,7 @@ export const planBatch = (
 ) => {
   const outcomes: Outcome[] = []
   const creations: Writes["creations"] = []
-  /** Keys that were claimed for creates which are refused. */
+  /** Keys that were claimed for operations which are refused. */
   const unusedKeys: string[] = []
   const held = new Map<number, Held>(
     todos.map(({ now, ...todo }) => [todo.id, { todo, now, isChanged: false, isDeleted: false }]),
@@ -83,6 +87,8 @@ export const planBatch = (
       const first = outcomes[outcome.index]
       return first?.kind === "refused" ? first : outcome
     }
+    if (outcome.kind === "used")
+      return { kind: "replayed", todo: firstAnswer(operation.todo, outcome.use) }
     if (outcome.kind !== "free") return outcome
     if (free <= 0) {
       if (operation.key !== undefined) unusedKeys.push(operation.key)
@@ -108,10 +114,27 @@ export const planBatch = (
     const after = changed(row.todo, operation.todo, row.now)
     row.isChanged ||= after !== row.todo
     row.todo = after
-    return { kind: "updated", todo: after }
+    return { kind: "updated", todo: after, isReplay: false }
+  }
+
+  const changeOnce = (operation: UpdateOperation, index: number): Outcome => {
+    const outcome = byKey(operation, index)
+    const row = held.get(operation.id)
+    if (outcome.kind === "refused") return outcome
+    if (outcome.kind === "free") {
+      const changed = change(operation)
+      if (changed.kind === "refused" && operation.key !== undefined) unusedKeys.push(operation.key)
+      return changed
+    }
+    const first = outcome.kind === "repeated" ? outcomes[outcome.index] : undefined
+    if (first?.kind === "refused") return first
+    if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
+    return { kind: "updated", todo: row.todo, isReplay: true }
   }
 
   for (const [index, operation] of operations.entries())
-    outcomes.push(operation.op === "create" ? create(operation, index) : change(operation))
+    if (operation.op === "create") outcomes.push(create(operation, index))
+    else if (operation.op === "update") outcomes.push(changeOnce(operation, index))
+    else outcomes.push(change(operation))
   return { outcomes, unusedKeys, writes: writesOf([...held.values()], creations) }
 }

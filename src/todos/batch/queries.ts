@@ -15,7 +15,8 @@ export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sq
   order by id
   for update`
 
-type KeyClaim = { key: string; bodyHash: Uint8Array }
+/** `todoId`: of an update. A create is given a new one. */
+type KeyClaim = { key: string; bodyHash: Uint8Array; todoId: number | null }
 
 /**
  * The keys that were free, each with the id of the todo that it is now for. In the order of the
@@ -25,10 +26,15 @@ export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) 
   { key: string; todo_id: number }[]
 >`
   insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-  select ${ownerId}::bigint, key, decode(body_hash, 'hex'), nextval('todo_ids')
+  select ${ownerId}::bigint, key, decode(body_hash, 'hex'),
+    coalesce(todo_id, nextval('todo_ids'))
   from jsonb_to_recordset(${sql.json(
-    claims.map(({ key, bodyHash }) => ({ key, body_hash: Buffer.from(bodyHash).toString("hex") })),
-  )}) as claim (key text, body_hash text)
+    claims.map(({ key, bodyHash, todoId }) => ({
+      key,
+      body_hash: Buffer.from(bodyHash).toString("hex"),
+      todo_id: todoId,
+    })),
+  )}) as claim (key text, body_hash text, todo_id bigint)
   order by key collate "C"
   on conflict on constraint idempotency_keys_pkey do update
   set body_hash = excluded.body_hash,
@@ -37,7 +43,7 @@ export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) 
   where excluded.created_at - known.created_at >= ${sql.unsafe(KEY_LIFETIME)}
   returning key, todo_id`
 
-/** Of creates that were refused after all. */
+/** Of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
   delete from idempotency_keys
   where owner_id = ${ownerId}
