@@ -118,6 +118,35 @@ test("edits of different members are merged; of the same one theirs stays, and i
   ])
 })
 
+test("an edit whose answer got lost is not made again over somebody who took it back", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const cut = { batches: 0 }
+  const [phone, desk] = [
+    app.open((reach) => async (path, init) => {
+      if (!path.endsWith("/batch")) return reach(path, init)
+      cut.batches++
+      const response = await reach(path, init)
+      if (cut.batches !== 2) return response
+      // Before the phone tries again.
+      const [todo] = await desk.todos.list()
+      await desk.todos.update(todo?.id ?? 0, { is_completed: false })
+      throw new TypeError("lost")
+    }),
+    app.open(),
+  ]
+  await phone.register(account)
+  await desk.logIn(account)
+  const live = await phone.todos.live()
+  const { id } = await live.create({ title: "Buy milk" })
+  await eventually(() => isSettled(live))
+  await live.update(id, { is_completed: true })
+  await eventually(() => cut.batches === 3 && isSettled(live))
+  expect(live.get(id)?.is_completed).toBe(false)
+  expect((await desk.todos.list())[0]?.is_completed).toBe(false)
+  expect(live.notices()).toEqual([])
+})
+
 test("what somebody else has changed is not deleted unseen", async () => {
   await using app = await startLiveApp()
   const { cable, desk, live, id } = await startPair(app)

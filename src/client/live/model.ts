@@ -20,7 +20,7 @@ export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" 
 /**
  * An edit on its way. It is `new` until it is in a request; from then on `sent`, and what it says
  * stays as it is, because the answer may be lost; `saved` from its answer until the copy has it.
- * `key` names it here and, of a create, to the service. `id` is below zero until a create is saved.
+ * `key` names it here and to the service, which does it once. `id` is below zero until a create is saved.
  * `etag` is the version that it was based on or, once it is saved, made; `known` is the todo in that
  * version, where the copy may not have it yet.
  */

@@ -17,7 +17,8 @@ const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
   return {
     op,
     id,
-    ...("todo" in operation && { todo: operation.todo }),
+    // Its answer may get lost, and others may set back what it set: that is not done again.
+    ...("todo" in operation && { key, todo: operation.todo }),
     if_match: etag ?? UNKNOWN,
   }
 }
