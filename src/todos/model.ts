@@ -8,7 +8,7 @@ const title = Text({
   examples: ["Buy milk"],
   minLength: 1,
   maxLength: 254,
-  pattern: "[^\\s\\u0085]",
+  pattern: "[^\\s\\x85]",
   patternMessage: "must not be only white space",
 })
 const description = NullableText({ examples: ["Two litres, and oats"], maxLength: 999 })

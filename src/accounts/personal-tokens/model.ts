@@ -8,7 +8,7 @@ const name = Text({
   examples: ["backup script"],
   minLength: 1,
   maxLength: 100,
-  pattern: "[^\\s]",
+  pattern: "[^\\s\\x85]",
   patternMessage: "must not be only white space",
 })
 

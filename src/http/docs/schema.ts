@@ -18,6 +18,7 @@ const TRANSLATED = new Set([
   "anyOf",
   "const",
   "examples",
+  "forbidden",
   "patternMessage",
   "trimmed",
   "contentType",

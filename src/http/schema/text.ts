@@ -8,7 +8,9 @@ type TextOptions = {
   minLength?: number
   maxLength?: number
   pattern?: string
-  /** What the message says where `pattern` does not match. */
+  /** What must not match, in words in the description: not every engine has Unicode's properties. */
+  forbidden?: string
+  /** What the message says where `pattern` does not match, or `forbidden` does. */
   patternMessage?: string
   /** White space around the value does not count (the handler removes it). */
   trimmed?: boolean
@@ -42,8 +44,11 @@ export const brokenTextRule = (schema: TextSchema, value: unknown): string | und
     return minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`
   if (text.length > maxLength && codePoints(text) > maxLength)
     return `must have at most ${maxLength} characters`
-  if (schema.pattern !== undefined && !compiled(schema.pattern).test(text))
-    return schema.patternMessage ?? "has a wrong form"
+  const { pattern, forbidden } = schema
+  const isWrong =
+    (pattern !== undefined && !compiled(pattern).test(text)) ||
+    (forbidden !== undefined && compiled(forbidden).test(text))
+  if (isWrong) return schema.patternMessage ?? "has a wrong form"
   return undefined
 }
 
