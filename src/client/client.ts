@@ -15,20 +15,20 @@ import type {
   Tokens,
   User,
 } from "./calls.ts"
-import { notLoggedIn } from "./errors.ts"
+import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, openLive } from "./live/live.ts"
 import { copyKey } from "./live/store.ts"
 import { type Platform, randomKey } from "./platform.ts"
 import { createSession } from "./session.ts"
-import { indexedDbStorage } from "./storage/indexed-db.ts"
+import { browserStorage } from "./storage/browser.ts"
 import { memoryStorage } from "./storage/memory.ts"
 import type { Storage } from "./storage/storage.ts"
 
 export type ClientOptions = {
   /** Of the service: `https://todo.example`. */
   url: string
-  /** Default: IndexedDB in browsers, elsewhere the memory. */
+  /** Default: IndexedDB in browsers, elsewhere (and where it is blocked) the memory. */
   storage?: Storage
 }
 export type Aborted = { signal?: AbortSignal | undefined }
@@ -69,7 +69,7 @@ const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
 
 export const createClientOn = (platform: Platform, options: ClientOptions) => {
   const url = options.url.replace(/\/+$/, "")
-  const storage = options.storage ?? indexedDbStorage(`todo-api ${url}`) ?? memoryStorage()
+  const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
   const session = createSession(platform, storage, http)
   let live: { userId: number; opened: Promise<Live> } | undefined
@@ -100,7 +100,9 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }
       return http.repeatedly({ ...outgoing, headers: { ...own, ...headers } }, isSafe)
     }
-    const answer = await (isPublic(path) ? send({}) : session.authorized(send))
+    const answer = await (isPublic(path)
+      ? send({})
+      : session.authorized(send, { signal: given.signal }))
     // Of a new session, which takes the place of the one that the call has ended.
     if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
     return answer as Answer<Data<paths[P][M]>>
@@ -170,6 +172,9 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       closeLive()
       try {
         await call("post", "/api/v1/auth/logout", { signal })
+      } catch (error) {
+        // It had ended already.
+        if (!isUnauthorized(error)) throw error
       } finally {
         await session.close()
         if (user) await storage.update(copyKey(user.id), () => undefined)
@@ -178,6 +183,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
 
     /** Of the stored session: known while offline, too. */
     user: () => session.user(),
+    /** Calls back when somebody logs in or out, in any tab, or the session has ended. */
     onSessionChange: session.onChange,
 
     /** Every other session of the user ends. */

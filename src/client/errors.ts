@@ -12,8 +12,11 @@ type Coded<Schema> = Schema extends { error_code: infer Code }
 export type Problem = Coded<Schemas[keyof Schemas]>
 export type BrokenRule = Schemas["BrokenRule"]
 
-/** The service's codes, and two of the client's: no answer came, or one that is not the service's. */
-export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER"
+/**
+ * The service's codes, and three of the client's: no answer came, or one that is not the service's,
+ * or more edits wait than are kept.
+ */
+export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER" | "QUEUE_FULL"
 
 type Limited = "TOO_MANY_REQUESTS" | "SERVICE_UNAVAILABLE"
 

@@ -23,7 +23,7 @@ type LockManager = {
   request<T>(name: string, options: { signal?: AbortSignal }, run: () => Promise<T>): Promise<T>
 }
 type Host = {
-  indexedDB?: object
+  BroadcastChannel?: object
   navigator?: { locks?: LockManager; onLine?: boolean }
   addEventListener?: (type: "online", listener: () => void) => void
   removeEventListener?: (type: "online", listener: () => void) => void
@@ -54,7 +54,7 @@ export const createLocks = (): Platform["lock"] => {
     const end = Promise.all([before, mine])
     last.set(name, end)
     try {
-      if (before) await Promise.race([before, aborted(signal)])
+      if (before) await orAborted(before, signal)
       signal?.throwIfAborted()
       return await run()
     } finally {
@@ -65,14 +65,33 @@ export const createLocks = (): Platform["lock"] => {
   }
 }
 
-const aborted = (signal: AbortSignal | undefined) =>
-  new Promise<never>((_, reject) => {
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true })
+/** Leaves no listener behind on a signal that lives on. */
+export const orAborted = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const leave = () => reject(signal?.reason)
+    if (signal?.aborted) leave()
+    signal?.addEventListener("abort", leave)
+    promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", leave))
   })
 
 const webLocks = (): Platform["lock"] | undefined => {
   const locks = host.navigator?.locks
-  return locks && ((name, signal, run) => locks.request(name, signal ? { signal } : {}, run))
+  const among = createLocks()
+  if (!locks) return undefined
+  return async (name, signal, run) => {
+    let isGiven = false
+    const given = () => {
+      isGiven = true
+      return run()
+    }
+    try {
+      return await locks.request(name, signal ? { signal } : {}, given)
+    } catch (error) {
+      // A page in a sandbox has them, and may not use them.
+      if (isGiven || signal?.aborted) throw error
+      return among(name, signal, run)
+    }
+  }
 }
 
 const broadcast: Platform["channel"] = (name, onMessage) => {
@@ -92,7 +111,11 @@ export const createChannels = (): Platform["channel"] => {
       for (const other of all)
         if (other !== onMessage) queueMicrotask(() => all.has(other) && other(message))
     }
-    return { post, close: () => all.delete(onMessage) }
+    const close = () => {
+      all.delete(onMessage)
+      if (all.size === 0 && opened.get(name) === all) opened.delete(name)
+    }
+    return { post, close }
   }
 }
 
@@ -102,7 +125,9 @@ export const platform: Platform = {
   random: Math.random,
   sleep,
   lock: webLocks() ?? createLocks(),
-  channel: host.indexedDB ? broadcast : createChannels(),
+  // In Node and the like an open one would keep the process.
+  channel:
+    host.navigator?.onLine !== undefined && host.BroadcastChannel ? broadcast : createChannels(),
   isOnline: () => host.navigator?.onLine !== false,
   onOnline: (listener) => {
     host.addEventListener?.("online", listener)

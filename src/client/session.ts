@@ -2,7 +2,7 @@
 import type { Answer, Tokens, User } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import type { Http } from "./http.ts"
-import type { Platform } from "./platform.ts"
+import { orAborted, type Platform } from "./platform.ts"
 import type { Storage } from "./storage/storage.ts"
 
 type Stored = { user: User; access_token: string; refresh_token: string }
@@ -21,16 +21,37 @@ export type Session = ReturnType<typeof createSession>
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {
   const name = `${storage.name}:session`
   const listeners = new Set<() => void>()
-  const tell = () => {
-    for (const listener of listeners) listener()
-  }
-  const channel = platform.channel(name, tell)
+  /** Whose session it is, as far as this tab knows; empty: nobody's. */
+  let known: string | undefined
+  /** What a full storage did not accept: a token that is used up would be refused. */
+  let unstored: { session: Stored | undefined } | undefined
 
-  const read = async () => (await storage.read(KEY)) as Stored | undefined
+  const whose = (session: Stored | undefined) => String(session?.user.id ?? "")
+  /** Of another user, not of each refresh. */
+  const tell = (user: string) => {
+    if (user === known) return
+    known = user
+    for (const listener of [...listeners]) listener()
+  }
+  const channel = platform.channel(name, (user) => {
+    unstored = undefined
+    tell(user)
+  })
+
+  const read = async () => {
+    const session = unstored ? unstored.session : ((await storage.read(KEY)) as Stored | undefined)
+    known ??= whose(session)
+    return session
+  }
   const write = async (session: Stored | undefined) => {
-    await storage.update(KEY, () => session)
-    channel.post("changed")
-    tell()
+    try {
+      await storage.update(KEY, () => session)
+      unstored = undefined
+    } catch {
+      unstored = { session }
+    }
+    channel.post(whose(session))
+    tell(whose(session))
   }
   const alone = <T>(run: () => Promise<T>) => platform.lock(name, undefined, run)
 
@@ -72,7 +93,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     /** Runs with a token that is good. `userId`: nobody else's, whoever is logged in by now. */
     authorized: async <T>(
       run: (headers: Record<string, string>) => Promise<T>,
-      userId?: number,
+      { userId, signal }: { userId?: number; signal?: AbortSignal | undefined } = {},
     ): Promise<T> => {
       const session = await read()
       if (!session || (userId ?? session.user.id) !== session.user.id) throw notLoggedIn()
@@ -80,7 +101,8 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
         return await run(bearer(session.access_token))
       } catch (error) {
         if (!isUnauthorized(error)) throw error
-        return run(bearer((await refresh(session)).access_token))
+        const renewed = await orAborted(refresh(session), signal)
+        return run(bearer(renewed.access_token))
       }
     },
 

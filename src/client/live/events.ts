@@ -9,6 +9,10 @@ const FIRST_EVENT = 10_000
 /** A comment comes every 15 seconds. */
 const SILENCE = 45_000
 const BLOCKED = 300_000
+/** A stream that ends before is cut off by something between, or by a restart. */
+const STEADY = 10_000
+/** So many in a row are no restart. */
+const CUTS = 3
 
 type Given = {
   platform: Platform
@@ -21,17 +25,21 @@ type Given = {
   pause: (milliseconds: number) => Promise<void>
 }
 
-type Read = { onEvent: (data: string) => void; onRetry: (milliseconds: number) => void }
+type Read = {
+  onOpen: () => void
+  onEvent: (data: string) => void
+  onRetry: (milliseconds: number) => void
+}
 
 /** The lines of what the HTML standard calls an event stream: those that this service sends. */
-const createParser = ({ onEvent, onRetry }: Read) => {
+const createParser = ({ onEvent, onRetry }: Omit<Read, "onOpen">) => {
   let rest = ""
   return (text: string) => {
     const lines = (rest + text).split(/\r?\n/)
     rest = lines.pop() ?? ""
     for (const line of lines) {
       if (line.startsWith("data:")) onEvent(line.slice(5))
-      else if (line.startsWith("retry:")) onRetry(Number(line.slice(6)))
+      else if (line.startsWith("retry:")) onRetry(Number(line.slice(6)) || 0)
     }
   }
 }
@@ -55,6 +63,7 @@ const readStream = async (given: Given, read: Read, late: AbortController, signa
     )
     const reader = body?.getReader()
     if (!reader) return
+    read.onOpen()
     either.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true })
     const parse = createParser(read)
     const decoder = new TextDecoder()
@@ -75,27 +84,36 @@ const isRefusal = (error: unknown) =>
   (error.status === 429 || error.error_code === "UNEXPECTED_ANSWER" || error.status === 404)
 
 export const followEvents = async (given: Given, signal: AbortSignal) => {
-  let failures = 0
+  const { platform } = given
+  let [failures, cuts] = [0, 0]
   while (!signal.aborted) {
-    const late = new AbortController()
+    const [late, ended] = [new AbortController(), new AbortController()]
     let [isTold, retry, isRefused] = [false, 0, false]
+    const onOpen = () => {
+      cuts++
+      platform.sleep(STEADY, ended.signal).then(() => {
+        if (ended.signal.aborted) return
+        failures = cuts = 0
+        if (isTold) given.onBlocked(false)
+      })
+    }
     const onEvent = (data: string) => {
       isTold = true
-      failures = 0
-      given.onBlocked(false)
+      if (cuts < CUTS) given.onBlocked(false)
       given.onState(JSON.parse(data).state)
     }
     const onRetry = (milliseconds: number) => {
       retry = milliseconds
     }
     try {
-      await readStream(given, { onEvent, onRetry }, late, signal)
+      await readStream(given, { onOpen, onEvent, onRetry }, late, signal)
     } catch (error) {
       isRefused = isRefusal(error)
     }
+    ended.abort()
     if (signal.aborted) return
-    const isBlocked = isRefused || (!isTold && late.signal.aborted)
+    const isBlocked = isRefused || cuts >= CUTS || (!isTold && late.signal.aborted)
     if (isBlocked) given.onBlocked(true)
-    await given.pause(isBlocked ? BLOCKED : retry + backOff(given.platform, failures++))
+    await given.pause(isBlocked ? BLOCKED : retry + backOff(platform, failures++))
   }
 }

@@ -26,11 +26,13 @@ export const lead = async (
   { platform, http, session, store, userId }: LeaderDeps,
   signal: AbortSignal,
 ) => {
-  const authorized: Authorized = (run) => session.authorized(run, userId)
+  const authorized: Authorized = (run) => session.authorized(run, { userId, signal })
   const sender = createSender({ http, store, authorized, signal })
   const fetcher = createFetcher({ platform, http, store, authorized })
   let rest = new AbortController()
   let trouble = new AbortController()
+  /** What the tab that led before has stored. */
+  let isLoaded = false
   let isBehind = true
   let isBlocked = false
 
@@ -43,6 +45,8 @@ export const lead = async (
     platform.sleep(milliseconds, anySignal(signal, trouble.signal))
 
   const step = async (until: AbortSignal) => {
+    if (!isLoaded) await store.load()
+    isLoaded = true
     if (sender.hasWork()) {
       isBehind = true
       await sender.send()
@@ -81,7 +85,6 @@ export const lead = async (
     }
   }
 
-  await store.load()
   const stops = [store.subscribe(wake), platform.onOnline(recover), session.onChange(recover)]
   const onState = (state: string) => {
     if (state === store.copy().state) return
@@ -93,6 +96,9 @@ export const lead = async (
     isBlocked = next
   }
   const given = { platform, http, authorized, pause, onState, onBlocked }
-  await Promise.all([work(), followEvents(given, signal)])
-  for (const stop of stops) stop()
+  try {
+    await Promise.all([work(), followEvents(given, signal)])
+  } finally {
+    for (const stop of stops) stop()
+  }
 }

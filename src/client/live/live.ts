@@ -19,7 +19,10 @@ export interface Live {
   get(id: number): LiveTodo | undefined
   /** The same array until something changes. */
   list(filter?: Filter, sort?: Sort): readonly LiveTodo[]
-  /** Shown at once; resolves when it is stored on this device. The id is below zero until saved. */
+  /**
+   * Shown at once; resolves when it is stored on this device, and rejects with QUEUE_FULL where
+   * 5,000 edits wait already. The id is below zero until saved.
+   */
   create(todo: NewTodo): Promise<LiveTodo>
   update(id: number, changes: TodoChanges): Promise<void>
   delete(id: number): Promise<void>

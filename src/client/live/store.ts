@@ -45,8 +45,9 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
   }
 
   const channel = platform.channel(`${storage.name}:live:${userId}`, (message) => {
-    if (message === "copy") readCopy().then(tell)
-    else if (message === "queue") readQueue().then(tell)
+    // What cannot be read now is read again with the next message.
+    if (message === "copy") readCopy().then(tell, () => {})
+    else if (message === "queue") readQueue().then(tell, () => {})
     else {
       connection = JSON.parse(message)
       tell()
@@ -71,8 +72,8 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
   /** Shown at once; resolves when a reload will not lose it. */
   const edit = (operation: Operation) => {
     if (queue.operations.length + storing.length >= LONGEST_QUEUE) {
-      const detail = "Too many edits wait for the service"
-      throw new ApiError({ error_code: "NETWORK_ERROR", status: 0, detail })
+      const detail = `${LONGEST_QUEUE} edits wait for the service already`
+      throw new ApiError({ error_code: "QUEUE_FULL", status: 0, detail })
     }
     storing = [...storing, operation]
     tell()

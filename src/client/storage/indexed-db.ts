@@ -25,11 +25,16 @@ type Factory = {
 
 const STORE = "values"
 
-const { indexedDB } = globalThis as unknown as { indexedDB?: Factory }
+/** Undefined outside of browsers. A browser that blocks a page's storage may throw even here. */
+export const findIndexedDb = () => {
+  try {
+    return (globalThis as unknown as { indexedDB?: Factory }).indexedDB
+  } catch {
+    return undefined
+  }
+}
 
-/** Undefined outside of browsers. */
-export const indexedDbStorage = (name: string): Storage | undefined => {
-  if (!indexedDB) return undefined
+export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
   let opened: Promise<Database> | undefined
 
   const open = () =>
@@ -54,11 +59,22 @@ export const indexedDbStorage = (name: string): Storage | undefined => {
     return opened
   }
 
+  /** A browser may have closed it without a word: then it is opened again. */
+  const begin = async (mode: "readonly" | "readwrite") => {
+    const before = await database()
+    try {
+      return before.transaction(STORE, mode)
+    } catch {
+      opened = undefined
+      return (await database()).transaction(STORE, mode)
+    }
+  }
+
   const run = async <T>(
     mode: "readonly" | "readwrite",
     work: (store: ObjectStore, end: (value: T) => void) => void,
   ) => {
-    const transaction = (await database()).transaction(STORE, mode)
+    const transaction = await begin(mode)
     return new Promise<T>((resolve, reject) => {
       transaction.onabort = () => reject(transaction.error)
       work(transaction.objectStore(STORE), (value) => {

@@ -33,6 +33,10 @@ type Told = { mine: Value; base: Value; kind: Notice["kind"] }
 
 type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told: Told[] }
 
+/** After the step before, or as another tab that had not been shown it yet and did the same. */
+const goesOn = (before: Step | undefined, step: Step) =>
+  before?.to === step.from || before?.to === step.to
+
 /** Whether the steps from `at` on explain all of `changes`, in order, and are all explained. */
 const explains = (
   known: Case,
@@ -52,7 +56,7 @@ const explains = (
   // Edits that were not sent yet are sent as one.
   for (let end = at; ; end++) {
     const last = steps[end]
-    if (!last || (end > at && steps[end - 1]?.to !== last.from)) return false
+    if (!last || (end > at && !goesOn(steps[end - 1], last))) return false
     const goOn = (left = changes, unused = told, version = reached, refused = undone) =>
       explains(known, end + 1, left, unused, version, refused)
 

@@ -1,0 +1,222 @@
+/** The client where its surroundings fail it: storages, tabs, proxies, sessions that end. */
+import { expect, test } from "bun:test"
+import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts"
+import { LONGEST_QUEUE } from "../../src/client/live/queue.ts"
+import { createChannels, createLocks } from "../../src/client/platform.ts"
+import { eventually, type Reach, startLiveApp } from "../support/live.ts"
+
+/** That the test fills up. */
+const limitedStorage = () => {
+  const storage = memoryStorage()
+  const disk = { isFull: false, isBroken: false }
+  const limited: Storage = {
+    name: storage.name,
+    read: async (key) => {
+      if (disk.isBroken) throw new Error("The storage cannot be read")
+      return storage.read(key)
+    },
+    update: async (key, change) => {
+      if (disk.isFull) throw new Error("The storage is full")
+      return storage.update(key, change)
+    },
+  }
+  return { storage, disk, limited }
+}
+
+const expireToken = (storage: Storage, more: object = {}) =>
+  storage.update("session", (session) => ({
+    ...Object(session),
+    access_token: "expired",
+    ...more,
+  }))
+
+test("where the storage is full an edit is refused, and the copy goes on", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const { disk, limited } = limitedStorage()
+  const [phone, desk] = [app.open(undefined, limited), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const live = await phone.todos.live()
+  await live.create({ title: "before" })
+  await eventually(() => live.status().pending === 0)
+
+  disk.isFull = true
+  expect(live.create({ title: "full" })).rejects.toThrow("full")
+  await eventually(() => live.list().length === 1)
+  await desk.todos.create({ title: "elsewhere" })
+  await eventually(() => live.list().length === 2)
+  disk.isFull = false
+  await live.create({ title: "after" })
+  await eventually(() => live.status().pending === 0)
+  expect((await desk.todos.list()).map(({ title }) => title)).toEqual([
+    "before",
+    "elsewhere",
+    "after",
+  ])
+})
+
+test("tokens that a full storage does not accept are used all the same", async () => {
+  await using app = await startLiveApp()
+  const { storage, disk, limited } = limitedStorage()
+  const client = app.open(undefined, limited)
+  await client.register(app.newAccount())
+  await expireToken(storage)
+  disk.isFull = true
+  expect(await client.todos.list()).toEqual([])
+  // With the token of before it would be found out as one that was used.
+  await client.todos.create({ title: "Buy milk" })
+  expect((await client.todos.list()).length).toBe(1)
+})
+
+test("a storage that cannot be read for a while keeps no copy from being in step later", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const { disk, limited } = limitedStorage()
+  const [phone, desk] = [app.open(undefined, limited), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const opened = phone.todos.live()
+  const live = await opened
+  disk.isBroken = true
+  await desk.todos.create({ title: "Buy milk" })
+  await Bun.sleep(50)
+  disk.isBroken = false
+  await eventually(() => live.list().length === 1)
+})
+
+test("a queue that is full says so", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const storage = memoryStorage()
+  let isCut = false
+  const client = app.open(
+    (reach) => (path, init) => (isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)),
+    storage,
+  )
+  const { id } = await client.register(account)
+  isCut = true
+  const operations = Array.from({ length: LONGEST_QUEUE }, (_, index) => ({
+    ...{ op: "create", key: `key-${index}`, id: -1 - index, step: "new" },
+    todo: { title: String(index), description: null, is_completed: false },
+  }))
+  await storage.update(`queue:${id}`, () => ({ operations, notices: [], ids: [] }))
+  const live = await client.todos.live()
+  const refused = await live.create({ title: "one too many" }).catch((error) => error)
+  expect(refused).toBeInstanceOf(ApiError)
+  expect(refused).toMatchObject({ error_code: "QUEUE_FULL", status: 0 })
+  expect(live.list().length).toBe(LONGEST_QUEUE)
+})
+
+test("a session that has ended is told once, a refreshed one never", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const client = app.open(undefined, storage)
+  await client.register(app.newAccount())
+  const live = await client.todos.live()
+  await eventually(() => live.status().is_online)
+  let told = 0
+  client.onSessionChange(() => told++)
+  await expireToken(storage)
+  await client.todos.list()
+  expect(told).toBe(0)
+  await expireToken(storage, { refresh_token: "ended" })
+  const calls = await Promise.allSettled(Array.from({ length: 10 }, () => client.todos.list()))
+  expect(calls.every(({ status }) => status === "rejected")).toBe(true)
+  await live.create({ title: "waits" })
+  await eventually(() => !live.status().is_logged_in)
+  expect(told).toBe(1)
+  await client.logOut()
+  expect(told).toBe(1)
+})
+
+test("a signal ends a call that waits for the refresh of the tokens, and the refresh goes on", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  let release = () => {}
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const client = app.open(
+    (reach) => async (path, init) => {
+      if (path.endsWith("/auth/refresh")) await held
+      return reach(path, init)
+    },
+    storage,
+    1,
+  )
+  await client.register(app.newAccount())
+  await expireToken(storage)
+  const leaving = new AbortController()
+  const call = client.todos.list({}, { signal: leaving.signal })
+  leaving.abort(new Error("left"))
+  expect(call).rejects.toThrow("left")
+  const other = client.todos.list()
+  release()
+  expect(await other).toEqual([])
+})
+
+test("a proxy that cuts every stream at once is not asked again and again: answers wait instead", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  let [streams, waits] = [0, 0]
+  const intercept = (reach: Reach) => async (path: string, init: RequestInit) => {
+    if (new Headers(init.headers).has("prefer")) waits++
+    if (!path.endsWith("/events")) return reach(path, init)
+    streams++
+    const response = await reach(path, init)
+    const { value } = (await response.body?.getReader().read()) ?? {}
+    return new Response(value, response)
+  }
+  // In no haste: a slow machine makes no stream of these a steady one.
+  const cut = app.open(intercept, memoryStorage(), 1)
+  const desk = app.open()
+  await cut.register(account)
+  await desk.logIn(account)
+  const live = await cut.todos.live()
+  await eventually(() => waits > 0)
+  const before = streams
+  for (const title of ["a", "b", "c"]) {
+    await desk.todos.create({ title })
+    await eventually(() => live.list().some((todo) => todo.title === title))
+  }
+  expect(before).toBe(3)
+  expect(streams).toBe(3)
+})
+
+test("closed clients leave no channel, no lock and no timer behind", async () => {
+  const channels = createChannels()
+  const opened = channels("one", () => {})
+  const other = channels("one", () => {})
+  opened.close()
+  opened.close()
+  let heard = 0
+  const late = channels("one", () => heard++)
+  other.post("hello")
+  other.close()
+  await Bun.sleep(0)
+  expect(heard).toBe(1)
+  late.close()
+
+  const lock = createLocks()
+  const leaving = new AbortController()
+  const listeners = { count: 0 }
+  const { signal } = leaving
+  const [add, remove] = [signal.addEventListener, signal.removeEventListener]
+  signal.addEventListener = (...given: Parameters<typeof add>) => {
+    listeners.count++
+    add.apply(signal, given)
+  }
+  signal.removeEventListener = (...given: Parameters<typeof remove>) => {
+    listeners.count--
+    remove.apply(signal, given)
+  }
+  let release = () => {}
+  const held = lock("name", undefined, () => new Promise<void>((resolve) => (release = resolve)))
+  const waiting = Array.from({ length: 10 }, (_, index) => lock("name", signal, async () => index))
+  release()
+  await held
+  expect(await Promise.all(waiting)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  await Bun.sleep(0)
+  expect(listeners.count).toBe(0)
+})
