@@ -84,16 +84,11 @@ test("with the network cut, the README's tour succeeds as the reference prefills
   expect(refused).toEqual([])
 }, 90_000)
 
-/** What Scalar's own markup breaks, and no configuration mends. */
-const OF_SCALAR = [
-  "aria-input-field-name",
-  "aria-prohibited-attr",
-  "aria-required-attr",
-  "aria-valid-attr-value",
-  "button-name",
-  "label-content-name-mismatch",
-  "scrollable-region-focusable",
-]
+/**
+ * What Scalar's own markup breaks and neither configuration nor our script can mend, by rule and
+ * element: only Scalar knows whether the list that completes a field is open.
+ */
+const OF_SCALAR = { "aria-required-attr": ".code-input-lite__editor" }
 
 /** What fades in has less contrast until it is there. A transition begins a frame after its element. */
 const SETTLED = `(async () => {
@@ -106,12 +101,17 @@ const SETTLED = `(async () => {
 const seriousFaults = async (page: Page): Promise<string[]> => {
   await page.evaluate(SETTLED)
   await page.evaluate(axe.source)
-  const violations = await page.evaluate<axe.Result[]>(
-    "axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) => violations)",
-  )
-  return violations
-    .filter(({ id, impact }) => /serious|critical/.test(impact ?? "") && !OF_SCALAR.includes(id))
-    .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id} ${html}`))
+  return page.evaluate<string[]>(`(async () => {
+    const ofScalar = ${JSON.stringify(OF_SCALAR)}
+    const options = { resultTypes: ["violations"], elementRef: true }
+    const { violations } = await axe.run(document, options)
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .flatMap(({ id, nodes }) =>
+        nodes
+          .filter(({ element }) => !(id in ofScalar && element.matches(ofScalar[id])))
+          .map(({ html }) => id + " " + html))
+  })()`)
 }
 
 for (const [name, options] of Object.entries({ desktop, phone }))

@@ -4,6 +4,7 @@ import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/sta
   type: "file",
 }
 import { staticAsset } from "../response/static-asset.ts"
+import { accessibility } from "./accessibility.ts"
 import { page } from "./page.ts"
 
 /** Scalar sets styles from its script, and draws some icons as `data:`. All else is ours. */
@@ -33,7 +34,7 @@ export const docs = (routes: () => InternalRoute[]) => {
     "referrer-policy": "no-referrer",
   })
   const script = staticAsset(
-    async () => Buffer.concat([Buffer.from(quiet), await Bun.file(scalar).bytes()]),
+    async () => Buffer.concat([Buffer.from(quiet + accessibility), await Bun.file(scalar).bytes()]),
     {
       "content-type": "text/javascript; charset=utf-8",
     },
