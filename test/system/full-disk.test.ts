@@ -1,6 +1,6 @@
 /** A database whose disk is full: it goes on with what it still can, and mends when there is space. */
 import { expect, test } from "bun:test"
-import { clusterDirectory, createCluster } from "../support/cluster.ts"
+import { type Cluster, clusterDirectory, createCluster } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
 
 /** Not every container may. */
@@ -33,6 +33,40 @@ test.if(canMount)(
       database.freeDisk()
       expect((await write()).status).toBe(201)
       expect((await ada.get("/todos")).body).toHaveLength(written + 1)
+    } finally {
+      await database.stop()
+    }
+  },
+  60_000,
+)
+
+/** Writes to its log alone until that needs a file for which there is no space: then it gives up. */
+const fillLog = async (database: Cluster) => {
+  for (;;)
+    try {
+      await database.query("select pg_logical_emit_message(false, '', repeat('x', 1000000))")
+    } catch {
+      return
+    }
+}
+
+test.if(canMount)(
+  "a database that ends because its log has no space is a 503, and no reason to restart the service",
+  async () => {
+    using directory = clusterDirectory()
+    const database = createCluster(directory, "data", 100)
+    database.initialize()
+    await database.start()
+    try {
+      await using service = await startCommand({ DATABASE_URL: database.url })
+      const ada = await service.account("ada@example.org")
+      database.fillDisk()
+      await fillLog(database)
+      let answer = await ada.post("/todos", { title: "tea" })
+      while (answer.status === 201) answer = await ada.post("/todos", { title: "tea" })
+      expect(answer.status).toBe(503)
+      expect((await service.call("GET", "/health/ready")).status).toBe(503)
+      expect((await service.call("GET", "/health/live")).status).toBe(200)
     } finally {
       await database.stop()
     }
