@@ -1,8 +1,8 @@
 /** A database that lacks what a statement needs. One whose disk is full: test/system/full-disk.test.ts. */
 import { expect, test } from "bun:test"
-import { withSql } from "./support/backups.ts"
-import { startCommand } from "./support/command.ts"
-import { createDatabase } from "./support/postgres.ts"
+import { withSql } from "../support/backups.ts"
+import { startCommand } from "../support/command.ts"
+import { createDatabase } from "../support/postgres.ts"
 
 /** Each write to todos fails with this SQLSTATE. */
 const failWrites = (url: string, code: string) =>
