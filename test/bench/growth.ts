@@ -14,8 +14,9 @@ const ROW: Record<string, string> = {
     select n, 'user-' || n || '@example.org', '$argon2id$v=19$m=19456,t=2,p=1$' || repeat('x', 66)`,
   identities: `(issuer, subject, user_id)
     select 'https://issuer.example', gen_random_uuid()::text, n`,
-  sessions: `(id, user_id, expires_at)
-    select gen_random_uuid(), n, now() + interval '1 ms' * n`,
+  sessions: `(id, user_id, expires_at, generation, user_agent, address)
+    select gen_random_uuid(), n, now() + interval '1 ms' * n, 1,
+      'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', '198.51.100.' || n % 256`,
   refresh_tokens: `(hash, session_id, expires_at)
     select sha256(n::text::bytea), id, expires_at
     from (select id, expires_at, row_number() over () as n from sessions) as opened`,
@@ -23,6 +24,14 @@ const ROW: Record<string, string> = {
     select 1 + n % 100, 'Backup of the wiki', '{todos:read}', sha256(n::text::bytea), now() + interval '1 day'`,
   revocations: `(key, expires_at)
     select 'session:' || gen_random_uuid(), now() + interval '1 ms' * n`,
+  known_addresses: `(user_id, address_hash, expires_at)
+    select n, sha256(n::text::bytea), now() + interval '30 days' + interval '1 ms' * n`,
+  invites: `(hash, email, expires_at)
+    select sha256(n::text::bytea), 'user-' || n || '@example.org', now() + interval '1 ms' * n`,
+  password_resets: `(user_id, hash, expires_at)
+    select n, sha256(n::text::bytea), now() + interval '1 ms' * n`,
+  mails: `(id, kind, recipient, expires_at)
+    select gen_random_uuid(), 'password_reset', 'user-' || n || '@example.org', now() + interval '1 ms' * n`,
   throttles: `(key, attempts, expires_at)
     select encode(sha256(n::text::bytea), 'base64'), 1, now() + interval '1 ms' * n`,
   todos: `(owner_id, title, description)
