@@ -15,20 +15,25 @@ import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(60_000)
 
-/** Ends with its standard input. */
-const startPostgres15 = async () => {
-  const script = join(import.meta.dir, "..", "..", ".ci", "postgres-15")
-  const server = Bun.spawn([script, "/bin/sh", "-c", 'echo "$TEST_DATABASE_URL"; read -r _'], {
-    stdio: ["pipe", "pipe", "inherit"],
-  })
-  for await (const output of server.stdout)
+const ci = (name: string) => join(import.meta.dir, "..", "..", ".ci", name)
+
+/** Ends with its standard input. `around`: what else of .ci runs in it. */
+const startPostgres15 = async (...around: string[]) => {
+  const tell = 'echo "$TEST_DATABASE_URL" "$TEST_POOLER_DIRECTORY"; read -r _'
+  const command = [ci("postgres-15"), ...around.map(ci), "/bin/sh", "-c", tell]
+  const server = Bun.spawn(command, { stdio: ["pipe", "pipe", "inherit"] })
+  for await (const output of server.stdout) {
+    const [url = "", pooler = ""] = new TextDecoder().decode(output).trim().split(" ")
     return {
-      url: new TextDecoder().decode(output).trim(),
+      url,
+      /** Of a database of its own, by way of the pooler. */
+      pooled: (name: string) => `postgres://todo@localhost/${name}?host=${pooler}&port=6432`,
       async [Symbol.asyncDispose]() {
         server.stdin.end()
         await server.exited
       },
     }
+  }
   throw new Error("Postgres 15 did not start")
 }
 
@@ -137,6 +142,31 @@ test("a service moves from embedded to Postgres 15 and back while 16 writers wri
   expect((await again.withToken(gone.token).get("/todos")).status).toBe(401)
   await again.stop()
 }, 120_000)
+
+test("a backup and a restore go through PgBouncer in transaction mode", async () => {
+  using directory = temporaryDirectory()
+  await using server = await startPostgres15("pgbouncer")
+  const file = join(directory.path, "todo.backup")
+  await withSql(server.url, async (sql) => {
+    await sql`create database one`
+    await sql`create database other`
+  })
+  const [one, other] = [server.pooled("one"), server.pooled("other")]
+  expect(await runCommand(["migrate"], { DATABASE_URL: one })).toMatchObject({ code: 0 })
+  await withSql(one, async (sql) => {
+    await sql.unsafe("insert into users (id) values (7)")
+    await sql.unsafe(
+      "insert into todos (owner_id, title) select 7, n from generate_series(1, 5000) as n",
+    )
+  })
+  expect(await backup(one, file)).toMatchObject({ code: 0, err: "" })
+  expect(await runCommand(["restore", file], { DATABASE_URL: other })).toMatchObject({ code: 0 })
+  await withSql(other, async (sql) => {
+    expect(await sql.unsafe("select count(*)::int as todos from todos").simple()).toMatchObject([
+      { todos: 5_000 },
+    ])
+  })
+})
 
 test("200,000 todos are backed up and restored in the memory that a few take", async () => {
   using directory = temporaryDirectory()
