@@ -8,8 +8,8 @@ import { join } from "node:path"
 /** Their rows are distributed by owner_id. */
 const OWNER_TABLES = ["todos", "idempotency_keys", "revisions", "deleted_todos"]
 
-/** Clean-ups, which run on every node a few times an hour. */
-const OF_ALL_OWNERS = ["deleteExpiredKeys", "expiredTombstones"]
+/** Clean-ups, which run on every node a few times an hour, and what a restore does once. */
+const OF_ALL_OWNERS = ["deleteExpiredKeys", "expiredTombstones", "addMissingUsers"]
 
 const OWNER_TABLE = `(?:${OWNER_TABLES.join("|")})`
 const REFERENCE = new RegExp(`\\b(?:from|join|into|update|using)\\s+${OWNER_TABLE}\\b`, "g")

@@ -150,5 +150,18 @@ export const renewEpoch = async (sql: Transaction) => {
     await sql`update epochs set epoch = gen_random_uuid()`
 }
 
+/**
+ * A distributed Postgres has no foreign key by which the first todo of a user from outside would
+ * find that there is no such user yet. A schema without revisions was never distributed.
+ */
+export const addMissingUsers = async (sql: Transaction) => {
+  if ((await columnsOf(sql, ["revisions"])).length > 0)
+    await sql`
+      insert into users (id)
+      select owner_id
+      from revisions
+      on conflict do nothing`
+}
+
 /** Otherwise the first statements would be planned as for empty tables. */
 export const analyze = (sql: postgres.Sql, tables: string[]) => sql`analyze ${sql(tables)}`

@@ -10,6 +10,7 @@ import type { Header, Manifest } from "./format/manifest.ts"
 import { openSealed } from "./format/seal.ts"
 import { load } from "./load.ts"
 import {
+  addMissingUsers,
   analyze,
   lockTables,
   renewEpoch,
@@ -102,7 +103,10 @@ export const restoreBackup = async (url: string, backup: Verified, options: Opti
       await lockTables(transaction, tables)
       await refuseRows(transaction)
       await withoutTriggers(transaction, tables, () =>
-        withoutIndexes(transaction, tables, () => load(transaction, backup, options)),
+        withoutIndexes(transaction, tables, async () => {
+          await load(transaction, backup, options)
+          await addMissingUsers(transaction)
+        }),
       )
       for (const [sequence, next] of Object.entries(manifest.sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)

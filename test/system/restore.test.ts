@@ -130,6 +130,25 @@ test("a tag from after the backup matches nothing that is written after the rest
   }
 })
 
+test("a backup of a distributed Postgres, where users may not be there yet, is restored into any", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  await using target = await emptyDatabase()
+  const { url, drop } = await createDatabase()
+  await withSql(url, async (sql) => {
+    // As db/README.md distributes it.
+    await sql`alter table todos drop constraint todos_owner_id_fkey`
+    await sql`alter table revisions drop constraint revisions_owner_id_fkey`
+    await sql`insert into todos (owner_id, title) values (7, 'by a user from outside')`
+  })
+  expect(await backup(url, file)).toEqual(DONE)
+  await drop()
+  expect(await restore(target.url, file)).toEqual(DONE)
+  expect(await titlesIn(target.url)).toEqual(["by a user from outside"])
+  const users = await withSql(target.url, (sql) => sql`select id from users`)
+  expect(users).toMatchObject([{ id: "7" }])
+})
+
 test("every table, column and sequence of the schema is kept, or is left out for a reason", async () => {
   const { url, drop } = await createDatabase()
   await withSql(url, async (sql) => {
