@@ -1,5 +1,5 @@
 /** What is relied on of postgres.js' private parts: where an upgrade changes it, this fails. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
+import { afterAll, expect, test } from "bun:test"
 import postgres from "postgres"
 import {
   cancelQuery,
@@ -11,19 +11,12 @@ import {
   starterOf,
 } from "../../src/database/pool/driver.ts"
 import { connectionOptions } from "../../src/database/url.ts"
-import { createDatabase, type TestDatabase } from "../support/postgres.ts"
+import { createDatabase } from "../support/postgres.ts"
 
-let database: TestDatabase
-let maker: postgres.Sql
-let sql: postgres.Sql
-
-beforeAll(async () => {
-  database = await createDatabase()
-  const open = () => postgres({ ...connectionOptions(database.url), max: 1, fetch_types: false })
-  maker = open()
-  sql = open()
-  await sql`select`
-})
+const database = await createDatabase()
+const open = () => postgres({ ...connectionOptions(database.url), max: 1, fetch_types: false })
+const [maker, sql] = [open(), open()]
+await sql`select`
 
 afterAll(async () => {
   await Promise.all([maker.end(), sql.end()])
@@ -35,15 +28,19 @@ const asQuery = (made: unknown): Query => {
   return made
 }
 
-/** Under way on `sql`, whichever instance made it. */
-const started = (made: unknown) => {
+/** Under way on `instance`, whichever made it. */
+const started = (made: unknown, instance = sql) => {
   const query = asQuery(made)
-  interceptStart(query, starterOf(sql))
+  interceptStart(query, starterOf(instance))
   const outcome = query.then(
     (rows) => ({ rows }),
     (error) => ({ code: error.code ?? error.message }),
   )
   return { query, outcome }
+}
+
+const untilActive = async (query: Query) => {
+  while (!isActive(query)) await Bun.sleep(1)
 }
 
 test("queries are told from names and lists", () => {
@@ -78,10 +75,10 @@ test("a query runs on the instance that starts it, not on the one that made it",
 })
 
 test("of queries that were sent one behind another only the first is active", async () => {
-  const first = started(maker`select pg_sleep(0.05)`)
+  const first = started(maker`select pg_sleep(0.5)`)
   const second = started(maker`select 2 as n`)
   expect(isActive(first.query)).toBe(false)
-  await Bun.sleep(10)
+  await untilActive(first.query)
   expect([first, second].map(({ query }) => isActive(query))).toEqual([true, false])
   await first.outcome
   expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
@@ -91,7 +88,7 @@ test("of queries that were sent one behind another only the first is active", as
 test("only the query that is cancelled fails, and one that is not active cannot be", async () => {
   const first = started(maker`select pg_sleep(60)`)
   const second = started(maker`select 2 as n`)
-  await Bun.sleep(10)
+  await untilActive(first.query)
   cancelQuery(second.query)
   cancelQuery(first.query)
   expect(await first.outcome).toEqual({ code: "57014" })
@@ -99,11 +96,12 @@ test("only the query that is cancelled fails, and one that is not active cannot 
 })
 
 test("a query that is rejected has that outcome, whatever the server answers", async () => {
-  // A cancel of the test before may still be on its way to the same connection.
-  await Bun.sleep(250)
-  const { query, outcome } = started(maker`select pg_sleep(0.5)`)
-  await Bun.sleep(5)
+  // On a connection of its own: a cancel may still be on its way to the other.
+  const own = open()
+  const { query, outcome } = started(maker`select pg_sleep(0.5)`, own)
+  await untilActive(query)
   rejectQuery(query, new Error("given up"))
   expect(await outcome).toEqual({ code: "given up" })
-  expect(await sql`select 1 as n`).toMatchObject([{ n: 1 }])
+  expect(await own`select 1 as n`).toMatchObject([{ n: 1 }])
+  await own.end()
 })

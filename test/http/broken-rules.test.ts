@@ -69,13 +69,11 @@ test("eight who send nothing but broken rules delay nobody", async () => {
     while (!isOver) await app.call("POST", "/api/v1/auth/login", { body: FLOOD })
   }
   const senders = Array.from({ length: 8 }, send)
-  const waits: number[] = []
-  for (let i = 0; i < 30; i++) {
-    const start = performance.now()
-    expect((await app.call("GET", "/health/live")).status).toBe(200)
-    waits.push(performance.now() - start)
-  }
+  const start = performance.now()
+  for (let i = 0; i < 30; i++) expect((await app.call("GET", "/health/live")).status).toBe(200)
+  const wait = (performance.now() - start) / 30
   isOver = true
   await Promise.all(senders)
-  console.log(`/health/live meanwhile: ${waits.sort((a, b) => a - b)[15]?.toFixed(0)} ms`)
+  // Some 15 ms. Eight bodies that Elysia judged took seconds.
+  expect(wait).toBeLessThan(1_000)
 })

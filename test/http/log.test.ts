@@ -1,12 +1,11 @@
 import { expect, test } from "bun:test"
 import { t, ValidationError } from "elysia"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
 import { describeError } from "../../src/log.ts"
 import { program } from "../support/command.ts"
 import { eventually } from "../support/live.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { startProcess } from "../support/process.ts"
+import { openSql } from "../support/sql.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
 
 /** What a client sends, and must never meet in a log. */
@@ -93,7 +92,7 @@ test("the line of a request names the trace that it belongs to, and nothing that
 
 test("an error is told with its cause and stack, and without what it quotes", async () => {
   const { url, drop } = await createDatabase()
-  const sql = postgres({ ...connectionOptions(url), max: 1 })
+  const sql = openSql(url)
   const failed = await sql`select ${SECRETS.title}::text::integer`.catch((error) => error)
   await sql`create table strict (title text check (title = ''))`
   const broken = await sql`insert into strict (title) values (${SECRETS.title})`.catch(

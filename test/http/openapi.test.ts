@@ -1,24 +1,23 @@
 import { expect, test } from "bun:test"
-import { mkdtempSync, readdirSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import { statuses } from "../../src/errors.ts"
 import { startApp } from "../support/app.ts"
 import { readOperations } from "../support/document.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
 
 const root = join(import.meta.dir, "../..")
 
 test("the command prints what /openapi.json and /docs/json serve, without a database", async () => {
   await using app = await startApp()
-  const directory = mkdtempSync(join(tmpdir(), "todo-api-openapi-"))
+  using directory = temporaryDirectory()
   const command = Bun.spawnSync([process.execPath, join(root, "src/main.ts"), "openapi"], {
-    cwd: directory,
+    cwd: directory.path,
     env: { DATABASE_URL: "postgres://nobody@127.0.0.1:1/nothing" },
   })
   expect(command.stderr.toString()).toBe("")
   expect(command.exitCode).toBe(0)
-  expect(readdirSync(directory)).toEqual([])
-  rmSync(directory, { recursive: true })
+  expect(readdirSync(directory.path)).toEqual([])
   const printed = command.stdout.toString()
   for (const path of ["/openapi.json", "/docs/json"]) {
     const served = await app.call("GET", path)

@@ -1,6 +1,6 @@
 /** Accounts for tests that are not about hashing. */
 import { randomUUID } from "node:crypto"
-import type { Sql } from "../../src/database/connection.ts"
+import type { Statements } from "../../src/database/connection.ts"
 import type { App } from "./app.ts"
 
 const password = "correct horse"
@@ -8,7 +8,7 @@ const password = "correct horse"
 const hash = Bun.password.hash(password, { algorithm: "argon2id", memoryCost: 8, timeCost: 1 })
 
 /** As if registered, and logged in. */
-export const insertAccount = async (app: App, sql: Sql) => {
+export const insertAccount = async (app: App, sql: Statements) => {
   const email = `${randomUUID()}@example.org`
   const [row] = await sql<[{ id: number }]>`
     insert into users (email, password_hash)

@@ -1,20 +1,12 @@
 /** Databases and files for tests of backup and restore. */
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
 import { runCommand } from "./command.ts"
 import { createEmptyDatabase } from "./postgres.ts"
+import { openSql, type TestSql } from "./sql.ts"
 import { SECRET_KEY } from "./tokens.ts"
 
-export const withSql = async <Result>(
-  url: string,
-  work: (sql: postgres.Sql) => Promise<Result>,
-) => {
-  const sql = postgres({ ...connectionOptions(url), max: 1, onnotice: () => {} })
-  try {
-    return await work(sql)
-  } finally {
-    await sql.end()
-  }
+export const withSql = async <Result>(url: string, work: (sql: TestSql) => Promise<Result>) => {
+  await using sql = openSql(url)
+  return await work(sql)
 }
 
 /** Without a schema; it is gone at the end. */

@@ -1,4 +1,4 @@
-/** A monotonic clock that tests can set forward, for what takes minutes. */
+/** A monotonic clock that stands still until a test sets it forward, for what takes minutes. */
 import { spyOn, test } from "bun:test"
 import { binary } from "./command.ts"
 
@@ -6,12 +6,15 @@ import { binary } from "./command.ts"
 export const clockTest = test.skipIf(binary !== undefined)
 
 export const setClock = () => {
-  let ahead = 0
-  const now = performance.now.bind(performance)
-  const spy = spyOn(performance, "now").mockImplementation(() => now() + ahead)
+  let now = performance.now()
+  // No two moments are the same.
+  const spy = spyOn(performance, "now").mockImplementation(() => {
+    now += 0.001
+    return now
+  })
   return {
     advance(seconds: number) {
-      ahead += seconds * 1_000
+      now += seconds * 1_000
     },
     [Symbol.dispose]() {
       spy.mockRestore()

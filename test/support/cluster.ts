@@ -1,10 +1,9 @@
 /** Debian's Postgres 15 on a port of its own, for a test to kill, freeze, replicate and promote. */
 import { appendFileSync, chmodSync, chownSync, mkdirSync, readFileSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import postgres from "postgres"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { freePort } from "./ports.ts"
+import { openSql } from "./sql.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const programs = process.env["POSTGRES_15"] ?? "/usr/lib/postgresql/15/bin"
@@ -144,12 +143,8 @@ export const createCluster = (directory: Directory, name: string, megabytes?: nu
       if (server?.exitCode === null) server.kill("SIGHUP")
     },
     async query<Row extends object>(text: string): Promise<Row[]> {
-      const sql = postgres({ ...connectionOptions(cluster.url), max: 1, onnotice: () => {} })
-      try {
-        return await sql.unsafe<Row[]>(text)
-      } finally {
-        await sql.end()
-      }
+      await using sql = openSql(cluster.url)
+      return await sql.unsafe<Row[]>(text)
     },
     /** Commits wait for a standby from now on; it is there when this resolves. */
     async replicateSynchronously() {

@@ -3,7 +3,7 @@ import { expect } from "bun:test"
 import { Ajv } from "ajv"
 import formats from "ajv-formats"
 import fc from "fast-check"
-import type { Sql } from "../../src/database/connection.ts"
+import type { Statements } from "../../src/database/connection.ts"
 import { insertAccount } from "./accounts.ts"
 import type { App } from "./app.ts"
 import type { Answer } from "./client.ts"
@@ -49,10 +49,10 @@ const fill = (text: string, values: Record<string, string>) =>
   text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole)
 
 /** Once many logins failed, nothing more is seen of this address but its refusal. */
-const reopenLogin = (sql: Sql) => sql`delete from throttles`
+const reopenLogin = (sql: Statements) => sql`delete from throttles`
 
 /** A user with a todo: what the placeholders of a generated request stand for. */
-const newCaller = async (app: App, sql: Sql) => {
+const newCaller = async (app: App, sql: Statements) => {
   await reopenLogin(sql)
   const user = await insertAccount(app, sql)
   const renewTodo = async () => {
@@ -66,7 +66,7 @@ const newCaller = async (app: App, sql: Sql) => {
 /** Sends `runs` requests. The error of a failure has the smallest request that fails, and the seed. */
 export const expectDocumentedAnswers = async (
   app: App,
-  sql: Sql,
+  sql: Statements,
   operation: Operation,
   runs: number,
 ) => {

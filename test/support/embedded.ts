@@ -1,10 +1,9 @@
 /** Processes that have an embedded database, and what belongs to them. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import postgres from "postgres"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { sharedDirectory } from "./postgres.ts"
+import { openSql } from "./sql.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 const script = join(import.meta.dir, "embedded-service.ts")
@@ -33,12 +32,8 @@ export const startService = async (
 }
 
 export const query = async (url: string, text: string): Promise<unknown[]> => {
-  const sql = postgres({ ...connectionOptions(url), max: 1 })
-  try {
-    return (await sql.unsafe(text).values()).flat()
-  } finally {
-    await sql.end()
-  }
+  await using sql = openSql(url)
+  return (await sql.unsafe(text).values()).flat()
 }
 
 const prepare = async () => {

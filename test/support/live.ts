@@ -12,7 +12,7 @@ export const startLiveApp = async () => {
   let users = 0
   const clients: Client[] = []
 
-  /** `hasten`: seconds take milliseconds. `intercept`: stands in the way of requests. */
+  /** `hasten`: how much shorter pauses are. `intercept`: stands in the way of requests. */
   const open = (
     intercept: (reach: Reach) => Reach = (direct) => direct,
     storage = memoryStorage(),
@@ -22,7 +22,9 @@ export const startLiveApp = async () => {
     const on: Platform = {
       ...platform,
       fetch: (url, init) => through(url.slice(app.url.length), init),
-      sleep: (milliseconds, signal) => platform.sleep(milliseconds / hasten, signal),
+      // Not the limits of half a minute and more: a slow machine may need them.
+      sleep: (milliseconds, signal) =>
+        platform.sleep(milliseconds < 30_000 ? milliseconds / hasten : milliseconds, signal),
     }
     const client = createClientOn(on, { url: app.url, storage })
     clients.push(client)

@@ -60,4 +60,4 @@ export const createDatabase = (): Promise<TestDatabase> => {
  * Slow machines are no failure. bunfig.toml preloads this module, so that it holds for all files:
  * up to one that sets another, after which bun test's own --timeout holds.
  */
-setDefaultTimeout(30_000)
+setDefaultTimeout(60_000)

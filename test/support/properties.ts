@@ -1,9 +1,9 @@
 /** One test an operation of the document: whatever is sent, the answer is one that it promises. */
-import { afterAll, beforeAll, describe, test } from "bun:test"
-import { connect, type Sql } from "../../src/database/connection.ts"
-import { type App, startApp } from "./app.ts"
+
+import { describe, test } from "bun:test"
 import { type Operation, readOperations } from "./document.ts"
 import { expectDocumentedAnswers, seed } from "./documented.ts"
+import { shareApp } from "./shared-app.ts"
 
 /** Hashing a password takes some 20 ms. */
 const isSlow = ({ tags, method }: Operation) => tags.includes("accounts") && method !== "GET"
@@ -14,19 +14,9 @@ const isStream = ({ responses }: Operation) =>
 
 /** `runs`: how many requests are made up for each operation. */
 export const testDocumentedAnswers = async (runs: number) => {
+  const { app, sql } = await shareApp()
   const operations = (await readOperations()).filter((operation) => !isStream(operation))
   describe(`whatever is sent (seed ${seed}), the answer is one that the document promises:`, () => {
-    let app: App
-    let sql: Sql
-    beforeAll(async () => {
-      app = await startApp()
-      sql = connect(app.databaseUrl, 1)
-    })
-    afterAll(async () => {
-      await sql.end()
-      await app[Symbol.asyncDispose]()
-    })
-
     for (const operation of operations) {
       const some = isSlow(operation) ? Math.ceil(runs / 5) : runs
       test(

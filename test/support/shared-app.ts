@@ -1,13 +1,12 @@
 /** One service for all tests of a file: `const { app, sql, account } = await shareApp()`. */
 import { afterAll } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
 import { insertAccount } from "./accounts.ts"
 import { startApp } from "./app.ts"
+import { openSql } from "./sql.ts"
 
-/** `sql`: to its database, with the limits of the service's own statements. */
 export const shareApp = async (settings: Record<string, string> = {}) => {
   const app = await startApp(settings)
-  const sql = connect(app.databaseUrl, 3)
+  const sql = openSql(app.databaseUrl, 8)
   afterAll(async () => {
     await sql.end()
     await app[Symbol.asyncDispose]()

@@ -2,7 +2,12 @@
 import postgres from "postgres"
 import { connectionOptions } from "../../src/database/url.ts"
 
+/** A bigint is a number, as for the service. */
+const types = { id: { to: 20, from: [20], serialize: String, parse: Number } }
+
 export const openSql = (url: string, max = 1) => {
-  const sql = postgres({ ...connectionOptions(url), max, onnotice: () => {} })
+  const sql = postgres({ ...connectionOptions(url), max, types, onnotice: () => {} })
   return Object.assign(sql, { [Symbol.asyncDispose]: () => sql.end() })
 }
+
+export type TestSql = ReturnType<typeof openSql>

@@ -1,4 +1,5 @@
 /** The executable: one file on a bare machine. `bun run test:binary` builds it and names it. */
+
 import { describe, expect, setDefaultTimeout, test } from "bun:test"
 import {
   chmodSync,
@@ -12,11 +13,10 @@ import {
   writeFileSync,
 } from "node:fs"
 import { dirname, join } from "node:path"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
 import { startApp } from "../support/app.ts"
 import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
+import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
 
@@ -95,12 +95,8 @@ const bareMachine = () => {
 }
 
 const execute = async (url: string, statement: string) => {
-  const sql = postgres({ ...connectionOptions(url), max: 1 })
-  try {
-    return await sql.unsafe(statement)
-  } finally {
-    await sql.end()
-  }
+  await using sql = openSql(url)
+  return await sql.unsafe(statement)
 }
 
 const expectToWork = async (service: Command) => {

@@ -1,10 +1,10 @@
 /** A primary, its synchronous standby, and a service that is told of both: the failover, in each order. */
+
 import { expect, setDefaultTimeout, test } from "bun:test"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
 import type { User } from "../support/client.ts"
 import { type Cluster, clusterDirectory, createPair } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
+import { openSql } from "../support/sql.ts"
 import { startWriters, type Write } from "../support/writers.ts"
 
 setDefaultTimeout(120_000)
@@ -188,7 +188,7 @@ test("a connection that may only read is given up", () =>
       DATABASE_POOL_SIZE: "1",
     })
     const ada = await service.account("ada@example.org")
-    const sql = postgres({ ...connectionOptions(primary.url), max: 1 })
+    const sql = openSql(primary.url)
     // Of all connections that are made meanwhile, and not of those that are there.
     await sql`alter database postgres set default_transaction_read_only = on`
     await sql`

@@ -1,9 +1,10 @@
 /** Searches that are made to be slow: they end soon, and nobody else feels them. */
+
 import { expect, jest, test } from "bun:test"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import type postgres from "postgres"
 import { createSearchTurns } from "../../src/todos/lists/search-turns.ts"
 import { startApp } from "../support/app.ts"
+import { openSql } from "../support/sql.ts"
 
 /** At each of them strpos compares 100 characters with the text before it knows. */
 const WORST = `b${"a".repeat(99)}`
@@ -16,7 +17,7 @@ const insertWorst = (sql: postgres.Sql, ownerId: number, count: number) => sql`
 test("twelve of the worst searches at once are answered, two at a time, while others go on", async () => {
   await using app = await startApp()
   const [hoarder, ada] = [await app.user(), await app.user()]
-  const sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
+  const sql = openSql(app.databaseUrl)
   await insertWorst(sql, hoarder.id, 20_000)
   const { body } = await ada.post("/todos", { title: "mine" })
   const { id } = body as { id: number }
@@ -77,7 +78,7 @@ test("a search is the same whatever of it is looked for first", async () => {
 test("a stream of a search takes no turn while its client does not read", async () => {
   await using app = await startApp()
   const ada = await app.user()
-  const sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
+  const sql = openSql(app.databaseUrl)
   await insertWorst(sql, ada.id, 3_000)
   await sql.end()
   const open = () =>

@@ -2,11 +2,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { chmodSync, chownSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
-import postgres from "postgres"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { freePort } from "../support/ports.ts"
+import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(60_000)
@@ -79,13 +78,9 @@ const url = (host: string, parameters: string) =>
 
 /** So that each start migrates: dbmate has a driver of its own. */
 const emptyDatabase = async () => {
-  const sql = postgres({
-    ...connectionOptions(url("127.0.0.1", "sslmode=require")),
-    onnotice: () => {},
-  })
+  await using sql = openSql(url("127.0.0.1", "sslmode=require"))
   await sql`drop schema public cascade`
   await sql`create schema public`
-  await sql.end()
 }
 
 const authority = () => `sslrootcert=${path("authority.crt")}`

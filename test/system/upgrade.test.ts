@@ -1,13 +1,13 @@
 /** A database of release 1.0.0: upgraded, written to by both, and rolled back. */
+
 import { expect, test } from "bun:test"
-import postgres from "postgres"
 import { migrationFiles } from "../../src/database/migrations/files.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { startApp } from "../support/app.ts"
 import { Copy, listById } from "../support/copy.ts"
 import { createEmptyDatabase } from "../support/postgres.ts"
 import { previousRelease } from "../support/previous-release.ts"
+import { openSql } from "../support/sql.ts"
 import { tokenFor } from "../support/tokens.ts"
 
 const FIRST = "20260101000008"
@@ -19,7 +19,7 @@ const before = Object.fromEntries(Object.entries(migrationFiles()).filter(([file
 const oldDatabase = async () => {
   const database = await createEmptyDatabase()
   await migrate(database.url, "up", { files: before })
-  const sql = postgres({ ...connectionOptions(database.url), max: 8, onnotice: () => {} })
+  const sql = openSql(database.url, 8)
   await sql`insert into users (id) values (${OWNER})`
   const old = previousRelease(sql, OWNER)
   const ids: number[] = []

@@ -1,15 +1,12 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
-import { afterAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { connect } from "../../src/database/connection.ts"
 import { deleteExpiredTombstones } from "../../src/todos/sync/queries.ts"
 import type { User } from "../support/client.ts"
 import { Copy, listById, type Page } from "../support/copy.ts"
 import { shareApp } from "../support/shared-app.ts"
-import { openSql } from "../support/sql.ts"
 
-const { app } = await shareApp()
-const sql = openSql(app.databaseUrl, 4)
-afterAll(() => sql.end())
+const { app, sql } = await shareApp()
 
 const create = async (user: User, title: string) =>
   ((await user.post("/todos", { title })).body as { id: number }).id

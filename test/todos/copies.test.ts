@@ -1,16 +1,13 @@
 /** The property that copies have: whatever clients do, repeat and lose, each ends equal to the list. */
-import { afterAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import fc from "fast-check"
 import type { User } from "../support/client.ts"
 import { Copy, listById } from "../support/copy.ts"
 import { seed } from "../support/documented.ts"
 import { previousRelease } from "../support/previous-release.ts"
 import { shareApp } from "../support/shared-app.ts"
-import { openSql } from "../support/sql.ts"
 
-const { app } = await shareApp()
-const sql = openSql(app.databaseUrl, 8)
-afterAll(() => sql.end())
+const { app, sql } = await shareApp()
 
 type Step =
   | { does: "create"; key: number }

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
+import { connect } from "../../src/database/connection.ts"
 import { deleteExpiredKeys } from "../../src/todos/queries.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
@@ -158,9 +159,9 @@ test("the clean-up deletes expired keys, a bounded number at once, and no others
   const keys = ["a", "b", "c", "kept"]
   for (const key of keys) await create(ada, key)
   for (const key of keys.slice(0, 3)) await age(key, 30)
-  expect(await deleteExpiredKeys(sql, 2)).toBe(2)
-  expect(await deleteExpiredKeys(sql, 2)).toBe(1)
-  expect(await deleteExpiredKeys(sql, 2)).toBe(0)
+  const service = connect(app.databaseUrl, 1)
+  for (const deleted of [2, 1, 0]) expect(await deleteExpiredKeys(service, 2)).toBe(deleted)
+  await service.end()
   expect(await sql<{ key: string }[]>`select key from idempotency_keys`).toMatchObject([
     { key: "kept" },
   ])

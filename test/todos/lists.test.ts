@@ -1,15 +1,12 @@
-import { afterAll, expect, test } from "bun:test"
+import { expect, test } from "bun:test"
 import fc from "fast-check"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
 import { ids, insertRows, type Listed, nextPath, type Row, walk } from "../support/lists.ts"
 import { shareApp } from "../support/shared-app.ts"
-import { openSql } from "../support/sql.ts"
 import { secondsFromNow, signToken } from "../support/tokens.ts"
 
-const { app } = await shareApp()
-const sql = openSql(app.databaseUrl, 2)
-afterAll(() => sql.end())
+const { app, sql } = await shareApp()
 
 const sorts = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"] as const
 

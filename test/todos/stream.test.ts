@@ -1,9 +1,8 @@
-import { afterAll, afterEach, expect, test } from "bun:test"
+import { afterEach, expect, test } from "bun:test"
 import { createConnection } from "node:net"
 import type { User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"
 import { shareApp } from "../support/shared-app.ts"
-import { openSql } from "../support/sql.ts"
 
 /** With long descriptions more than the sockets in between hold. */
 const MANY = 4_000
@@ -11,9 +10,7 @@ const MANY = 4_000
 const END = "]\r\n0\r\n\r\n"
 
 // One connection: a list that kept it would block everything else.
-const { app } = await shareApp({ DATABASE_POOL_SIZE: "1" })
-const sql = openSql(app.databaseUrl)
-afterAll(() => sql.end())
+const { app, sql } = await shareApp({ DATABASE_POOL_SIZE: "1" })
 
 const fill = (user: User, count: number, description: string | null = null) => sql`
   insert into todos (owner_id, title, description, is_completed)

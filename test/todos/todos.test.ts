@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import type postgres from "postgres"
 import { shareApp } from "../support/shared-app.ts"
+import { openSql } from "../support/sql.ts"
 
 type Todo = Record<string, unknown> & { id: number }
 
@@ -234,7 +234,7 @@ test("HEAD answers as GET does, without a body", async () => {
 })
 
 test("the table itself refuses what the service would", async () => {
-  const sql = postgres({ ...connectionOptions(app.databaseUrl), max: 1 })
+  const sql = openSql(app.databaseUrl)
   try {
     for (const title of ["", " \u3000\ufeff", "x".repeat(255)])
       expect(

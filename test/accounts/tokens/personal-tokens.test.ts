@@ -106,17 +106,24 @@ test("a token that is unknown or mutilated is a 401, and not worth a second look
     }
 })
 
+/** One that was good, and expires soon: a slow machine needs longer to see that it is good. */
+const createBrief = async (user: User): Promise<string> => {
+  for (let life = 250; ; life *= 2) {
+    const { token } = await create(user, { expires_at: new Date(Date.now() + life).toJSON() })
+    if ((await statusOf(token)) === 200) return token
+  }
+}
+
 test("an expired token is a 401 that says so, is not listed, and in the end is deleted", async () => {
   const ada = await app.user()
   const { id, token } = await create(ada, { expires_at: new Date(Date.now() + 60_000).toJSON() })
-  const another = await create(ada, { expires_at: new Date(Date.now() + 300).toJSON() })
-  expect(await statusOf(another.token)).toBe(200)
+  const used = await createBrief(ada)
   await sql`
     update personal_tokens
     set expires_at = now() - interval '1 second'
     where id = ${id}`
-  await Bun.sleep(350)
-  for (const expired of [token, another.token]) {
+  while ((await statusOf(used)) === 200) await Bun.sleep(20)
+  for (const expired of [token, used]) {
     const answer = await app.withToken(expired).get("/todos")
     expect(answer.status).toBe(401)
     expect(answer.headers.get("www-authenticate")).toContain("expired")
