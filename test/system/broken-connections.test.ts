@@ -12,7 +12,7 @@ const outcomeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
   )
 
 /** A connection that has failed takes statements until it is closed, a moment later. */
-const untilClosed = () => Bun.sleep(20)
+const untilClosed = () => Bun.sleep(200)
 
 test("connections that are reset while writes are pending take no later ones along", async () => {
   let statements = 0

@@ -1,14 +1,11 @@
 import { afterEach, expect, test } from "bun:test"
-import { createConnection } from "node:net"
 import type { User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"
+import { LAST_CHUNK, openPaused } from "../support/paused.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 /** With long descriptions more than the sockets in between hold. */
 const MANY = 4_000
-/** Of an array in chunks. */
-const END = "]\r\n0\r\n\r\n"
-
 // One connection: a list that kept it would block everything else.
 const { app, sql } = await shareApp({ DATABASE_POOL_SIZE: "1" })
 
@@ -27,32 +24,7 @@ afterEach(async () => {
   await empty()
 })
 
-/** A client that asks for the whole list and stops reading. (fetch reads on in the background.) */
-const openAndPause = async () => {
-  const { hostname, port } = new URL(app.url)
-  const socket = createConnection({ host: hostname, port: Number(port) })
-  socket.setEncoding("utf8")
-  socket.write(
-    `GET /api/v1/todos HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${hoarder.token}\r\n\r\n`,
-  )
-  let text = await new Promise<string>((resolve) => socket.once("data", resolve))
-  socket.pause()
-  await Bun.sleep(300)
-  return {
-    socket,
-    /** All that comes until the list or the connection ends. */
-    async rest() {
-      socket.on("data", (data: string) => {
-        text += data
-        if (text.endsWith(END)) socket.end()
-      })
-      socket.on("error", () => {})
-      socket.resume()
-      await new Promise((resolve) => socket.once("close", resolve))
-      return text
-    },
-  }
-}
+const openAndPause = () => openPaused(app.url, "/todos", hoarder.token, sql)
 
 test("a list of many pages is one array, complete and in order, with each filter", async () => {
   await fill(ada, 3_500)
@@ -85,7 +57,7 @@ test("a slow reader slows the reading down, and holds no connection to the datab
     where owner_id = ${hoarder.id}
       and id > (select max(id) - 100 from todos where owner_id = ${hoarder.id})`
   const text = await rest()
-  expect(text).toEndWith(END)
+  expect(text).toEndWith(`]${LAST_CHUNK}`)
   const [left] = await sql`select count(*)::integer from todos where owner_id = ${hoarder.id}`
   expect(deleted.count).toBe(100)
   expect(text.match(/"id":/g)).toHaveLength(left?.["count"])
@@ -99,7 +71,7 @@ test("an error in the middle never looks like a complete list", async () => {
   const answer = await ada.get("/todos")
   await sql`alter table away rename to todos`
   expect(text).toStartWith("HTTP/1.1 200")
-  expect(text).not.toContain("\r\n0\r\n")
+  expect(text).not.toContain(LAST_CHUNK)
   expect(answer).toMatchObject({ status: 500, body: { error_code: "INTERNAL_ERROR" } })
 })
 
