@@ -5,7 +5,7 @@ import { mkdtemp, open, rename, rm } from "node:fs/promises"
 import { basename, dirname, join } from "node:path"
 import type { Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
-import { syncDirectory } from "../data-dir.ts"
+import { syncDirectory } from "../data-dir/private-files.ts"
 import { inFirstHome, ownHomes } from "../programs/directory.ts"
 
 /** For its owner alone: it holds everybody's todos. */

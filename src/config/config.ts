@@ -1,103 +1,20 @@
 /** The configuration: one schema of environment variables; every problem is reported at once. */
-import { isIP } from "node:net"
 import { ConfigError } from "../config-error.ts"
-import { checkDatabaseUrl, parseFirstHost } from "../database/url.ts"
-import { isAddress } from "../http/request/address.ts"
-
-/** Reads one variable. Throws a message that never holds the value: it may be a secret. */
-type Reader<T> = (value: string | undefined) => T
-
-const fail = (message: string): never => {
-  throw new RangeError(message)
-}
-
-const text =
-  <T extends string | undefined>(fallback: T): Reader<string | T> =>
-  (value) =>
-    value ?? fallback
-
-const integer =
-  <T extends number | undefined>(fallback: T, min: number, max: number): Reader<number | T> =>
-  (value) => {
-    if (value === undefined) return fallback
-    const number = /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN
-    return number >= min && number <= max
-      ? number
-      : fail(`must be a whole number from ${min} to ${max}`)
-  }
-
-const oneOf =
-  <const T extends string>(fallback: NoInfer<T>, ...choices: T[]): Reader<T> =>
-  (value) =>
-    value === undefined
-      ? fallback
-      : (choices.find((choice) => choice === value) ?? fail(`must be one of ${choices.join(", ")}`))
-
-const list =
-  <T>(read: (item: string) => T): Reader<T[]> =>
-  (value) =>
-    (value ?? "")
-      .split(",")
-      .map((item) => item.trim())
-      .filter((item) => item !== "")
-      .map(read)
-
-const url =
-  (parse: (value: string) => URL, ...protocols: string[]): Reader<string | undefined> =>
-  (value) => {
-    if (value === undefined) return undefined
-    try {
-      if (protocols.includes(parse(value).protocol)) return value
-    } catch {}
-    return fail(`must be a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")}`)
-  }
-
-/** Reads what it names, too: a certificate authority that is missing is no database that is away. */
-const databaseUrl: Reader<string | undefined> = (value) => {
-  const checked = url(parseFirstHost, "postgres:", "postgresql:")(value)
-  if (checked !== undefined) checkDatabaseUrl(checked)
-  return checked
-}
-
-/** RFC 5322's `name-addr` or address, and nothing that could begin a second header. */
-const sender: Reader<string | undefined> = (value) =>
-  value === undefined || /^[^\p{Cc}<>]*<[^\s<>@]+@[^\s<>@]+>$|^[^\s<>@]+@[^\s<>@]+$/u.test(value)
-    ? value
-    : fail("must be an address such as todo@example.org or Todo <todo@example.org>")
-
-const smtpUrl: Reader<string | undefined> = (value) => {
-  const checked = url((text) => new URL(text), "smtp:", "smtps:")(value)
-  return checked === undefined || new URL(checked).hostname !== "" ? checked : fail("names no host")
-}
-
-const resetUrl: Reader<string | undefined> = (value) => {
-  const checked = url((text) => new URL(text), "https:", "http:")(value)
-  return checked === undefined || checked.includes("{token}") ? checked : fail("must hold {token}")
-}
-
-const origin = (item: string) => {
-  if (/^https?:\/\/[^/]+\/+$/.test(item))
-    fail(
-      "must be origins without a slash at the end: https://app.example, not https://app.example/",
-    )
-  return item === "*" ||
-    (!item.includes("*") && URL.canParse(item) && new URL(item).origin === item)
-    ? item
-    : fail("must be * or origins such as https://app.example, separated by commas")
-}
-
-const host: Reader<string> = (value = "127.0.0.1") =>
-  isIP(value) || /^[a-z\d][a-z\d_.-]*$/i.test(value)
-    ? value
-    : fail("must be an IP address or the name of a host")
-
-const network = (item: string) => {
-  const [address = "", prefix, ...rest] = item.split("/")
-  const bits = prefix === undefined ? 0 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
-  return isAddress(address) && rest.length === 0 && bits <= (isIP(address) === 4 ? 32 : 128)
-    ? item
-    : fail("must be IP addresses or CIDR networks, separated by commas")
-}
+import {
+  databaseUrl,
+  host,
+  integer,
+  list,
+  network,
+  oneOf,
+  origin,
+  type Reader,
+  resetUrl,
+  sender,
+  smtpUrl,
+  text,
+  url,
+} from "./readers.ts"
 
 const schema = {
   DATABASE_URL: databaseUrl,

@@ -1,29 +1,17 @@
-/** DATA_DIR: private to the service, and held by one at a time. */
-import { Database, SQLiteError } from "bun:sqlite"
+/** Files that nobody else reads or writes, whole or not there, even after a power cut. */
 import { randomUUID } from "node:crypto"
 import {
-  accessSync,
-  chmodSync,
   closeSync,
   constants,
-  existsSync,
   fchownSync,
   fsyncSync,
-  lstatSync,
-  mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from "node:fs"
-import { dirname, join } from "node:path"
-import { ConfigError } from "./config-error.ts"
-
-/** A predecessor that is still shutting down gets this long to let go. */
-const patienceMs = 2_000
+import { dirname } from "node:path"
 
 /** Makes names in a directory survive a power cut: a rename alone does not. */
 export const syncDirectory = (directory: string) => {
@@ -74,72 +62,5 @@ export const readPrivateFile = (path: string): string => {
     return readFileSync(fd, "utf8")
   } finally {
     closeSync(fd)
-  }
-}
-
-/** Others may pass through for what they may read below (Postgres under root's service does). */
-const FOR_OTHERS = 0o067
-
-/**
- * Where others could write, what lies there may be theirs: keys that they know, links to files that
- * would be overwritten. Where they could read, they could also hold the lock.
- */
-const expectOwn = (dataDir: string) => {
-  const refuse = (reason: string): never => {
-    throw new ConfigError(`DATA_DIR ${dataDir} ${reason}`)
-  }
-  const own = process.geteuid?.()
-  const { uid, mode } = statSync(dataDir)
-  if (uid !== own)
-    refuse(`belongs to user ${uid}, and the service runs as ${own}: chown it, or name another`)
-  if (mode & FOR_OTHERS)
-    refuse(`is open to others (mode ${(mode & 0o777).toString(8)}): chmod 700 it, or name another`)
-  for (const name of readdirSync(dataDir)) {
-    const path = join(dataDir, name)
-    const entry = lstatSync(path)
-    if (entry.isSymbolicLink()) refuse(`holds a link that is not the service's: remove ${name}`)
-    if (entry.isFile() && entry.uid !== own)
-      refuse(`holds a file of user ${entry.uid}: remove ${name}`)
-  }
-}
-
-export const makeDataDir = (dataDir: string) => {
-  if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
-  expectOwn(dataDir)
-  // Names the directory; SQLite, which would be the first to fail, does not.
-  accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
-}
-
-/** Whoever can read the file can hold the lock. */
-const makeLockPrivate = (path: string) => {
-  // Not opened where it is there: closing it would end a lock that this process holds.
-  if (existsSync(path)) chmodSync(path, 0o600)
-  else closeSync(openPrivateFile(path, constants.O_CREAT | constants.O_RDWR))
-}
-
-/**
- * Resolves to the function that lets go. An SQLite lock is the kernel's: it ends with the process,
- * even after kill -9, and a process id in a file would not.
- */
-export const lockDataDir = async (dataDir: string): Promise<() => void> => {
-  const path = join(dataDir, "lock")
-  makeLockPrivate(path)
-  const lock = new Database(path)
-  const deadline = Date.now() + patienceMs
-  for (;;) {
-    try {
-      lock.run("begin exclusive")
-      return () => lock.close()
-    } catch (error) {
-      const busy = error instanceof SQLiteError && error.code === "SQLITE_BUSY"
-      if (busy && Date.now() < deadline) {
-        await Bun.sleep(50)
-        continue
-      }
-      lock.close()
-      throw busy
-        ? new Error(`${dataDir} is in use by another todo-api: stop it, or set another DATA_DIR`)
-        : error
-    }
   }
 }

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { existsSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
-import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir.ts"
+import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir/private-files.ts"
 import type { Secrets } from "./mac.ts"
 
 /** Enough for HS512. */

@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, existsSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { makeDataDir } from "../data-dir.ts"
+import { makeDataDir } from "../data-dir/directory.ts"
 import { contentName, placeFiles } from "./files.ts"
 import type { Program } from "./program.ts"
 

@@ -12,7 +12,11 @@ import {
   writeFileSync,
 } from "node:fs"
 import { join } from "node:path"
-import { openPrivateFile, readPrivateFile, writePrivateFile } from "../../src/data-dir.ts"
+import {
+  openPrivateFile,
+  readPrivateFile,
+  writePrivateFile,
+} from "../../src/data-dir/private-files.ts"
 import { startEmbedded } from "../../src/database/embedded/embedded.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { usedDataDir } from "../support/embedded.ts"

@@ -13,7 +13,7 @@ const FLOORS = [
   "version.ts",
   "log.ts",
   "jobs",
-  "data-dir.ts",
+  "data-dir",
   "keys",
   "licenses",
   "programs",

@@ -1,7 +1,7 @@
 /** The database cluster in DATA_DIR/postgres: made whole or not at all, with one role's password. */
 import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { syncDirectory, writePrivateFile } from "../../data-dir.ts"
+import { syncDirectory, writePrivateFile } from "../../data-dir/private-files.ts"
 import { ownDirectory, type Place, serverEnvironment } from "./process.ts"
 import { isSetUp, SUPERUSER, setUpRoles } from "./roles.ts"
 import { newPassword, passwordFile, readPassword } from "./url.ts"

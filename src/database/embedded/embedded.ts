@@ -1,6 +1,7 @@
 /** The default database: a Postgres of our own in DATA_DIR, which lives as long as the service. */
 import { join, resolve } from "node:path"
-import { lockDataDir, makeDataDir } from "../../data-dir.ts"
+import { makeDataDir } from "../../data-dir/directory.ts"
+import { lockDataDir } from "../../data-dir/lock.ts"
 import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
 import { prepareCluster } from "./cluster.ts"

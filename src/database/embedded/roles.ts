@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { writePrivateFile } from "../../data-dir.ts"
+import { writePrivateFile } from "../../data-dir/private-files.ts"
 import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./process.ts"
 
 const HEADER = "# Written by todo-api: only the service is let in.\n"

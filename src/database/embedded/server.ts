@@ -1,7 +1,7 @@
 /** One Postgres server process: started, awaited, guarded, stopped. */
 import { closeSync, constants, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
-import { openPrivateFile } from "../../data-dir.ts"
+import { openPrivateFile } from "../../data-dir/private-files.ts"
 import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./process.ts"
 
 export type Server = { stop(): Promise<void>; exited: Promise<void> }

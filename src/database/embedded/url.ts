@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { closeSync, existsSync, openSync } from "node:fs"
 import { join, resolve } from "node:path"
-import { readPrivateFile } from "../../data-dir.ts"
+import { readPrivateFile } from "../../data-dir/private-files.ts"
 
 const socketName = ".s.PGSQL.5432"
 /** What every platform's socket addresses hold; Linux' 107 are the most. */

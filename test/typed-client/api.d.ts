@@ -1,0 +1,2815 @@
+export interface paths {
+  "/health/live": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Ask whether the process lives
+     * @description Whoever gets no answer should restart it.
+     */
+    get: operations["getLiveness"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/health/ready": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Ask whether it can do its work
+     * @description Whether the database answers, may be written to, and has the schema that this version needs.
+     */
+    get: operations["getReadiness"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/register": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Register an account
+     * @description The number of registrations from one address in an hour is limited. The service may take whom its operator has invited, or nobody.
+     */
+    post: operations["register"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/login": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Log in
+     * @description Opens a session. In 15 minutes 10 failed logins of an account from an address, 100 from an address (IPv6: 1,000 from a /48) and 100 of an account are the last: then it answers 429, to the right password too. The limits of the address and of the account do not hold where the account was logged in to during the last 30 days. 60 successful logins of an account are the last, too.
+     */
+    post: operations["login"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/refresh": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Get new tokens for a refresh token
+     * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds: it gives the same refresh token again, as long as that has not been used. Using a token again otherwise ends the whole session.
+     */
+    post: operations["refresh"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/password-reset": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Set a new password with a token
+     * @description For who forgot the old one. All sessions and personal access tokens of the user end, and failed logins count anew. A token is good once, for an hour, and until a newer one is made.
+     */
+    post: operations["resetPassword"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/password-reset/request": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Have a token sent by mail
+     * @description Answers the same whether somebody has the email or not. The number of requests for an email, and from an address, is limited. Where the service sends no mails it answers 404: its operator makes the tokens.
+     */
+    post: operations["requestPasswordReset"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/auth/logout": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Log out
+     * @description Ends the session: its refresh token and its access tokens. A token that is of no session (another system's) is itself refused until it expires.
+     */
+    post: operations["logout"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Get the caller's account
+     * @description Who the access token is of.
+     */
+    get: operations["getMe"]
+    put?: never
+    post?: never
+    /**
+     * Delete the account
+     * @description The user, their todos and their sessions are gone for good, and all their tokens are refused. The email may be registered anew.
+     */
+    delete: operations["deleteMe"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/password": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    /**
+     * Change the password
+     * @description Ends every session of the user, this one too, and every token that is of none, and answers with the tokens of a new session. A wrong current password counts as a failed login; a user who came from outside has none.
+     */
+    put: operations["changePassword"]
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/email": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    /**
+     * Change the email
+     * @description Where the service sends mails the old address is told. A wrong password counts as a failed login; a user who came from outside has none.
+     */
+    put: operations["changeEmail"]
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/export": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Export everything that is stored about the caller
+     * @description One document, streamed: the account, its sessions and tokens (without what would let anybody in), and all todos. What changes meanwhile may be in it or not. A connection that ends early is an export that failed.
+     */
+    get: operations["exportMe"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/tokens": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * List the caller's personal access tokens
+     * @description Those that have not expired, the oldest first.
+     */
+    get: operations["listPersonalTokens"]
+    put?: never
+    /**
+     * Make a personal access token
+     * @description A bearer token for scripts: good for /todos alone, and there for what its scopes say. It is told in this answer, and never again. A user has at most 50.
+     */
+    post: operations["createPersonalToken"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/tokens/{id}": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /**
+     * Revoke a personal access token
+     * @description It is refused at once by this instance, and within 5 s by every other.
+     */
+    delete: operations["deletePersonalToken"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/sessions": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * List the caller's sessions
+     * @description Where the caller is logged in, the 1,000 that were used last.
+     */
+    get: operations["listSessions"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/users/me/sessions/{id}": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    post?: never
+    /**
+     * End a session
+     * @description Ends one of the caller's sessions: its refresh token and access tokens.
+     */
+    delete: operations["endSession"]
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/todos": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * List the caller's todos
+     * @description All that match, or with `limit` a page of them: walk the pages by the `next` link. Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. A user's searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.
+     */
+    get: operations["listTodos"]
+    put?: never
+    /**
+     * Create a todo
+     * @description With an Idempotency-Key it may be repeated when the answer got lost.
+     */
+    post: operations["createTodo"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/todos/changes": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Get what has changed
+     * @description For clients that keep a copy. Without `since` all todos come, page by page; with it every todo that was created, changed or deleted since, once, in its latest form. While `has_more` go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`. With `Prefer: wait=30` the answer comes when there is something new, or after 30 seconds.
+     */
+    get: operations["getChanges"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/todos/events": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Hear of changes
+     * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change: the state is the `next` that a complete fetch of changes would end with, so who has it already fetches nothing. A comment comes every 15 seconds. The stream ends with its token, and when the service stops; `retry` then says when to come back. `EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.
+     */
+    get: operations["getEvents"]
+    put?: never
+    post?: never
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/todos/batch": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    get?: never
+    put?: never
+    /**
+     * Make many changes at once
+     * @description Up to 100 operations in one transaction. Each in turn does what its single call would do, and has its result, a refusal too: the others are done all the same. With `atomic` one refusal undoes all: a 409 with the results, 424 for those that would have succeeded. A create with a `key` may be repeated when the answer got lost. The body may have 1 MiB.
+     */
+    post: operations["runBatch"]
+    delete?: never
+    options?: never
+    head?: never
+    patch?: never
+    trace?: never
+  }
+  "/api/v1/todos/{id}": {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    /**
+     * Get a todo
+     * @description A todo of somebody else is answered like one that is not there.
+     */
+    get: operations["getTodo"]
+    /**
+     * Change a todo
+     * @description Members that are left out stay as they are; `id` and times are ignored.
+     */
+    put: operations["putTodo"]
+    post?: never
+    /**
+     * Delete a todo
+     * @description For good. With If-Match only the version that the caller has seen.
+     */
+    delete: operations["deleteTodo"]
+    options?: never
+    head?: never
+    /**
+     * Change a todo by a merge patch
+     * @description As PUT does. Takes `application/merge-patch+json` too (RFC 7396).
+     */
+    patch: operations["patchTodo"]
+    trace?: never
+  }
+}
+export type webhooks = Record<string, never>
+export interface components {
+  schemas: {
+    /** @description One broken rule of a body or of a query */
+    BrokenRule: {
+      /**
+       * @description Where in the body: RFC 6901
+       * @example /title
+       */
+      pointer?: string
+      /** @description Or which parameter of the query */
+      parameter?: string
+      /**
+       * @description For people
+       * @example must not be empty
+       */
+      message: string
+    }
+    /** @description It is well */
+    Health: {
+      /** @enum {string} */
+      status: "ok"
+    }
+    /** @description The path lacks the method; `Allow` names those it has */
+    MethodNotAllowedProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "METHOD_NOT_ALLOWED"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description Something went wrong on the server's side */
+    InternalErrorProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "INTERNAL_ERROR"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description The database is away, or the service is shutting down */
+    ServiceUnavailableProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "SERVICE_UNAVAILABLE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @description The account
+     * @example {
+     *       "id": 4503599627370496,
+     *       "email": "ada@example.org",
+     *       "created_at": "2026-11-22T16:40:03.123Z"
+     *     }
+     */
+    User: {
+      /** Format: int64 */
+      id: number
+      /** @description Null for a user who came from outside */
+      email: string | null
+      /** Format: date-time */
+      created_at: string
+    }
+    /** @description The email is registered already */
+    EmailTakenProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "EMAIL_TAKEN"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+    RegistrationClosedProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "REGISTRATION_CLOSED"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description Too many requests or attempts; try again after `Retry-After` */
+    TooManyRequestsProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "TOO_MANY_REQUESTS"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description The body or the query breaks rules; `errors` names each */
+    BadRequestProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "BAD_REQUEST"
+      /** Format: date-time */
+      timestamp: string
+      /** @description The broken rules, 20 at most */
+      errors?: components["schemas"]["BrokenRule"][]
+    }
+    /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
+    PayloadTooLargeProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "PAYLOAD_TOO_LARGE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description The body is not in a content type, charset or encoding that is taken */
+    UnsupportedMediaTypeProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "UNSUPPORTED_MEDIA_TYPE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "email": "ada@example.org",
+     *       "password": "correct horse battery staple"
+     *     }
+     */
+    Registration: {
+      /**
+       * @description Trimmed, and compared without case; without characters that are not seen
+       * @example ada@example.org
+       */
+      email: string
+      /** Format: password */
+      password: string
+      /** @description Where registration is by invite: a token that the operator made. Good once. */
+      invite?: string
+    }
+    /**
+     * @description The tokens of a session
+     * @example {
+     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+     *       "token_type": "bearer",
+     *       "expires_in": 1800,
+     *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+     *     }
+     */
+    Tokens: {
+      /** @description A JWT for the Authorization header */
+      access_token: string
+      /** @enum {string} */
+      token_type: "bearer"
+      /** @description Seconds until the access token expires */
+      expires_in: number
+      /** @description Opaque and single-use */
+      refresh_token: string
+    }
+    /** @description The email, the password or the token of a reset is wrong */
+    InvalidCredentialsProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "INVALID_CREDENTIALS"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "email": "ada@example.org",
+     *       "password": "correct horse battery staple"
+     *     }
+     */
+    Credentials: {
+      email: string
+      /** Format: password */
+      password: string
+    }
+    /** @description No token, or one that is invalid, expired or revoked */
+    UnauthorizedProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "UNAUTHORIZED"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+     *     }
+     */
+    RefreshToken: {
+      /** @description The one of the last answer */
+      refresh_token: string
+    }
+    PasswordReset: {
+      /** @description Of the mail, or from the operator. Good once, for an hour. */
+      token: string
+      /** Format: password */
+      new_password: string
+    }
+    /** @description There is nothing at this path, or nothing of the caller's */
+    NotFoundProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "NOT_FOUND"
+      /** Format: date-time */
+      timestamp: string
+    }
+    PasswordResetRequest: {
+      /** @example ada@example.org */
+      email: string
+    }
+    /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    InsufficientScopeProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "INSUFFICIENT_SCOPE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    InvalidCredentialsOrInsufficientScopeProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "INVALID_CREDENTIALS" | "INSUFFICIENT_SCOPE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "current_password": "correct horse battery staple",
+     *       "new_password": "tractor beige lagoon fiddle"
+     *     }
+     */
+    PasswordChange: {
+      /** Format: password */
+      current_password: string
+      /** Format: password */
+      new_password: string
+    }
+    /**
+     * @example {
+     *       "email": "ada.lovelace@example.org",
+     *       "password": "correct horse battery staple"
+     *     }
+     */
+    EmailChange: {
+      /**
+       * @description Trimmed, and compared without case; without characters that are not seen
+       * @example ada@example.org
+       */
+      email: string
+      /**
+       * Format: password
+       * @description The current one
+       */
+      password: string
+    }
+    /** @description Who the user is to an outside issuer */
+    Identity: {
+      issuer: string
+      subject: string
+    }
+    /** @description A login, and what followed from it */
+    ExportedSession: {
+      /** Format: uuid */
+      id: string
+      /** Format: date-time */
+      created_at: string
+      /** Format: date-time */
+      last_used_at: string
+      /** Format: date-time */
+      expires_at: string
+      user_agent: string | null
+      address: string | null
+    }
+    /** @description From where the user logged in lately */
+    KnownAddress: {
+      /** @description SHA-256, in hexadecimal */
+      address_hash: string
+      /** Format: date-time */
+      expires_at: string
+    }
+    /**
+     * @description `todos:read` is for GET, `todos:write` for all that changes todos
+     * @enum {string}
+     */
+    Scope: "todos:read" | "todos:write"
+    /** @description A personal access token, without the token itself */
+    PersonalToken: {
+      /** Format: uuid */
+      id: string
+      /**
+       * @description For people: what the token is used by
+       * @example backup script
+       */
+      name: string
+      /** @description What it may do */
+      scopes: components["schemas"]["Scope"][]
+      /**
+       * Format: date-time
+       * @description When it was made
+       */
+      created_at: string
+      /**
+       * Format: date-time
+       * @description When it expires. Null: never
+       */
+      expires_at: string | null
+      /**
+       * Format: date-time
+       * @description When it was last used, to the minute. Null: never
+       */
+      last_used_at: string | null
+    }
+    /**
+     * @description The todo
+     * @example {
+     *       "id": 1,
+     *       "title": "Buy milk",
+     *       "description": null,
+     *       "is_completed": false,
+     *       "created_at": "2026-11-22T16:40:03.214Z",
+     *       "updated_at": "2026-11-22T16:40:03.214Z"
+     *     }
+     */
+    Todo: {
+      /** Format: int64 */
+      id: number
+      /**
+       * @description Not only white space
+       * @example Buy milk
+       */
+      title: string
+      /** @example Two litres, and oats */
+      description: string | null
+      /** @description Whether it is done */
+      is_completed: boolean
+      /**
+       * Format: date-time
+       * @description When it was created
+       */
+      created_at: string
+      /**
+       * Format: date-time
+       * @description When it last changed
+       */
+      updated_at: string
+    }
+    /** @description A todo whose deletion is remembered */
+    DeletedTodo: {
+      /** Format: int64 */
+      id: number
+      /** Format: int64 */
+      revision: number
+      /** Format: date-time */
+      deleted_at: string
+    }
+    /** @description An Idempotency-Key that is remembered */
+    UsedKey: {
+      key: string
+      /** Format: int64 */
+      todo_id: number
+      /** Format: date-time */
+      created_at: string
+    }
+    /** @description All that is stored about the caller */
+    Export: {
+      /**
+       * Format: date-time
+       * @description When it began
+       */
+      exported_at: string
+      user: components["schemas"]["User"]
+      identities: components["schemas"]["Identity"][]
+      sessions: components["schemas"]["ExportedSession"][]
+      known_addresses: components["schemas"]["KnownAddress"][]
+      personal_tokens: components["schemas"]["PersonalToken"][]
+      todos: components["schemas"]["Todo"][]
+      deleted_todos: components["schemas"]["DeletedTodo"][]
+      idempotency_keys: components["schemas"]["UsedKey"][]
+    }
+    /** @description A personal access token that was just made */
+    CreatedPersonalToken: {
+      /** Format: uuid */
+      id: string
+      /**
+       * @description For people: what the token is used by
+       * @example backup script
+       */
+      name: string
+      /** @description What it may do */
+      scopes: components["schemas"]["Scope"][]
+      /**
+       * Format: date-time
+       * @description When it was made
+       */
+      created_at: string
+      /**
+       * Format: date-time
+       * @description When it expires. Null: never
+       */
+      expires_at: string | null
+      /**
+       * Format: date-time
+       * @description When it was last used, to the minute. Null: never
+       */
+      last_used_at: string | null
+      /**
+       * @description For the Authorization header. It is told this once, and never again.
+       * @example todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI
+       */
+      token: string
+    }
+    /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    QuotaExceededOrInsufficientScopeProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "QUOTA_EXCEEDED" | "INSUFFICIENT_SCOPE"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "name": "backup script",
+     *       "scopes": [
+     *         "todos:read"
+     *       ]
+     *     }
+     */
+    NewPersonalToken: {
+      /**
+       * @description For people: what the token is used by
+       * @example backup script
+       */
+      name: string
+      /** @description What it may do */
+      scopes: components["schemas"]["Scope"][]
+      /**
+       * @description In the future. Null, or left out: it does not expire
+       * @example 2099-12-31T23:59:59Z
+       */
+      expires_at?: string | null
+    }
+    /** @description A login, and what followed from it */
+    Session: {
+      /** Format: uuid */
+      id: string
+      /**
+       * Format: date-time
+       * @description When it was logged in
+       */
+      created_at: string
+      /**
+       * Format: date-time
+       * @description To the minute
+       */
+      last_used_at: string
+      /** @description The User-Agent of its login or last refresh; null where none was sent */
+      user_agent: string | null
+      /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
+      address: string | null
+      /** @description Whether the access token of this request is of it */
+      is_current: boolean
+    }
+    /** @description The Idempotency-Key was used with another body */
+    IdempotencyKeyReusedProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "IDEMPOTENCY_KEY_REUSED"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /**
+     * @example {
+     *       "title": "Buy milk"
+     *     }
+     */
+    NewTodo: {
+      /**
+       * @description Not only white space
+       * @example Buy milk
+       */
+      title: string
+      /** @example Two litres, and oats */
+      description?: string | null
+      /** @description Whether it is done */
+      is_completed?: boolean
+      /** Format: int64 */
+      readonly id?: number
+      /**
+       * Format: date-time
+       * @description When it was created
+       */
+      readonly created_at?: string
+      /**
+       * Format: date-time
+       * @description When it last changed
+       */
+      readonly updated_at?: string
+    }
+    /** @description A todo that has changed */
+    Change: {
+      /** Format: int64 */
+      id: number
+      /** @description Its entity tag */
+      etag: string | null
+      /** @description The todo as it is. Null: it was deleted */
+      todo: {
+        /** Format: int64 */
+        id: number
+        /**
+         * @description Not only white space
+         * @example Buy milk
+         */
+        title: string
+        /** @example Two litres, and oats */
+        description: string | null
+        /** @description Whether it is done */
+        is_completed: boolean
+        /**
+         * Format: date-time
+         * @description When it was created
+         */
+        created_at: string
+        /**
+         * Format: date-time
+         * @description When it last changed
+         */
+        updated_at: string
+      } | null
+    }
+    /** @description What has changed */
+    Changes: {
+      changes: components["schemas"]["Change"][]
+      /** @description What to ask for next, as `since` */
+      next: string
+      /** @description Whether there is more to be fetched at once */
+      has_more: boolean
+    }
+    /** @description Changes since then are not remembered; begin without `since` */
+    ChangesExpiredProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "CHANGES_EXPIRED"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description What the single call would have been refused with */
+    OperationProblem: {
+      type: string
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /** @description What is wrong, for programs */
+      error_code: string
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description What became of an operation. Of a 412 `todo` is the current one */
+    BatchResult: {
+      status: number
+      /** @description The entity tag of `todo` */
+      etag?: string
+      todo?: components["schemas"]["Todo"]
+      /** @description The create was made before, by its key */
+      replayed?: boolean
+      error?: components["schemas"]["OperationProblem"]
+    }
+    /** @description The results, in the order of the operations */
+    BatchResults: {
+      results: components["schemas"]["BatchResult"][]
+    }
+    /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+    BatchRolledBackProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "BATCH_ROLLED_BACK"
+      /** Format: date-time */
+      timestamp: string
+      /** @description What became of each operation */
+      results?: components["schemas"]["BatchResult"][]
+    }
+    CreateOperation: {
+      /** @enum {string} */
+      op: "create"
+      todo: components["schemas"]["NewTodo"]
+      /** @description As an Idempotency-Key, which it shares its memory with */
+      key?: string
+    }
+    /**
+     * @example {
+     *       "is_completed": true
+     *     }
+     */
+    TodoChanges: {
+      /**
+       * @description Not only white space
+       * @example Buy milk
+       */
+      title?: string
+      /** @example Two litres, and oats */
+      description?: string | null
+      /** @description Whether it is done */
+      is_completed?: boolean
+      /** Format: int64 */
+      readonly id?: number
+      /**
+       * Format: date-time
+       * @description When it was created
+       */
+      readonly created_at?: string
+      /**
+       * Format: date-time
+       * @description When it last changed
+       */
+      readonly updated_at?: string
+    }
+    UpdateOperation: {
+      /** @enum {string} */
+      op: "update"
+      /** Format: int64 */
+      id: number
+      todo: components["schemas"]["TodoChanges"]
+      /**
+       * @description As If-Match: entity tags, or `*`
+       * @example "1"
+       */
+      if_match?: string
+    }
+    DeleteOperation: {
+      /** @enum {string} */
+      op: "delete"
+      /** Format: int64 */
+      id: number
+      /**
+       * @description As If-Match: entity tags, or `*`
+       * @example "1"
+       */
+      if_match?: string
+    }
+    /** @description By `op`: a create, an update or a delete */
+    Operation:
+      | components["schemas"]["CreateOperation"]
+      | components["schemas"]["UpdateOperation"]
+      | components["schemas"]["DeleteOperation"]
+    /**
+     * @example {
+     *       "operations": [
+     *         {
+     *           "op": "create",
+     *           "todo": {
+     *             "title": "Buy oats"
+     *           }
+     *         },
+     *         {
+     *           "op": "update",
+     *           "id": 1,
+     *           "todo": {
+     *             "is_completed": true
+     *           }
+     *         }
+     *       ]
+     *     }
+     */
+    Batch: {
+      operations: components["schemas"]["Operation"][]
+      /** @description Whether one refusal undoes all */
+      atomic?: boolean
+    }
+    /** @description The caller has no such todo */
+    TodoNotFoundProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "TODO_NOT_FOUND"
+      /** Format: date-time */
+      timestamp: string
+    }
+    /** @description The todo has changed since the version that If-Match names */
+    PreconditionFailedProblem: {
+      /**
+       * @description Says no more than the status
+       * @example about:blank
+       */
+      type: string
+      /** @description The status in words */
+      title: string
+      status: number
+      /** @description What is wrong, for people */
+      detail: string
+      /**
+       * @description What is wrong, for programs
+       * @enum {string}
+       */
+      error_code: "PRECONDITION_FAILED"
+      /** Format: date-time */
+      timestamp: string
+    }
+  }
+  responses: {
+    /** @description The path lacks the method; `Allow` names those it has */
+    METHOD_NOT_ALLOWED_405: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        Allow: components["headers"]["Allow"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["MethodNotAllowedProblem"]
+      }
+    }
+    /** @description Something went wrong on the server's side */
+    INTERNAL_ERROR_500: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["InternalErrorProblem"]
+      }
+    }
+    /** @description The database is away, or the service is shutting down */
+    SERVICE_UNAVAILABLE_503: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        "Retry-After": components["headers"]["Retry-After"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["ServiceUnavailableProblem"]
+      }
+    }
+    /** @description The email is registered already */
+    EMAIL_TAKEN_409: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["EmailTakenProblem"]
+      }
+    }
+    /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+    REGISTRATION_CLOSED_403: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["RegistrationClosedProblem"]
+      }
+    }
+    /** @description Too many requests or attempts; try again after `Retry-After` */
+    TOO_MANY_REQUESTS_429: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        "Retry-After": components["headers"]["Retry-After"]
+        RateLimit: components["headers"]["RateLimit"]
+        "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["TooManyRequestsProblem"]
+      }
+    }
+    /** @description The body or the query breaks rules; `errors` names each */
+    BAD_REQUEST_400: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["BadRequestProblem"]
+      }
+    }
+    /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
+    PAYLOAD_TOO_LARGE_413: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["PayloadTooLargeProblem"]
+      }
+    }
+    /** @description The body is not in a content type, charset or encoding that is taken */
+    UNSUPPORTED_MEDIA_TYPE_415: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        Accept: components["headers"]["Accept"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"]
+      }
+    }
+    /** @description The email, the password or the token of a reset is wrong */
+    INVALID_CREDENTIALS_401: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        "WWW-Authenticate": components["headers"]["WWW-Authenticate"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["InvalidCredentialsProblem"]
+      }
+    }
+    /** @description No token, or one that is invalid, expired or revoked */
+    UNAUTHORIZED_401: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        "WWW-Authenticate": components["headers"]["WWW-Authenticate"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["UnauthorizedProblem"]
+      }
+    }
+    /** @description There is nothing at this path, or nothing of the caller's */
+    NOT_FOUND_404: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["NotFoundProblem"]
+      }
+    }
+    /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    INSUFFICIENT_SCOPE_403: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+        "WWW-Authenticate"?: string
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["InsufficientScopeProblem"]
+      }
+    }
+    /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+        "WWW-Authenticate"?: string
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["InvalidCredentialsOrInsufficientScopeProblem"]
+      }
+    }
+    /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+    QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+        "WWW-Authenticate"?: string
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"]
+      }
+    }
+    /** @description The Idempotency-Key was used with another body */
+    IDEMPOTENCY_KEY_REUSED_422: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"]
+      }
+    }
+    /** @description Changes since then are not remembered; begin without `since` */
+    CHANGES_EXPIRED_410: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["ChangesExpiredProblem"]
+      }
+    }
+    /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+    BATCH_ROLLED_BACK_409: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["BatchRolledBackProblem"]
+      }
+    }
+    /** @description The caller has no such todo */
+    TODO_NOT_FOUND_404: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["TodoNotFoundProblem"]
+      }
+    }
+    /** @description The todo has changed since the version that If-Match names */
+    PRECONDITION_FAILED_412: {
+      headers: {
+        "X-Request-Id": components["headers"]["X-Request-Id"]
+        "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+        [name: string]: unknown
+      }
+      content: {
+        "application/problem+json": components["schemas"]["PreconditionFailedProblem"]
+      }
+    }
+  }
+  parameters: {
+    /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+    "X-Request-Id": string
+    /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+    "If-None-Match": string
+    /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+    "If-Match": string
+    /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
+    "Idempotency-Key": string
+    /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
+    Prefer: string
+  }
+  requestBodies: never
+  headers: {
+    /** @description Names the request: the caller's own id, or a new UUIDv7 */
+    "X-Request-Id": string
+    /** @description The type of the answer is meant as it says */
+    "X-Content-Type-Options": "nosniff"
+    /** @description `no-store` on tokens and users, `private, no-cache` on todos */
+    "Cache-Control": "no-store" | "private, no-cache"
+    /**
+     * @description The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match
+     * @example "1"
+     */
+    ETag: string
+    /**
+     * @description Where the new todo is
+     * @example /api/v1/todos/1
+     */
+    Location: string
+    /** @description The answer is the first one to this Idempotency-Key again */
+    "Idempotent-Replayed": "true"
+    /**
+     * @description The preference that was granted: `wait=N` (RFC 7240)
+     * @example wait=30
+     */
+    "Preference-Applied": string
+    /** @description The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288) */
+    Link: string
+    /** @description How many todos match, on all pages. Sent with `count=true`. */
+    "X-Total-Count": number
+    /** @description Seconds after which to try again */
+    "Retry-After": number
+    /**
+     * @description RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent
+     * @example Bearer
+     */
+    "WWW-Authenticate": string
+    /**
+     * @description Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)
+     * @example "default";r=599;t=60
+     */
+    RateLimit: string
+    /**
+     * @description Where requests are limited: how many a user has (`q`) in so many seconds (`w`)
+     * @example "default";q=600;w=60
+     */
+    "RateLimit-Policy": string
+    /** @description The methods that the path has */
+    Allow: string
+    /** @description The content types that the route takes */
+    Accept: string
+  }
+  pathItems: never
+}
+export type $defs = Record<string, never>
+export interface operations {
+  getLiveness: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description It is well */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Health"]
+        }
+      }
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+    }
+  }
+  getReadiness: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description It is well */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Health"]
+        }
+      }
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  register: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Registration"]
+      }
+    }
+    responses: {
+      /** @description The account */
+      201: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      403: components["responses"]["REGISTRATION_CLOSED_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      409: components["responses"]["EMAIL_TAKEN_409"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  login: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Credentials"]
+      }
+    }
+    responses: {
+      /** @description The tokens of a session */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Tokens"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["INVALID_CREDENTIALS_401"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  refresh: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["RefreshToken"]
+      }
+    }
+    responses: {
+      /** @description The tokens of a session */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Tokens"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  resetPassword: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["PasswordReset"]
+      }
+    }
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["INVALID_CREDENTIALS_401"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  requestPasswordReset: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["PasswordResetRequest"]
+      }
+    }
+    responses: {
+      /** @description Accepted */
+      202: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      404: components["responses"]["NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  logout: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  getMe: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description The account */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["User"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  deleteMe: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  changePassword: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["PasswordChange"]
+      }
+    }
+    responses: {
+      /** @description The tokens of a session */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Tokens"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  changeEmail: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["EmailChange"]
+      }
+    }
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      409: components["responses"]["EMAIL_TAKEN_409"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  exportMe: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description All that is stored about the caller */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Export"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  listPersonalTokens: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["PersonalToken"][]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  createPersonalToken: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewPersonalToken"]
+      }
+    }
+    responses: {
+      /** @description A personal access token that was just made */
+      201: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["CreatedPersonalToken"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  deletePersonalToken: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path: {
+        /** @description The id of a personal access token */
+        id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  listSessions: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description The latest used first */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Session"][]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  endSession: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path: {
+        /** @description The session's id */
+        id: string
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  listTodos: {
+    parameters: {
+      query?: {
+        /** @description Turns on pages, of this many todos. Without it the whole list is streamed */
+        limit?: number
+        /** @description Opaque, from the link of the page before. Needs limit */
+        cursor?: string
+        /** @description Only todos that are done, or that are not */
+        is_completed?: boolean
+        /** @description Only todos whose title or description contains this, ignoring case */
+        q?: string
+        /** @description Ascending, or with a minus descending; titles by code point. Default: created_at */
+        sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "title" | "-title"
+        /** @description Whether to say in X-Total-Count how many todos match */
+        count?: boolean
+      }
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+        "If-None-Match"?: components["parameters"]["If-None-Match"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description OK */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          Link: components["headers"]["Link"]
+          "X-Total-Count": components["headers"]["X-Total-Count"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Todo"][]
+        }
+      }
+      /** @description Not Modified */
+      304: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          Link: components["headers"]["Link"]
+          "X-Total-Count": components["headers"]["X-Total-Count"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  createTodo: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
+        "Idempotency-Key"?: components["parameters"]["Idempotency-Key"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["NewTodo"]
+      }
+    }
+    responses: {
+      /** @description The todo */
+      201: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          Location: components["headers"]["Location"]
+          "Idempotent-Replayed": components["headers"]["Idempotent-Replayed"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Todo"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      422: components["responses"]["IDEMPOTENCY_KEY_REUSED_422"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  getChanges: {
+    parameters: {
+      query?: {
+        /** @description Opaque: the `next` of an earlier answer. Without it all todos come */
+        since?: string
+        /** @description How many changes at most. Default: 500 */
+        limit?: number
+      }
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
+        Prefer?: components["parameters"]["Prefer"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description What has changed */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          "Preference-Applied": components["headers"]["Preference-Applied"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Changes"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      410: components["responses"]["CHANGES_EXPIRED_410"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  getEvents: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description Server-sent events, as the HTML standard has them */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "text/event-stream": string
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  runBatch: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+      }
+      path?: never
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["Batch"]
+      }
+    }
+    responses: {
+      /** @description The results, in the order of the operations */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["BatchResults"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      409: components["responses"]["BATCH_ROLLED_BACK_409"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  getTodo: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+        "If-None-Match"?: components["parameters"]["If-None-Match"]
+      }
+      path: {
+        /**
+         * @description The id of a todo
+         * @example 1
+         */
+        id: number
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description The todo */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Todo"]
+        }
+      }
+      /** @description Not Modified */
+      304: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["TODO_NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  putTodo: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+        "If-Match"?: components["parameters"]["If-Match"]
+      }
+      path: {
+        /**
+         * @description The id of a todo
+         * @example 1
+         */
+        id: number
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TodoChanges"]
+      }
+    }
+    responses: {
+      /** @description The todo */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Todo"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["TODO_NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      412: components["responses"]["PRECONDITION_FAILED_412"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  deleteTodo: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+        "If-Match"?: components["parameters"]["If-Match"]
+      }
+      path: {
+        /**
+         * @description The id of a todo
+         * @example 1
+         */
+        id: number
+      }
+      cookie?: never
+    }
+    requestBody?: never
+    responses: {
+      /** @description No Content */
+      204: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          [name: string]: unknown
+        }
+        content?: never
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["TODO_NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      412: components["responses"]["PRECONDITION_FAILED_412"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+  patchTodo: {
+    parameters: {
+      query?: never
+      header?: {
+        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
+        "X-Request-Id"?: components["parameters"]["X-Request-Id"]
+        /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+        "If-Match"?: components["parameters"]["If-Match"]
+      }
+      path: {
+        /**
+         * @description The id of a todo
+         * @example 1
+         */
+        id: number
+      }
+      cookie?: never
+    }
+    requestBody: {
+      content: {
+        "application/json": components["schemas"]["TodoChanges"]
+      }
+    }
+    responses: {
+      /** @description The todo */
+      200: {
+        headers: {
+          "X-Request-Id": components["headers"]["X-Request-Id"]
+          "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"]
+          "Cache-Control": components["headers"]["Cache-Control"]
+          RateLimit: components["headers"]["RateLimit"]
+          "RateLimit-Policy": components["headers"]["RateLimit-Policy"]
+          ETag: components["headers"]["ETag"]
+          [name: string]: unknown
+        }
+        content: {
+          "application/json": components["schemas"]["Todo"]
+        }
+      }
+      400: components["responses"]["BAD_REQUEST_400"]
+      401: components["responses"]["UNAUTHORIZED_401"]
+      403: components["responses"]["INSUFFICIENT_SCOPE_403"]
+      404: components["responses"]["TODO_NOT_FOUND_404"]
+      405: components["responses"]["METHOD_NOT_ALLOWED_405"]
+      412: components["responses"]["PRECONDITION_FAILED_412"]
+      413: components["responses"]["PAYLOAD_TOO_LARGE_413"]
+      415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"]
+      429: components["responses"]["TOO_MANY_REQUESTS_429"]
+      500: components["responses"]["INTERNAL_ERROR_500"]
+      503: components["responses"]["SERVICE_UNAVAILABLE_503"]
+    }
+  }
+}
