@@ -29,7 +29,7 @@ import type { Secrets } from "./keys/mac.ts"
 import type { Log } from "./log.ts"
 import { exportedLists } from "./todos/export/lists.ts"
 import { createCursors } from "./todos/lists/cursor.ts"
-import { createSearchTurns } from "./todos/lists/search-turns.ts"
+import { createSearchLimiter } from "./todos/lists/search-limiter.ts"
 import { deleteTodosOf } from "./todos/queries.ts"
 import { createQuota } from "./todos/quota/quota.ts"
 import { todos } from "./todos/routes.ts"
@@ -87,7 +87,7 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
       authenticate,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
-      searches: createSearchTurns(),
+      limitSearches: createSearchLimiter(),
       states: createStates(secrets),
       quota: createQuota(sql, config.MAX_TODOS_PER_USER),
       changed: commits.changed,

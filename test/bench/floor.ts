@@ -130,7 +130,7 @@ const logIn = async (request: Request, headers: Headers) => {
     passwordHash: user.password_hash,
     client: { address: "127.0.0.1", userAgent: request.headers.get("user-agent") },
     lifetimes: { refreshDays: 30, accessSeconds: expires_in, maxDays: 365 },
-    guess: { pair: "", counted: [], logins: `logins ${user.id}`, addressHash },
+    counts: { pair: "", counted: [], logins: `logins ${user.id}`, addressHash },
   })
   const now = Math.floor(Date.now() / 1000)
   const claims = {

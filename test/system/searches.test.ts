@@ -2,7 +2,7 @@
 
 import { expect, jest, test } from "bun:test"
 import type postgres from "postgres"
-import { createSearchTurns } from "../../src/todos/lists/search-turns.ts"
+import { createSearchLimiter } from "../../src/todos/lists/search-limiter.ts"
 import { startApp } from "../support/app.ts"
 import { openSql } from "../support/sql.ts"
 
@@ -89,20 +89,20 @@ test("a stream of a search takes no turn while its client does not read", async 
 })
 
 test("a turn is waited for: by 100 at most, and for 5 seconds", async () => {
-  const turns = createSearchTurns()
+  const limitSearches = createSearchLimiter()
   const running = Promise.withResolvers<string>()
   jest.useFakeTimers()
   try {
-    const two = [1, 2].map(() => turns(7, () => running.promise))
-    const begun = turns(7, async () => "begun", true)
-    const late = Array.from({ length: 99 }, () => turns(7, async () => "late"))
+    const two = [1, 2].map(() => limitSearches(7, () => running.promise))
+    const begun = limitSearches(7, async () => "begun", true)
+    const late = Array.from({ length: 99 }, () => limitSearches(7, async () => "late"))
     const refusals = Promise.allSettled(late)
-    await expect(turns(7, async () => "too many")).rejects.toMatchObject({ status: 429 })
-    expect(await turns(8, async () => "another user's")).toBe("another user's")
+    await expect(limitSearches(7, async () => "too many")).rejects.toMatchObject({ status: 429 })
+    expect(await limitSearches(8, async () => "another user's")).toBe("another user's")
     jest.advanceTimersByTime(5_000)
     for (const refusal of await refusals)
       expect(refusal).toMatchObject({ status: "rejected", reason: { status: 429 } })
-    const next = turns(7, async () => "next")
+    const next = limitSearches(7, async () => "next")
     running.resolve("ended")
     expect(await Promise.all([...two, begun, next])).toEqual(["ended", "ended", "begun", "next"])
   } finally {
@@ -111,8 +111,10 @@ test("a turn is waited for: by 100 at most, and for 5 seconds", async () => {
 })
 
 test("a search that fails gives its turn back", async () => {
-  const turns = createSearchTurns()
+  const limitSearches = createSearchLimiter()
   for (let i = 0; i < 5; i++)
-    await expect(turns(7, () => Promise.reject(new Error("broken")))).rejects.toThrow("broken")
-  expect(await turns(7, async () => "fine")).toBe("fine")
+    await expect(limitSearches(7, () => Promise.reject(new Error("broken")))).rejects.toThrow(
+      "broken",
+    )
+  expect(await limitSearches(7, async () => "fine")).toBe("fine")
 })

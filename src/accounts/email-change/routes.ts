@@ -9,7 +9,7 @@ import { Text } from "../../http/schema/text.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { type Client, clientOf } from "../client.ts"
 import { ada, email } from "../model.ts"
-import { guessOwnPassword } from "../passwords/attempt.ts"
+import { attemptOwnPassword } from "../passwords/attempt.ts"
 import { wrongCurrentPassword } from "../problems.ts"
 import type { LogEvent } from "../security-log.ts"
 import { forgive } from "../throttle/queries.ts"
@@ -44,9 +44,9 @@ const change = async (
 ) => {
   const { sql, throttle, logEvent, hasMail } = deps
   const attempt = { userId, password, client }
-  await guessOwnPassword(deps, attempt, async (passwordHash, guess) => {
+  await attemptOwnPassword(deps, attempt, async (passwordHash, counts) => {
     // The password was right, whatever becomes of the change.
-    await forgive(sql, guess)
+    await forgive(sql, counts)
     await throttle.countEmailChange(userId)
     const to = { userId, email: email.trim(), passwordHash, isTold: hasMail }
     if (!(await changeEmail(sql, to))) throw wrongCurrentPassword()

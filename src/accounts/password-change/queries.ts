@@ -4,20 +4,20 @@ import { deletePasswordReset } from "../password-resets/queries.ts"
 import { endAllSessions } from "../sessions/ending/queries.ts"
 import { type NewSession, newSession } from "../sessions/queries.ts"
 import { forgiven } from "../throttle/queries.ts"
-import type { Guess } from "../throttle/throttle.ts"
+import type { AttemptCounts } from "../throttle/throttle.ts"
 
 type PasswordChange = NewSession & {
   userId: number
   /** The hash that was found right. */
   from: string
   to: string
-  guess: Guess
+  counts: AttemptCounts
 }
 
 /** The keys to revoke, or undefined where the password is another by now. */
 export const changePassword = (sql: Sql, change: PasswordChange) =>
   sql.begin(async (transaction) => {
-    const { userId, from, to, guess, ...session } = change
+    const { userId, from, to, counts, ...session } = change
     const changed = await transaction`
       update users
       set password_hash = ${to}
@@ -32,7 +32,7 @@ export const changePassword = (sql: Sql, change: PasswordChange) =>
         from users
         where id = ${userId}
         returning id
-      ), ${forgiven(transaction, guess, transaction`true`)}
+      ), ${forgiven(transaction, counts, transaction`true`)}
       select id
       from opened`
     return ended

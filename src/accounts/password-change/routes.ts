@@ -7,7 +7,7 @@ import { noStore } from "../../http/response/no-store.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { type Client, clientOf } from "../client.ts"
 import { tokens } from "../model.ts"
-import { guessOwnPassword } from "../passwords/attempt.ts"
+import { attemptOwnPassword } from "../passwords/attempt.ts"
 import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { wrongCurrentPassword } from "../problems.ts"
@@ -30,10 +30,10 @@ const change = async (
   const user = await findUser(sql, userId)
   await refuseGuessable("/new_password", new_password, user?.email ?? null)
   const attempt = { userId, password: current_password, client }
-  return guessOwnPassword(deps, attempt, async (from, guess) => {
+  return attemptOwnPassword(deps, attempt, async (from, counts) => {
     const to = await hashPassword(new_password)
     const id = randomUUID()
-    const ended = await changePassword(sql, { id, userId, from, to, guess, client, lifetimes })
+    const ended = await changePassword(sql, { id, userId, from, to, counts, client, lifetimes })
     if (!ended) throw wrongCurrentPassword()
     tokens.revoke(ended)
     logEvent("password_changed", { userId, address: client.address })

@@ -8,7 +8,7 @@ import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
 import { enqueueMail } from "../mail/queries.ts"
 import { hashOf } from "../one-time-token.ts"
-import { inTurn } from "../passwords/hash-queue.ts"
+import { withHashSlot } from "../passwords/hash-queue.ts"
 import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { deletePersonalTokens } from "../personal-tokens/queries.ts"
@@ -41,7 +41,7 @@ const reset = async (
   const email = await findResettable(sql, hash)
   if (email === undefined) throw wrongResetToken()
   await refuseGuessable("/new_password", new_password, email)
-  const passwordHash = await inTurn(client, () => hashPassword(new_password))
+  const passwordHash = await withHashSlot(client, () => hashPassword(new_password))
   const { userId, ended } = await sql.begin(async (transaction) => {
     const userId = await usePasswordReset(transaction, hash, passwordHash)
     if (userId === undefined) throw wrongResetToken()

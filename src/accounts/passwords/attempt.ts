@@ -5,8 +5,13 @@ import type { Client } from "../client.ts"
 import { wrongCurrentPassword } from "../problems.ts"
 import { findPassword } from "../queries.ts"
 import type { LogEvent } from "../security-log.ts"
-import { type Account, type Guess, hashAddress, type Throttle } from "../throttle/throttle.ts"
-import { inTurn } from "./hash-queue.ts"
+import {
+  type Account,
+  type AttemptCounts,
+  hashAddress,
+  type Throttle,
+} from "../throttle/throttle.ts"
+import { withHashSlot } from "./hash-queue.ts"
 import { verifyPassword } from "./hashing.ts"
 
 type Deps = { throttle: Throttle; logEvent: LogEvent }
@@ -25,20 +30,20 @@ type Attempt = {
 const codeOf = (error: unknown) => (error instanceof Problem ? error.code : undefined)
 
 /** Goes on with the hash that was found right, in the same turn; the guess is then to be forgiven. */
-export const guessPassword = async <Result>(
+export const attemptPassword = async <Result>(
   { throttle, logEvent }: Deps,
   { account, isKnown, password, hash, client, refusal }: Attempt,
-  goOn: (hash: string, guess: Guess) => Promise<Result>,
+  goOn: (hash: string, counts: AttemptCounts) => Promise<Result>,
 ): Promise<Result> => {
   const { address } = client
   const about = { userId: "id" in account ? account.id : undefined, address }
   try {
-    const guess = throttle.guess(account, address, isKnown)
-    return await inTurn(client, async () => {
-      await throttle.countGuess(guess)
+    const counts = throttle.admit(account, address, isKnown)
+    return await withHashSlot(client, async () => {
+      await throttle.countAttempt(counts)
       const isRight = await verifyPassword(password, hash)
       if (!hash || !isRight) throw refusal()
-      return goOn(hash, guess)
+      return goOn(hash, counts)
     })
   } catch (error) {
     if (codeOf(error) === "INVALID_CREDENTIALS") logEvent("login_failed", about)
@@ -50,10 +55,10 @@ export const guessPassword = async <Result>(
 type OwnAttempt = { userId: number; password: string; client: Client }
 
 /** For a caller who is signed in, and shows that they know the password of the account. */
-export const guessOwnPassword = async <Result>(
+export const attemptOwnPassword = async <Result>(
   deps: Deps & { sql: Sql },
   { userId, password, client }: OwnAttempt,
-  goOn: (hash: string, guess: Guess) => Promise<Result>,
+  goOn: (hash: string, counts: AttemptCounts) => Promise<Result>,
 ): Promise<Result> => {
   const found = await findPassword(deps.sql, userId, hashAddress(client.address))
   const attempt = {
@@ -64,5 +69,5 @@ export const guessOwnPassword = async <Result>(
     client,
     refusal: wrongCurrentPassword,
   }
-  return guessPassword(deps, attempt, goOn)
+  return attemptPassword(deps, attempt, goOn)
 }

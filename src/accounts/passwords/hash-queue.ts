@@ -1,16 +1,17 @@
-/** Whose turn it is to hash a password: a bounded number at once, and addresses take turns. */
+/** Limits how many passwords are hashed at once. Those who wait are queued by address, and addresses alternate. */
 import { availableParallelism } from "node:os"
 import { unavailable } from "../../errors.ts"
 
 /**
- * Each takes 19 MiB and a core for some 20 ms: more at once would only take more memory. And fewer
- * than the failed logins of an account: a burst of right ones is counted before they turn out so.
+ * Hashing takes 19 MiB of memory and a core for about 20 ms, so that more at once would only take more
+ * memory. It must also be fewer than the failed logins that an account may have: then a burst of
+ * attempts is counted before any of them succeeds.
  */
-const AT_ONCE = Math.min(availableParallelism(), 8)
-/** A second or two of work. */
-const WAITING_OF_ADDRESS = 100
-const WAITING = 1_000
-/** Whoever has waited for longer is told to come later: connections that idle for 30 s are closed. */
+const SLOTS = Math.min(availableParallelism(), 8)
+/** One or two seconds of work. */
+const ADDRESS_QUEUE_LIMIT = 100
+const TOTAL_LIMIT = 1_000
+/** Below the 30 s after which an idle connection is closed: the client gets an answer before that. */
 const WAIT_LIMIT_MS = 20_000
 
 type Client = {
@@ -19,93 +20,94 @@ type Client = {
   signal: AbortSignal
 }
 
-type Waiting = { begin: () => void; refuse: (reason: unknown) => void; since: number }
+type Waiter = { start: () => void; refuse: (reason: unknown) => void; since: number }
 
 const full = () => unavailable("Too many logins at once", 5)
 const left = () => unavailable("The client has left")
 
-/** A line for each address; the first line of the map is the next to have its turn. */
-const lines = new Map<string, Waiting[]>()
+/** A queue for each address. The first one of the map is served next. */
+const queues = new Map<string, Waiter[]>()
 let waiting = 0
 let running = 0
 
-const longestLine = () => {
-  let longest: Waiting[] = []
-  for (const line of lines.values()) if (line.length > longest.length) longest = line
+const longestQueue = () => {
+  let longest: Waiter[] = []
+  for (const queue of queues.values()) if (queue.length > longest.length) longest = queue
   return longest
 }
 
-/** When all is full an address that waits for less takes the place of the longest line's last. */
+/** When everything is full, an address with a shorter queue takes the last place of the longest one. */
 const makeRoom = (length: number) => {
-  if (waiting < WAITING) return
-  const longest = longestLine()
+  if (waiting < TOTAL_LIMIT) return
+  const longest = longestQueue()
   if (longest.length <= length + 1) throw full()
   longest.pop()?.refuse(full())
   waiting--
 }
 
-const join = (address: string, turn: Waiting) => {
-  const line = lines.get(address) ?? []
-  if (line.length >= WAITING_OF_ADDRESS) throw full()
-  makeRoom(line.length)
-  line.push(turn)
-  lines.set(address, line)
+const enqueue = (address: string, waiter: Waiter) => {
+  const queue = queues.get(address) ?? []
+  if (queue.length >= ADDRESS_QUEUE_LIMIT) throw full()
+  makeRoom(queue.length)
+  queue.push(waiter)
+  queues.set(address, queue)
   waiting++
 }
 
-const leave = (address: string, turn: Waiting) => {
-  const line = lines.get(address) ?? []
-  const place = line.indexOf(turn)
+const leave = (address: string, waiter: Waiter) => {
+  const queue = queues.get(address) ?? []
+  const place = queue.indexOf(waiter)
   if (place === -1) return
-  line.splice(place, 1)
+  queue.splice(place, 1)
   waiting--
-  if (line.length === 0) lines.delete(address)
-  turn.refuse(left())
+  if (queue.length === 0) queues.delete(address)
+  waiter.refuse(left())
 }
 
-const nextTurn = (): Waiting | undefined => {
-  for (const [address, line] of lines) {
-    const turn = line.shift()
-    lines.delete(address)
-    if (line.length > 0) lines.set(address, line)
-    if (turn) waiting--
-    return turn
+const dequeue = (): Waiter | undefined => {
+  for (const [address, queue] of queues) {
+    const waiter = queue.shift()
+    // The address goes to the end: all others are served before it is served again.
+    queues.delete(address)
+    if (queue.length > 0) queues.set(address, queue)
+    if (waiter) waiting--
+    return waiter
   }
   return undefined
 }
 
-/** Turns end all the time, so that nobody needs a timer to be refused. */
-const endTurn = () => {
+/** Slots become free all the time, so that no timer is needed to refuse those who waited too long. */
+const release = () => {
   const latest = performance.now() - WAIT_LIMIT_MS
-  let next = nextTurn()
-  for (; next && next.since < latest; next = nextTurn()) next.refuse(full())
-  if (next) next.begin()
+  let next = dequeue()
+  for (; next && next.since < latest; next = dequeue()) next.refuse(full())
+  if (next) next.start()
   else running--
 }
 
-const ownTurn = async ({ address, signal }: Client) => {
-  if (running < AT_ONCE) {
+const acquire = async ({ address, signal }: Client) => {
+  if (running < SLOTS) {
     running++
     return
   }
   const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const turn = { begin: resolve, refuse: reject, since: performance.now() }
-  join(address, turn)
-  const onLeave = () => leave(address, turn)
+  const waiter = { start: resolve, refuse: reject, since: performance.now() }
+  enqueue(address, waiter)
+  const onLeave = () => leave(address, waiter)
   signal.addEventListener("abort", onLeave, { once: true })
   await promise.finally(() => signal.removeEventListener("abort", onLeave))
 }
 
 /**
- * Runs work that hashes for a client, when it is its address's turn. Throws a 503 at once where
- * too much is waiting, and drops what waits for a client that has left.
+ * Runs work that hashes a client's password. Throws a 503 at once where too many wait, and does not
+ * run it for a client that has left.
  */
-export const inTurn = async <T>(client: Client, work: () => Promise<T>): Promise<T> => {
+export const withHashSlot = async <T>(client: Client, work: () => Promise<T>): Promise<T> => {
   if (client.signal.aborted) throw left()
-  await ownTurn(client)
+  await acquire(client)
   try {
     return await work()
   } finally {
-    endTurn()
+    release()
   }
 }

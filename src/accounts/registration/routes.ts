@@ -10,7 +10,7 @@ import { type Client, clientOf } from "../client.ts"
 import { unlessEmailTaken } from "../emails.ts"
 import * as model from "../model.ts"
 import { hashOf } from "../one-time-token.ts"
-import { inTurn } from "../passwords/hash-queue.ts"
+import { withHashSlot } from "../passwords/hash-queue.ts"
 import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { registrationClosed } from "../problems.ts"
@@ -44,7 +44,7 @@ const register = async (
   const invitation = hashOf(invite)
   // Before a password is hashed, which is what costs.
   if (!isOpen && !(await isInvited(sql, invitation, email))) throw registrationClosed()
-  const passwordHash = await inTurn(client, () => hashPassword(password))
+  const passwordHash = await withHashSlot(client, () => hashPassword(password))
   if (isOpen) return insert(sql, email, passwordHash)
   // Together: an email that is taken uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {

@@ -3,7 +3,7 @@ import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Client } from "../client.ts"
 import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
-import type { Guess } from "../throttle/throttle.ts"
+import type { AttemptCounts } from "../throttle/throttle.ts"
 import { extension, isAlive, type Lifetimes } from "./lifetime.ts"
 
 export type NewSession = {
@@ -28,7 +28,7 @@ type Login = NewSession & {
   userId: number
   /** The one that was found right: a login that a password change overtook opens nothing. */
   passwordHash: string
-  guess: Pick<Guess, "pair" | "counted" | "logins" | "addressHash">
+  counts: Pick<AttemptCounts, "pair" | "counted" | "logins" | "addressHash">
 }
 
 type Opening = {
@@ -38,7 +38,10 @@ type Opening = {
 }
 
 /** Not open where the user is gone, disabled, or has another password by now, or logged in too often. */
-export const openSession = async (sql: Sql, { userId, passwordHash, guess, ...session }: Login) => {
+export const openSession = async (
+  sql: Sql,
+  { userId, passwordHash, counts, ...session }: Login,
+) => {
   const [opening] = await sql<[Opening]>`
     with account as (
       select id
@@ -47,13 +50,13 @@ export const openSession = async (sql: Sql, { userId, passwordHash, guess, ...se
         and password_hash = ${passwordHash}
         and disabled_at is null
       for share
-    ), ${countedLogin(sql, guess.logins, sql`account`)}, opened as (
+    ), ${countedLogin(sql, counts.logins, sql`account`)}, opened as (
       ${newSession(sql, session)}
       from account
       join login_count on login_count.attempts <= ${LOGINS.max}
       returning user_id
-    ), ${forgiven(sql, guess, sql`exists (select from opened)`)},
-    ${remembered(sql, userId, guess.addressHash, sql`opened`)}
+    ), ${forgiven(sql, counts, sql`exists (select from opened)`)},
+    ${remembered(sql, userId, counts.addressHash, sql`opened`)}
     select
       exists (select from opened) as is_open,
       (

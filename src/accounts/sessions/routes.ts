@@ -8,7 +8,7 @@ import { bearer, signedIn } from "../../http/signed-in.ts"
 import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
 import * as model from "../model.ts"
-import { guessPassword } from "../passwords/attempt.ts"
+import { attemptPassword } from "../passwords/attempt.ts"
 import { wrongCredentials } from "../problems.ts"
 import { findCredentials } from "../queries.ts"
 import { hashAddress, type Throttle } from "../throttle/throttle.ts"
@@ -31,13 +31,13 @@ const logIn = async (deps: Deps, { email, password }: model.Credentials, client:
     client,
     refusal: wrongCredentials,
   }
-  return guessPassword(deps, attempt, async (passwordHash, guess) => {
+  return attemptPassword(deps, attempt, async (passwordHash, counts) => {
     if (!found) throw wrongCredentials()
     const userId = found.id
     const id = randomUUID()
-    const login = { id, userId, passwordHash, guess, client, lifetimes }
+    const login = { id, userId, passwordHash, counts, client, lifetimes }
     const { is_open, seconds_left } = await openSession(sql, login)
-    if (seconds_left !== null) throw throttle.tooManyLogins(guess, seconds_left)
+    if (seconds_left !== null) throw throttle.tooManyLogins(counts, seconds_left)
     if (!is_open) throw wrongCredentials()
     deps.logEvent("login_succeeded", { userId, address })
     return firstAnswer(deps, id, userId)

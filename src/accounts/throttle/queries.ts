@@ -98,8 +98,8 @@ export const forgiven = (sql: Statements, { pair, counted }: Counted, when: Frag
       and attempts > 0
   )`
 
-export const forgive = (sql: Sql, guess: Counted) => sql`
-  with ${forgiven(sql, guess, sql`true`)}
+export const forgive = (sql: Sql, counts: Counted) => sql`
+  with ${forgiven(sql, counts, sql`true`)}
   select 1`
 
 const KNOWN_DAYS = 30

@@ -7,8 +7,8 @@ import { createCache } from "../cache.ts"
 import { tooManyRequests } from "../problems.ts"
 import { countAttempt, LOGINS, type Rule } from "./queries.ts"
 
-const GUESS_SECONDS = 15 * 60
-const GUESSES = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
+const ATTEMPT_SECONDS = 15 * 60
+const ATTEMPTS = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
 const REGISTRATION_SECONDS = 60 * 60
 /** Each is a mail to somebody who may not have asked for it. */
 const MAILS_SECONDS = 60 * 60
@@ -30,7 +30,7 @@ const nameOf = (account: Account) =>
 export const hashAddress = (address: string): Uint8Array => sha256("address", address).digest()
 
 /** The counts that a guess at the password of an account from an address is part of. */
-export type Guess = {
+export type AttemptCounts = {
   pair: string
   counted: string[]
   logins: string
@@ -38,7 +38,7 @@ export type Guess = {
   rules: Rule[]
 }
 
-const rule = (key: string, max: number | null, seconds = GUESS_SECONDS): Rule => ({
+const rule = (key: string, max: number | null, seconds = ATTEMPT_SECONDS): Rule => ({
   key,
   max,
   seconds,
@@ -49,16 +49,16 @@ const rule = (key: string, max: number | null, seconds = GUESS_SECONDS): Rule =>
  * Neither a neighbour's guesses behind the same address nor a stranger's elsewhere lock an account
  * at an address from which it was logged in to.
  */
-const guessOf = (account: Account, address: string, isKnownAddress: boolean): Guess => {
+const countsOf = (account: Account, address: string, isKnownAddress: boolean): AttemptCounts => {
   const name = nameOf(account)
   const network = networkOf(address)
   const held = (max: number) => (isKnownAddress ? null : max)
   const pair = digest("pair", name, address)
   const rules = [
-    rule(pair, GUESSES.ofPair),
-    rule(digest("address", address), held(GUESSES.ofAddress)),
-    ...(network === undefined ? [] : [rule(digest("network", network), held(GUESSES.ofNetwork))]),
-    rule(digest("account", name), held(GUESSES.ofAccount)),
+    rule(pair, ATTEMPTS.ofPair),
+    rule(digest("address", address), held(ATTEMPTS.ofAddress)),
+    ...(network === undefined ? [] : [rule(digest("network", network), held(ATTEMPTS.ofNetwork))]),
+    rule(digest("account", name), held(ATTEMPTS.ofAccount)),
   ]
   const logins = digest("logins", name)
   return {
@@ -99,23 +99,23 @@ export const createThrottle = (
     refuseFull(detail, met)
   }
 
-  const tooManyGuesses = "Too many logins; try again later"
+  const tooManyAttempts = "Too many logins; try again later"
 
   return {
     /** Throws a 429 where it is known that the counts are full. */
-    guess(account: Account, address: string, isKnownAddress: boolean): Guess {
-      const guess = guessOf(account, address, isKnownAddress)
-      refuseFull(tooManyGuesses, heldKeys(guess.rules))
-      return guess
+    admit(account: Account, address: string, isKnownAddress: boolean): AttemptCounts {
+      const counts = countsOf(account, address, isKnownAddress)
+      refuseFull(tooManyAttempts, heldKeys(counts.rules))
+      return counts
     },
 
     /** Counts a guess as failed, before it is known: what turns out right is taken back. */
-    countGuess: ({ rules }: Guess) => count(tooManyGuesses, rules),
+    countAttempt: ({ rules }: AttemptCounts) => count(tooManyAttempts, rules),
 
     /** The 429 of an account that was logged in to too often. */
-    tooManyLogins({ logins }: Guess, seconds: number) {
+    tooManyLogins({ logins }: AttemptCounts, seconds: number) {
       setFull(logins, seconds)
-      return tooManyRequests(tooManyGuesses, seconds)
+      return tooManyRequests(tooManyAttempts, seconds)
     },
 
     countRegistration: (address: string) =>

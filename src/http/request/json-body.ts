@@ -57,11 +57,11 @@ const isDeeperThan = (limit: number, value: unknown): boolean =>
 /** Bytes. Most bodies are far smaller; to parse one of 64 KiB takes a millisecond. */
 const LARGE = 16 * 1024
 
-let lastTurn: Promise<void> = Promise.resolve()
-/** Large bodies are parsed one in a round of the event loop, so that other requests come between. */
-const turn = () => {
-  const mine = lastTurn
-  lastTurn = mine.then(() => new Promise((resolve) => setImmediate(resolve)))
+let lastLarge: Promise<void> = Promise.resolve()
+/** Only one large body is parsed in a round of the event loop, so that other requests come in between. */
+const largeBodyTurn = () => {
+  const mine = lastLarge
+  lastLarge = mine.then(() => new Promise((resolve) => setImmediate(resolve)))
   return mine
 }
 
@@ -72,7 +72,7 @@ const readJson = async (request: Request, types: string[], limit: number): Promi
   const bytes = await readBytes(request, limit).catch((cause: unknown) => {
     throw cause instanceof Problem ? cause : malformed("ended before it was complete")
   })
-  if (bytes.byteLength > LARGE) await turn()
+  if (bytes.byteLength > LARGE) await largeBodyTurn()
   let text: string
   try {
     text = utf8.decode(bytes)

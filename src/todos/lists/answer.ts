@@ -7,7 +7,7 @@ import { findListState } from "../sync/queries.ts"
 import type { Cursors, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
-import type { SearchTurns } from "./search-turns.ts"
+import type { SearchLimiter } from "./search-limiter.ts"
 
 /** RFC 8288. All parameters stay as they were, but for the cursor. */
 const nextLink = (query: ListQuery, cursor: string) =>
@@ -55,7 +55,7 @@ const streamAnswer = (
 /** Weak: a list that changes while it is streamed may have a part of the change. */
 export const listTag = (state: string) => `W/"${state}"`
 
-export type ListDeps = { sql: Sql; cursors: Cursors; searches: SearchTurns; log: Logger }
+export type ListDeps = { sql: Sql; cursors: Cursors; limitSearches: SearchLimiter; log: Logger }
 type Headers = Record<string, string | number | undefined>
 
 /** A page with the state of the list, which must not be a later one than what is listed. */
@@ -74,7 +74,7 @@ const withState = async (
 
 /** Sets the headers that tell of more than the page. */
 export const listAnswer = async (
-  { sql, cursors, searches, log }: ListDeps,
+  { sql, cursors, limitSearches, log }: ListDeps,
   userId: number,
   query: ListQuery,
   request: Request,
@@ -93,20 +93,20 @@ export const listAnswer = async (
   }
   // To make the signal takes time, which only searches need.
   const client = selection.q === undefined ? undefined : request.signal
-  const inTurn = <Result>(work: () => Promise<Result>, isBegun = false) =>
-    client === undefined ? work() : searches(userId, work, isBegun)
+  const limited = <Result>(work: () => Promise<Result>, isBegun = false) =>
+    client === undefined ? work() : limitSearches(userId, work, isBegun)
   const list = () =>
-    inTurn(() => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, client))
+    limited(() => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, client))
   const [{ page, state }, count] = await Promise.all([
     withState(sql, userId, list, first),
-    wantsCount ? inTurn(() => countTodos(sql, userId, selection, client)) : undefined,
+    wantsCount ? limited(() => countTodos(sql, userId, selection, client)) : undefined,
   ])
   headers["etag"] = listTag(state)
   if (count !== undefined) headers["x-total-count"] = String(count)
   if (!page.next) return pageAnswer(page)
   if (limit === undefined) {
     const pageAfter = (position: Position) =>
-      inTurn(() => listTodos(sql, userId, selection, STREAMED_AT_ONCE, position, client), true)
+      limited(() => listTodos(sql, userId, selection, STREAMED_AT_ONCE, position, client), true)
     return streamAnswer(page, pageAfter, log)
   }
   headers["link"] = nextLink(query, cursors.write(page.next, userId, selection))
