@@ -1,4 +1,4 @@
-/** A bounded map of what was looked up before: two generations, the older one is dropped whole. */
+/** A bounded cache of two generations. When the younger one is full, the older one is dropped as a whole. */
 export const createCache = <T>(limit: number) => {
   let young = new Map<string, T>()
   let old = new Map<string, T>()

@@ -1,6 +1,5 @@
-/** Who sends a request, as far as a session, a throttle or a queue has to know. */
+/** Who sends a request: what sessions, throttles and queues need to know. */
 
-/** Who sends a request. */
 export type Client = {
   address: string
   userAgent: string | null
@@ -10,7 +9,7 @@ export type Client = {
 
 const USER_AGENT_LENGTH = 256
 
-/** What a person may be shown: bounded, and without what would not be seen. */
+/** Shown to people: so it is short, and without invisible characters. */
 const userAgentOf = ({ headers }: Request) => {
   const visible = (headers.get("user-agent") ?? "").replace(/[\p{Cc}\p{Cf}]/gu, "").trim()
   return visible === "" ? null : [...visible].slice(0, USER_AGENT_LENGTH).join("")

@@ -1,4 +1,4 @@
-/** How emails are compared: without case, beyond ASCII too, whatever the locale of the database. */
+/** Compares emails: ignores case, beyond ASCII too, in a database of any locale. */
 import type postgres from "postgres"
 import type { Statements } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
@@ -6,19 +6,19 @@ import { emailTaken } from "./problems.ts"
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
 
-/** Two as long as the first rule has its index. A shard's end in its number. */
+/** Two indexes: the first rule for emails still has its own. On a shard the name ends in a number. */
 const UNIQUE = /^users_email_(folded_)?key/
 
-/** The one rule by which emails are compared: lower and then upper makes one of the sigmas. */
+/** The only rule by which emails are compared. `lower` before `upper` makes all forms of sigma equal. */
 export const folded = (sql: Statements, email: string | Fragment) =>
   sql`upper(lower(${email}::text collate "und-x-icu"))`
 
-/** The users with an email: those who share it have it only as they spelled it, but for case. */
+/** The users with an email. Where the rule made emails equal (shares_email), only case may differ. */
 export const ofEmail = (sql: Statements, email: string) => sql`
   (${folded(sql, sql`email`)} = ${folded(sql, email)} and not shares_email)
     or (lower(email collate "und-x-icu") = lower(${email} collate "und-x-icu") and shares_email)`
 
-/** The 409 in place of the database's complaint. */
+/** Throws a 409 instead of the violated constraint. */
 export const unlessEmailTaken = <Result>(statement: Promise<Result>) =>
   statement.catch((error: unknown) => {
     throw UNIQUE.test(constraintOf(error) ?? "") ? emailTaken() : error

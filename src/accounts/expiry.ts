@@ -1,4 +1,4 @@
-/** What accounts delete once it has expired. */
+/** The expired rows that accounts delete. */
 import type { Sql } from "../database/connection.ts"
 import type { DeleteExpired } from "../jobs/expiry.ts"
 import { deleteExpiredMails } from "./mail/queries.ts"

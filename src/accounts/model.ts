@@ -7,7 +7,7 @@ import { Text } from "../http/schema/text.ts"
 /** No white space and no control characters, in what every engine of regular expressions knows. */
 const part = "[^\\s@\\x00-\\x1f\\x7f-\\x9f]+"
 
-/** The README's user, who tries the routes one after the other. */
+/** The user of the README's tour and of all examples. */
 export const ada = { email: "ada@example.org", password: "correct horse battery staple" }
 
 export const email = Text({
@@ -37,7 +37,7 @@ export const registration = t.Object(
 )
 export type Registration = Static<typeof registration>
 
-/** Looser than a registration: what could never have been registered is simply wrong. */
+/** Looser than a registration: an email that nobody could have registered is simply wrong. */
 export const credentials = t.Object(
   {
     email: Text(),
@@ -47,7 +47,7 @@ export const credentials = t.Object(
 )
 export type Credentials = Static<typeof credentials>
 
-/** Made up, but for its form. */
+/** Only the form is real. */
 const exampleTokens = {
   access_token: [
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",

@@ -1,4 +1,4 @@
-/** Users whom another system's token names: they exist here from their first write on. */
+/** Users whom another system's token names. They get a row with their first write. */
 import type { Sql } from "../database/connection.ts"
 import type { User } from "./model.ts"
 import { goneUser } from "./problems.ts"
@@ -9,7 +9,7 @@ export const createOutsideUser = async (sql: Sql, id: number) => {
   if (!(await insertOutsideUser(sql, id))) throw goneUser()
 }
 
-/** The account of a caller, who may be here for the first time. */
+/** The account of the caller. Creates it for one who is here for the first time. */
 export const accountOf = async (sql: Sql, id: number): Promise<User> => {
   const known = await findUser(sql, id)
   if (known) return known

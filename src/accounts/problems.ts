@@ -1,4 +1,4 @@
-/** The refusals of accounts, each with the header that its status asks for. */
+/** The errors of accounts, each with the header that its status requires. */
 import { Problem } from "../errors.ts"
 
 const unauthorized = (detail: string, challenge: string) =>
@@ -6,12 +6,12 @@ const unauthorized = (detail: string, challenge: string) =>
 
 export const missingToken = () => unauthorized("A bearer token is required", "Bearer")
 
-/** RFC 6750, section 3.1. The description is one of ours, never the client's text. */
+/** RFC 6750, section 3.1. The description is always our own text, never the client's. */
 export const invalidToken = (description: string) =>
   unauthorized(description, `Bearer error="invalid_token", error_description="${description}"`)
 
 export const revokedToken = () => invalidToken("The token has been revoked")
-/** Not for ever: the operator may enable the user again. */
+/** Not final: the operator may enable the user again. */
 export const disabledUser = () => invalidToken("The user is disabled")
 export const goneUser = () => invalidToken("The user is gone")
 
@@ -39,7 +39,7 @@ export const wrongRefreshToken = () =>
 export const wrongCurrentPassword = () =>
   new Problem("INVALID_CREDENTIALS", "The current password is wrong", { status: 403 })
 
-/** For one of somebody else too: nobody learns which ids exist. */
+/** The same for another user's session, so that nobody learns which ids exist. */
 export const noSuchSession = () => new Problem("NOT_FOUND", "The caller has no such session")
 
 /** RFC 6585, section 4. */

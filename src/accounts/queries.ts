@@ -5,14 +5,14 @@ import type { User } from "./model.ts"
 import { userKey, userKeyOf } from "./revocation-keys.ts"
 import { isKnownAddress } from "./throttle/queries.ts"
 
-/** The next id, unless another system's tokens took it first: for a user who lives, or is gone. */
+/** The next id. No row if another system's token named it before: its user exists, or did. */
 const drawnId = (sql: Statements) => sql`
   select id
   from (select nextval('user_ids') as id) as drawn
   where not exists (select from users where users.id = drawn.id)
     and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
-/** Undefined where the id that was drawn is taken: draw again. */
+/** Undefined if the drawn id is taken: call it again. */
 export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {
   const [row] = await sql<User[]>`
     insert into users (id, email, password_hash)
@@ -30,7 +30,7 @@ type Credentials = {
   is_known: boolean
 }
 
-/** The user with an email, and whether they logged in from the address lately. */
+/** The user with this email, and whether they logged in from this address lately. */
 export const findCredentials = async (sql: Sql, email: string, addressHash: Uint8Array) => {
   const [row] = await sql<[Credentials]>`
     select
@@ -48,7 +48,7 @@ export const findCredentials = async (sql: Sql, email: string, addressHash: Uint
     ) as found on true`
   const { id, password_hash } = row
   return {
-    /** As emails are compared. */
+    /** The email in the form in which emails are compared. */
     folded: row.folded,
     isKnown: row.is_known,
     found: id !== null && password_hash !== null ? { id, password_hash } : undefined,
@@ -76,7 +76,7 @@ export const findUser = async (sql: Sql, id: number) => {
   return row
 }
 
-/** Where there is no user with this id yet. False where that user is gone. */
+/** Creates the user unless they exist. False if the user was deleted. */
 export const insertOutsideUser = async (sql: Sql, id: number) => {
   const [row] = await sql<[{ is_gone: boolean }]>`
     with created as (
@@ -90,7 +90,7 @@ export const insertOutsideUser = async (sql: Sql, id: number) => {
   return !row.is_gone
 }
 
-/** The id stays taken, and the email becomes free. */
+/** The id stays taken; the email becomes free again. */
 export const deleteUser = (sql: Statements, id: number) => sql`
   with deleted as (
     delete from users
@@ -109,7 +109,7 @@ export const findIdentity = async (sql: Sql, issuer: string, subject: string) =>
   return row?.user_id
 }
 
-/** Undefined where another request was first, or where the id that was drawn is taken. */
+/** Undefined if another request was faster, or if the drawn id is taken. */
 export const insertIdentity = async (sql: Sql, issuer: string, subject: string) => {
   const [row] = await sql<{ id: number }[]>`
     with identity as (

@@ -1,31 +1,30 @@
-/** The keys of revocations: what a row of that table revokes all tokens of. */
+/** The keys in the table of revocations. Each stands for the tokens that it revokes. */
 import { createHash } from "node:crypto"
 import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connection.ts"
 
-/** All tokens of a user. Such a row stays for ever, so that the id is never given to another. */
+/** All tokens of a user. The row stays for ever, so that the id is never given to anybody else. */
 export const userKey = (id: number) => `user:${id}`
 
 /**
- * Revokes nothing by itself: it tells the instances that tokens of a user which they have let in
- * are to be judged anew.
+ * Revokes nothing by itself: it makes every instance judge the user's tokens again.
  */
 export const changedKey = (id: number) => `user:${id}:changed`
 
 /** The access tokens of a session. */
 export const sessionKey = (id: string) => `session:${id}`
 
-/** One token. Without its signature: of one by ECDSA anybody can make a second that is as good. */
+/** One token, without its signature: anybody can turn a good ECDSA signature into another good one. */
 export const tokenKey = (token: string) =>
   `token:${createHash("sha256")
     .update(token.slice(0, token.lastIndexOf(".")))
     .digest("base64url")}`
 
-/** A personal access token, by the hash that the database has of it. */
+/** A personal access token, by its hash in the database. */
 export const personalTokenKey = (hash: Buffer) => `token:${hash.toString("base64url")}`
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
 
-/** The same keys where only the statement knows the ids. */
+/** The same keys for ids that only the statement knows. */
 export const userKeyOf = (sql: Sql | Statements, id: Fragment) => sql`'user:' || ${id}`
 export const sessionKeyOf = (sql: Sql | Statements, id: Fragment) => sql`'session:' || ${id}`

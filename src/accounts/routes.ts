@@ -13,7 +13,7 @@ import type { SessionDeps } from "./sessions/sessions.ts"
 
 type Deps = SessionDeps & {
   trustedProxies: string[]
-  /** Deletes what the other features hold of a user, and the user by `thenDelete`. */
+  /** Deletes what the other features store about a user, then calls `thenDelete` to delete the user. */
   deleteOwned: (
     userId: number,
     thenDelete: (transaction: Statements) => Promise<unknown>,

@@ -1,4 +1,4 @@
-/** Security events in the log: what happened to whom, and from where. Never an email or a token. */
+/** Logs security events: what happened to which user, from which address. Never an email or a token. */
 import type { Logger } from "pino"
 
 export type SecurityEvent =
@@ -21,7 +21,7 @@ export type SecurityEvent =
   | "invite_made"
   | "password_reset_made"
 
-/** What an operator may want to be told of: somebody tries what they have no right to. */
+/** Logged as warnings: somebody may be trying to break in. */
 const SUSPICIOUS: ReadonlySet<SecurityEvent> = new Set([
   "login_failed",
   "login_throttled",
@@ -29,7 +29,7 @@ const SUSPICIOUS: ReadonlySet<SecurityEvent> = new Set([
 ])
 
 type About = {
-  /** Undefined where nobody has the email. */
+  /** Undefined if nobody has the email. */
   userId?: number | undefined
   address?: string | undefined
 }

@@ -1,4 +1,4 @@
-/** All SQL of a changed email. */
+/** The SQL that changes an email. */
 import type { Sql } from "../../database/connection.ts"
 import { folded, unlessEmailTaken } from "../emails.ts"
 import { enqueueMail } from "../mail/queries.ts"
@@ -7,13 +7,13 @@ import { deletePasswordReset } from "../password-resets/queries.ts"
 type EmailChange = {
   userId: number
   email: string
-  /** The hash that was found right. */
+  /** The hash that the given password matched. */
   passwordHash: string
-  /** Whether the old address is told. */
+  /** Whether the old address gets a mail. */
   isTold: boolean
 }
 
-/** False where the password is another by now. */
+/** False if the password was changed in the meantime. */
 export const changeEmail = (sql: Sql, { userId, email, passwordHash, isTold }: EmailChange) =>
   sql.begin(async (transaction) => {
     const [before] = await transaction<{ email: string; is_other: boolean }[]>`
@@ -28,7 +28,7 @@ export const changeEmail = (sql: Sql, { userId, email, passwordHash, isTold }: E
       set email = ${email},
         shares_email = false
       where id = ${userId}`)
-    // It was sent to the old address.
+    // Its mail went to the old address.
     await deletePasswordReset(transaction, userId)
     if (isTold && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
     return true

@@ -1,4 +1,4 @@
-/** PUT /users/me/email: another email for the caller's account. */
+/** PUT /users/me/email: changes the email of the caller's account. */
 
 import { Elysia, type Static, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
@@ -32,7 +32,7 @@ type Deps = {
   throttle: Throttle
   trustedProxies: string[]
   logEvent: LogEvent
-  /** Whether mails are sent. */
+  /** Whether this service sends mails. */
   hasMail: boolean
 }
 
@@ -45,7 +45,7 @@ const change = async (
   const { sql, throttle, logEvent, hasMail } = deps
   const attempt = { userId, password, client }
   await attemptOwnPassword(deps, attempt, async (passwordHash, counts) => {
-    // The password was right, whatever becomes of the change.
+    // The password was right, even if the change fails.
     await forgive(sql, counts)
     await throttle.countEmailChange(userId)
     const to = { userId, email: email.trim(), passwordHash, isTold: hasMail }

@@ -1,4 +1,4 @@
-/** All SQL by which an export reads what accounts hold of a user. Nothing that lets anybody in. */
+/** The SQL that exports what accounts store about a user: never anything that could be used to log in. */
 import type { Sql } from "../../database/connection.ts"
 import type { Identity, KnownAddress, Session } from "./model.ts"
 
@@ -7,7 +7,7 @@ export const listIdentities = (sql: Sql, userId: number) => sql<Identity[]>`
   from identities
   where user_id = ${userId}`
 
-/** The next ones after a session, in the order of their ids. */
+/** The sessions that follow `after`, ordered by id. */
 export const readSessions = (
   sql: Sql,
   userId: number,
@@ -21,7 +21,7 @@ export const readSessions = (
   order by id
   limit ${limit}`
 
-/** The next ones after an address, in the order of their hashes. */
+/** The addresses that follow `after`, ordered by hash. */
 export const readKnownAddresses = (
   sql: Sql,
   userId: number,

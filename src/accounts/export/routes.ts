@@ -23,13 +23,13 @@ type Deps = {
   sql: Sql
   log: Logger
   authenticate: Authenticate
-  /** What the other features hold of a user. */
+  /** What the other features store about a user. */
   lists: Record<string, StreamedList>
 }
 
 const AT_ONCE = 500
 
-/** What a user has few of is one page. */
+/** For lists that are short: one page has all. */
 async function* onePage<Item extends object>(read: Promise<readonly Item[]>) {
   yield await read
 }

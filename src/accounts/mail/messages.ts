@@ -1,4 +1,4 @@
-/** What the mails say. Plain text, with a link on a line of its own: so it survives every reader. */
+/** The texts of mails. Plain text, with the link on its own line, so that every mail program shows it right. */
 
 export type Message = { to: string; subject: string; text: string }
 

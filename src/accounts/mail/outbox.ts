@@ -1,19 +1,19 @@
 /**
- * Sends what is in the table of mails. A mail is due; whoever takes it moves that on by LEASE, and
- * sends it. Sent, or of no use any more, it is deleted. Refused, it is due again, later each time,
- * until it expires. An instance that dies with it leaves it due when the lease ends: a mail may
- * come twice, and is never lost.
+ * Sends the mails in the table of mails. An instance takes a due mail by moving its due time on by
+ * LEASE_SECONDS, and then sends it. A mail is deleted when it was sent or is no longer needed. When
+ * the mail server refuses it, it becomes due again, later each time, until it expires. If the
+ * instance dies, the mail is due again when the lease ends: it may be sent twice, but is never lost.
  */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { repeat } from "../../jobs/repeat.ts"
-import type { OneTimeToken } from "../one-time-token.ts"
+import type { OneTimeToken } from "../random-token.ts"
 import { emailChangedMessage, type Message, resetMessage } from "./messages.ts"
 import { deleteMail, findRecipient, type Mail, postponeMail, takeDueMails } from "./queries.ts"
 import { SENDING_MS, type Send } from "./smtp.ts"
 
 const POLL_MS = 1_000
-/** So many mails, and connections to the mail server, at once. */
+/** Mails that are sent at once, each on its own connection to the mail server. */
 const AT_ONCE = 5
 const LEASE_SECONDS = (2 * SENDING_MS) / 1_000
 const FIRST_PAUSE_SECONDS = 2
@@ -28,7 +28,7 @@ type Deps = {
   passwordResetUrl: string | undefined
 }
 
-/** Undefined where there is nobody to send it to. */
+/** Undefined if nobody is to get the mail. */
 const compose = async (
   { sql, createPasswordReset, passwordResetUrl }: Deps,
   { kind, recipient, created_at }: Mail,
@@ -39,7 +39,7 @@ const compose = async (
   return reset && resetMessage(user.email, passwordResetUrl, reset.token)
 }
 
-/** What the log may know: a mail server's answers quote addresses. */
+/** What may be logged: the whole answer of a mail server would quote addresses. */
 const reasonOf = (error: unknown) => {
   const { code, responseCode } = error as { code?: unknown; responseCode?: unknown }
   return { code, response: responseCode }

@@ -1,4 +1,4 @@
-/** All SQL over mails: what is to be sent, by whichever instance takes it first. */
+/** All SQL over mails that wait to be sent. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import { ofEmail } from "../emails.ts"
@@ -9,7 +9,7 @@ export type Mail = {
   recipient: string
   attempts: number
   created_at: string
-  /** When it is given up. */
+  /** After this time it is not sent any more. */
   expires_at: string
 }
 
@@ -18,8 +18,8 @@ export const enqueueMail = (sql: Statements, kind: Mail["kind"], recipient: stri
   values (${crypto.randomUUID()}, ${kind}, ${recipient}, now() + interval '1 day')`
 
 /**
- * Takes what is due: nobody else sends it for `seconds`, and then somebody does, if we have not.
- * Of two instances that find the same row one waits for the other, and then finds it moved.
+ * Takes due mails for `seconds`. If they have not been deleted by then, another instance takes them.
+ * If two instances find the same row, one waits for the other and then finds it no longer due.
  */
 export const takeDueMails = (sql: Sql, limit: number, seconds: number) => sql<Mail[]>`
   update mails
@@ -46,7 +46,7 @@ export const deleteMail = (sql: Sql, id: string) => sql`
   delete from mails
   where id = ${id}`
 
-/** Who gets the mail: the address is the one that they registered, however it was asked for. */
+/** The user who gets the mail, with the address as they registered it: a request may spell it otherwise. */
 export const findRecipient = async (sql: Sql, email: string) => {
   const [row] = await sql<{ id: number; email: string }[]>`
     select id, email

@@ -1,10 +1,10 @@
-/** Sending by SMTP. The library is loaded with the first mail: a start does not pay for it. */
+/** Sends mails by SMTP. The library is loaded with the first mail, so that starts stay fast. */
 import type { Message } from "./messages.ts"
 
 const CONNECT_MS = 10_000
 /** How long a server may be silent. */
 const SILENCE_MS = 20_000
-/** Within which a mail is sent, or is not. */
+/** Sending a mail is given up after this time. */
 export const SENDING_MS = 60_000
 
 export type Send = (message: Message) => Promise<void>
@@ -13,7 +13,7 @@ const refusal = (): never => {
   throw new Error("The mail server took too long")
 }
 
-/** TLS from the start for smtps://, and otherwise as soon as the server offers it. */
+/** With smtps:// TLS is used from the start, with smtp:// as soon as the server offers it. */
 export const createSmtp = (url: string, from: string): Send => {
   const createTransport = async () =>
     (await import("nodemailer")).createTransport({
@@ -21,7 +21,7 @@ export const createSmtp = (url: string, from: string): Send => {
       connectionTimeout: CONNECT_MS,
       greetingTimeout: CONNECT_MS,
       socketTimeout: SILENCE_MS,
-      // Attachments could name files and URLs; there are none.
+      // Only attachments would need these, and there are none.
       disableFileAccess: true,
       disableUrlAccess: true,
     })
@@ -31,7 +31,7 @@ export const createSmtp = (url: string, from: string): Send => {
     const sent = (await transport).sendMail({
       from,
       ...message,
-      // RFC 3834: no holiday notice answers it.
+      // RFC 3834: asks not to be answered by holiday notices.
       headers: { "Auto-Submitted": "auto-generated" },
     })
     await Promise.race([sent, Bun.sleep(SENDING_MS).then(refusal)])

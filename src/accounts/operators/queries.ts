@@ -1,4 +1,4 @@
-/** All SQL of the operator's commands over users. */
+/** The SQL of the operator's commands over users. */
 import type { Sql } from "../../database/connection.ts"
 import { folded, ofEmail } from "../emails.ts"
 import { changedKey } from "../revocation-keys.ts"
@@ -13,7 +13,7 @@ export type Account = {
 
 type Page = { search: string | undefined; limit: number; after: number }
 
-/** Those whose email contains `search`, however it is written, by their ids. */
+/** Users whose email contains `search`, ignoring case, ordered by id. */
 export const findAccounts = (sql: Sql, { search, limit, after }: Page) => sql<Account[]>`
   select id, email, created_at, disabled_at
   from users
@@ -22,7 +22,7 @@ export const findAccounts = (sql: Sql, { search, limit, after }: Page) => sql<Ac
   order by id
   limit ${limit}`
 
-/** By an id or an email. */
+/** Finds a user by id or by email. */
 export const findAccount = async (sql: Sql, user: number | string) => {
   const [row] = await sql<Account[]>`
     select id, email, created_at, disabled_at
@@ -45,10 +45,10 @@ export const findDetails = async (sql: Sql, id: number) => {
   return row
 }
 
-/** How long the change is remembered: every instance has heard of it long before. */
+/** How long the change stays in the table. Every instance reads it within seconds. */
 const HEARD_MINUTES = 10
 
-/** Every instance then judges the user's tokens anew, whatever it found before. */
+/** Makes every instance judge the user's tokens again. */
 export const setDisabled = (sql: Sql, id: number, isDisabled: boolean) => sql`
   with changed as (
     update users

@@ -1,4 +1,4 @@
-/** All SQL of a changed password: with it all sessions end, and another begins. */
+/** The SQL that changes a password, ends all sessions and opens a new one. */
 import type { Sql } from "../../database/connection.ts"
 import { deletePasswordReset } from "../password-resets/queries.ts"
 import { endAllSessions } from "../sessions/ending/queries.ts"
@@ -8,13 +8,13 @@ import type { AttemptCounts } from "../throttle/throttle.ts"
 
 type PasswordChange = NewSession & {
   userId: number
-  /** The hash that was found right. */
+  /** The hash that the given password matched. */
   from: string
   to: string
   counts: AttemptCounts
 }
 
-/** The keys to revoke, or undefined where the password is another by now. */
+/** Returns the keys to revoke; undefined if the password was changed in the meantime. */
 export const changePassword = (sql: Sql, change: PasswordChange) =>
   sql.begin(async (transaction) => {
     const { userId, from, to, counts, ...session } = change

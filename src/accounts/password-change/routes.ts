@@ -1,4 +1,4 @@
-/** PUT /users/me/password: another password for the caller's account. Shapes: model.ts. SQL: queries.ts. */
+/** PUT /users/me/password: changes the caller's password. Shapes: model.ts. SQL: queries.ts. */
 import { randomUUID } from "node:crypto"
 import { Elysia } from "elysia"
 import { clientAddress } from "../../http/request/client-address.ts"
@@ -19,7 +19,7 @@ import { changePassword } from "./queries.ts"
 
 type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
 
-/** The tokens of a new session: all others have ended. */
+/** Returns the tokens of a new session. All others end. */
 const change = async (
   deps: Deps,
   userId: number,

@@ -12,7 +12,7 @@ export const passwordReset = t.Object(
 )
 export type PasswordReset = Static<typeof passwordReset>
 
-/** As loose as a login: what could never have been registered has no account. */
+/** As loose as a login: an email that nobody could have registered has no account. */
 export const resetRequest = t.Object(
   { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
   { $id: "PasswordResetRequest", additionalProperties: false },

@@ -1,13 +1,13 @@
-/** All SQL over password resets: making one, and using it. */
+/** All SQL over password resets. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import { newToken, type OneTimeToken } from "../one-time-token.ts"
+import { newToken, type OneTimeToken } from "../random-token.ts"
 
 const MINUTES = 60
 
 /**
- * Takes the place of an older one. Undefined for a user who is gone or disabled, or has no
- * password: one from outside.
+ * Replaces an older one. Undefined for a user who is gone, is disabled, or came from outside and so
+ * has no password.
  */
 export const createPasswordReset = async (
   sql: Statements,
@@ -28,7 +28,7 @@ export const createPasswordReset = async (
   return row && { token, expires_at: row.expires_at }
 }
 
-/** The email of whom a token is of. Undefined for none. */
+/** The email of the user whom the token was made for. Undefined if the token is not good. */
 export const findResettable = async (sql: Statements, hash: Uint8Array) => {
   const [row] = await sql<{ email: string }[]>`
     select email
@@ -39,9 +39,9 @@ export const findResettable = async (sql: Statements, hash: Uint8Array) => {
   return row?.email
 }
 
-/** The user whose password it changed. Undefined where there is none, or it was used meanwhile. */
+/** Returns the user whose password it changed. Undefined if the token is not good, or was used meanwhile. */
 export const usePasswordReset = async (sql: Statements, hash: Uint8Array, passwordHash: string) => {
-  // The user's row first, as whatever else changes an account: none waits for the other for ever.
+  // Locks the user's row first, as everything does that changes an account: so there are no deadlocks.
   const [row] = await sql<{ user_id: number }[]>`
     with changed as (
       update users
@@ -63,7 +63,7 @@ export const usePasswordReset = async (sql: Statements, hash: Uint8Array, passwo
   return row?.user_id
 }
 
-/** For whoever changes the password or the email by other means. */
+/** For changes of the password or the email by other means. */
 export const deletePasswordReset = (sql: Statements, userId: number) => sql`
   delete from password_resets
   where user_id = ${userId}`

@@ -1,4 +1,4 @@
-/** /auth/password-reset: a new password for whoever forgot the old one. Shapes: model.ts. */
+/** /auth/password-reset: sets a new password without the old one. Shapes: model.ts. SQL: queries.ts. */
 
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
@@ -7,12 +7,12 @@ import { noStore } from "../../http/response/no-store.ts"
 import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
 import { enqueueMail } from "../mail/queries.ts"
-import { hashOf } from "../one-time-token.ts"
 import { withHashSlot } from "../passwords/hash-queue.ts"
 import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { deletePersonalTokens } from "../personal-tokens/queries.ts"
 import { noMail, wrongResetToken } from "../problems.ts"
+import { hashOf } from "../random-token.ts"
 import type { LogEvent } from "../security-log.ts"
 import { endAllSessions } from "../sessions/ending/queries.ts"
 import type { Throttle } from "../throttle/throttle.ts"
@@ -26,18 +26,18 @@ type Deps = {
   throttle: Throttle
   trustedProxies: string[]
   logEvent: LogEvent
-  /** Whether mails are sent. */
+  /** Whether this service sends mails. */
   hasMail: boolean
 }
 
-/** The counts of failed logins go with the password that they were of: throttle.ts. */
+/** Failed logins are counted for each password, so the new one starts with none: throttle.ts. */
 const reset = async (
   { sql, tokens, logEvent }: Deps,
   { token, new_password }: model.PasswordReset,
   client: Client,
 ) => {
   const hash = hashOf(token)
-  // Before a password is hashed, which is what costs.
+  // Checked first, because hashing a password is expensive.
   const email = await findResettable(sql, hash)
   if (email === undefined) throw wrongResetToken()
   await refuseGuessable("/new_password", new_password, email)
@@ -85,7 +85,7 @@ export const passwordResets = (deps: Deps) =>
         await deps.throttle.countResetRequest(email, address)
         await enqueueMail(deps.sql, "password_reset", email)
         deps.logEvent("password_reset_requested", { address })
-        // By status(202) the body would be "Accepted".
+        // status(202) would send the body "Accepted".
         set.status = 202
       },
       {

@@ -1,4 +1,4 @@
-/** A guess at a password: counted before it is made, made in turn, and logged where it is refused. */
+/** An attempt at a password: counted before it is verified, queued, and logged if it fails. */
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
 import type { Client } from "../client.ts"
@@ -18,10 +18,10 @@ type Deps = { throttle: Throttle; logEvent: LogEvent }
 
 type Attempt = {
   account: Account
-  /** Whether the account was logged in to from the client's address lately. */
+  /** Whether somebody logged in to the account from this address lately. */
   isKnown: boolean
   password: string
-  /** Undefined or null where the account has none: the guess is then wrong, and takes as long. */
+  /** Undefined or null if there is no password: the attempt then fails, and takes as long. */
   hash: string | null | undefined
   client: Client
   refusal: () => Problem
@@ -29,7 +29,7 @@ type Attempt = {
 
 const codeOf = (error: unknown) => (error instanceof Problem ? error.code : undefined)
 
-/** Goes on with the hash that was found right, in the same turn; the guess is then to be forgiven. */
+/** Calls `goOn` with the hash that matched, in the same hash slot. `goOn` has to uncount the attempt. */
 export const attemptPassword = async <Result>(
   { throttle, logEvent }: Deps,
   { account, isKnown, password, hash, client, refusal }: Attempt,
@@ -54,7 +54,7 @@ export const attemptPassword = async <Result>(
 
 type OwnAttempt = { userId: number; password: string; client: Client }
 
-/** For a caller who is signed in, and shows that they know the password of the account. */
+/** For a caller who is signed in and has to give the password again. */
 export const attemptOwnPassword = async <Result>(
   deps: Deps & { sql: Sql },
   { userId, password, client }: OwnAttempt,

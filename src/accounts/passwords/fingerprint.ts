@@ -1,4 +1,4 @@
-/** How the list of common passwords names one: some other password is taken for one of them once in 10^15. */
+/** The form in which common passwords are stored. Another password has the same fingerprint once in 10^15. */
 import { createHash } from "node:crypto"
 
 export const BYTES = 8

@@ -1,4 +1,4 @@
-/** What a new password must not be: one that is guessed first. For whoever registers, changes, resets. */
+/** Refuses new passwords that an attacker would try first. */
 import { badRequest } from "../../errors.ts"
 
 /** Throws a 400 with the pointer to the password. `email`: null for a user who has none. */

@@ -25,7 +25,7 @@ const scopes = t.Array(scope, {
   uniqueItems: true,
 })
 
-/** RFC 3339, section 5.6. Which of them are times, and in the future, the route finds out. */
+/** RFC 3339, section 5.6. The route checks that such a time exists and is in the future. */
 const expiresAt = NullableText({
   description: "In the future. Null, or left out: it does not expire",
   examples: ["2099-12-31T23:59:59Z"],

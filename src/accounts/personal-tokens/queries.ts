@@ -1,18 +1,19 @@
-/** All SQL by which users keep their personal tokens. Every statement of a request names the user. */
+/** All SQL by which users manage their personal tokens. Every statement of a request names the user. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { NewPersonalToken, PersonalToken } from "./model.ts"
 
-/** As clients get them. */
+/** What clients see of a token. */
 const columns = (sql: Statements) => sql`
   id, name, to_json(scopes) as scopes, created_at, expires_at, last_used_at`
 
 type Stored = NewPersonalToken & { hash: Uint8Array }
 
 /**
- * Undefined where the user has as many as they may. The user's row is locked, so that creates take
- * turns; the count is a statement of its own, which sees what the one before it committed.
+ * Undefined if the user has as many as allowed. The user's row is locked, so that of concurrent
+ * creates one waits for the other. Counting is a statement of its own, so that it sees what the other
+ * one committed.
  */
 export const insertPersonalToken = (
   sql: Sql,
@@ -47,13 +48,13 @@ export const listPersonalTokens = async (sql: Sql, userId: number) => {
     where user_id = ${userId}
       and coalesce(expires_at > now(), true)
     order by created_at, id`
-  // The driver's own kind of array would lose the answer's headers.
+  // With the driver's subclass of Array, Elysia would lose the headers of the answer.
   return [...rows]
 }
 
 /**
- * Makes keys of hashes as personalTokenKey does. The other instances read the keys to forget whom
- * they let in before, which takes seconds: a token without a row is refused whatever they say.
+ * Makes revocation keys of hashes, as personalTokenKey does. Other instances need them only to forget
+ * verdicts that they remember: a token without a row is refused anyway.
  */
 const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) => sql<
   { key: string }[]
@@ -71,11 +72,11 @@ const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) 
   on conflict on constraint revocations_pkey do nothing
   returning key`
 
-/** The key to be revoked, in a list. An empty one where the user has no such token. */
+/** Returns a list with the key to revoke. It is empty if the user has no such token. */
 export const deletePersonalToken = (sql: Sql, userId: number, id: string) =>
   revoked(sql, sql`user_id = ${userId} and id = ${id}::uuid`)
 
-/** All of a user's: for a password that was reset. The keys to be revoked. */
+/** Deletes all of a user's tokens, when the password was reset. Returns the keys to revoke. */
 export const deletePersonalTokens = (sql: Statements, userId: number) =>
   revoked(sql, sql`user_id = ${userId}`)
 

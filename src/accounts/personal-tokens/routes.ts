@@ -8,9 +8,9 @@ import { clientAddress } from "../../http/request/client-address.ts"
 import { takesJson } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
-import { hashOf } from "../one-time-token.ts"
 import { createOutsideUser } from "../outside-users.ts"
 import { goneUser } from "../problems.ts"
+import { hashOf } from "../random-token.ts"
 import type { LogEvent } from "../security-log.ts"
 import { newPersonalToken } from "../tokens/personal.ts"
 import * as model from "./model.ts"
@@ -19,7 +19,7 @@ import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./
 type Deps = {
   sql: Sql
   authenticate: Authenticate
-  /** Refuses tokens here, and at once, by their keys. */
+  /** Makes this instance refuse the tokens with these keys at once. */
   revoke: (keys: string[]) => void
   logEvent: LogEvent
   trustedProxies: string[]
@@ -34,7 +34,7 @@ const tooMany = () =>
 
 const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal access token")
 
-/** A day that its month lacks is one of the next month for `Date`. */
+/** Checks the day, too: `Date` takes 30 February for 2 March. */
 const isTime = (text: string) => {
   const time = new Date(text)
   const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
@@ -45,14 +45,14 @@ const isTime = (text: string) => {
   )
 }
 
-/** As Postgres takes it. */
+/** In the form that Postgres reads. */
 const readExpiry = (text: string | null | undefined) => {
   if (text === null || text === undefined) return null
   const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
   if (!isTime(text.toUpperCase())) throw wrong("must be a time that exists")
   const time = new Date(text.toUpperCase())
   if (time.getTime() <= Date.now()) throw wrong("must be in the future")
-  // A time zone may move it there, where it would have one digit more than RFC 3339 knows.
+  // Its time zone may move a time to the year 10000, which RFC 3339 cannot write.
   if (time.getUTCFullYear() > 9_999) throw wrong("must be before the year 10000")
   return time.toISOString()
 }
@@ -64,7 +64,7 @@ const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalTo
   const stored = { ...wanted, expires_at, hash: hashOf(token) }
   const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
     (error: unknown) => {
-      // Deleted at this very moment.
+      // The user was deleted at this very moment.
       throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
     },
   )

@@ -1,12 +1,12 @@
-/** All SQL over invites: making, finding and using them. */
+/** All SQL over invites. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import { folded } from "../emails.ts"
-import { newToken, type OneTimeToken } from "../one-time-token.ts"
+import { newToken, type OneTimeToken } from "../random-token.ts"
 
 const DAYS = 7
 
-/** Without an email it is good for whoever has it. */
+/** An invite without an email is good for anybody who has it. */
 export const createInvite = async (sql: Sql, email: string | null): Promise<OneTimeToken> => {
   const { token, hash } = newToken()
   const [row] = await sql<[{ expires_at: string }]>`
@@ -29,7 +29,7 @@ export const isInvited = async (sql: Statements, hash: Uint8Array, email: string
       where ${goodFor(sql, hash, email)}`
   ).count === 1
 
-/** False where there is none, or another registration was first: it waits for that one's end. */
+/** False if the invite is not good, or another registration used it. Waits for that one to end. */
 export const useInvite = async (sql: Statements, hash: Uint8Array, email: string) =>
   (
     await sql`

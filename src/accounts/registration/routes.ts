@@ -1,4 +1,4 @@
-/** POST /auth/register: by anybody, by whoever is invited, or by nobody. Shapes: ../model.ts. */
+/** POST /auth/register: for anybody, for the invited, or for nobody. Shapes: ../model.ts. SQL: queries.ts. */
 
 import { Elysia } from "elysia"
 import type { Config } from "../../config/config.ts"
@@ -9,12 +9,12 @@ import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
 import { unlessEmailTaken } from "../emails.ts"
 import * as model from "../model.ts"
-import { hashOf } from "../one-time-token.ts"
 import { withHashSlot } from "../passwords/hash-queue.ts"
 import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { registrationClosed } from "../problems.ts"
 import { insertUser } from "../queries.ts"
+import { hashOf } from "../random-token.ts"
 import type { Throttle } from "../throttle/throttle.ts"
 import { isInvited, useInvite } from "./queries.ts"
 
@@ -42,11 +42,11 @@ const register = async (
   await throttle.countRegistration(client.address)
   const isOpen = registrationMode === "open"
   const invitation = hashOf(invite)
-  // Before a password is hashed, which is what costs.
+  // Checked first, because hashing a password is expensive.
   if (!isOpen && !(await isInvited(sql, invitation, email))) throw registrationClosed()
   const passwordHash = await withHashSlot(client, () => hashPassword(password))
   if (isOpen) return insert(sql, email, passwordHash)
-  // Together: an email that is taken uses up no invite, and an invite makes one account.
+  // In one transaction: a taken email uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
     if (!(await useInvite(transaction, invitation, email))) throw registrationClosed()
     return insert(transaction, email, passwordHash)

@@ -1,23 +1,23 @@
-/** When sessions were last used: gathered in memory, and written once a minute. */
+/** Notes when sessions are used, in memory, and writes it once a minute. */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { repeat } from "../../jobs/repeat.ts"
 import { touchSessions } from "./queries.ts"
 
 const EVERY_MS = 60_000
-/** Sessions in a minute; of those beyond them a later request will tell. */
+/** Sessions a minute. For more than these a later request has to do. */
 const LIMIT = 100_000
 /** Rows in a statement. */
 const BATCH = 1_000
 
 export const createLastUse = (sql: Sql, log: Logger) => {
-  /** The user of each session. */
+  /** The user of each used session. */
   let used = new Map<string, number>()
 
   const flush = async () => {
     const rows = [...used].map(([id, user_id]) => ({ id, user_id }))
     used = new Map()
-    // In order, so that instances do not wait for each other.
+    // In one order on all instances, so that they do not deadlock.
     rows.sort((a, b) => (a.id < b.id ? -1 : 1))
     for (let i = 0; i < rows.length; i += BATCH) await touchSessions(sql, rows.slice(i, i + BATCH))
   }
@@ -26,7 +26,7 @@ export const createLastUse = (sql: Sql, log: Logger) => {
     note(sessionId: string, userId: number) {
       if (used.size < LIMIT) used.set(sessionId, userId)
     },
-    /** Returns the function that ends it, and writes what is left, unless the database is away. */
+    /** Returns the function that stops it. That one writes what is left, unless the database is away. */
     start() {
       const name = "writing when sessions were used"
       const stop = repeat({ name, everyMs: EVERY_MS, log, work: flush })

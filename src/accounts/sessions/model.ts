@@ -26,7 +26,7 @@ export const session = t.Object(
 export const sessions = t.Array(session, { description: "The latest used first" })
 
 const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
-/** What is none names no session. */
+/** Checked before the database would refuse the text. */
 export const isSessionId = (text: string) => SESSION_ID.test(text)
 
 export const sessionParams = t.Object({

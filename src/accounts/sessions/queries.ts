@@ -1,4 +1,4 @@
-/** All SQL over sessions: opening, listing and ending them. Refreshing: refresh/queries.ts. */
+/** All SQL over sessions but refreshing and ending them: see refresh/ and ending/. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Client } from "../client.ts"
@@ -12,7 +12,7 @@ export type NewSession = {
   lifetimes: Lifetimes
 }
 
-/** For an insert from a relation whose `id` is the user's. Its chain is at generation 1. */
+/** An insert from a relation whose `id` is the user's. The session starts at generation 1. */
 export const newSession = (sql: Statements, { id, client, lifetimes }: NewSession) => sql`
   insert into sessions (id, user_id, created_at, expires_at, generation, user_agent, address)
   select
@@ -26,18 +26,18 @@ export const newSession = (sql: Statements, { id, client, lifetimes }: NewSessio
 
 type Login = NewSession & {
   userId: number
-  /** The one that was found right: a login that a password change overtook opens nothing. */
+  /** The hash that the password matched: if it has been changed since, no session is opened. */
   passwordHash: string
   counts: Pick<AttemptCounts, "pair" | "counted" | "logins" | "addressHash">
 }
 
 type Opening = {
   is_open: boolean
-  /** Where there were too many logins: until there may be more. */
+  /** If there were too many logins: seconds until the next is allowed. */
   seconds_left: number | null
 }
 
-/** Not open where the user is gone, disabled, or has another password by now, or logged in too often. */
+/** Opens no session if the user is gone or disabled, has changed the password, or logged in too often. */
 export const openSession = async (
   sql: Sql,
   { userId, passwordHash, counts, ...session }: Login,
@@ -75,7 +75,7 @@ type Listed = {
   address: string | null
 }
 
-/** What nobody would read to its end. */
+/** Nobody would read a longer list. */
 const LISTED = 1_000
 
 export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => sql<Listed[]>`
@@ -93,7 +93,7 @@ export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => 
 
 type Used = { id: string; user_id: number }
 
-/** For those that were used within the minute that ends now. */
+/** For sessions that were used within the last minute. */
 export const touchSessions = (sql: Sql, used: Used[]) => sql`
   update sessions
   set last_used_at = date_trunc('minute', now())

@@ -1,11 +1,11 @@
 /**
- * Refresh tokens: a session's id, a generation of its chain, and a signature of both. The row of
- * the session holds the current generation, so that no token is stored anywhere.
+ * Refresh tokens: the id of a session, its generation, and a signature of both. The row of the
+ * session holds the current generation, so that no token is stored anywhere.
  */
 import { createHash } from "node:crypto"
 import { createMac, type Secrets } from "../../keys/mac.ts"
 
-/** A token from before sessions were chains: 32 random bytes, of which the hash is stored. */
+/** A token of releases before generations: 32 random bytes, whose hash is stored. */
 type Stored = { hash: Uint8Array }
 export type Presented = { sessionId: string; generation: number } | Stored
 
@@ -21,7 +21,7 @@ export const createRefreshTokens = (secrets: Secrets) => {
       return `${text}.${mac.sign(text)}`
     },
 
-    /** Undefined for what was never signed here. */
+    /** Undefined if it was not issued here. */
     read(token: string): Presented | undefined {
       const [, text = "", generation, signature = ""] = SIGNED.exec(token) ?? []
       if (mac.verify(text, signature))

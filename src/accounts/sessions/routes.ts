@@ -1,4 +1,4 @@
-/** /auth: sessions, from login to logout. Shapes: model.ts. */
+/** /auth: login, refresh and logout. Shapes: ../model.ts. SQL: queries.ts, refresh/, ending/. */
 
 import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"

@@ -1,4 +1,4 @@
-/** Sessions: a login opens one, and its refresh tokens keep it alive. */
+/** The answers that carry the tokens of a session. */
 import type { Sql } from "../../database/connection.ts"
 import type { LogEvent } from "../security-log.ts"
 import type { Tokens } from "../tokens/tokens.ts"
@@ -13,15 +13,15 @@ export type SessionDeps = {
   logEvent: LogEvent
 }
 
-/** Where a session's chain is. */
+/** A session, as far as its next tokens need it. */
 export type Link = {
   user_id: number
   generation: number
-  /** Until the session ends, however often it is refreshed. */
+  /** Until the session ends at the latest. */
   seconds_left: number
 }
 
-/** The tokens of a session whose chain is at this link. */
+/** The tokens of a session at this generation. */
 export const answer = async (
   { tokens, refreshTokens }: Pick<SessionDeps, "tokens" | "refreshTokens">,
   sessionId: string,
@@ -38,7 +38,7 @@ export const answer = async (
 
 const DAY_SECONDS = 24 * 60 * 60
 
-/** Of one that was opened just now. */
+/** The tokens of a session that was opened just now. */
 export const firstAnswer = (deps: SessionDeps, sessionId: string, user_id: number) =>
   answer(deps, sessionId, {
     user_id,

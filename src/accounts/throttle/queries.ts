@@ -1,4 +1,4 @@
-/** All SQL over throttles: attempts, counted in windows of time, and addresses that are exempt. */
+/** All SQL over throttles: counts of attempts in windows of time, and the addresses that are exempt. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
@@ -7,19 +7,19 @@ type Fragment = postgres.PendingQuery<postgres.Row[]>
 
 export type Rule = {
   key: string
-  /** Null where it is counted for others, and does not hold. */
+  /** Null if attempts are counted without a limit. */
   max: number | null
   seconds: number
-  /** False where something else than an attempt counts. */
+  /** False if only something else counts, not the attempt. */
   is_counted: boolean
 }
 
 export type Full = { key: string; seconds_left: number }
 
-/** Successful logins of an account: they are counted when they succeed. */
+/** Successful logins of an account. They are counted when they succeed. */
 export const LOGINS = { max: 60, seconds: 15 * 60 }
 
-/** For an upsert of a count whose window may have ended. */
+/** The end of an upsert. If the window of the count has ended, a new one begins. */
 const countOn = (sql: Statements) => sql`
   on conflict on constraint throttles_pkey do update
   set attempts = case when throttles.expires_at > now() then throttles.attempts + 1 else 1 end,
@@ -28,8 +28,8 @@ const countOn = (sql: Statements) => sql`
   returning key, attempts, expires_at`
 
 /**
- * Counts an attempt under each key, unless one of them is full already, and tells what is full
- * with it. Counting comes before the attempt: a thousand at once get no more than the limit.
+ * Counts an attempt under each key, unless one of them is full already. Returns the keys that are full.
+ * Attempts are counted before they are made, so that a thousand at once do not exceed the limit.
  */
 export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
   with rule as (
@@ -58,7 +58,7 @@ export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
   join rule using (key)
   where attempts > max`
 
-/** A CTE `login_count`: a login of the accounts in a relation, counted. */
+/** A CTE `login_count`, which counts a login of the accounts in a relation. */
 export const countedLogin = (sql: Statements, key: string, accounts: Fragment) => sql`
   login_count as (
     insert into throttles (key, attempts, expires_at)
@@ -69,13 +69,13 @@ export const countedLogin = (sql: Statements, key: string, accounts: Fragment) =
 
 type Counted = {
   pair: string
-  /** All that a guess counts under, in the order of counting, the pair included. */
+  /** All keys that the attempt was counted under, the pair included, in the order of counting. */
   counted: string[]
 }
 
 /**
- * CTEs that take back what a guess counted once it turned out right: the pair starts anew. Rows
- * are locked in the order in which attempts are counted, so that neither waits for ever.
+ * CTEs that uncount an attempt that succeeded, and reset its pair to zero. Rows are locked in the order
+ * in which attempts are counted, so that there are no deadlocks.
  */
 export const forgiven = (sql: Statements, { pair, counted }: Counted, when: Fragment) => sql`
   held as (
@@ -103,10 +103,10 @@ export const forgive = (sql: Sql, counts: Counted) => sql`
   select 1`
 
 const KNOWN_DAYS = 30
-/** Of a user, the latest. */
+/** The latest of each user. */
 const KNOWN_ADDRESSES = 20
 
-/** CTEs that make an address one from which a user logged in; `opened` is empty if they did not. */
+/** CTEs that remember the address of a login. `opened` is empty if the login failed. */
 export const remembered = (
   sql: Statements,
   userId: number,
@@ -132,7 +132,7 @@ export const remembered = (
       )
   )`
 
-/** Whether the user whose id is `id` in the statement logged in from there lately. */
+/** Whether the user logged in from this address lately. `id` is an expression of the statement. */
 export const isKnownAddress = (sql: Statements, addressHash: Uint8Array, id: Fragment) => sql`
   exists (
     select

@@ -1,20 +1,20 @@
 /**
- * REQUESTS_PER_MINUTE: how many requests of a user are let in, and what is told of it by the headers
- * of draft-ietf-httpapi-ratelimit-headers. Each instance counts by itself: a count that all share
- * would cost every request a statement.
+ * REQUESTS_PER_MINUTE: limits the requests of each user, and says so by the headers of
+ * draft-ietf-httpapi-ratelimit-headers. Each instance counts by itself, because a shared count would
+ * cost a statement for every request.
  */
 import type { AnyCaller, Authenticate } from "../../http/signed-in.ts"
 import { createCache } from "../cache.ts"
 import { tooManyRequests } from "../problems.ts"
 
 const WINDOW_SECONDS = 60
-/** Users. Who is forgotten among so many begins a new minute. */
+/** Users. One who is dropped from the cache starts a new minute. */
 const CACHE_LIMIT = 100_000
 
-/** From the user's first request on. `startedAt`: by performance.now(). */
+/** Begins with the user's first request, at `startedAt` (performance.now). */
 type Minute = { requests: number; startedAt: number }
 
-/** Counts a request for each caller who is let in. */
+/** Counts the requests of each authenticated caller. */
 export const limitRequests = <Caller extends AnyCaller>(
   authenticate: Authenticate<Caller>,
   max: number | undefined,

@@ -1,4 +1,4 @@
-/** How often a password may be guessed and an account made: counted in Postgres, for all instances. */
+/** Limits logins, registrations and requests for mails. The counts are in Postgres, shared by all instances. */
 import { createHash } from "node:crypto"
 import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/connection.ts"
@@ -10,26 +10,26 @@ import { countAttempt, LOGINS, type Rule } from "./queries.ts"
 const ATTEMPT_SECONDS = 15 * 60
 const ATTEMPTS = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
 const REGISTRATION_SECONDS = 60 * 60
-/** Each is a mail to somebody who may not have asked for it. */
+/** Somebody else may have asked for the mail. */
 const MAILS_SECONDS = 60 * 60
 const MAILS = { ofEmail: 5, ofAddress: 50, ofUser: 10 }
 const CACHE_LIMIT = 10_000
 
 const sha256 = (...parts: string[]) => createHash("sha256").update(parts.join("\n"))
 
-/** The first part says what is counted: an account's id must not meet an email that looks like it. */
+/** `kind` keeps the keys apart: the id of an account must not equal an email that looks like it. */
 const digest = (kind: string, ...parts: string[]) => sha256(kind, ...parts).digest("base64url")
 
-/** A user, or an email that nobody has, in the spelling by which emails are compared. */
+/** A user, or an email that nobody has, in the form in which emails are compared. */
 export type Account = { id: number; password_hash: string | null } | { email: string }
 
-/** A new password begins with no failed logins, on every instance: nobody has to be told. */
+/** Contains the hash, so that a new password starts with no failed logins, on every instance at once. */
 const nameOf = (account: Account) =>
   "id" in account ? `id ${account.id} ${account.password_hash}` : `email ${account.email}`
 
 export const hashAddress = (address: string): Uint8Array => sha256("address", address).digest()
 
-/** The counts that a guess at the password of an account from an address is part of. */
+/** The keys under which an attempt at a password is counted. */
 export type AttemptCounts = {
   pair: string
   counted: string[]
@@ -46,8 +46,8 @@ const rule = (key: string, max: number | null, seconds = ATTEMPT_SECONDS): Rule 
 })
 
 /**
- * Neither a neighbour's guesses behind the same address nor a stranger's elsewhere lock an account
- * at an address from which it was logged in to.
+ * At an address from which its user logged in lately, an account is locked neither by attempts of
+ * others behind that address nor by attempts from elsewhere.
  */
 const countsOf = (account: Account, address: string, isKnownAddress: boolean): AttemptCounts => {
   const name = nameOf(account)
@@ -70,14 +70,14 @@ const countsOf = (account: Account, address: string, isKnownAddress: boolean): A
   }
 }
 
-/** The keys of those that hold. */
+/** The keys of the rules that have a limit. */
 const heldKeys = (rules: Rule[]) => rules.filter(({ max }) => max !== null).map(({ key }) => key)
 
 export const createThrottle = (
   sql: Sql,
   { REGISTRATIONS_PER_HOUR }: Pick<Config, "REGISTRATIONS_PER_HOUR">,
 ) => {
-  /** Until when (performance.now) what is known to be full stays full: no statement is needed. */
+  /** When keys that are full will have room again (performance.now): until then no statement is needed. */
   const fullUntil = createCache<number>(CACHE_LIMIT)
 
   const secondsLeft = (key: string) => ((fullUntil.get(key) ?? 0) - performance.now()) / 1000
@@ -94,7 +94,7 @@ export const createThrottle = (
     refuseFull(detail, heldKeys(rules))
     const full = await countAttempt(sql, rules)
     for (const { key, seconds_left } of full) setFull(key, seconds_left)
-    // What this attempt met: one that came after it may have been told sooner that it is full.
+    // Only by what this attempt found: later attempts may have marked other keys as full in the meantime.
     const met = full.map(({ key }) => key)
     refuseFull(detail, met)
   }
@@ -102,17 +102,17 @@ export const createThrottle = (
   const tooManyAttempts = "Too many logins; try again later"
 
   return {
-    /** Throws a 429 where it is known that the counts are full. */
+    /** Throws a 429 if the counts are known to be full. */
     admit(account: Account, address: string, isKnownAddress: boolean): AttemptCounts {
       const counts = countsOf(account, address, isKnownAddress)
       refuseFull(tooManyAttempts, heldKeys(counts.rules))
       return counts
     },
 
-    /** Counts a guess as failed, before it is known: what turns out right is taken back. */
+    /** Counts an attempt as failed before it is made. One that succeeds is uncounted. */
     countAttempt: ({ rules }: AttemptCounts) => count(tooManyAttempts, rules),
 
-    /** The 429 of an account that was logged in to too often. */
+    /** The 429 for an account with too many logins. */
     tooManyLogins({ logins }: AttemptCounts, seconds: number) {
       setFull(logins, seconds)
       return tooManyRequests(tooManyAttempts, seconds)
@@ -123,7 +123,7 @@ export const createThrottle = (
         rule(digest("registration", address), REGISTRATIONS_PER_HOUR, REGISTRATION_SECONDS),
       ]),
 
-    /** Alike for an email that somebody has and for one that nobody has. */
+    /** The same whether somebody has the email or not. */
     countResetRequest: (email: string, address: string) =>
       count("Too many requests for a new password; try again later", [
         rule(digest("reset", email.toLowerCase().toUpperCase()), MAILS.ofEmail, MAILS_SECONDS),

@@ -1,4 +1,4 @@
-/** Who a request is made by, and what has to hold for the same token to be let in again. */
+/** The caller of a request, and what decides whether the same token is accepted again. */
 import type { Scope } from "../../http/signed-in.ts"
 
 export type Caller = {
@@ -9,11 +9,11 @@ export type Caller = {
   tokenKey: string
   /** Seconds since the epoch; infinity for a personal token that does not expire. */
   expiresAt: number
-  /** All that a personal token is good for. Any other stands for its user. */
+  /** What a personal token allows. Other tokens allow everything that their user may do. */
   scopes?: Scope[]
   /** The keys of revocations that concern the token: its user's, its session's, its own. */
   watched: string[]
-  /** By performance.now(): when the database was asked about them. */
+  /** When the database was asked about them, by performance.now(). */
   judgedAt: number
 }
 

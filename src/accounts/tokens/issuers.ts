@@ -1,4 +1,4 @@
-/** Users from outside: tokens of the configured issuer, and who their subjects are here. */
+/** Verifies tokens of the configured outside issuer, and finds the users of their subjects. */
 import {
   decodeJwt,
   errors,
@@ -18,7 +18,7 @@ import { invalidToken } from "../problems.ts"
 import { findIdentity, insertIdentity } from "../queries.ts"
 import { createJwks } from "./jwks.ts"
 
-/** Signatures by a private key only: HS* under a public key would be anybody's. */
+/** Only signatures by a private key: with HS*, anybody could sign by the public key. */
 const ALGORITHMS = ["EdDSA", "ES256", "ES384", "PS256", "RS256"]
 const CACHE_LIMIT = 10_000
 
@@ -33,21 +33,21 @@ const issuerOf = (token: string): string | undefined => {
 }
 
 /**
- * Signed by the issuer, and meant for somebody else: a logout token (OpenID Connect Back-Channel
- * Logout 1.0), and an ID token, which tells a client who its user is, and lets nobody in.
+ * The issuer also signs tokens that give no access: logout tokens (OpenID Connect Back-Channel Logout
+ * 1.0), and ID tokens, which tell a client who its user is.
  */
 const isAccessToken = ({ protectedHeader, payload }: JWTVerifyResult) =>
   protectedHeader.typ?.toLowerCase() !== "logout+jwt" &&
   payload["nonce"] === undefined &&
   payload["at_hash"] === undefined
 
-/** Finds the user whom a subject is, or makes one. */
+/** Finds the user of a subject, or creates one. */
 const createUserIds = (sql: Sql, issuer: string) => {
   const known = createCache<number>(CACHE_LIMIT)
 
   const insert = (subject: string) =>
     insertIdentity(sql, issuer, subject).catch((error: unknown) => {
-      // A token of another system took the id at this very moment.
+      // Another token took the id at this very moment.
       if (constraintOf(error) === "users_pkey") return undefined
       throw error
     })
@@ -63,7 +63,7 @@ const createUserIds = (sql: Sql, issuer: string) => {
 
 type Settings = Pick<Config, "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE">
 
-/** Undefined where no issuer is configured. */
+/** Undefined if no issuer is configured. */
 export const createIssuer = (
   sql: Sql,
   { JWT_ISSUER, JWKS_URL, JWT_AUDIENCE }: Settings,
@@ -78,7 +78,7 @@ export const createIssuer = (
       return await jwtVerify(token, findKey, options)
     } catch (error) {
       if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
-      // Without a `kid` it may be any key of the type.
+      // A token without a `kid` may be signed by any key of its type.
       for await (const key of error) {
         const result = await jwtVerify(token, key, options).catch(() => undefined)
         if (result) return result
@@ -88,10 +88,10 @@ export const createIssuer = (
   }
 
   return {
-    /** Whether a token says that it is of this issuer: it decides by whose keys it is judged. */
+    /** Whether a token names this issuer. That decides which keys verify it. */
     claims: (token: string) => issuerOf(token) === JWT_ISSUER,
 
-    /** The claims of a token with a good signature. Throws a 401, or a 503 without a key. */
+    /** The claims of a token with a good signature. Throws a 401, or a 503 if the keys cannot be fetched. */
     async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
       const result = await verified(token, {
         ...options,

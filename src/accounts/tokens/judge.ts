@@ -1,4 +1,4 @@
-/** Judges a bearer token: whom it names, and whether it is good. Remembers nothing. */
+/** Judges a bearer token: whose it is, and whether it is good. Remembers nothing. */
 import type { JWTVerifyOptions } from "jose"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
@@ -13,15 +13,15 @@ import type { Signature } from "./signature.ts"
 
 /** Seconds of clock difference that `iat` and `nbf` may have. `exp` gets none. */
 const LEEWAY = 5
-/** Characters. All headers together may have 16 KiB, and what is kept is kept many times. */
+/** Characters. All headers may have 16 KiB, but thousands of tokens are cached. */
 const TOKEN_LIMIT = 8_192
 
 /** A decimal user id. RFC 7519, section 4.1.2 makes `sub` a string. */
 const USER_ID = /^[1-9][0-9]{0,15}$/
-/** How our own `jti` begins. Another system's has any shape. */
+/** The beginning of our own `jti`. Other systems may use any text. */
 const SESSION_ID = /^([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\./
 
-/** Makes jose judge the signature alone: it would not say whether a token is expired or wrong. */
+/** Makes jose verify the signature alone: @elysiajs/jwt would not tell an expired token from a wrong one. */
 const signatureOnly = {
   requiredClaims: ["exp", "sub"],
   clockTolerance: Number.MAX_SAFE_INTEGER / 2,
@@ -35,7 +35,7 @@ const ownUserId = (sub: unknown): number | undefined =>
     ? Number(sub)
     : undefined
 
-/** RFC 7515, section 2: jose takes padding, white space and spare bits too, which nobody signed. */
+/** RFC 7515, section 2. jose also accepts padding, white space and spare bits, which nobody signed. */
 const isBase64url = (text: string) => Buffer.from(text, "base64url").toString("base64url") === text
 
 type Deps = {
@@ -47,7 +47,7 @@ type Deps = {
   changedSince: (judgedAt: number, keys: string[]) => boolean
 }
 
-/** What a token with a good signature says. */
+/** The claims of a token with a good signature. */
 type Claimed = {
   userId: number
   sessionId: string | undefined
@@ -55,7 +55,7 @@ type Claimed = {
   exp: number
 }
 
-/** A refusal that is returned is final; one that is thrown may be an acceptance later. */
+/** A Problem that is returned is final. One that is thrown may not be: the token may be good later. */
 export const createJudge = ({ sql, log, verify, issuer, changedSince }: Deps) => {
   const judgePersonal = async (token: string): Promise<Accepted | Problem> => {
     for (;;) {

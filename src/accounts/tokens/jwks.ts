@@ -1,4 +1,4 @@
-/** The public keys of an outside issuer (RFC 7517, section 5), fetched when they are needed. */
+/** Fetches the public keys of an outside issuer when they are needed (RFC 7517, section 5). */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
 import type { Logger } from "pino"
 import { unavailable } from "../../errors.ts"
@@ -7,7 +7,7 @@ const FETCH_TIMEOUT_MS = 2_000
 /** Bytes. A key takes about 500. */
 const SIZE_LIMIT = 256 * 1024
 const FRESH_MS = 5 * 60_000
-/** Between two fetches for keys that the issuer may not have. */
+/** Between two fetches for a key that the issuer may not have. */
 const MISS_PAUSE_MS = 30_000
 /** Between two fetches while they fail. */
 const FAILURE_PAUSE_MS = 1_000
@@ -34,8 +34,8 @@ const fetchKeys = async (url: string): Promise<JWTVerifyGetKey> => {
 }
 
 /**
- * Finds the key of a token, for jose. Throws a 503 where the issuer, which may have it, is down,
- * and jose's JWKSNoMatchingKey where it has no such key.
+ * Finds the key of a token, for jose. Throws a 503 if the keys cannot be fetched, and jose's
+ * JWKSNoMatchingKey if the issuer has no such key.
  */
 export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
   let keys: JWTVerifyGetKey | undefined
@@ -58,7 +58,7 @@ export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
     }
   }
 
-  /** Whether there are newer keys now. However many ask, one fetch is under way. */
+  /** Resolves to whether it fetched the keys. Concurrent calls share one fetch. */
   const refresh = async () => {
     if (underWay) return underWay
     if (performance.now() < failedAt + FAILURE_PAUSE_MS) return false
@@ -69,7 +69,7 @@ export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
   const loaded = async (): Promise<JWTVerifyGetKey> => {
     if (performance.now() > fetchedAt + FRESH_MS) {
       const refreshed = refresh()
-      // While the issuer is down nobody whose key is known waits for it.
+      // While the issuer is down, tokens with known keys do not wait for it.
       if (!keys || failedAt < fetchedAt) await refreshed
     }
     if (!keys) throw unavailable("The keys of the token's issuer cannot be fetched")
@@ -83,7 +83,7 @@ export const createJwks = (url: string, log: Logger): JWTVerifyGetKey => {
       return await find(header, token)
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
-      // Newer keys came in the meantime.
+      // Newer keys have been fetched in the meantime.
       if (find !== keys) return (await loaded())(header, token)
       const isNewest = fetchedAt > askedAt
       if (isNewest) missedAt = fetchedAt

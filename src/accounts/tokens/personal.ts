@@ -1,26 +1,26 @@
-/** Personal access tokens as bearer tokens: what they look like, and whether one is good. */
+/** Personal access tokens: their form, and whether one is good. */
 import { randomBytes } from "node:crypto"
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import type { Problem } from "../../errors.ts"
-import { hashOf } from "../one-time-token.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
+import { hashOf } from "../random-token.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
 import type { Accepted } from "./caller.ts"
 import { findPersonalToken, touchPersonalToken } from "./queries.ts"
 
-/** Told apart from a JWT by anybody, a scanner for leaked secrets included. */
+/** Tells them from JWTs, also for scanners that look for leaked secrets. */
 const PREFIX = "todo_"
 const FORM = /^todo_[\w-]{43}$/
 
-/** 256 bits: nobody guesses one, so that a plain hash of it may be stored. */
+/** 256 random bits cannot be guessed, so that a plain hash may be stored. */
 export const newPersonalToken = () => PREFIX + randomBytes(32).toString("base64url")
 
 export const isPersonal = (token: string) => token.startsWith(PREFIX)
 
 const TOUCH_MS = 60_000
 
-/** Beside the requests, and at most once a minute: when it was last used is told to the minute. */
+/** Writes the time of the last use, at most once a minute and without delaying the request. */
 const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {
   let touchedAt = performance.now()
   return () => {
@@ -32,7 +32,7 @@ const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {
   }
 }
 
-/** A refusal that is returned is final; one that is thrown may be an acceptance later. */
+/** A Problem that is returned is final. One that is thrown may not be: the token may be good later. */
 export const judgePersonalToken = async (
   sql: Sql,
   token: string,

@@ -1,4 +1,4 @@
-/** All SQL by which tokens are judged: what was revoked, and which personal tokens there are. */
+/** The SQL that judges tokens: revocations, and personal tokens. */
 import type { Sql } from "../../database/connection.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Scope } from "../../http/signed-in.ts"
@@ -12,11 +12,11 @@ type Judged = {
   sessionId: string | undefined
   /** Seconds since the epoch. */
   iat: number
-  /** What revokes the token. */
+  /** The keys whose revocation revokes the token. */
   keys: string[]
 }
 
-/** Reads only, so that it works where the database may not be written to. */
+/** Only reads, so that it works while the database is read-only. */
 const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
   const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean; is_reserved: boolean }]>`
     select exists (
@@ -49,10 +49,10 @@ const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
 }
 
 /**
- * Revoked where one of the keys was, or where the token is older than those that the user still
- * has: it is as old as its session, and where it is of none, as it says itself. Otherwise the user
- * id is reserved, where a token names one of our own sequence before anybody has it: a
- * registration must not draw it later. Disabled: for as long as the operator says.
+ * A token is revoked if one of its keys is, or if it is older than the user's tokens_valid_from. Its
+ * age is that of its session, or its own `iat` if it has none. A token that is not revoked may name
+ * an id of our own sequence that nobody has yet: the id is then reserved, so that no registration
+ * draws it later.
  */
 export const reserveUnlessRevoked = async (sql: Sql, judged: Judged) => {
   const found = await lookUp(sql, judged)
@@ -69,9 +69,9 @@ export const reserveUnlessRevoked = async (sql: Sql, judged: Judged) => {
 type Revoked = { key: string; transaction_id: string }
 
 /**
- * The keys that were revoked since the horizon of an earlier call (null: from now on), and the
- * horizon for the next call. What is not visible yet is of a transaction at or after it. A
- * database that was restored into another cluster may count its transactions from below it.
+ * The keys that were revoked since the horizon of an earlier call (null: from now on), and the horizon
+ * for the next call. Rows that are not visible yet belong to transactions at or after it. `least`
+ * helps after a restore into another cluster, which may count its transactions from a lower number.
  */
 export const revokedSince = async (sql: Sql, horizon: string | null) => {
   const [row] = await sql<[{ horizon: string; revoked: Revoked[] }]>`
@@ -98,7 +98,7 @@ type FoundToken = {
   is_disabled: boolean
 }
 
-/** Writes that it was used, too, unless that was written within the last minute. */
+/** Also writes the time of this use, unless one was written within the last minute. */
 export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
   const [row] = await sql<FoundToken[]>`
     with found as (

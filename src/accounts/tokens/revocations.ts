@@ -1,6 +1,6 @@
 /**
- * What was revoked, on this instance or any other, known without asking for every request: what is
- * new is polled, because notifications do not pass a pooler in transaction mode.
+ * Knows what was revoked on any instance, without a statement for every request. New revocations are
+ * polled, because notifications do not pass a pooler in transaction mode.
  */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
@@ -8,11 +8,11 @@ import { repeat } from "../../jobs/repeat.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000
-/** A poll that hangs is given up, and the next one may find a better connection. */
+/** A poll that hangs is given up: the next one may get a better connection. */
 const POLL_TIMEOUT_MS = 3_000
-/** Below the 5 s within which a revocation holds everywhere. */
+/** Less than the 5 s after which a revocation must hold everywhere. */
 const TRUSTED_MS = 4_000
-/** Longer than it takes to finish judging a token that was begun before the revocation. */
+/** Longer than it takes to judge a token: one that was begun before the revocation has ended. */
 const REMEMBERED_MS = 60_000
 
 const inTime = async <T>(answer: Promise<T>): Promise<T> => {
@@ -25,12 +25,12 @@ const inTime = async <T>(answer: Promise<T>): Promise<T> => {
   }
 }
 
-/** What is known of a key: when it was learned here, and by which transaction, which a poll tells. */
+/** When the revocation of a key became known here. The transaction is known only from polls. */
 type News = { learnedAt: number; transactionId: string | undefined }
 
-/** `sweep` is to forget every verdict that `changedSince` says is overtaken. */
+/** `sweep` has to forget every verdict for which `changedSince` is true. */
 export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
-  /** The last learned are the last. */
+  /** In the order in which they were learned. */
   const recent = new Map<string, News>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
@@ -42,7 +42,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     isSwept = false
   }
 
-  /** The same rows are found again as long as an older transaction is open. */
+  /** While an older transaction is open, each poll finds the same rows again. */
   const learnPolled = (key: string, transactionId: string) => {
     if (recent.get(key)?.transactionId !== transactionId) learn(key, transactionId)
   }
@@ -66,15 +66,15 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   }
 
   return {
-    /** Whether a verdict of that time (performance.now) may be another by what was learned of a key. */
+    /** Whether one of the keys was learned since a verdict of that time (performance.now). */
     changedSince: (judgedAt: number, keys: string[]) =>
       recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= judgedAt),
     add(keys: string[]) {
       for (const key of keys) learn(key)
     },
-    /** Whether a verdict of that time (performance.now) would have been overtaken by now. */
+    /** Whether revocations since that time (performance.now) would be known here by now. */
     isTrusted: (judgedAt: number) => Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS,
-    /** Resolves once revocations are followed, to the function that ends that. */
+    /** Resolves when polling has begun, to the function that stops it. */
     async follow() {
       await poll()
       return repeat({ name: "reading revocations", everyMs: POLL_MS, log, work: poll })

@@ -1,4 +1,4 @@
-/** The signature of access tokens by a shared secret: one signs, and those before it still verify. */
+/** Signs access tokens by the current secret, and verifies them by that and the previous ones. */
 import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
 import type { Config } from "../../config/config.ts"
@@ -10,7 +10,7 @@ export const createSignature = ([current, ...previous]: Secrets, alg: Config["AL
   const verifiers = [verify, ...previous.map((secret) => by(secret).verify)]
   return {
     sign,
-    /** The claims of a token whose signature is good by one of the secrets, or false. */
+    /** The claims if the signature is good by one of the secrets, or false. */
     async verify(token: string, options: JWTVerifyOptions) {
       for (const verifyOne of verifiers) {
         const claims = await verifyOne(token, { ...options, algorithms: [alg] })

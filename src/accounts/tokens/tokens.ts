@@ -1,4 +1,4 @@
-/** Access tokens: signs ours, and lets in whoever sends a good bearer token. Verdicts are kept for a while. */
+/** Issues access tokens and authenticates bearer tokens. Verdicts are cached. */
 import { randomUUID } from "node:crypto"
 import type { Logger } from "pino"
 import type { Config } from "../../config/config.ts"
@@ -15,11 +15,11 @@ import { createRevocations } from "./revocations.ts"
 import { createSignature } from "./signature.ts"
 
 const ACCEPTED_LIMIT = 10_000
-/** Fewer: anybody can send a token that is refused. */
+/** Fewer, because anybody can send bad tokens. */
 const REFUSED_LIMIT = 1_000
-/** So that a key that its issuer withdrew is not trusted for as long as its tokens last. */
+/** Tokens by a key that its issuer has withdrawn are not accepted for longer. */
 const ACCEPTED_MS = 5 * 60_000
-/** A verdict that took longer may have been overtaken by a revocation that is forgotten by now. */
+/** A verdict that took longer is not cached: a revocation since may be forgotten already. */
 const JUDGING_MS = 30_000
 
 /** RFC 6750, section 2.1. */
@@ -33,7 +33,7 @@ type Settings = Pick<
 type Deps = {
   sql: Sql
   log: Logger
-  /** Is told of every request by a token of a session. */
+  /** Called for every request with a token of a session. */
   noteUse: (sessionId: string, userId: number) => void
 }
 
@@ -65,7 +65,7 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
     return caller
   }
 
-  /** The caller whom an Authorization header names, or a thrown 401. */
+  /** The caller whom an Authorization header names. Throws a 401 if it names none. */
   const authenticate = async (authorization: string | null): Promise<Caller> => {
     const token = authorization?.match(BEARER)?.[1]
     if (token === undefined) throw missingToken()
@@ -87,7 +87,7 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
 
     authenticate,
 
-    /** Claims of exactly these names: sub, iat, exp, jti. */
+    /** With exactly these claims: sub, iat, exp, jti. */
     issue: (userId: number, sessionId: string, seconds: number) =>
       sign({
         sub: String(userId),
@@ -96,8 +96,8 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
       }),
 
     /**
-     * Whether a token that was let in is still good, for answers that take long. Known at once,
-     * unless something about it has changed: then it is judged again.
+     * Whether a token that was accepted is still good, for answers that take long. The token is judged
+     * again only if something about it has changed.
      */
     remainsGood(
       { expiresAt, judgedAt, watched }: Caller,
@@ -111,9 +111,9 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
       )
     },
 
-    /** Makes this instance ask the database at once about what it has let in by these keys. */
+    /** Makes this instance judge the tokens with these keys again, at once. */
     revoke: revocations.add,
-    /** Resolves once what is revoked elsewhere is refused here too, to the function that ends that. */
+    /** Resolves when revocations of other instances are followed, to the function that stops it. */
     followRevocations: revocations.follow,
   }
 }

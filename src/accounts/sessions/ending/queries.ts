@@ -1,8 +1,8 @@
-/** All SQL of ending sessions: one, all of a user's, and those of a user who is deleted. */
+/** The SQL that ends sessions: one, all of a user, or those of a deleted user. */
 import type { Sql, Statements } from "../../../database/connection.ts"
 import { changedKey, sessionKeyOf } from "../../revocation-keys.ts"
 
-/** A CTE: a session of a user, ended. Constant time: its rows in refresh_tokens expire by themselves. */
+/** A CTE that ends a session. Constant time: its rows in refresh_tokens expire by themselves. */
 const ended = (sql: Sql, userId: number, id: string | null) => sql`
   ended as (
     delete from sessions
@@ -14,7 +14,7 @@ const ended = (sql: Sql, userId: number, id: string | null) => sql`
 /** `expiresAt` is any number that is in the future. */
 type Ending = { userId: number; sessionId: string | undefined; tokenKey: string; expiresAt: number }
 
-/** Ends the session that a token is of; where it is of none, the token itself. */
+/** Ends the session of a token. Revokes the token itself if it belongs to none. */
 export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }: Ending) => sql<
   { key: string }[]
 >`
@@ -28,7 +28,7 @@ export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }:
   on conflict on constraint revocations_pkey do nothing
   returning key`
 
-/** Ends one that its user chose from the list. The key to revoke, or undefined where there is none. */
+/** Ends a session that its user chose. Returns the key to revoke; undefined if there is no such session. */
 export const endOwnSession = async (sql: Sql, userId: number, id: string) => {
   const [row] = await sql<{ key: string }[]>`
     with ${ended(sql, userId, id)}
@@ -41,16 +41,16 @@ export const endOwnSession = async (sql: Sql, userId: number, id: string) => {
   return row?.key
 }
 
-/** Enough for anybody's devices; what is beyond them ends by the mark all the same. */
+/** More than anybody has devices. Sessions beyond it still end, by tokens_valid_from. */
 const ENDED_BY_NAME = 1_000
 
 /**
- * Ends all sessions of a user and all their tokens, in constant time: what is older than the mark
- * is refused. To be called in a transaction whose earlier statement has locked the user's row, so
- * that every login that was let in before is older. The keys to revoke.
+ * Ends all sessions of a user and all their tokens, in constant time: whatever is older than
+ * tokens_valid_from is refused. The caller's transaction must have locked the user's row in an earlier
+ * statement, so that every login before it is older. Returns the keys to revoke.
  *
- * The sessions are also ended one by one, the latest first, because the list shows them, and
- * because instances of the previous release do not know the mark.
+ * The latest sessions are also deleted one by one, because the list of sessions shows them, and
+ * because instances of the previous release do not know tokens_valid_from.
  */
 export const endAllSessions = async (transaction: Statements, userId: number) => {
   await transaction`
@@ -81,7 +81,7 @@ export const endAllSessions = async (transaction: Statements, userId: number) =>
   return [changedKey(userId)]
 }
 
-/** Sessions: far from the time limit of a statement. */
+/** Sessions. Deleting so many takes far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
 
 const deleteSomeOf = async (sql: Sql, userId: number) =>
@@ -97,7 +97,7 @@ const deleteSomeOf = async (sql: Sql, userId: number) =>
         )`
   ).count
 
-/** All of a user's, in batches: one statement for all of them might run into its limit. */
+/** Deletes all of a user's sessions, in batches: one statement for all might exceed its time limit. */
 export const deleteSessionsOf = async (sql: Sql, userId: number) => {
   while ((await deleteSomeOf(sql, userId)) > 0);
 }

@@ -1,4 +1,4 @@
-/** All SQL of refreshing: a session's chain goes on, a step is repeated, or a reuse ends it. */
+/** The SQL that refreshes a session, repeats a refresh, or ends the session when a token is reused. */
 import type { Sql } from "../../../database/connection.ts"
 import type { Client } from "../../client.ts"
 import { sessionKeyOf } from "../../revocation-keys.ts"
@@ -6,8 +6,8 @@ import { extendedEnd, isAlive, type Lifetimes, secondsLeft } from "../lifetime.t
 import type { Link } from "../sessions.ts"
 
 /**
- * Moves a chain on from this generation; undefined where it was moved before, or has ended. A
- * generation ahead of the row is one that a restored backup does not know.
+ * Moves a session on to the next generation. Undefined if it was moved on before, or has ended. A
+ * generation above the row's is of a time after the backup that was restored.
  */
 export const moveOn = async (
   sql: Sql,
@@ -36,9 +36,9 @@ export const moveOn = async (
 type Repeated = Link & { is_reuse: boolean }
 
 /**
- * For a generation that the chain has left: the step is repeated where its answer may have got
- * lost, and nobody has gone on from it. Otherwise two parties have the token, and the session
- * ends. Undefined where it has ended already. A null is of no generation that could be repeated.
+ * For a token of an earlier generation. If the answer to it may have been lost, and nobody has used
+ * that answer's token, the refresh is repeated. Otherwise two parties have the token, and the session
+ * ends. Undefined if it has ended already. A generation of null is never repeated.
  */
 export const repeatOrEnd = async (
   sql: Sql,
@@ -78,11 +78,11 @@ export const repeatOrEnd = async (
 
 type Stored = {
   session_id: string
-  /** It was used too long ago for its answer to have got lost. */
+  /** It was used too long ago: its answer cannot have been lost. */
   is_late: boolean
 }
 
-/** Uses a token from before sessions were chains. Undefined where there is none. */
+/** Uses a token of releases before generations. Undefined if there is none. */
 export const takeStored = async (sql: Sql, hash: Uint8Array) => {
   const [row] = await sql<Stored[]>`
     update refresh_tokens

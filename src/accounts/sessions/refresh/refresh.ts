@@ -1,6 +1,6 @@
 /**
- * Refreshing a session. Its chain is at a generation: the token of that one moves it on, the one
- * before it repeats the step for 10 seconds, and any older one ends the session.
+ * Refreshes a session. A session is at a generation: the token of that one moves it to the next, the
+ * token before it repeats the last refresh for 10 seconds, and any older token ends the session.
  */
 
 import type { Client } from "../../client.ts"
@@ -12,11 +12,11 @@ import { moveOn, repeatOrEnd, takeStored } from "./queries.ts"
 
 type Claim = {
   sessionId: string
-  /** Null for one that is certainly used. */
+  /** Null for a token that has certainly been used. */
   generation: number | null
 }
 
-/** Tokens from before sessions were chains are of generation 0. */
+/** Tokens of releases before generations are of generation 0. */
 const claimOf = async ({ sql }: SessionDeps, presented: Presented): Promise<Claim | undefined> => {
   if (!("hash" in presented)) return presented
   const stored = await takeStored(sql, presented.hash)

@@ -1,7 +1,7 @@
-/** Tokens that are good once, of which the database holds no more than a hash. */
+/** Random tokens, of which the database stores only a hash. */
 import { createHash, randomBytes } from "node:crypto"
 
-/** Of 256 random bits no salt or slow hash is needed: nobody tries them all. */
+/** 256 random bits need neither a salt nor a slow hash: nobody can try them all. */
 export const hashOf = (token: string) => createHash("sha256").update(token).digest()
 
 export const newToken = () => {
@@ -9,5 +9,5 @@ export const newToken = () => {
   return { token, hash: hashOf(token) }
 }
 
-/** What whoever made a token is told. */
+/** For whoever asked for the token: it is shown only once. */
 export type OneTimeToken = { token: string; expires_at: string }
