@@ -1,7 +1,7 @@
 /** What todos delete once it has expired. */
 import type { Sql } from "../database/connection.ts"
 import type { DeleteExpired } from "../jobs/expiry.ts"
-import { deleteExpiredKeys } from "./queries.ts"
+import { deleteExpiredKeys } from "./keys/queries.ts"
 import { deleteExpiredTombstones } from "./sync/queries.ts"
 
 export const expiryOfTodos = (sql: Sql): DeleteExpired[] => [

@@ -2,7 +2,7 @@
 import type { Sql } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
 import { expectedVersions } from "../http/response/entity-tag.ts"
-import { createOnce } from "./create-once.ts"
+import { createOnce } from "./keys/create-once.ts"
 import type { NewTodo, TodoChanges } from "./model.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import type { Versioned } from "./queries.ts"

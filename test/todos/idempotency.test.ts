@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
 import { connect } from "../../src/database/connection.ts"
-import { deleteExpiredKeys } from "../../src/todos/queries.ts"
+import { deleteExpiredKeys } from "../../src/todos/keys/queries.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
 import { shareApp } from "../support/shared-app.ts"

@@ -3,7 +3,7 @@
 import { findDetails } from "../../accounts/operators/queries.ts"
 import { deleteUser as deleteAccount } from "../../accounts/queries.ts"
 import { deleteSessionsOf } from "../../accounts/sessions/ending/queries.ts"
-import { deleteTodosOf } from "../../todos/queries.ts"
+import { deleteTodosOf } from "../../todos/owner-deletion/queries.ts"
 import { type Flags, UsageError } from "../command.ts"
 import { findUser } from "./find.ts"
 import { withUsers } from "./open.ts"

@@ -2,8 +2,8 @@
  * The connections to Postgres: a bounded number, and no statement that waits or runs for ever.
  *
  * A statement (and a transaction, as a whole) is
- *   waiting    until the scheduler has a connection for it. It is rejected when it has waited for
- *              WAIT_LIMIT_MS, or when nothing has moved for STALL_LIMIT_MS;
+ *   waiting    until the scheduler, or its lane, has a connection for it. It is rejected when it
+ *              has waited for WAIT_LIMIT_MS, or when nothing has moved for STALL_LIMIT_MS;
  *   running    until it is answered, or for RUN_LIMIT_MS, after which it is
  *   cancelled  and fails by the server's answer. Where none comes within CANCEL_LIMIT_MS the server
  *              is frozen or gone: all connections are replaced, and what runs there fails.

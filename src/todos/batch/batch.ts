@@ -5,7 +5,7 @@
 import type { Statements } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
 import { entityTag } from "../../http/response/entity-tag.ts"
-import { bodyHashOf, keyReused } from "../create-once.ts"
+import { bodyHashOf, keyReused } from "../keys/create-once.ts"
 import type { Versioned } from "../queries.ts"
 import { endless } from "../quota/quota.ts"
 import { asUser, type WriteDeps } from "../writes.ts"

@@ -4,10 +4,11 @@
  */
 import type { Problem } from "../../errors.ts"
 import { expectedVersions } from "../../http/response/entity-tag.ts"
-import { firstAnswer } from "../create-once.ts"
+import { firstAnswer } from "../keys/create-once.ts"
+import type { KeyUse } from "../keys/queries.ts"
 import type { TodoChanges } from "../model.ts"
 import { noSuchTodo, preconditionFailed } from "../problems.ts"
-import type { KeyUse, Versioned } from "../queries.ts"
+import type { Versioned } from "../queries.ts"
 import { quotaExceeded, type Room } from "../quota/quota.ts"
 import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./model.ts"
 import type { LockedTodo, Writes } from "./queries.ts"

@@ -1,7 +1,9 @@
 /** All SQL over batches. Every statement names the owner. */
 import { PREPARED, type Statements } from "../../database/connection.ts"
+import { KEY_LIFETIME, type KeyUse } from "../keys/queries.ts"
 import type { Todo } from "../model.ts"
-import { COUNTING, KEY_LIFETIME, type KeyUse, nextRevision, type Versioned } from "../queries.ts"
+import type { Versioned } from "../queries.ts"
+import { COUNTING, nextRevision } from "../revisions/queries.ts"
 
 /** `now`: when the transaction began. */
 export type LockedTodo = Versioned & { now: string }

@@ -1,10 +1,11 @@
 /** Idempotency-Key: a create that may be repeated, and is answered as it was the first time. */
 import { createHash } from "node:crypto"
-import type { Sql } from "../database/connection.ts"
-import { Problem } from "../errors.ts"
-import { FIRST_VERSION } from "../http/response/entity-tag.ts"
-import type { NewTodo } from "./model.ts"
-import { findKeyUse, insertTodoOnce, type KeyUse, type Versioned, type Written } from "./queries.ts"
+import type { Sql } from "../../database/connection.ts"
+import { Problem } from "../../errors.ts"
+import { FIRST_VERSION } from "../../http/response/entity-tag.ts"
+import type { NewTodo } from "../model.ts"
+import type { Versioned, Written } from "../queries.ts"
+import { findKeyUse, insertTodoOnce, type KeyUse } from "./queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
 
