@@ -1,4 +1,4 @@
-/** The table of contents: what the service is made of. Importing it opens nothing. */
+/** The table of contents: every feature, and what it is given. */
 import { Elysia } from "elysia"
 import { emailChange } from "./accounts/email-change/routes.ts"
 import { exportOfAccount } from "./accounts/export/routes.ts"
@@ -50,7 +50,7 @@ type Deps = {
   isStopping: () => boolean
 }
 
-/** What each feature needs of the service. */
+/** What each feature gets from the service. */
 const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
@@ -105,7 +105,7 @@ export const createApp = (deps: Deps) => {
     // Unknown members are refused, not removed.
     normalize: false,
     strictPath: true,
-    // A Host of under four characters would cut the path wrongly.
+    // Otherwise a Host of fewer than four characters would make Elysia cut the path wrongly.
     handler: { standardHostname: false },
   })
   return app

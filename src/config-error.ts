@@ -1,4 +1,4 @@
-/** What the operator has to change before the service can start: exit code 78. */
+/** An error that the operator has to mend before the service can start. Exit code 78. */
 export class ConfigError extends Error {
   override name = "ConfigError"
 }

@@ -1,4 +1,4 @@
-/** Every error that a client can see: the closed list of codes, their statuses, the problem document. */
+/** Every error that a client can get: the list of codes, their statuses, and the problem document. */
 
 export const statuses = {
   BAD_REQUEST: 400,
@@ -23,10 +23,10 @@ export const statuses = {
 } as const
 
 export type ErrorCode = keyof typeof statuses
-/** What a batch undid with the rest of it is a 424. */
+/** 424 is for the operations of a batch that were undone with the others. */
 type Status = (typeof statuses)[ErrorCode] | 424
 
-/** As node:http has them, which every start would load for them. */
+/** Copied from node:http, which would otherwise be loaded at every start. */
 const titles: Record<Status, string> = {
   400: "Bad Request",
   401: "Unauthorized",
@@ -50,16 +50,16 @@ export type BrokenRule = { message: string } & ({ pointer: string } | { paramete
 
 type Extra = {
   errors?: BrokenRule[]
-  /** Of a batch that was undone: what became of each operation. */
+  /** Of a batch that was undone: the result of each operation. */
   results?: object[]
   headers?: Record<string, string>
-  /** Where the map's status does not fit: a wrong current password is a 403. */
+  /** In place of the status of the code: a wrong current password is a 403. */
   status?: Status
 }
 
 /**
- * What a handler throws to end in an error that is meant for the client. Not an `Error`: an
- * expected refusal needs no stack, and taking one costs more than the refusal itself.
+ * Thrown for an error that the client is to see. It is not an `Error`: an expected refusal needs no
+ * stack, and making one costs more than all the rest of the refusal.
  */
 export class Problem {
   readonly status: Status
@@ -72,7 +72,7 @@ export class Problem {
     this.status = extra.status ?? statuses[code]
   }
 
-  /** The problem document: RFC 9457, with `error_code` and `timestamp` beside its members. */
+  /** The problem document of RFC 9457, with the additional members `error_code` and `timestamp`. */
   toDocument() {
     const { errors, results } = this.extra
     return {
@@ -98,6 +98,6 @@ export class Problem {
 export const badRequest = (errors: BrokenRule[]) =>
   new Problem("BAD_REQUEST", "The request breaks rules of this API; see errors", { errors })
 
-/** RFC 9110, section 10.2.3: the client may try again after this many seconds. */
+/** `retryAfter`: seconds (RFC 9110, section 10.2.3). */
 export const unavailable = (detail: string, retryAfter = 1) =>
   new Problem("SERVICE_UNAVAILABLE", detail, { headers: { "retry-after": String(retryAfter) } })

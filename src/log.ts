@@ -1,32 +1,32 @@
-/** The log: one JSON line an event on standard output, made readable where that is a terminal. */
+/** The log: a JSON line for each event on standard output, or readable lines if that is a terminal. */
 import { ValidationError } from "elysia"
 import pino from "pino"
 import postgres from "postgres"
 
-/** pino's logger, and a way past it for what is logged with every request. */
+/** pino's logger, with a faster way for the line of every request. */
 export type Log = pino.Logger & {
-  /** Writes members that are JSON already, at level info. */
+  /** Writes members that already are JSON, at level info. */
   line: (members: string) => void
 }
 
-/** Lines wait this long for company: one write serves many of them. */
+/** Lines are collected for this long, so that one write takes many of them. */
 const FLUSH_MS = 100
-/** Bytes that start a write before that. */
+/** Bytes that are written before that. */
 const WRITE_FROM = 48 * 1024
 const WRITE_AT_MOST = 64 * 1024
-/** Bytes that may wait while nobody reads our output; then lines are dropped, and counted. */
+/** Bytes that may wait while nobody reads the output. After that lines are dropped and counted. */
 const BACKLOG_LIMIT = 16 * 1024 * 1024
-/** How long the end waits for a reader. */
+/** How long the process waits at its end for the last lines to be read. */
 const LAST_FLUSH_MS = 1_000
 
-/** Data exceptions: their messages quote the value. */
+/** Data exceptions, whose messages quote the value. */
 const quotesValues = (code: string) => code.startsWith("22")
 
 const stackOf = ({ stack = "" }: Error) => stack.slice(Math.max(0, stack.search(/^\s+at /m))).trim()
 
 /**
- * What an operator needs of an error, and nothing that a client sent: a postgres.js error carries
- * the statement's parameters, and the row as its detail; a validation error carries the body.
+ * What an operator needs to know of an error, without anything that a client sent: errors of postgres.js
+ * contain the parameters of the statement and the row, validation errors contain the body.
  */
 export const describeError = (error: unknown, depth = 0): object => {
   if (!(error instanceof Error)) return { type: typeof error }
@@ -46,7 +46,7 @@ export const describeError = (error: unknown, depth = 0): object => {
   return { ...common, message, ...("code" in error && { code: error.code }) }
 }
 
-/** `09:30:00.123 WARN  503 GET /health/ready 1.2 ms {"request_id":"…"}` for a person to read. */
+/** For people: `09:30:00.123 WARN  503 GET /health/ready 1.2 ms {"request_id":"…"}` */
 const readable = (line: string): string => {
   const { time, level, msg, method, route, status, duration_ms, err, ...rest } = JSON.parse(line)
   const label = (pino.levels.labels[level] ?? "").toUpperCase().padEnd(5)
@@ -56,7 +56,7 @@ const readable = (line: string): string => {
   return `${new Date(time).toISOString().slice(11, 23)} ${label} ${said}${details}${cause}\n`
 }
 
-/** Standard output, or standard error for a command that prints something else, in batches, so that a line costs no system call. */
+/** Writes in batches, so that not every line costs a system call. Commands that print a result log to 2. */
 const createOutput = (dest: 1 | 2) => {
   const output = pino.destination({
     dest,
@@ -81,7 +81,7 @@ const createOutput = (dest: 1 | 2) => {
     dropped = 0
     output.write(`${JSON.stringify(line)}\n`)
   })
-  // Whoever read it is gone, which is no reason to stop serving.
+  // The reader of the log has gone: that is no reason to stop serving.
   output.on("error", () => {})
   return output
 }
@@ -102,7 +102,7 @@ export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
   return Object.assign(log, { line })
 }
 
-/** Resolves when everything that was logged has been written, or nobody reads it. */
+/** Resolves when all lines have been written, or after a while if nobody reads them. */
 export const flushLog = (log: Log) =>
   Promise.race([
     new Promise<void>((resolve) => log.flush(() => resolve())),

@@ -1,4 +1,4 @@
-/** From the command line to a command: the only reader of arguments and environment, and of exit. */
+/** Runs the command that the command line names. Only this file reads argv and env, and exits. */
 import { readFileSync } from "node:fs"
 import { parseEnv } from "node:util"
 import {
@@ -44,7 +44,7 @@ Usage:
 Options:
 ${describeOptions({ ...options, ...everyOption })}${EXIT_CODES}`
 
-/** Those whose names begin with a word that is none by itself: `user` of `user list`. */
+/** The commands of a group, such as `user list` and `user show` of `user`. */
 const groupOf = (word: string) => all.filter(([name]) => name.startsWith(`${word} `))
 
 const readEnvFile = (path: string): Record<string, string | undefined> => {
@@ -55,12 +55,12 @@ const readEnvFile = (path: string): Record<string, string | undefined> => {
   }
 }
 
-/** Where the words of the command line are that are neither options nor the value of --env-file. */
+/** The indexes of the arguments that are neither options nor the value of --env-file. */
 const wordsOf = (argv: string[]) => [
   ...argv.keys().filter((at) => !argv[at]?.startsWith("-") && argv[at - 1] !== "--env-file"),
 ]
 
-/** The command's name, and the arguments without it. */
+/** The name of the command, and the other arguments. */
 const findCommand = (argv: string[]): { name: string; rest: string[] } => {
   const [first, second] = wordsOf(argv)
   if (first === undefined) return { name: "serve", rest: argv }
@@ -77,7 +77,7 @@ const findCommand = (argv: string[]): { name: string; rest: string[] } => {
 
 const isHelp = (argument: string) => argument === "--help" || argument === "-h"
 
-/** Without a command: of all of them, or of a group. */
+/** Prints the help of all commands, or of a group. */
 const printHelp = ([word = ""]: string[]) => {
   const group = groupOf(word)
   return print(group.length > 0 ? `Usage:\n${describeCommands(group)}` : generalHelp())
@@ -106,7 +106,7 @@ const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
   }
 }
 
-/** What went wrong, in words for the person at the terminal, and the exit code that says it. */
+/** The message for the person at the terminal, and the exit code. */
 const failure = async (error: unknown): Promise<[message: string, code: number]> => {
   if (error instanceof UsageError) {
     const help = ["todo-api", error.command, "--help"].filter(Boolean).join(" ")
@@ -114,7 +114,7 @@ const failure = async (error: unknown): Promise<[message: string, code: number]>
   }
   if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
   const message = error instanceof Error ? error.message : String(error)
-  // It knows the driver, which a command that does not fail may not need.
+  // Imported late, because it loads the driver.
   const { isAway } = await import("./database/errors.ts")
   if (isAway(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
   return [message, EXIT.failure]
@@ -130,10 +130,10 @@ const main = async (): Promise<number> => {
   }
 }
 
-/** The first requests count as a part of it. */
+/** Includes the first requests. */
 const START_MS = 1_000
-// The executable starts with compilers that wait: .ci/build.ts says why.
+// The executable starts with the JIT delayed: .ci/build.ts says why.
 setTimeout(() => Bun.unsafe.setJITPolicy(1), START_MS).unref()
 
-// Not the end of the event loop: a signal during the start leaves work behind that nobody awaits.
+// Does not wait for the event loop: after a signal during the start, work is left that nobody awaits.
 process.exit(await main())

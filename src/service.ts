@@ -1,4 +1,4 @@
-/** The service as a whole: its database, migrated, and its server, from start to stop. */
+/** Starts and stops the service: database, migrations, background jobs, server. */
 import { expiryOfAccounts } from "./accounts/expiry.ts"
 import { createPasswordReset } from "./accounts/password-resets/queries.ts"
 import { createLastUse } from "./accounts/sessions/last-use.ts"
@@ -18,26 +18,26 @@ import { createCommits } from "./todos/sync/commits.ts"
 import { createWatchers } from "./todos/sync/watchers.ts"
 
 export type Service = {
-  /** Where it listens. */
+  /** The URL that it listens on. */
   url: string
   metricsUrl: string | undefined
   /** Resolves when the embedded database has ended. */
   databaseEnded: Promise<void>
-  /** Turns readiness 503, and asks clients to leave: each answer closes its connection. */
+  /** Makes the readiness probe fail, and each answer close its connection. */
   drain(): void
-  /** Takes no new connection, answers what is under way, and closes the database. */
+  /** Accepts no new connections, answers the requests that have begun, and closes the database. */
   stop(): Promise<void>
 }
 
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
 
-/** Loaded where they are asked for: a start pays for what it uses. */
+/** Loaded only if needed, so that other starts are faster. */
 const embeddedDatabase = async (dataDir: string) =>
   (await import("./database/embedded/embedded.ts")).startEmbedded(dataDir)
 const metricsOf = async (sql: Sql) =>
   (await import("./http/monitoring/metrics.ts")).createMetrics(sql.state)
 
-/** What serves, made of what it needs. */
+/** Creates the app and what it depends on. */
 const assemble = async (
   { config, log }: Options,
   secrets: Secrets,
@@ -64,7 +64,7 @@ const assemble = async (
   return { app, tokens, lastUse, watchers, metrics }
 }
 
-/** Loaded only where mails are sent. */
+/** Loaded only if the service sends mails. */
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
   if (!SMTP_URL || !SMTP_FROM) return () => {}
   const [{ startOutbox }, { createSmtp }] = await Promise.all([
@@ -81,16 +81,16 @@ const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: 
   })
 }
 
-/** Resolves to false if it takes longer than `ms`. */
+/** Resolves to false if the work takes longer. */
 const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
   Promise.race([work.then(() => true), Bun.sleep(Math.max(0, ms)).then(() => false)])
 
-/** Of the time for shutting down, what is kept for closing the database. */
+/** The part of the time for shutting down that is kept for closing the database. */
 const CLOSING_SHARE = 0.2
 
 export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
-  // What was opened closes again, the last one first: where the start fails, and at the end.
+  // Everything that was opened is closed in reverse order: if the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
   await expectFreePort(config)
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
@@ -106,7 +106,7 @@ export const startService = async (options: Options): Promise<Service> => {
   )
   opened.defer(() => sql.end())
   let isStopping = false
-  // The way to the database takes as long as the making.
+  // In parallel, because both take about the same time.
   const [, { app, tokens, lastUse, watchers, metrics }] = await Promise.all([
     prepareSchema(sql, url, {
       ...options,

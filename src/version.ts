@@ -1,7 +1,7 @@
-/** Which version this is, and of which commit. */
+/** The version and the commit of this build. */
 import { version as release } from "../package.json"
 
-/** What the build sets; not there from source. */
+/** Set by the build. Not defined when run from source. */
 declare const BUILD_COMMIT: string
 
 const git = (...args: string[]) => {
@@ -13,7 +13,7 @@ const git = (...args: string[]) => {
   }
 }
 
-/** With a `+` where the source differs from it. */
+/** With a `+` if the source differs from the commit. */
 export const sourceCommit = () => {
   const commit = git("rev-parse", "--short=12", "HEAD")
   return commit && git("status", "--porcelain") ? `${commit}+` : commit || "unknown"

@@ -13,7 +13,7 @@ import { columnsOf, copyOut, nextNumbers, serverVersion, useKnownSettings } from
 import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES } from "./tables.ts"
 
 type Options = {
-  /** What signs the tokens, and what signed them before; none where the backup is not to hold it. */
+  /** The current key and the previous ones. Empty if the backup is not to contain them. */
   secretKeys: readonly string[]
   output: Writable
   signal: AbortSignal
@@ -31,7 +31,7 @@ const appliedMigrations = async (sql: Transaction) => {
   return applied
 }
 
-/** Of every table: what a restore writes. */
+/** The columns of every table that a restore writes. */
 export const columnsToKeep = async (sql: Transaction) =>
   Object.fromEntries(
     (await columnsOf(sql, TABLES)).map(({ table, columns }) => [

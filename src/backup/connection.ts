@@ -1,4 +1,4 @@
-/** The connection of a backup or a restore: one, without the limits of a request. */
+/** Connects for a backup or a restore: a single connection, without time limits. */
 import postgres from "postgres"
 import { connectionOptions } from "../database/url.ts"
 
@@ -14,8 +14,8 @@ export const connectForBackup = (url: string) =>
   })
 
 /**
- * A transaction with COPY in it. Where it fails the connection is closed: in the middle of a COPY
- * it would wait for ever for the answer to a rollback.
+ * Runs a transaction with COPY in it. If it fails, the connection is closed, because in the middle of a
+ * COPY the answer to a rollback would never come.
  */
 export const inTransaction = async (
   sql: postgres.Sql,

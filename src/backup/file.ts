@@ -1,4 +1,4 @@
-/** The file of a backup: written whole or not at all, and read only when it is there as a whole. */
+/** The file of a backup: written completely or not at all, and read only when it is complete. */
 import { randomUUID } from "node:crypto"
 import { createWriteStream } from "node:fs"
 import { mkdtemp, open, rename, rm } from "node:fs/promises"
@@ -8,12 +8,12 @@ import { pipeline } from "node:stream/promises"
 import { syncDirectory } from "../data-dir/private-files.ts"
 import { inFirstHome, ownHomes } from "../programs/directory.ts"
 
-/** For its owner alone: it holds everybody's todos. */
+/** Only its owner may read it, because it contains everybody's todos. */
 const MODE = 0o600
 
 const create = (path: string) => createWriteStream(path, { flags: "wx", mode: MODE })
 
-/** Makes a name survive a power cut, and what it names. */
+/** Makes a file's content survive a power cut. */
 const sync = async (path: string) => {
   await using file = await open(path, "r+")
   await file.sync()
@@ -31,7 +31,7 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
   }
 }
 
-/** What comes through a pipe, as a file: so nothing is begun before all of it was verified. */
+/** Saves a pipe to a file, so that all of it can be verified before the restore begins. */
 export const withSpooled = async <Result>(
   input: Readable,
   dataDir: string,

@@ -9,11 +9,11 @@ import { copyIn, countRows } from "./queries.ts"
 
 type Source = { manifest: Manifest; open(): Readable }
 
-/** An earlier statement of the transaction failed. */
+/** Whether an earlier statement of the transaction failed. */
 const isAborted = (error: unknown) =>
   error instanceof postgres.PostgresError && error.code === "25P02"
 
-/** COPY of one table. Every step rejects when the database refuses, or is gone. */
+/** Starts COPY into a table. Every step rejects if the database refuses or goes away. */
 const openCopy = async (sql: Transaction, table: string, columns: string[]) => {
   const stream: Writable = await copyIn(sql, table, columns)
   const failed = new Promise<never>((_, reject) => stream.once("error", reject))
@@ -28,8 +28,8 @@ const openCopy = async (sql: Transaction, table: string, columns: string[]) => {
         }),
       ]),
     /**
-     * postgres.js tells nobody of an error that comes after the last row, and would wait for ever
-     * to finish: whether all went well is asked by the next statement.
+     * Does not wait for the stream to finish: postgres.js reports no error that comes after the last
+     * row, and would wait for ever. The next statement tells whether COPY succeeded.
      */
     async end() {
       stream.end()

@@ -1,4 +1,4 @@
-/** How far a backup or a restore is, for the person at the terminal; a pipe hears nothing. */
+/** Shows the progress of a backup or a restore on a terminal. Writes nothing to a pipe. */
 import type { Progress } from "./format/archive.ts"
 
 const EVERY_MS = 200

@@ -1,9 +1,9 @@
-/** All SQL of backups: it reads and writes whole tables, and no part of one. */
+/** All SQL of backups. It reads and writes whole tables. */
 import type { Readable, Writable } from "node:stream"
 import type postgres from "postgres"
 import type { Transaction } from "./connection.ts"
 
-/** What COPY writes must not depend on how a server or a role is set up. */
+/** The text that COPY writes must not depend on settings of the server or the role. */
 export const useKnownSettings = (sql: Transaction) => sql`
   select set_config(name, wanted, true)
   from pg_settings
@@ -28,7 +28,7 @@ export const serverVersion = async (sql: Transaction) => {
 
 const names = (list: string[]) => JSON.stringify(list)
 
-/** Of those tables that there are, in the order of their names here: what can be written to. */
+/** The columns that can be written to, of those tables that exist, in the given order. */
 export const columnsOf = async (sql: Transaction, tables: string[]) => {
   const rows = await sql<{ table: string; columns: string[] }[]>`
     select named.table, json_agg(attname order by attnum) as columns
@@ -42,7 +42,7 @@ export const columnsOf = async (sql: Transaction, tables: string[]) => {
   return rows
 }
 
-/** The number that each of the sequences that there are would give next, with no gap before it. */
+/** The next number of each sequence that exists, without drawing one. */
 export const nextNumbers = async (sql: Transaction, sequences: string[]) => {
   const found: Record<string, string> = {}
   for (const name of sequences) {
@@ -69,7 +69,7 @@ export const countRows = async (sql: Transaction, table: string) => {
   return Number(row.count)
 }
 
-/** Of these tables, those that have a row. */
+/** Those of the tables that have rows. */
 export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
   const found: string[] = []
   for (const { table } of await columnsOf(sql, tables)) {
@@ -82,11 +82,11 @@ export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
   return found
 }
 
-/** Nobody reads or writes until the transaction ends. */
+/** Nobody else can read or write the tables until the transaction ends. */
 export const lockTables = (sql: Transaction, tables: string[]) => sql`
   lock table ${sql(tables)} in access exclusive mode`
 
-/** Triggers tell what changes; a restore changes nothing. */
+/** Without triggers, which record changes: a restore is none. */
 export const withoutTriggers = async (
   sql: Transaction,
   tables: string[],
@@ -103,8 +103,8 @@ export const withoutTriggers = async (
 }
 
 /**
- * Indexes and foreign keys are made in a fraction of the time that it takes to keep them up with
- * every row; and to make one is to look at all rows that there are.
+ * Drops indexes and foreign keys during the work, and makes them again afterwards. That takes a fraction
+ * of the time of maintaining them row by row, and still checks every row.
  */
 export const withoutIndexes = async (
   sql: Transaction,
@@ -130,7 +130,7 @@ export const withoutIndexes = async (
   for (const { making } of found) await sql.unsafe(making)
 }
 
-/** `distance` beyond the number that would have been next, or as far as the sequence goes. */
+/** Sets the sequence `distance` beyond its next number, or to its end. */
 export const setNextNumber = (
   sql: Transaction,
   sequence: string,
@@ -142,8 +142,8 @@ export const setNextNumber = (
   where seqrelid = to_regclass(${sequence})`
 
 /**
- * What happened after the backup is not known here: the states of the feed that clients keep belong
- * to another epoch from now on. A schema without a feed has none.
+ * The changes after the backup are lost, so that the states that clients keep must not be good any more:
+ * they belong to an older epoch. Schemas before the feed of changes have no epoch.
  */
 export const renewEpoch = async (sql: Transaction) => {
   if ((await columnsOf(sql, ["epochs"])).length > 0)
@@ -163,5 +163,5 @@ export const addMissingUsers = async (sql: Transaction) => {
       on conflict do nothing`
 }
 
-/** Otherwise the first statements would be planned as for empty tables. */
+/** Without it the first statements would be planned as for empty tables. */
 export const analyze = (sql: postgres.Sql, tables: string[]) => sql`analyze ${sql(tables)}`

@@ -1,4 +1,4 @@
-/** Puts a backup into an empty database: all of it or nothing. */
+/** Restores a backup into an empty database, completely or not at all. */
 import type postgres from "postgres"
 import { migrationFiles } from "../database/migrations/files.ts"
 import { migrate, schemaState } from "../database/migrations/migrate.ts"
@@ -23,8 +23,8 @@ import {
 import { TABLES } from "./tables.ts"
 
 /**
- * How far the sequences are set on: an id that was given out after the backup, to a user whose
- * token is still good or to a client's copy, must not be given to somebody else.
+ * Sequences are set this far beyond the backup. Ids that were drawn after the backup are still known to
+ * tokens and to clients' copies, and must not be drawn again.
  */
 const IDS_LEFT_OUT = 1_000_000
 
@@ -50,7 +50,7 @@ const refuseRows = async (sql: Transaction) => {
 
 type Options = { dataDir: string; signal: AbortSignal; onProgress: Progress }
 
-/** A backup that was read to its end, and found whole. */
+/** Reads the whole backup. Throws if it is damaged. */
 export const verifyBackup = async (path: string, signal: AbortSignal) => {
   const open = await openSealed(path)
   const found = await readArchive(open(), {
@@ -61,7 +61,7 @@ export const verifyBackup = async (path: string, signal: AbortSignal) => {
 }
 export type Verified = Awaited<ReturnType<typeof verifyBackup>>
 
-/** The schema that the backup was made of: an empty database can go back to it, too. */
+/** Migrates the empty database up or down to the schema of the backup. */
 const useSchema = async (
   sql: postgres.Sql,
   url: string,

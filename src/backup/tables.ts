@@ -1,8 +1,8 @@
-/** What a backup holds, and what it leaves out: every table and sequence of the schema is named here. */
+/** What a backup contains and what it leaves out. Every table and sequence of the schema is named here. */
 
 /**
- * In the order in which a restore can load them: what a foreign key refers to comes first. One that
- * the database's schema lacks is passed over, so that backups of other versions can be made and read.
+ * In the order in which a restore can load them: tables that foreign keys refer to come first. Tables
+ * that the database lacks are skipped, so that backups of other versions work.
  */
 export const TABLES = [
   "users",
@@ -20,7 +20,7 @@ export const TABLES = [
   "idempotency_keys",
 ]
 
-/** And why. */
+/** With the reasons. */
 export const TABLES_LEFT_OUT: Record<string, string> = {
   schema_migrations: "the manifest names the migrations, and a restore applies them",
   throttles: "it counts the attempts of the last minutes",

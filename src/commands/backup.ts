@@ -1,4 +1,4 @@
-/** `todo-api backup [FILE|-]`: writes all data into one file, while the service runs or does not. */
+/** `todo-api backup [FILE|-]`: writes all data into one file, even while the service runs. */
 import { createWriteStream, existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Writable } from "node:stream"
@@ -12,7 +12,7 @@ import { writableUrl } from "../database/hosts/watch.ts"
 import { secretKeys } from "../keys/secret-keys.ts"
 import { interruptible } from "./interruption.ts"
 
-/** Does not start what would be empty. */
+/** Does not create a database just to back it up. */
 const openDatabase = async ({ DATABASE_URL, DATA_DIR }: Config) => {
   if (DATABASE_URL) return { url: await writableUrl(DATABASE_URL), stop: async () => {} }
   if (!existsSync(join(DATA_DIR, "postgres")))

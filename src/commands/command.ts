@@ -1,13 +1,13 @@
-/** What a command is: what --help says of it, the options that it takes, and what it does. */
+/** What makes up a command: its help, its options, and what it does. */
 import { parseArgs } from "node:util"
 
-/** A wrong command line, in words for the person who wrote it. */
+/** A wrong command line, explained to the person who wrote it. */
 export class UsageError extends Error {
   override name = "UsageError"
 
   constructor(
     message: string | undefined,
-    /** The one whose --help says more. */
+    /** The command whose --help explains more. */
     readonly command?: string,
   ) {
     super(message)
@@ -15,7 +15,7 @@ export class UsageError extends Error {
 }
 
 type Option = {
-  /** What its value is called; an option without one is a switch. */
+  /** The name of its value. An option without one is a switch. */
   value?: string
   about: string
 }
@@ -23,11 +23,11 @@ export type Options = { [name: string]: Option }
 export type Flags = { [name: string]: string | boolean | undefined }
 
 export type Command = {
-  /** Its arguments, as --help shows them. */
+  /** The arguments, as --help shows them. */
   usage?: string
   about: string
   options?: Options
-  /** Resolves to the exit code. What it needs is loaded when it runs: a start pays for no other. */
+  /** Resolves to the exit code. Modules are loaded when it runs, so that other commands start faster. */
   run(env: NodeJS.ProcessEnv, args: string[], flags: Flags): Promise<number>
 }
 
@@ -35,7 +35,7 @@ export const noArguments = ([unexpected]: string[]) => {
   if (unexpected !== undefined) throw new UsageError(`unexpected argument: ${unexpected}`)
 }
 
-/** Of every command. */
+/** Options of every command. */
 export const everyOption = {
   "env-file": {
     value: "FILE",
@@ -58,7 +58,7 @@ export const parseOptions = (argv: string[], options: Options) => {
     })
     return { args: positionals, flags: values as Flags }
   } catch (error) {
-    // Its first sentence says what is wrong; the others guess at what was meant.
+    // Only the first sentence: the others suggest what may have been meant.
     const [message] = (error instanceof Error ? error.message : String(error)).split(". ")
     throw new UsageError(message)
   }
@@ -66,7 +66,7 @@ export const parseOptions = (argv: string[], options: Options) => {
 
 export const print = async (text: string) => {
   await Bun.write(Bun.stdout, text).catch((error: NodeJS.ErrnoException) => {
-    // Whoever reads it, such as head, has read enough.
+    // The reader, such as head, has read enough.
     if (error.code !== "EPIPE") throw error
   })
   return 0
@@ -77,7 +77,7 @@ const column = (rows: (readonly [left: string, right: string])[]) => {
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`).join("")
 }
 
-/** Options, each on a line of --help. */
+/** The options, one on each line of --help. */
 export const describeOptions = (options: Options) =>
   column(
     Object.entries(options).map(([name, { value, about }]) => [

@@ -1,9 +1,9 @@
-/** `todo-api healthcheck`: whether the service on HOST and PORT is ready, for a container's probe. */
+/** `todo-api healthcheck`: exits with 0 if the service on HOST and PORT is ready, for probes of containers. */
 import { readConfig } from "../config/config.ts"
 
 const TIMEOUT_MS = 5_000
 
-/** What a server that listens everywhere answers to on this machine. */
+/** The address to connect to, also for a server that listens on all addresses. */
 const reachable = (host: string) =>
   host === "0.0.0.0"
     ? "127.0.0.1"

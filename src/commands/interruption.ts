@@ -1,4 +1,4 @@
-/** A signal ends a command's work, which then cleans up behind itself. */
+/** Lets a signal end a command's work, which can then clean up. */
 export const interruptible = async <Result>(work: (signal: AbortSignal) => Promise<Result>) => {
   const controller = new AbortController()
   const stop = (name: string) => controller.abort(new Error(`interrupted by ${name}`))
@@ -7,7 +7,7 @@ export const interruptible = async <Result>(work: (signal: AbortSignal) => Promi
   try {
     return await work(controller.signal)
   } catch (error) {
-    // Streams wrap the reason in an error of their own.
+    // Streams wrap the reason in another error.
     throw controller.signal.aborted ? controller.signal.reason : error
   } finally {
     for (const name of signals) process.off(name, stop)

@@ -1,4 +1,4 @@
-/** `todo-api licenses`: the notices, which the build embeds; from source they are collected here. */
+/** `todo-api licenses`: prints the notices. The build embeds them; from source they are collected anew. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 

@@ -1,4 +1,4 @@
-/** `todo-api migrate up|down|status`: changes the schema of the database, or tells its state. */
+/** `todo-api migrate up|down|status`: changes the schema of the database, or prints its state. */
 import { readConfig } from "../config/config.ts"
 import { startEmbedded } from "../database/embedded/embedded.ts"
 import { migrate } from "../database/migrations/migrate.ts"

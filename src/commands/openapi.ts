@@ -1,4 +1,4 @@
-/** `todo-api openapi`: the document that /openapi.json serves, and needs no database for it. */
+/** `todo-api openapi`: prints the document of /openapi.json, without a database. */
 import { createTokens } from "../accounts/tokens/tokens.ts"
 import { createApp } from "../app.ts"
 import { readConfig } from "../config/config.ts"
@@ -10,7 +10,7 @@ import { createWatchers } from "../todos/sync/watchers.ts"
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)
   const log = createLog("silent")
-  // Connects with its first query, and none is made.
+  // Would connect with its first query, but there is none.
   const sql = connect("postgres://localhost", 1)
   const secrets = [crypto.randomUUID()] as const
   const commits = createCommits()

@@ -1,4 +1,4 @@
-/** `todo-api restore FILE|-`: puts a backup into an empty database. */
+/** `todo-api restore FILE|-`: restores a backup into an empty database. */
 import { createReadStream } from "node:fs"
 import { withSpooled } from "../backup/file.ts"
 import { BackupError } from "../backup/format/damage.ts"
@@ -12,7 +12,7 @@ import { interruptible } from "./interruption.ts"
 
 const STANDARD_INPUT = 0
 
-/** Whether the service will sign with a key that it keeps itself. */
+/** Whether the service keeps its key in DATA_DIR. */
 const keepsKey = ({ DATABASE_URL, SECRET_KEY }: Config) => !DATABASE_URL && !SECRET_KEY
 
 const restoreFile = async (path: string, config: Config, signal: AbortSignal) => {

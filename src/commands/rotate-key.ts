@@ -1,4 +1,4 @@
-/** `todo-api rotate-key`: a new secret for the service whose secret was generated. */
+/** `todo-api rotate-key`: replaces the generated secret key. */
 import { readConfig } from "../config/config.ts"
 import { ConfigError } from "../config-error.ts"
 import { rotateGeneratedKey } from "../keys/secret-keys.ts"

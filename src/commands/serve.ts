@@ -1,4 +1,4 @@
-/** `todo-api serve`: runs the service until it is told to stop. */
+/** `todo-api serve`: runs the service until a signal stops it. */
 import { readConfig } from "../config/config.ts"
 import { warningsOf } from "../config/warnings.ts"
 import { createLog, flushLog } from "../log.ts"
@@ -7,15 +7,15 @@ import { startService } from "../service.ts"
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
 
 /**
- * How long clients that keep connections get to hear `Connection: close`. A connection that is
- * closed without this may have the next request on its way already.
+ * How long answers carry `Connection: close` before the listener closes. Without that, a client may
+ * already be sending its next request on a connection that is being closed.
  */
 const DRAIN_MS = 250
 
-/** Under `bun run` one Ctrl-C arrives twice: from the terminal, and passed on by the runner. */
+/** Under `bun run` one Ctrl-C arrives twice: from the terminal and from the runner. */
 const REPEAT_MS = 1_000
 
-/** Handled for as long as the process lives: without a handler a repeat would end it at once. */
+/** The handlers stay: without them a repeated signal would end the process at once. */
 const listenForSignals = () => {
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<string>()
@@ -29,7 +29,7 @@ const listenForSignals = () => {
   return { first: first.promise, second: second.promise }
 }
 
-/** A bug that no request's error handling saw. What it left behind is unknown, so it ends us. */
+/** An error that nobody has caught. The state of the process is unknown then, so it ends. */
 const nextBug = () =>
   new Promise<{ bug: unknown }>((resolve) => {
     for (const event of ["uncaughtException", "unhandledRejection"])
@@ -44,7 +44,7 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
     const signals = listenForSignals()
     const starting = startService({ config, log, ...flags })
     const service = await Promise.race([starting, signals.first])
-    // What was started so far ends with the process: the embedded database has a guard.
+    // Everything that was started ends with the process, by its guard the embedded database too.
     if (typeof service === "string") return 0
     const { url, metricsUrl } = service
     log.info(

@@ -1,4 +1,4 @@
-/** The configuration: one schema of environment variables; every problem is reported at once. */
+/** Reads the configuration from environment variables, and reports all problems at once. */
 import { ConfigError } from "../config-error.ts"
 import {
   databaseUrl,
@@ -50,15 +50,15 @@ const schema = {
 
 export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)[Name]> }
 
-/** Bytes: RFC 7518, section 3.2 wants a key at least as long as the hash. */
+/** Bytes. RFC 7518, section 3.2: a key must be at least as long as the hash. */
 const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
 
 type Env = Record<string, string | undefined>
 
-/** What is set counts here, not what could be read: a wrong value must not hide another problem. */
+/** Looks at what is set, not at what could be read, so that no wrong value hides another problem. */
 const contradictions = (env: Env, config: Config, needsSecretKey: boolean): string[] => {
   const { DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = env
-  // Where ALGORITHM itself is wrong, the one that takes the shortest.
+  // If ALGORITHM itself is wrong, the one with the shortest keys.
   const { ALGORITHM = "HS256" } = config
   const bytes = SECRET_KEY_BYTES[ALGORITHM]
   const problems: string[] = []

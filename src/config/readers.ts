@@ -1,9 +1,9 @@
-/** How each kind of variable is read. */
+/** Readers for each kind of environment variable. */
 import { isIP } from "node:net"
 import { checkDatabaseUrl, parseFirstHost } from "../database/url.ts"
 import { isAddress } from "../http/request/address.ts"
 
-/** Reads one variable. Throws a message that never holds the value: it may be a secret. */
+/** Reads one variable. Its errors never contain the value, which may be a secret. */
 export type Reader<T> = (value: string | undefined) => T
 
 const fail = (message: string): never => {
@@ -51,14 +51,14 @@ export const url =
     return fail(`must be a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")}`)
   }
 
-/** Reads what it names, too: a certificate authority that is missing is no database that is away. */
+/** Also reads the files that it names: a missing certificate must not look like an absent database. */
 export const databaseUrl: Reader<string | undefined> = (value) => {
   const checked = url(parseFirstHost, "postgres:", "postgresql:")(value)
   if (checked !== undefined) checkDatabaseUrl(checked)
   return checked
 }
 
-/** RFC 5322's `name-addr` or address, and nothing that could begin a second header. */
+/** An address or `name-addr` of RFC 5322, without characters that could start another header. */
 export const sender: Reader<string | undefined> = (value) =>
   value === undefined || /^[^\p{Cc}<>]*<[^\s<>@]+@[^\s<>@]+>$|^[^\s<>@]+@[^\s<>@]+$/u.test(value)
     ? value

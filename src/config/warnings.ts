@@ -1,11 +1,11 @@
-/** Configurations that work, and are weaker than whoever wrote them may think. */
+/** Warns of configurations that work, but are less secure than they look. */
 import { statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { isLocal } from "../database/tls.ts"
 import { connectionOptions, hostUrls } from "../database/url.ts"
 import type { Config } from "./config.ts"
 
-/** Random ones have more: of 32 hexadecimal digits all but one in ten thousand. */
+/** Random keys have more. Of those with 32 hexadecimal digits one in ten thousand has fewer. */
 const DISTINCT_CHARACTERS = 10
 
 const isGuessable = ({ SECRET_KEY }: Config) =>
@@ -38,10 +38,10 @@ const mailsInTheClear = ({ SMTP_URL }: Config) => {
 }
 
 const WORLD_WRITABLE = 0o002
-/** In such a directory only its owner may rename what is somebody's. */
+/** The sticky bit: only the owner of an entry may rename it. */
 const STICKY = 0o1000
 
-/** Whoever may write to a directory above can put another one in its place. */
+/** Whoever may write to a directory above DATA_DIR can replace it by another one. */
 const mayBeReplaced = ({ DATABASE_URL, DATA_DIR }: Config) => {
   if (DATABASE_URL !== undefined) return false
   for (let path = resolve(DATA_DIR); path !== dirname(path); path = dirname(path)) {
@@ -79,6 +79,6 @@ const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
   ],
 ]
 
-/** What to tell the operator. No warning holds a value: it may be a secret. */
+/** The warnings for the operator. None contains a value, which may be a secret. */
 export const warningsOf = (config: Config): string[] =>
   WEAKNESSES.filter(([isWeak]) => isWeak(config)).map(([, warning]) => warning)

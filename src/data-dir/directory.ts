@@ -1,15 +1,15 @@
-/** DATA_DIR: made for the service alone, and refused where it is open to others. */
+/** Creates DATA_DIR for the service alone, and refuses one that is open to others. */
 import { accessSync, constants, lstatSync, mkdirSync, readdirSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { ConfigError } from "../config-error.ts"
 import { syncDirectory } from "./private-files.ts"
 
-/** Others may pass through for what they may read below (Postgres under root's service does). */
+/** Others may only pass through: the Postgres of a service that runs as root has to. */
 const FOR_OTHERS = 0o067
 
 /**
- * Where others could write, what lies there may be theirs: keys that they know, links to files that
- * would be overwritten. Where they could read, they could also hold the lock.
+ * Others who may write there could have left keys that they know, or links to files that the service
+ * would overwrite. Others who may read there could also hold the lock.
  */
 const expectOwn = (dataDir: string) => {
   const refuse = (reason: string): never => {
@@ -33,6 +33,6 @@ const expectOwn = (dataDir: string) => {
 export const makeDataDir = (dataDir: string) => {
   if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
   expectOwn(dataDir)
-  // Names the directory; SQLite, which would be the first to fail, does not.
+  // Its error names the directory. Without it SQLite would fail first, and name none.
   accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
 }

@@ -1,22 +1,22 @@
-/** The lock by which one service at a time holds DATA_DIR. */
+/** Locks DATA_DIR, so that only one service at a time uses it. */
 import { Database, SQLiteError } from "bun:sqlite"
 import { chmodSync, closeSync, constants, existsSync } from "node:fs"
 import { join } from "node:path"
 import { openPrivateFile } from "./private-files.ts"
 
-/** A predecessor that is still shutting down gets this long to let go. */
+/** How long to wait for a service that is still shutting down. */
 const PATIENCE_MS = 2_000
 
-/** Whoever can read the file can hold the lock. */
+/** Private, because whoever can read the file can hold the lock. */
 const makeLockPrivate = (path: string) => {
-  // Not opened where it is there: closing it would end a lock that this process holds.
+  // An existing file is not opened: closing it would release a lock that this process holds.
   if (existsSync(path)) chmodSync(path, 0o600)
   else closeSync(openPrivateFile(path, constants.O_CREAT | constants.O_RDWR))
 }
 
 /**
- * Resolves to the function that lets go. An SQLite lock is the kernel's: it ends with the process,
- * even after kill -9, and a process id in a file would not.
+ * Resolves to the function that releases the lock. SQLite's lock is one of the kernel: it ends with the
+ * process, even after kill -9. A file with a process id would stay.
  */
 export const lockDataDir = async (dataDir: string): Promise<() => void> => {
   const path = join(dataDir, "lock")

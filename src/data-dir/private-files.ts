@@ -1,4 +1,4 @@
-/** Files that nobody else reads or writes, whole or not there, even after a power cut. */
+/** Files that only their owner can read. They are written completely or not at all, even in a power cut. */
 import { randomUUID } from "node:crypto"
 import {
   closeSync,
@@ -13,7 +13,7 @@ import {
 } from "node:fs"
 import { dirname } from "node:path"
 
-/** Makes names in a directory survive a power cut: a rename alone does not. */
+/** Makes the names in a directory survive a power cut, which a rename alone does not. */
 export const syncDirectory = (directory: string) => {
   const fd = openSync(directory, "r")
   fsyncSync(fd)
@@ -23,8 +23,8 @@ export const syncDirectory = (directory: string) => {
 type Owner = { uid?: number; gid?: number }
 
 /**
- * Whole or not at all, and for its owner alone. Of two writers of one draft the second fails with
- * EEXIST. `isReady` is called when all is written, just before the file takes its place.
+ * Writes the draft and renames it to the path. If another writer has the same draft, it fails with
+ * EEXIST. `isReady` is called when everything is written, just before the rename.
  */
 export const placePrivateFile = (
   path: string,
@@ -48,11 +48,11 @@ export const placePrivateFile = (
   syncDirectory(dirname(path))
 }
 
-/** For us alone, or for another owner alone. */
+/** Readable for the service alone, or for another owner alone. */
 export const writePrivateFile = (path: string, text: string, owner: Owner = {}) =>
   placePrivateFile(path, text, owner, `${path}.${randomUUID()}`, () => {})
 
-/** Opens no link, which may lead to a file that is none of ours. */
+/** Follows no link: it might lead to somebody else's file. */
 export const openPrivateFile = (path: string, flags: number) =>
   openSync(path, flags | constants.O_NOFOLLOW, 0o600)
 

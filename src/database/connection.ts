@@ -1,4 +1,4 @@
-/** The connection to Postgres: what a statement looks like, and how its types become ours. */
+/** Connects to Postgres: the interface for statements, and the conversion of types. */
 import postgres from "postgres"
 import { watchHosts } from "./hosts/watch.ts"
 import { isUnreplicatedCommit } from "./pool/driver.ts"
@@ -18,7 +18,7 @@ export type Value = string | number | boolean | Uint8Array | null
  */
 export const PREPARED = { prepare: true }
 
-/** Statements, fragments of them, and what postgres.js makes of names and lists. */
+/** Makes statements, fragments of them, and the helpers of postgres.js for names and lists. */
 export interface Statements {
   <Rows extends readonly (object | undefined)[] = postgres.Row[]>(
     template: TemplateStringsArray,
@@ -31,7 +31,7 @@ export interface Statements {
 }
 
 export interface Sql extends Statements {
-  /** For a statement that reads or writes few rows, and waits for no lock that is held for long. */
+  /** For statements that touch few rows, and wait for no lock that is held for long. */
   brief: Statements
   /**
    * A statement that comes after those of the same lane, which would otherwise wait for each other's
@@ -45,13 +45,13 @@ export interface Sql extends Statements {
     isBrief: boolean,
   ): Promise<Row[]>
   begin<Result>(work: (transaction: Statements) => Promise<Result>): Promise<Result>
-  /** Resolves when it is known which host to connect to, or that there is none yet. */
+  /** Resolves when a host was chosen, or all hosts were asked in vain. */
   found: Promise<void>
   state(): PoolState
   end(): Promise<void>
 }
 
-/** `2026-01-03 09:30:00.1+00`, as Postgres prints it in UTC, to `2026-01-03T09:30:00.100Z`. */
+/** Converts `2026-01-03 09:30:00.1+00`, as Postgres writes it in UTC, to `2026-01-03T09:30:00.100Z`. */
 const toRfc3339 = (text: string): string => {
   if (!text.endsWith("+00")) return new Date(text).toISOString()
   const fraction = text.slice(20, -3).padEnd(3, "0").slice(0, 3)
@@ -60,7 +60,7 @@ const toRfc3339 = (text: string): string => {
 
 type AnyTag = postgres.ISql<Columns>
 
-/** postgres.js' tag, each query of which goes through `limit`. */
+/** The tag of postgres.js. Each of its queries goes through `limit`. */
 const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Statements =>
   Object.assign(
     ((...args: Parameters<AnyTag>) => limit((tag) => tag(...args))) as unknown as Statements,
@@ -70,7 +70,7 @@ const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Stateme
     },
   )
 
-/** `onMove` is told the host that is written to from now on, where there are several. */
+/** `onMove` is called with the host that is used from now on, if there are several. */
 export const connect = (
   url: string,
   poolSize: number,
@@ -87,14 +87,14 @@ export const connect = (
       max: 1,
       prepare,
       fetch_types: false,
-      // A connection is only made for a statement that waits for it, and fails together with it.
+      // A connection is opened for a statement that waits for it, and a failure fails that statement.
       backoff: () => 0,
       connect_timeout: CONNECT_LIMIT_SECONDS,
       max_lifetime: null,
       onnotice: (notice) => isUnreplicatedCommit(notice) && onUnreplicatedCommit(),
       connection: { ...connection, TimeZone: "UTC", DateStyle: "ISO" },
       types: {
-        // Every bigint here is an id or a count below 2^53: a constraint of its table says so.
+        // Every bigint here is an id or a count below 2^53, by a constraint of its table.
         id: { to: 20, from: [20], serialize: String, parse: Number },
         instant: { to: 1184, from: [1184], serialize: String, parse: toRfc3339 },
       },
@@ -118,7 +118,7 @@ export const connect = (
   return Object.assign(
     limitedTag((make) => pool.limited(make)),
     {
-      // Without prepared statements each is described first, and none can be sent behind it.
+      // A statement that is not prepared takes two round trips, so that none can be sent behind it.
       brief: limitedTag((make) => pool.limited(make, prepare)),
       inLane: <Row extends object | undefined>(
         lane: number,

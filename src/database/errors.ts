@@ -1,14 +1,14 @@
-/** What an error of the database means: a broken constraint, or a database that is away. */
+/** Classifies errors of the database: a violated constraint, or a database that is away. */
 import postgres from "postgres"
 
-/** The constraint that a statement broke, or undefined. */
+/** The constraint that a statement violated, or undefined. */
 export const constraintOf = (error: unknown): string | undefined =>
   error instanceof postgres.PostgresError && error.code.startsWith("23")
     ? error.constraint_name
     : undefined
 
 /**
- * A statement gave no value to a column that must have one. Of an error of a shard Citus passes on
+ * Whether a statement gave no value to this column, which requires one. For errors of shards Citus tells
  * neither the table nor the column.
  */
 export const isNullRefused = (error: unknown, table: string, column: string): boolean =>
@@ -17,7 +17,7 @@ export const isNullRefused = (error: unknown, table: string, column: string): bo
   (error.table_name ?? table) === table &&
   (error.column_name ?? column) === column
 
-/** The statement was not to wait for a lock, or not for that long. */
+/** The statement had to wait for a lock, longer than it may. */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"
 export class PoolExhausted extends Error {
@@ -28,7 +28,7 @@ export class PoolExhausted extends Error {
   }
 }
 
-/** It is done on the primary, and lost if that one is lost now: nobody may be told that it is done. */
+/** The commit exists on the primary alone. If that is lost now, so is the commit: it is not acknowledged. */
 export class Unreplicated extends Error {
   override name = "Unreplicated"
   readonly code = "COMMIT_UNREPLICATED"
@@ -45,7 +45,7 @@ export class NoWritableHost extends Error {
   }
 }
 
-/** Of the pool, of postgres.js and of the operating system. */
+/** Codes of the pool, of postgres.js and of the operating system. */
 const UNREACHABLE =
   /^(POOL_EXHAUSTED|COMMIT_UNREPLICATED|NO_WRITABLE_HOST|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
 
@@ -58,7 +58,7 @@ const READ_ONLY = "25006"
  */
 const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})$/
 
-/** A missing Unix socket is an ENOENT, like a missing file, which is no reason to wait. */
+/** ENOENT of a missing Unix socket. Other missing files are no reason to wait. */
 const isOfConnecting = (error: Error) => "syscall" in error && error.syscall === "connect"
 
 export const isAway = (error: unknown): boolean =>

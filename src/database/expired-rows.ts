@@ -1,9 +1,9 @@
-/** Deletes the rows of a table whose `expires_at` has passed, a batch at a time. */
+/** Deletes rows whose `expires_at` has passed. */
 import type { Sql } from "./connection.ts"
 
 /**
- * Returns how many of at most `limit` it deleted; rows in use are left for the next time. A minute
- * late, because the clock by which a token expires may be behind the database's.
+ * Deletes at most `limit` rows, and returns how many. Locked rows are left for the next time. Rows are
+ * deleted a minute late, because our clock, by which tokens expire, may be behind the database's.
  */
 export const deleteExpiredRows = async (sql: Sql, table: string, limit: number) => {
   const { count } = await sql`

@@ -1,4 +1,4 @@
-/** The schema that this version serves with: brought about by the start, and asked for by /health/ready. */
+/** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
 import type { Sql } from "./connection.ts"
 import { migrate, schemaState } from "./migrations/migrate.ts"
@@ -17,7 +17,7 @@ type Options = {
   allowNewerSchema: boolean
 }
 
-/** Waits for the database. Throws where its schema is not the one, and may not be made so. */
+/** Waits for the database and migrates it. Throws if the schema is not the right one afterwards. */
 export const prepareSchema = async (sql: Sql, url: string, options: Options) => {
   const { log, dataDir } = options
   const state = await awaitDatabase(sql, options.waitSeconds, log)
@@ -35,7 +35,7 @@ export const prepareSchema = async (sql: Sql, url: string, options: Options) => 
     )
 }
 
-/** A newer schema than ours is fine: the rolling deploy that brought it is not over. */
+/** A newer schema is fine: a rolling deploy may be under way. */
 export const isReady = async (sql: Sql): Promise<boolean> => {
   try {
     const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])

@@ -1,11 +1,11 @@
-/** TLS to Postgres, in the words of libpq: sslmode and sslrootcert. */
+/** TLS to Postgres, by libpq's parameters sslmode and sslrootcert. */
 import { readFileSync } from "node:fs"
 import { connect, isIP } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 
 const MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const
 
-/** Whether what is sent there stays on this machine. */
+/** Whether the connection stays on this machine. */
 export const isLocal = (host: string) =>
   host.startsWith("/") ||
   host === "localhost" ||
@@ -13,7 +13,7 @@ export const isLocal = (host: string) =>
   /^127\.\d+\.\d+\.\d+$/.test(host)
 
 const rootCertificate = (file: string | null) => {
-  // Bun's own authorities, as without a file.
+  // Uses the authorities of Bun.
   if (file === null || file === "system") return {}
   try {
     return { ca: readFileSync(file, "utf8") }
@@ -22,18 +22,18 @@ const rootCertificate = (file: string | null) => {
   }
 }
 
-/** Throws a RangeError whose message completes a sentence about the URL. */
+/** Throws a RangeError whose message completes a sentence that begins with the variable's name. */
 export const tlsOptions = (
   host: string,
   parameters: URLSearchParams,
 ): false | "prefer" | "require" | ConnectionOptions => {
   const file = parameters.get("sslrootcert")
   const said = parameters.get("sslmode") ?? (file === "system" ? "verify-full" : null)
-  // libpq's default is "prefer"; what never leaves this machine needs no cipher.
+  // libpq's default is "prefer", but a connection within this machine needs no TLS.
   const mode = MODES.find((known) => known === (said ?? (isLocal(host) ? "disable" : "prefer")))
   if (mode === undefined) throw new RangeError(`must have one of ${MODES.join(", ")} as sslmode`)
   if (host.startsWith("/") || mode === "disable") return false
-  // A certificate authority that is named is there to be asked: libpq's rule.
+  // As in libpq: with sslrootcert, "require" also verifies the certificate.
   const isVerified = mode.startsWith("verify") || (mode === "require" && file !== null)
   if (!isVerified) return mode === "require" ? mode : "prefer"
   const options: ConnectionOptions = { rejectUnauthorized: true, host, ...rootCertificate(file) }
@@ -42,11 +42,11 @@ export const tlsOptions = (
   return options
 }
 
-/** libpq's question, which comes before anybody says who they are. */
+/** The request that a client sends first, to ask for TLS. */
 const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
 const patienceMs = 5_000
 
-/** Whether a server speaks TLS: it answers with an "S" or an "N". */
+/** Whether a server offers TLS. It answers "S" or "N". */
 export const offersTls = (host: string, port: number): Promise<boolean> => {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>()
   const socket = connect({ host, port, timeout: patienceMs }, () => socket.write(SSL_REQUEST))

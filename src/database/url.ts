@@ -1,17 +1,17 @@
-/** A DATABASE_URL, read as libpq reads it: one host or several, TCP or a Unix socket. */
+/** Parses a DATABASE_URL as libpq does: one host or several, by TCP or a Unix socket. */
 import { tlsOptions } from "./tls.ts"
 
 const TARGETS = ["any", "read-write", "primary"] as const
-/** Which of several hosts will do: libpq's target_session_attrs. */
+/** Which hosts are suitable: libpq's target_session_attrs. */
 export type Target = (typeof TARGETS)[number]
 
 const DEFAULT_PORT = 5432
 
-/** libpq takes a user without a host (`postgres://todo@/todo?host=/directory`); `URL` does not. */
+/** `URL` refuses a user without a host (`postgres://todo@/todo?host=/directory`), which libpq accepts. */
 export const parseDatabaseUrl = (url: string): URL =>
   new URL(url.replace(/^(\w+:\/\/[^/@]*@)(?=\/)/, "$1localhost"))
 
-/** `URL` takes no list of hosts: the list, and the same URL with one of them. */
+/** Splits the list of hosts, which `URL` refuses, from a URL. `withHost` makes a URL with one of them. */
 const splitAuthority = (url: string) => {
   const [, start = "", hosts = "", end = ""] =
     /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? []
@@ -24,7 +24,7 @@ export const parseFirstHost = (url: string): URL => {
   return withHost(list[0] ?? "")
 }
 
-/** The port that belongs to each host: one for all, or one for each. Throws a RangeError. */
+/** The port of each host, from a list of one port for all or one for each. Throws a RangeError. */
 const portsOf = (hosts: string[], list: string | null): (string | undefined)[] => {
   if (list === null) return hosts.map(() => undefined)
   const ports = list.split(",")
@@ -34,9 +34,9 @@ const portsOf = (hosts: string[], list: string | null): (string | undefined)[] =
 }
 
 /**
- * A URL for each host, in their order. They may be listed before the path (`a:1,b:2`) or, as in
- * libpq, which prefers these, by parameters (`?host=a,b&port=1,2`). Throws a RangeError whose
- * message completes a sentence about the URL.
+ * A URL for each host, in their order. Hosts are listed before the path (`a:1,b:2`) or by parameters
+ * (`?host=a,b&port=1,2`), which win, as in libpq. Throws a RangeError whose message completes a
+ * sentence that begins with the variable's name.
  */
 export const hostUrls = (url: string): string[] => {
   const { list, withHost } = splitAuthority(url)
@@ -56,7 +56,7 @@ export const hostUrls = (url: string): string[] => {
   })
 }
 
-/** Undefined where none is named. Throws like `hostUrls`. */
+/** Undefined if the URL names none. Throws like `hostUrls`. */
 export const targetOf = (url: string): Target | undefined => {
   const named = parseFirstHost(url).searchParams.get("target_session_attrs")
   const target = TARGETS.find((known) => known === named)
@@ -75,8 +75,8 @@ const portOf = (text: string) => {
 }
 
 /**
- * What libpq reads from a URL with one host, for postgres.js, which would hand every parameter that
- * it does not know to the server, and be refused.
+ * The options of postgres.js for a URL with one host. Given the URL itself, postgres.js would pass unknown
+ * parameters on to the server, which refuses them.
  */
 export const connectionOptions = (url: string) => {
   const { searchParams, hostname, port, username, password, pathname } = parseDatabaseUrl(url)
@@ -96,7 +96,7 @@ export const connectionOptions = (url: string) => {
   }
 }
 
-/** Reads all of it, what it names too. Throws where a part of it is wrong. */
+/** Checks the whole URL, and reads the files that it names. Throws a RangeError. */
 export const checkDatabaseUrl = (url: string): void => {
   targetOf(url)
   for (const single of hostUrls(url)) connectionOptions(single)

@@ -1,4 +1,4 @@
-/** Whether the database is there: it may start beside us, wake when it is asked, or only be read. */
+/** Waits for a database that may still be starting, and tells whether it may be written to. */
 import type { Logger } from "pino"
 import type { Sql } from "./connection.ts"
 import { isAway } from "./errors.ts"
@@ -7,8 +7,8 @@ import { type SchemaState, schemaState } from "./migrations/migrate.ts"
 const POLL_MS = 250
 
 /**
- * Resolves to what the start asks first, the schema that is there. Rejects with the last error
- * after `seconds`, and at once with one that waiting does not mend.
+ * Resolves to the state of the schema. Rejects with the last error after `seconds`, and at once with an
+ * error against which waiting does not help.
  */
 export const awaitDatabase = async (
   sql: Sql,
@@ -30,7 +30,7 @@ export const awaitDatabase = async (
   }
 }
 
-/** No standby, and not set to be read only. */
+/** False on a standby, and where transactions are read-only by default. */
 export const mayWrite = async (sql: Sql): Promise<boolean> => {
   const [state] = await sql<{ may: boolean }[]>`
     select current_setting('transaction_read_only') = 'off' as may`

@@ -1,4 +1,4 @@
-/** From whatever was thrown to the problem document that a client gets. The cause is logged. */
+/** Turns whatever was thrown into a problem document for the client, and logs the cause. */
 import { ValidationError } from "elysia"
 import { isAway } from "../database/errors.ts"
 import { Problem, unavailable } from "../errors.ts"
@@ -8,7 +8,7 @@ import type { Metrics } from "./monitoring/metrics.ts"
 import type { LoggedRequest } from "./monitoring/request-log.ts"
 import { validationProblem } from "./request/validation.ts"
 
-/** While the database is away every request fails for the same reason: it is told this often. */
+/** While the database is away, every request fails for the same reason: it is logged this often. */
 const REPEAT_MS = 1_000
 
 type Deps = {
@@ -21,11 +21,11 @@ type Deps = {
 type Failure = Omit<LoggedRequest, "startedAt"> & {
   error: unknown
   code: unknown
-  /** Missing where the request failed before its first hook. */
+  /** Missing if the request failed before its first hook. */
   startedAt?: number
 }
 
-/** No route took the request. One that did may find that there is nothing, too. */
+/** No route matched. A route that matched may throw a NOT_FOUND too, but as a Problem. */
 const isUnrouted = (error: unknown, code: unknown) =>
   code === "NOT_FOUND" && !(error instanceof Problem)
 
@@ -64,10 +64,10 @@ export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
     }
   }
 
-  // A context that is passed on whole makes Elysia parse whatever it might be read for.
+  // Destructured: a context that is passed on as a whole makes Elysia parse everything.
   return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
     const response = answer({ error, code, request, set })
-    // No hook runs after this one where no route took the request.
+    // If no route matched, no hook runs after this one.
     if (isUnrouted(error, code)) logRequest({ request, set, startedAt }, response.status)
     return response
   }

@@ -1,23 +1,23 @@
-/** Closes the listener so that no request is lost. */
+/** Closes the listening socket without losing requests. */
 
-/** Milliseconds without a request that comes or goes, after which the listener is closed. */
+/** Milliseconds in which no request has begun or ended: then the socket is closed. */
 const QUIET_MS = 3
-/** A busy service is never quiet: the listener is closed after this long anyway. */
+/** A busy service is never quiet: the socket is closed after this time anyway. */
 const QUIET_LIMIT_MS = 250
 
-/** A connection that the kernel has taken, and we have not, is reset when the listener closes. */
+/** Closing resets the connections that the kernel has accepted, but Bun has not. */
 const betweenRequests = async (server: Bun.Server<unknown>) => {
   const deadline = performance.now() + QUIET_LIMIT_MS
   let before = server.pendingRequests
   for (let quiet = 0; quiet < QUIET_MS && performance.now() < deadline; quiet++) {
     await Bun.sleep(1)
-    // Requests that take long may be pending all the while.
+    // Slow requests may be pending all the time, so that the number need not be zero.
     if (server.pendingRequests !== before) quiet = -1
     before = server.pendingRequests
   }
 }
 
-/** Resolves when every request that was under way has its answer. */
+/** Resolves when all requests have been answered. */
 export const close = async (server: Bun.Server<unknown>) => {
   await betweenRequests(server)
   await server.stop()

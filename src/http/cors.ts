@@ -1,8 +1,8 @@
-/** Which web pages of other origins may call this API: https://fetch.spec.whatwg.org/#http-cors-protocol */
+/** CORS, for web pages of other origins: https://fetch.spec.whatwg.org/#http-cors-protocol */
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
 
-/** What a page may read of an answer beside its content type and length. */
+/** Headers that a page may read, apart from those that it always may. */
 const EXPOSED = [
   "ETag",
   "Link",
@@ -16,7 +16,7 @@ const EXPOSED = [
 ] as const
 export type ExposedHeader = (typeof EXPOSED)[number]
 
-/** What a page may send. */
+/** Headers that a page may send. */
 const SENT = [
   "Authorization",
   "Content-Type",
@@ -33,16 +33,16 @@ const exposedHeaders = EXPOSED.join(", ")
 const preflight = {
   "access-control-allow-methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
   "access-control-allow-headers": SENT.join(", "),
-  // Seconds: the most that browsers keep it (Chromium's limit).
+  // Seconds: the longest time for which Chromium keeps it.
   "access-control-max-age": "7200",
 }
 
-/** Origins whose refusal is remembered, so that each is logged once. */
+/** Refused origins that are remembered, so that each is logged only once. */
 const REMEMBERED = 100
-/** Characters of an origin that are logged: a client may send more. */
+/** Characters. A client may send a longer origin. */
 const LOGGED = 200
 
-/** Tells the operator, once for each origin, which page would be let in by which variable. */
+/** Logs each refused origin once, with the variable that would allow it. */
 const createRefusalLog = (log: Logger) => {
   const told = new Set<string>()
   return (origin: string) => {
@@ -55,7 +55,7 @@ const createRefusalLog = (log: Logger) => {
   }
 }
 
-/** Without credentials: a token in the Authorization header is none that a browser adds itself. */
+/** Credentials need not be allowed: browsers add no Authorization header by themselves. */
 export const cors = (origins: string[], log: Logger) => {
   const allowsAll = origins.includes("*")
   const allowed = new Set(origins)

@@ -1,7 +1,7 @@
-/** What every answer carries: its request id, and that its type is meant as it says. */
+/** The headers of every answer: its request id, and nosniff. */
 import { Elysia } from "elysia"
 
-/** What a caller may name a request: text that no log or header has to escape. */
+/** Request ids that a caller may choose. No log and no header has to escape them. */
 export const REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 const REQUEST_ID = new RegExp(REQUEST_ID_PATTERN)
 

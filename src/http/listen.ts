@@ -1,15 +1,15 @@
-/** The server that the app listens with. */
+/** Makes the app listen on HOST and PORT. */
 import type { AnyElysia } from "elysia"
 import { Problem, unavailable } from "../errors.ts"
 import type { Log } from "../log.ts"
 
 const describe = ({ HOST, PORT }: Settings, error: unknown) =>
-  // Without its code, by which a host that is not found would pass for a missing database.
+  // A new error without the code: by its code an unknown host would look like an absent database.
   new Error(`HOST ${HOST}, PORT ${PORT}: ${error instanceof Error ? error.message : error}`)
 
 type Settings = { HOST: string; PORT: number; REUSE_PORT: "true" | "false" }
 
-/** Throws where the port is taken: a start says so before it changes the database. */
+/** Throws if the port is taken, so that a start fails before it changes the database. */
 export const expectFreePort = async (settings: Settings) => {
   const { HOST, PORT, REUSE_PORT } = settings
   try {
@@ -31,13 +31,13 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
     app.listen({
       hostname: HOST,
       port: PORT,
-      // Only where asked for: a second service would silently take half of the requests.
+      // Not by default: a second service would silently take half of the requests.
       reusePort: REUSE_PORT === "true",
       // The framework's error pages show source code.
       development: false,
-      // Above it the server would answer without a body; request/json-body.ts has the limit that counts.
+      // The server itself would answer without a body: request/json-body.ts enforces the real limit.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      // What no hook of the app has caught.
+      // For errors that no hook of the app has caught.
       error(error: Error) {
         log.error({ err: error }, "unexpected error")
         return new Problem("INTERNAL_ERROR", "Something went wrong on our side").toResponse()

@@ -1,4 +1,4 @@
-/** The methods that a path has: 405 and OPTIONS with Allow (RFC 9110, sections 9.3.7 and 15.5.6). */
+/** 405 and OPTIONS, with the methods of a path in Allow (RFC 9110, sections 9.3.7 and 15.5.6). */
 import { Problem } from "../errors.ts"
 
 export type Route = { method: string; path: string }
@@ -6,7 +6,7 @@ export type Route = { method: string; path: string }
 const toPattern = (path: string) =>
   new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
 
-/** Tells the methods of a path: none where no route has it. */
+/** Returns a function that finds the methods of a path. There are none if no route has it. */
 export const methodTable = (routes: Route[]) => {
   const paths = Map.groupBy(routes, ({ path }) => path)
   const table = [...paths].map(([path, those]) => {
@@ -20,14 +20,14 @@ export const methodTable = (routes: Route[]) => {
 export const methodNotAllowed = (allow: string) =>
   new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
 
-/** The answer to a request that no route takes. */
+/** Answers a request that no route matches. */
 export const unrouted = (request: Request, methodsOf: ReturnType<typeof methodTable>) => {
-  // Null where the Host of the request is none.
+  // Null if the Host header is malformed.
   const methods = methodsOf(URL.parse(request.url)?.pathname ?? "")
   const allow = methods.join(", ")
   if (request.method === "OPTIONS" && allow)
     return new Response(null, { status: 204, headers: { allow } })
-  // A method that the path has was sent to what only looks like the path, such as /docs#top.
+  // The path has this method, but was sent in another form, such as /docs#top.
   if (!allow || methods.includes(request.method))
     throw new Problem("NOT_FOUND", "There is nothing at this path")
   throw methodNotAllowed(allow)

@@ -1,27 +1,27 @@
-/** Makes the routes of an instance ask for a bearer token, and tells them who the caller is. */
+/** Makes the routes of an instance require a bearer token, and gives them the caller. */
 import { Elysia } from "elysia"
 import { Problem } from "../errors.ts"
 import { noQuery, strictQuery } from "./request/query.ts"
 
-/** For the `detail` of an instance that is signed in: what the document says of it. */
+/** For the `detail` of such an instance: the document then shows the requirement. */
 export const bearer = [{ bearerAuth: [] }]
 
-/** What the tokens that do not stand for all of their user may be good for. */
+/** The scopes that personal access tokens may have. */
 export const SCOPES = ["todos:read", "todos:write"] as const
 export type Scope = (typeof SCOPES)[number]
 type Resource = Scope extends `${infer Name}:${string}` ? Name : never
 
 export type AnyCaller = {
   userId: number
-  /** All that the token is good for. Undefined where it stands for its user. */
+  /** What the token allows. Undefined if it allows everything that its user may do. */
   scopes?: readonly Scope[] | undefined
 }
 
 type Headers = Record<string, string | number | undefined>
 
 /**
- * The caller whom an Authorization header names; throws a 401 where it names none. May set headers
- * of the answer.
+ * Resolves to the caller whom an Authorization header names. Throws a 401 if it names none. May set
+ * headers of the answer.
  */
 export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
   authorization: string | null,
@@ -31,7 +31,7 @@ export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
 const scopeOf = (resource: Resource, method: string): Scope =>
   `${resource}:${method === "GET" || method === "HEAD" ? "read" : "write"}`
 
-/** RFC 6750, section 3.1. Names the scope that would do, where there is one. */
+/** RFC 6750, section 3.1. Names the scope that would be enough, if there is one. */
 const insufficientScope = (scope: Scope | undefined) =>
   new Problem(
     "INSUFFICIENT_SCOPE",
@@ -43,7 +43,7 @@ const insufficientScope = (scope: Scope | undefined) =>
     },
   )
 
-/** Each route then says what query it takes. (The schema of a guard would go before the route's.) */
+/** Each route has to declare its own query. (The schema of a guard would win over the route's.) */
 export const signedInWithQuery = <Caller extends AnyCaller>(
   authenticate: Authenticate<Caller>,
   resource?: Resource,
@@ -58,8 +58,8 @@ export const signedInWithQuery = <Caller extends AnyCaller>(
     .onTransform({ as: "scoped" }, strictQuery)
 
 /**
- * For routes that take no query. Tokens with scopes are refused, unless the routes say of which
- * resource they are.
+ * For routes without a query. Tokens with scopes are refused, unless the routes name the resource that
+ * they belong to.
  */
 export const signedIn = <Caller extends AnyCaller>(
   authenticate: Authenticate<Caller>,

@@ -1,4 +1,4 @@
-/** Makes the routes of an instance open to everybody: they learn the client's address, and take no query. */
+/** For routes that anybody may call. They get the client's address, and take no query. */
 import { clientAddress } from "./request/client-address.ts"
 import { noQuery, strictQuery } from "./request/query.ts"
 

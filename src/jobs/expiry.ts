@@ -1,9 +1,9 @@
-/** Deletes what has expired: any instance may do it, a batch at a time. */
+/** Deletes expired rows in batches. All instances do it. */
 import type { Logger } from "pino"
 import { repeat } from "./repeat.ts"
 
 const EVERY_MS = 10 * 60_000
-/** Rows: few enough that no lock is held for long. */
+/** Rows. Few enough that no lock is held for long. */
 const BATCH = 1_000
 
 /** Deletes at most `limit` rows and returns how many. */

@@ -1,14 +1,14 @@
-/** Work that repeats beside the requests until it is stopped: never twice at once, never fatal. */
+/** Repeats work in the background until it is stopped. Runs never overlap, and a failure is not fatal. */
 import type { Logger } from "pino"
 
 type Job = { name: string; everyMs: number; log: Logger; work: () => Promise<unknown> }
 
-/** Begins at once. Returns the function that stops it, and resolves when it is at rest. */
+/** Begins at once. Returns the function that stops it, whose promise resolves when no run is left. */
 export const repeat = ({ name, everyMs, log, work }: Job) => {
   const stopping = Promise.withResolvers<void>()
   let isStopped = false
 
-  /** Jittered, so that instances that started together do not work together. */
+  /** Of a random length, so that instances that started together do not work at the same times. */
   const pause = async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const timer = setTimeout(resolve, everyMs * (0.75 + Math.random() / 2))

@@ -1,10 +1,10 @@
-/** Message authentication codes on what clients keep for the service: a key for each purpose. */
+/** Signs what clients keep for the service, by HMAC, with a key for each purpose. */
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto"
 
-/** The one that signs, and those before it, whose signatures stay good. */
+/** The current one signs. Signatures by the previous ones stay good. */
 export type Secrets = readonly [current: string, ...previous: string[]]
 
-/** RFC 5869: no purpose's key tells anything about another's, or about the secret. */
+/** RFC 5869: a key tells nothing about the secret, nor about the keys of other purposes. */
 const deriveKey = (secret: string, purpose: string) =>
   Buffer.from(hkdfSync("sha256", secret, "", `todo-api ${purpose}`, 32))
 
@@ -16,12 +16,12 @@ export const createMac = (secrets: Secrets, purpose: string) => {
   const signingKey = deriveKey(current, purpose)
   const keys = [signingKey, ...previous.map((secret) => deriveKey(secret, purpose))]
   return {
-    /** In base64url. */
+    /** Returns base64url. */
     sign: (text: string): string => hmac(signingKey, text).toString("base64url"),
-    /** In constant time for a signature of the right length. */
+    /** Takes constant time for signatures of the right length. */
     verify(text: string, signature: string): boolean {
       const given = Buffer.from(signature, "base64url")
-      // Spare bits and other characters would make several signatures out of one.
+      // Otherwise spare bits and ignored characters would give a text several signatures.
       if (given.toString("base64url") !== signature) return false
       return keys.some((key) => {
         const expected = hmac(key, text)

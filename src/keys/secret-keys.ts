@@ -1,11 +1,11 @@
-/** The keys that sign what clients keep: configured, or made and kept beside the embedded database. */
+/** The secret keys: configured, or generated and kept in DATA_DIR. */
 import { randomBytes } from "node:crypto"
 import { existsSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
 import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir/private-files.ts"
 import type { Secrets } from "./mac.ts"
 
-/** Enough for HS512. */
+/** As long as HS512 requires. */
 const KEY_BYTES = 64
 
 const currentFile = (dataDir: string) => join(dataDir, "secret_key")
@@ -22,7 +22,7 @@ const readKey = (file: string) => {
 
 const generatedKeys = (dataDir: string): Secrets => {
   const file = currentFile(dataDir)
-  // A part of a key would sign tokens, and an empty one end every later start.
+  // Written completely or not at all: a truncated key would be weak, an empty one would fail every start.
   if (!existsSync(file)) writePrivateFile(file, newKey())
   const previous = previousFile(dataDir)
   return existsSync(previous) ? [readKey(file), readKey(previous)] : [readKey(file)]
@@ -42,7 +42,7 @@ export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settin
     : [current, ...previous, SECRET_KEY_PREVIOUS]
 }
 
-/** To be called by whoever is about to sign: before it reads the key, which may be replaced meanwhile. */
+/** Has to be called before the key is read in order to sign, because it may be replaced meanwhile. */
 export const noteUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
   const file = currentFile(DATA_DIR)
   const now = new Date()
@@ -52,7 +52,7 @@ export const noteUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
 const isTaken = (error: unknown) =>
   error instanceof Error && "code" in error && error.code === "EEXIST"
 
-/** Of two keys that are replaced before one signs, the first is lost, and all that it signed. */
+/** Replacing a key twice before a start would lose the first key, which signed all current tokens. */
 const expectUse = (file: string, previous: string) => {
   if (existsSync(previous) && statSync(file).mtimeMs <= statSync(previous).mtimeMs)
     throw new Error(
@@ -62,16 +62,16 @@ const expectUse = (file: string, previous: string) => {
 }
 
 /**
- * Replaces the generated key, and keeps the old one as the previous. It is kept before the new one
- * is there: at no moment is what the old one signed without its key. The draft is written before
- * both, so that the new key is older than the previous one until a start notes its use. False where
- * no key was made.
+ * Replaces the generated key, and keeps the old one as the previous key. That is written first, so that
+ * there is a key for old tokens at every moment. The draft of the new key is written before both, so
+ * that the new key is older than the previous one until a start notes its use. False if no key was
+ * generated.
  */
 export const rotateGeneratedKey = (dataDir: string): boolean => {
   const [file, previous] = [currentFile(dataDir), previousFile(dataDir)]
   if (!existsSync(file)) return false
   const draft = `${file}.next`
-  // Whoever rotates the key need not be who serves with it.
+  // The user who rotates the key may be another than the one who runs the service.
   const owner = statSync(file)
   try {
     placePrivateFile(file, newKey(), owner, draft, () => {
@@ -85,13 +85,13 @@ export const rotateGeneratedKey = (dataDir: string): boolean => {
   return true
 }
 
-/** Whether another key than this one was made here already. */
+/** Whether another key than this one was generated here before. */
 export const hasOtherKey = (dataDir: string, key: string): boolean => {
   const file = currentFile(dataDir)
   return existsSync(file) && readKey(file) !== key
 }
 
-/** Those of another service, the previous one too: what they signed goes on being good. */
+/** Takes over the keys of another service, so that what they signed stays good. */
 export const adoptKeys = (dataDir: string, [current, previous]: Secrets) => {
   if (previous !== undefined) writePrivateFile(previousFile(dataDir), previous)
   writePrivateFile(currentFile(dataDir), current)

@@ -1,11 +1,11 @@
-/** The notices of everything that the one file holds: packages, Bun, Postgres and dbmate. */
+/** Collects the notices of everything in the executable: npm packages, Bun, Postgres and dbmate. */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Package, packagesOf } from "./packages.ts"
 
 const RULE = `\n\n${"=".repeat(80)}\n`
 
-/** Those which no package brings along: texts/ holds them. */
+/** Notices that no package contains. They are in texts/. */
 const PROGRAMS = {
   "bun.md": "Bun, which runs the service, and what is linked into it",
   "postgresql.txt": "PostgreSQL, the embedded database",
@@ -40,7 +40,7 @@ NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES
 WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
 SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.`
 
-/** Some packages name their license, and leave its text out. */
+/** Some packages name their license without its text. */
 const missingText = ({ license, author }: Package) => {
   if (license === "MIT") return mit(author)
   return license === "Unlicense" ? unlicense : `License: ${license}`
@@ -54,9 +54,9 @@ const textOf = (found: Package) => {
   return files.length > 0 ? files.join("\n\n") : missingText(found)
 }
 
-/** `root`: of the packages. `texts`: the directory texts/. */
+/** `root` is where package.json is, `texts` the directory texts/. */
 export const notices = (root: string, texts: string): string => {
-  // Many share one text to the letter.
+  // Many packages have exactly the same text.
   const packages = Map.groupBy(packagesOf(root), textOf)
   const sections = [
     "todo-api is made of the following. The notices are those of its authors.",

@@ -1,4 +1,4 @@
-/** The npm packages that the service is made of: its dependencies, and theirs. */
+/** Lists the npm packages in the service: its dependencies, and theirs. */
 import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 
@@ -20,7 +20,7 @@ export type Package = {
   license: string
   author: string
   directory: string
-  /** The directories of those that it needs itself. */
+  /** The directories of the direct dependencies of a package. */
   needs: string[]
 }
 
@@ -28,8 +28,8 @@ const readManifest = (directory: string) =>
   JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as Manifest
 
 /**
- * As Node resolves it, in the nearest node_modules above, but none above the root: packages for
- * another platform are installed below a node_modules that has this machine's.
+ * Looks into the nearest node_modules above, as Node does, but not above the root: packages for another
+ * platform are installed below a node_modules that has those of this machine.
  */
 const directoryOf = (name: string, from: string, root: string): string | undefined => {
   const directory = join(from, "node_modules", name)
@@ -37,7 +37,7 @@ const directoryOf = (name: string, from: string, root: string): string | undefin
   return from === root ? undefined : directoryOf(name, dirname(from), root)
 }
 
-/** What is optional is not there for each platform. */
+/** Optional packages are not installed on every platform. */
 const namesOf = (manifest: Manifest) => {
   const isNeeded = (name: string) => !manifest.peerDependenciesMeta?.[name]?.optional
   return [
@@ -46,7 +46,7 @@ const namesOf = (manifest: Manifest) => {
   ]
 }
 
-/** `root`: where package.json and node_modules are. Sorted by name and version. */
+/** Sorted by name and version. `root` is where package.json and node_modules are. */
 export const packagesOf = (root: string): Package[] => {
   const found = new Map<string, Package>()
   const needsOf = (directory: string, manifest: Manifest) =>

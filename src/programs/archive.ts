@@ -1,4 +1,4 @@
-/** The files of a program as one file, each compressed for itself, behind a list of their hashes. */
+/** Packs the files of a program into one: a list with their hashes, then each file compressed. */
 import type { ProgramFile } from "./files.ts"
 
 type Entry = Pick<ProgramFile, "path" | "isExecutable" | "sha256"> & { packedSize: number }

@@ -1,4 +1,4 @@
-/** A directory from which a program can be executed: where it is installed, or where it is put. */
+/** Finds a directory from which a program can be executed: installed there, or unpacked into it. */
 import { chmodSync, chownSync, existsSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
@@ -6,18 +6,18 @@ import { makeDataDir } from "../data-dir/directory.ts"
 import { contentName, placeFiles } from "./files.ts"
 import type { Program } from "./program.ts"
 
-/** As whom a program runs, for Bun.spawn; empty where the service's own user will do. */
+/** The user of a program, for Bun.spawn. Empty for the service's own user. */
 export type ProcessUser = { uid?: number; gid?: number }
 
-/** DATA_DIR is not made where it is not needed. */
+/** Prefers DATA_DIR if it exists, but does not create it unless it is needed. */
 export const ownHomes = (dataDir: string) =>
   existsSync(dataDir) ? [dataDir, tmpdir()] : [tmpdir(), dataDir]
 
-/** Root's DATA_DIR is private to root, so another user is let into it only if it must be. */
+/** For another user than root, root's private DATA_DIR is the last choice. */
 const homesFor = (user: ProcessUser, dataDir: string) =>
   user.uid === undefined ? ownHomes(dataDir) : ["/var/cache", tmpdir(), dataDir]
 
-/** What `use` makes of the first of these directories where it does not fail. */
+/** The result of `use` with the first of these directories for which it does not fail. */
 export const inFirstHome = async <Result>(
   homes: string[],
   use: (home: string) => Promise<Result>,
@@ -33,7 +33,7 @@ export const inFirstHome = async <Result>(
   throw new Error(`There is no directory to unpack into and execute from:\n${reasons.join("\n")}`)
 }
 
-/** Lets root's Postgres user pass through to what is readable for it, and list nothing. */
+/** Lets Postgres' user pass through root's DATA_DIR, but not list it. */
 const letThrough = (dataDir: string, { uid, gid }: ProcessUser) => {
   const owner = statSync(dataDir)
   if (uid === undefined || gid === undefined || owner.uid === uid) return
@@ -41,7 +41,7 @@ const letThrough = (dataDir: string, { uid, gid }: ProcessUser) => {
   chmodSync(dataDir, owner.mode | 0o010)
 }
 
-/** Throws the reason why not. */
+/** Throws the reason if the program does not start. */
 const expectToStart = (program: Program, directory: string, user: ProcessUser) => {
   const probe = Bun.spawnSync([join(directory, program.executable), "--version"], {
     ...user,
@@ -62,8 +62,8 @@ const starts = (program: Program, directory: string, user: ProcessUser) => {
 }
 
 /**
- * An installation is not used where its libraries' links are missing, or where root's Postgres
- * user cannot reach it, such as in a checkout under a home of mode 0700.
+ * An installation is not used if the links of its libraries are missing, or if Postgres' user cannot
+ * reach it, as in a checkout under a home of mode 0700.
  */
 export const executableDirectory = async (program: Program, user: ProcessUser, dataDir: string) => {
   if (program.installed && starts(program, program.installed, user)) return program.installed

@@ -1,4 +1,4 @@
-/** The files of a program that is not installed: put into a directory, and verified, before it runs. */
+/** Puts the files of a program into a directory, and verifies them before it is executed. */
 import { createHash, randomUUID } from "node:crypto"
 import {
   chmodSync,
@@ -22,11 +22,11 @@ export type ProgramFile = {
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex")
 
-/** Tells this content from any other. */
+/** A name that is different for different contents. */
 export const contentName = (files: ProgramFile[]) =>
   sha256(Buffer.from(files.map(({ path, sha256 }) => `${sha256} ${path}\n`).join(""))).slice(0, 16)
 
-/** Nobody else may have written what is about to be executed. */
+/** Whether nobody else could have written the file, which is about to be executed. */
 const isOurs = (path: string) => {
   const { uid, mode } = lstatSync(path)
   return uid === process.geteuid?.() && (mode & 0o022) === 0
@@ -37,7 +37,7 @@ const isIntact = (path: string, file: ProgramFile) =>
   isOurs(path) &&
   sha256(readFileSync(path)) === file.sha256
 
-/** For us alone, or for a group too. */
+/** Readable for the service alone, or for a group too. */
 const give = (path: string, isExecutable: boolean, gid: number | undefined) => {
   if (gid !== undefined) chownSync(path, -1, gid)
   const mode = gid === undefined ? 0o600 : 0o640
@@ -71,8 +71,8 @@ const place = async (path: string, file: ProgramFile, gid: number | undefined) =
 }
 
 /**
- * Each file is there whole or not at all, and whoever starts at the same moment puts the same one
- * there: so when all of them are intact, which every start looks at, the program can be executed.
+ * Each file is placed completely or not at all, and concurrent starts place the same files. Every start
+ * checks that all of them are intact: then the program can be executed.
  */
 export const placeFiles = async (
   files: ProgramFile[],

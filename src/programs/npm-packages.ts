@@ -1,12 +1,12 @@
-/** The npm packages that hold the programs for one platform, and which of their files are needed. */
+/** Finds the programs for a platform in npm packages, and the files that they need. */
 import { readdirSync, readFileSync } from "node:fs"
 import { dirname, join, relative } from "node:path"
 import { type ProgramFile, sha256 } from "./files.ts"
 
-/** As npm's packages and `bun run build --target` name it. */
+/** Named as by npm's packages and by `bun run build --target`. */
 export const hostPlatform = `${process.platform}-${process.arch}`
 
-/** `from`: a directory above which `node_modules` is looked for. */
+/** Looks for `node_modules` in the directories above `from`. */
 const resolve = (name: string, from: string) => {
   try {
     return dirname(Bun.resolveSync(name, from))
@@ -31,7 +31,7 @@ const programFile = (path: string, source: string): ProgramFile => {
   }
 }
 
-/** For initdb, and a server in UTF-8 and UTC whose only extension is PL/pgSQL. */
+/** The files for initdb, and for a server in UTF-8 and UTC with PL/pgSQL as its only extension. */
 const NEEDED = [
   /^bin\/(initdb|postgres)$/,
   /^lib\/lib(crypto|icudata|icui18n|icuuc|lzma|pq|ssl|xml2|z)\.so\.\d+(\.1)?$/,
@@ -44,7 +44,7 @@ const NEEDED = [
 
 type Link = { source: string; target: string }
 
-/** The package keeps the libraries' links as a list, which only its postinstall turns into links. */
+/** The package has a list of its libraries' links. Only its postinstall script would create them. */
 export const postgresFiles = (directory: string): ProgramFile[] => {
   const sources = new Map<string, string>()
   for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))

@@ -1,4 +1,4 @@
-/** Where the programs that the service starts come from: out of this executable, or npm's packages. */
+/** The programs that the service starts, from this executable or from npm packages. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { openArchive } from "./archive.ts"
@@ -12,14 +12,14 @@ import {
 } from "./npm-packages.ts"
 
 export type Program = {
-  /** Below its directory, this is executed. */
+  /** The path of the executable below its directory. */
   executable: string
-  /** The directory where it may be already. */
+  /** The directory where it may be installed. */
   installed?: string
   files(): ProgramFile[]
 }
 
-/** The build embeds the archives under these names. */
+/** The build embeds archives with these names. */
 const embedded = (executable: string, name: string): Program => ({
   executable,
   files: () => openArchive(readFileSync(join(import.meta.dir, "programs", name))),

@@ -1,6 +1,6 @@
 /**
- * The file: a tar of COPY's text, compressed with zstd. `header.json`, then each table in files of
- * whole rows (`todos/000001.copy`), and last `manifest.json` with the counts and hashes.
+ * The format of a backup: a tar of COPY's text, compressed with zstd. It contains `header.json`, then
+ * each table in files of whole rows (`todos/000001.copy`), and last `manifest.json` with counts and hashes.
  */
 import { createHash } from "node:crypto"
 import { pipeline, type Readable, Transform } from "node:stream"
@@ -19,7 +19,7 @@ import {
 } from "./manifest.ts"
 import { END_OF_ARCHIVE, memberOf, readTar } from "./tar.ts"
 
-/** Bytes of rows that become one file of the archive. */
+/** Bytes of rows in each file of the archive. */
 const BLOCK = 1024 * 1024
 const NEWLINE = 10
 
@@ -32,7 +32,7 @@ const countRows = (block: Buffer) => {
   return rows
 }
 
-/** What has passed of one table. */
+/** Counts and hashes the rows of a table. */
 const createTally = () => {
   const hash = createHash("sha256")
   const tally = {
@@ -52,7 +52,7 @@ const createTally = () => {
   return tally
 }
 
-/** Rows come one by one; each step after this one is paid for once a block. */
+/** Collects rows into blocks, so that the later steps run once a block instead of once a row. */
 const createCollector = () => {
   let rows: Buffer[] = []
   let size = 0
@@ -82,16 +82,16 @@ type Source = {
   header: Header
   secretKeys: readonly string[]
   rowsOf(table: string): Promise<Readable>
-  /** Asked for when all tables were read. */
+  /** Called when all tables have been read. */
   sequences(): Promise<Manifest["sequences"]>
   onProgress: Progress
 }
 
 async function* blocksOf(source: Source, table: string) {
   const rows = await source.rowsOf(table)
-  // Errors end the collector too, and are thrown where it is read.
+  // Errors end the collector too, and are thrown to its reader.
   yield* pipeline(rows, createCollector(), () => {}) as AsyncIterable<Buffer>
-  // postgres.js pauses its connection when its stream is full, and forgets it at the end.
+  // postgres.js pauses its connection when the stream is full, and does not resume it at the end.
   rows._read(0)
 }
 
@@ -129,12 +129,12 @@ async function* decompressed(file: Readable): AsyncGenerator<Buffer> {
 }
 
 type Sink = {
-  /** Before any row comes. */
+  /** Called before any row is read. */
   onHeader(header: Header): Promise<void>
   onBlock(table: string, block: Buffer): Promise<void>
 }
 
-/** Reads an archive to its end, and throws unless it is whole: only then is its manifest known. */
+/** Reads an archive to its end. Throws if it is not complete. */
 export const readArchive = async (file: Readable, { onHeader, onBlock }: Sink) => {
   const members = readTar(decompressed(file))
   const { value: first } = await members.next()

@@ -1,4 +1,4 @@
-/** Why a backup cannot be restored, or made: for the person at the terminal. */
+/** The error of a backup that cannot be made or restored, for the person at the terminal. */
 export class BackupError extends Error {
   override name = "BackupError"
 }

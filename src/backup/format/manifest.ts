@@ -1,4 +1,4 @@
-/** The two lists in a backup: what will come, as its first file, and what has come, as its last. */
+/** The first and the last file of a backup: a header that says what follows, and a manifest with counts. */
 import { type Static, Type } from "@sinclair/typebox"
 import { Value } from "@sinclair/typebox/value"
 import { BackupError, damaged } from "./damage.ts"
@@ -9,11 +9,11 @@ const name = Type.String({ pattern: "^[a-z_]{1,63}$" })
 
 const header = Type.Object({
   format: Type.Literal(FORMAT),
-  /** Of todo-api. */
+  /** The version of todo-api. */
   version: Type.String(),
   postgres: Type.String(),
   created_at: Type.String(),
-  /** Applied to the database: the version of its schema. */
+  /** The migrations that were applied: the version of the schema. */
   migrations: Type.Array(Type.String({ pattern: "^\\d+$" }), { minItems: 1 }),
   /** The columns of each table, in the order of its files. */
   columns: Type.Record(name, Type.Array(name, { minItems: 1 })),
@@ -24,7 +24,7 @@ const count = Type.Integer({ minimum: 0 })
 const contents = Type.Object({
   rows: count,
   bytes: count,
-  /** Of the table's files, one after the other. */
+  /** Of the table's files, concatenated. */
   sha256: Type.String({ pattern: "^[0-9a-f]{64}$" }),
 })
 
@@ -32,7 +32,7 @@ const manifest = Type.Composite([
   header,
   Type.Object({
     tables: Type.Record(name, contents),
-    /** The next number of each. */
+    /** The next number of each sequence. */
     sequences: Type.Record(name, Type.String({ pattern: "^\\d{1,19}$" })),
   }),
 ])

@@ -1,6 +1,6 @@
 /**
- * The end of a backup: a SHA-256 of all before it, in a frame that zstd's readers skip. So no bit
- * of the file can change, and no byte at its end can be missing, without being noticed.
+ * The end of a backup: a SHA-256 of everything before it, in a frame that zstd's readers skip. It reveals
+ * any changed bit and any missing end of the file.
  */
 import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
@@ -37,7 +37,7 @@ const sealAt = async (path: string) => {
   return { start, hash: seal.subarray(SKIPPABLE_FRAME.length) }
 }
 
-/** Of a file that is as it was written: the stream of what the seal is about. */
+/** Verifies the seal, and returns a function that opens a stream of the content before it. */
 export const openSealed = async (path: string) => {
   const { start, hash: expected } = await sealAt(path)
   const open = () => createReadStream(path, { end: start - 1 })

@@ -1,4 +1,4 @@
-/** Tar as POSIX.1-1988 has it (ustar): members written, and read one after the other. */
+/** Writes and reads tar archives in the ustar format of POSIX.1-1988. */
 import { damaged } from "./damage.ts"
 
 const BLOCK = 512
@@ -6,14 +6,14 @@ const NAME_LENGTH = 100
 const SIZE_AT = 124
 const CHECKSUM_AT = 148
 const CHECKSUM_LENGTH = 8
-/** Reading holds one member in memory: a damaged size must not ask for all there is. */
+/** Bytes. A member is read into memory, and a damaged size must not exhaust it. */
 const SIZE_LIMIT = 64 * 1024 * 1024
 
 export type Member = { name: string; content: Buffer }
 
 const octal = (value: number, length: number) => `${value.toString(8).padStart(length - 1, "0")}\0`
 
-/** The sum of a header's bytes, its own place counted as spaces. */
+/** The sum of a header's bytes, with spaces in the place of the checksum. */
 const checksumOf = (header: Buffer) => {
   let sum = CHECKSUM_LENGTH * 0x20
   for (const [index, byte] of header.entries())
@@ -42,12 +42,12 @@ export const memberOf = (name: string, content: Uint8Array) =>
 
 export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK)
 
-/** Takes bytes from a stream, as many as are asked for. */
+/** Returns a function that takes a number of bytes from a stream. */
 const createTake = (source: AsyncIterable<Buffer>) => {
   const chunks = source[Symbol.asyncIterator]()
   let held: Buffer[] = []
   let length = 0
-  /** Less than `size` only where the stream ends before. */
+  /** Fewer than `size` only if the stream ends. */
   return async (size: number): Promise<Buffer> => {
     while (length < size) {
       const { value, done } = await chunks.next()
@@ -83,7 +83,7 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Me
       throw damaged("it ends too early")
     yield { name: nameIn(header), content }
   }
-  // To the end of the stream: what was compressed carries its checksum there.
+  // Reads to the end of the stream, where zstd has its checksum.
   const rest = await take(SIZE_LIMIT)
   if (!rest.equals(END_OF_ARCHIVE.subarray(BLOCK))) throw damaged("it goes on behind its end")
 }

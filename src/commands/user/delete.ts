@@ -1,4 +1,4 @@
-/** `todo-api user delete USER`: as if they had done it by DELETE /users/me. */
+/** `todo-api user delete USER`: does what DELETE /users/me does. */
 
 import { findDetails } from "../../accounts/operators/queries.ts"
 import { deleteUser as deleteAccount } from "../../accounts/queries.ts"

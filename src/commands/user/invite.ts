@@ -1,4 +1,4 @@
-/** `todo-api user invite [EMAIL]`: a token by which somebody may register. */
+/** `todo-api user invite [EMAIL]`: makes a token for a registration. */
 import { email as emailSchema } from "../../accounts/model.ts"
 import { findAccount } from "../../accounts/operators/queries.ts"
 import { createInvite } from "../../accounts/registration/queries.ts"

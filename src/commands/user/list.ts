@@ -1,4 +1,4 @@
-/** `todo-api user list`: the users, a page at a time. */
+/** `todo-api user list`: prints the users, page by page. */
 import { findAccounts } from "../../accounts/operators/queries.ts"
 import { type Flags, UsageError } from "../command.ts"
 import { withUsers } from "./open.ts"
@@ -22,7 +22,7 @@ export const listUsers = (env: NodeJS.ProcessEnv, flags: Flags) => {
     after: number(flags, "after", 0, Number.MAX_SAFE_INTEGER),
   }
   return withUsers(env, async ({ sql, logEvent }) => {
-    // One more tells whether there is another page.
+    // One more, to know whether there is another page.
     const found = await findAccounts(sql, { ...page, limit: page.limit + 1 })
     logEvent("accounts_listed", {})
     const users = found.slice(0, page.limit)

@@ -1,4 +1,4 @@
-/** What every command over users begins and ends with: the database, and a line in the log. */
+/** Opens the database for a command over users, and logs what the command did. */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { createSecurityLog, type LogEvent } from "../../accounts/security-log.ts"
@@ -15,7 +15,7 @@ const openEmbedded = async (dataDir: string) => {
   return (await import("../../database/embedded/open.ts")).openEmbedded(dataDir)
 }
 
-/** Against the external database, or the embedded one, whether its service runs or not. */
+/** Works with an external database, and with the embedded one even while its service runs. */
 export const withUsers = async <Result>(
   env: NodeJS.ProcessEnv,
   work: (opened: Opened) => Promise<Result>,
@@ -27,7 +27,7 @@ export const withUsers = async <Result>(
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
   const sql = connect(url, 1, config.DATABASE_PREPARED_STATEMENTS === "true")
   opened.defer(() => sql.end())
-  // Standard output is for the answer.
+  // Standard output is for the result.
   const log = createLog(config.LOG_LEVEL, 2)
   opened.defer(() => flushLog(log))
   if ((await schemaState(sql)).pending.length > 0)

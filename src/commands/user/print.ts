@@ -1,12 +1,12 @@
-/** What commands print: JSON for scripts, and tables for people. */
+/** Prints results: JSON for scripts, tables for people. */
 import { type Flags, print } from "../command.ts"
 
 type Cell = string | number | null | undefined
 
-/** A terminal obeys control characters, and an email may come from anybody. */
+/** Replaces control characters, which a terminal obeys: an email may come from anybody. */
 const visible = (cell: Cell) => String(cell ?? "-").replaceAll(/\p{C}/gu, "\u{fffd}")
 
-/** Columns as wide as they need to be. */
+/** A table with columns of fitting width. */
 const table = (rows: Cell[][]) => {
   const cells = rows.map((row) => row.map(visible))
   const widths = cells[0]?.map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)))
@@ -21,7 +21,7 @@ const table = (rows: Cell[][]) => {
     .join("")
 }
 
-/** One JSON value, or the rows: of a list with a head, of one thing with its members' names. */
+/** Prints the value as JSON, or the rows as a table. */
 export const show = ({ json }: Flags, value: object, rows: Cell[][]) =>
   print(json ? `${JSON.stringify(value)}\n` : table(rows))
 

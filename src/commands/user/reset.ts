@@ -1,4 +1,4 @@
-/** `todo-api user reset USER`: a token by which they set a new password. */
+/** `todo-api user reset USER`: makes a token to set a new password. */
 import { createPasswordReset } from "../../accounts/password-resets/queries.ts"
 import type { Flags } from "../command.ts"
 import { findUser } from "./find.ts"

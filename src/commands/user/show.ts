@@ -1,4 +1,4 @@
-/** `todo-api user show USER`: what there is of a user. */
+/** `todo-api user show USER`: prints what is known of a user. */
 import { findDetails } from "../../accounts/operators/queries.ts"
 import type { Flags } from "../command.ts"
 import { findUser } from "./find.ts"

@@ -1,4 +1,4 @@
-/** `todo-api user disable|enable USER`: shuts a user out, or lets them in again. */
+/** `todo-api user disable|enable USER`: refuses the logins and tokens of a user, or accepts them again. */
 import { setDisabled } from "../../accounts/operators/queries.ts"
 import type { Flags } from "../command.ts"
 import { findUser } from "./find.ts"

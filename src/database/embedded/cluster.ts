@@ -1,4 +1,4 @@
-/** The database cluster in DATA_DIR/postgres: made whole or not at all, with one role's password. */
+/** Creates the database cluster in DATA_DIR/postgres, completely or not at all. */
 import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path"
 import { syncDirectory, writePrivateFile } from "../../data-dir/private-files.ts"
@@ -18,7 +18,7 @@ const initialise = async ({ programs, cluster, user }: Place) => {
       "--encoding=UTF8",
       "--locale-provider=builtin",
       "--builtin-locale=C.UTF-8",
-      // What Postgres asks the C library for: the one locale that no machine lacks.
+      // For the C library: the only locale that every machine has.
       "--locale=C",
     ],
     { ...user, cwd: cluster, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
@@ -48,7 +48,7 @@ const createCluster = async (place: Place, dataDir: string, password: string) =>
   }
 }
 
-/** Makes the cluster where there is none, and one of before what it is now. */
+/** Creates the cluster if there is none, and brings one of an earlier release up to date. */
 export const prepareCluster = async (place: Place, dataDir: string) => {
   removeDrafts(dataDir)
   const known = readPassword(dataDir)
@@ -56,6 +56,6 @@ export const prepareCluster = async (place: Place, dataDir: string) => {
   if (!existsSync(place.cluster)) return createCluster(place, dataDir, password)
   if (known !== undefined && isSetUp(place.cluster)) return
   await setUpRoles(place, password)
-  // Last: where it is missing all of this is done again.
+  // Written last: while it is missing, everything is done again.
   writePrivateFile(passwordFile(dataDir), password)
 }

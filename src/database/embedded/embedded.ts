@@ -1,4 +1,4 @@
-/** The default database: a Postgres of our own in DATA_DIR, which lives as long as the service. */
+/** The default database: a Postgres in DATA_DIR, which the service starts and stops. */
 import { join, resolve } from "node:path"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { lockDataDir } from "../../data-dir/lock.ts"

@@ -1,4 +1,4 @@
-/** Ends a Postgres that outlived its service, so that the next one can start on the same data. */
+/** Ends a Postgres that outlived its service, so that another can start on the same data. */
 import { readFileSync, rmSync, statSync } from "node:fs"
 import { join } from "node:path"
 
@@ -25,14 +25,14 @@ const send = (pid: number, signal: NodeJS.Signals) => {
   }
 }
 
-/** Fast shutdown, then immediate, then none at all; Postgres recovers from each. */
+/** Fast shutdown, immediate shutdown, kill. Postgres recovers from each of them. */
 const escalation = [
   ["SIGINT", 10_000],
   ["SIGQUIT", 3_000],
   ["SIGKILL", 3_000],
 ] as const
 
-/** To be called with the lock on DATA_DIR held: whatever runs there now has no service. */
+/** The caller must hold the lock on DATA_DIR: then a server that runs there belongs to no service. */
 export const endLeftoverPostmaster = async (cluster: string) => {
   const pidFile = join(cluster, "postmaster.pid")
   const pid = await Bun.file(pidFile)
@@ -46,8 +46,8 @@ export const endLeftoverPostmaster = async (cluster: string) => {
     while (isPostmasterOf(cluster, pid) && Date.now() < deadline) await Bun.sleep(20)
   }
   if (isPostmasterOf(cluster, pid)) throw new Error(`Postgres (process ${pid}) does not end`)
-  // Process ids are reused, in containers at once: a stale file would make Postgres refuse.
-  // That its processes are gone it also knows from the shared memory, which it checks itself.
+  // Process ids are reused, in containers at once, so that a stale file would keep Postgres from starting.
+  // Removing it is safe: Postgres also checks by its shared memory whether old processes are left.
   rmSync(pidFile, { force: true })
   rmSync(join(cluster, ".s.PGSQL.5432.lock"), { force: true })
 }

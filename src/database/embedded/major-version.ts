@@ -1,10 +1,10 @@
-/** Which major version of Postgres a data folder is of: no other can open it. */
+/** Refuses data of another major version of Postgres, which could not open them. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { ConfigError } from "../../config-error.ts"
 import { clusterIn } from "./url.ts"
 
-/** Of the programs that come with the service. */
+/** The version of the programs that come with the service. */
 const OURS = "18"
 
 const majorVersionIn = (dataDir: string) => {
@@ -15,7 +15,7 @@ const majorVersionIn = (dataDir: string) => {
   }
 }
 
-/** To be called before anything in the folder is touched. */
+/** Has to be called before anything in the folder is changed. */
 export const refuseOtherMajorVersion = (dataDir: string) => {
   const found = majorVersionIn(dataDir)
   if (found === undefined || found === OURS) return

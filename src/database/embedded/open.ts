@@ -1,4 +1,4 @@
-/** The embedded database for a command: a running service's, or one that is started for it. */
+/** Opens the embedded database for a command: of the running service, or started for the command. */
 import postgres from "postgres"
 import { connectionOptions } from "../url.ts"
 import { type Embedded, startEmbedded } from "./embedded.ts"
@@ -18,7 +18,7 @@ const answers = async (url: string) => {
   }
 }
 
-/** Undefined where no service runs on this DATA_DIR. */
+/** Undefined if no service runs on this DATA_DIR. */
 const openRunning = async (dataDir: string): Promise<Opened | undefined> => {
   const url = embeddedUrl(dataDir)
   return url !== undefined && (await answers(url)) ? { url, stop: async () => {} } : undefined

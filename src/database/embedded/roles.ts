@@ -1,6 +1,6 @@
 /**
- * Who may do what in the cluster: the role `todo` owns the service's database, has a password, and
- * is no superuser; the superuser is let in by nothing. So it is set up in Postgres' single-user
+ * Sets up the roles of the cluster. The role `todo` owns the service's database, has a password and is no
+ * superuser. The superuser cannot log in at all, so that roles are set up in Postgres' single-user
  * mode, which asks for no password.
  */
 import { existsSync, readFileSync } from "node:fs"
@@ -13,7 +13,7 @@ const ACCESS = `${HEADER}local todo todo scram-sha-256\n`
 
 export const SUPERUSER = "superuser"
 
-/** Clusters of before had `todo` as their first role, which can neither be demoted nor dropped. */
+/** In clusters of earlier releases `todo` is the first role, which can be neither demoted nor dropped. */
 const roles = (password: string) => `
 do $$
 begin
@@ -92,9 +92,9 @@ const execute = async (
   if (status !== 0) throw new Error(`Postgres cannot be set up: ${complaint.trim()}`)
 }
 
-/** Does what is still to be done, on a new cluster and on one that trusted everybody. */
+/** Can be repeated. Works on new clusters and on those of earlier releases, which trusted everybody. */
 export const setUpRoles = async (place: Place, password: string) => {
-  // The database may be there already.
+  // Without exit_on_error, because the database may exist.
   await execute(place, "postgres", roles(password), {})
   await execute(place, "todo", ownership, { exit_on_error: "on" })
   writePrivateFile(join(place.cluster, "pg_hba.conf"), ACCESS, place.user)

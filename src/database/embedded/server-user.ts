@@ -1,10 +1,10 @@
-/** As whom Postgres runs. It refuses root, so root's service runs it under another account. */
+/** The user that runs Postgres. It refuses root, so that a service of root needs another account. */
 import { readFileSync, statSync } from "node:fs"
 import type { ProcessUser } from "../../programs/directory.ts"
 
-/** The one of its own first: what else runs as `postgres` or `nobody` can read the data, too. */
+/** A dedicated account first: other programs that run as `postgres` or `nobody` could read the data. */
 const ACCOUNTS = ["todo-api", "postgres"]
-/** Linux' overflow user: there even where /etc/passwd is not. */
+/** The overflow user of Linux, which exists even without /etc/passwd. */
 const nobody: ProcessUser = { uid: 65534, gid: 65534 }
 
 const accountNamed = (passwd: string, name: string): ProcessUser | undefined => {
@@ -23,7 +23,7 @@ const passwd = () => {
   }
 }
 
-/** The first path that exists and is not root's decides, so that data keep their owner. */
+/** The owner of the first path that is not owned by root, so that data keep their owner. */
 export const serverUser = (...paths: string[]): ProcessUser => {
   if (process.geteuid?.() !== 0) return {}
   if (process.platform !== "linux") {

@@ -1,4 +1,4 @@
-/** One Postgres server process: started, awaited, guarded, stopped. */
+/** Starts, guards and stops a Postgres server. */
 import { closeSync, constants, readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { openPrivateFile } from "../../data-dir/private-files.ts"
@@ -26,7 +26,7 @@ const spawnServer = ({ programs, cluster, user }: Place, logFile: string) => {
         cwd: cluster,
         env: serverEnvironment,
         stdio: ["ignore", log, log],
-        // A session of its own: a Ctrl-C must not stop it before the service has drained.
+        // In its own session, so that Ctrl-C does not stop it before the service has drained.
         detached: true,
       },
     )
@@ -35,7 +35,7 @@ const spawnServer = ({ programs, cluster, user }: Place, logFile: string) => {
   }
 }
 
-/** Reads the end of its input when the service is gone, however it went. */
+/** Its input ends when the service has ended, even by kill -9. */
 const spawnGuard = (pid: number) =>
   Bun.spawn(["/bin/sh", "-c", 'read -r _; kill -INT "$1"', "guard", String(pid)], {
     env: {},
@@ -52,7 +52,7 @@ const isReady = (cluster: string, pid: number) => {
   }
 }
 
-/** After a killed postmaster its other processes may need a moment to notice and end. */
+/** After a postmaster was killed, its other processes may need a moment to end. */
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
 export const startServer = async (place: Place, logFile: string): Promise<Server> => {

@@ -1,11 +1,11 @@
-/** The URL of the embedded database: a socket, and a password that only DATA_DIR holds. */
+/** The URL of the embedded database: a socket, and a password that is kept in DATA_DIR. */
 import { randomBytes } from "node:crypto"
 import { closeSync, existsSync, openSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { readPrivateFile } from "../../data-dir/private-files.ts"
 
 const socketName = ".s.PGSQL.5432"
-/** What every platform's socket addresses hold; Linux' 107 are the most. */
+/** The shortest limit of all platforms. Linux allows 107. */
 const socketPathLimit = 103
 
 export const clusterIn = (dataDir: string) => join(dataDir, "postgres")
@@ -16,8 +16,8 @@ export const readPassword = (dataDir: string) =>
   existsSync(passwordFile(dataDir)) ? readPrivateFile(passwordFile(dataDir)) : undefined
 
 /**
- * A name for a directory, as short as a socket's address must be, and without a comma, which would
- * part two hosts of a URL, while we keep it open.
+ * A name for a directory, good while it is kept open: short enough for the address of a socket, and
+ * without a comma, which would separate two hosts in a URL.
  */
 const openDirectory = (path: string) => {
   const fd = openSync(path, "r")
@@ -26,7 +26,7 @@ const openDirectory = (path: string) => {
   return { name: !isFit && short ? short : path, close: () => closeSync(fd) }
 }
 
-/** Good until it is closed. */
+/** The URL is good until it is closed. */
 export const openUrl = (dataDir: string) => {
   const { name, close } = openDirectory(clusterIn(dataDir))
   const role = `todo:${readPassword(dataDir) ?? ""}`
@@ -36,7 +36,7 @@ export const openUrl = (dataDir: string) => {
   }
 }
 
-/** Of the database that a service runs in DATA_DIR, for as long as this process lives. */
+/** The URL of a running database in DATA_DIR, good as long as this process lives. */
 export const embeddedUrl = (dataDir: string): string | undefined => {
   const home = resolve(dataDir)
   return existsSync(join(clusterIn(home), socketName)) ? openUrl(home).url : undefined

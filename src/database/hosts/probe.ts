@@ -1,11 +1,11 @@
-/** What one host of the database is: whether it will do, and since which promotion. */
+/** Asks a host of the database whether it is suitable, and on which timeline it is. */
 import postgres from "postgres"
 import { isAway, NoWritableHost } from "../errors.ts"
 import { connectionOptions, type Target } from "../url.ts"
 
 const ANSWER_LIMIT_MS = 2_000
 
-/** The timeline rises with each promotion. Those of another system have nothing to do with it. */
+/** The timeline rises with each promotion. Timelines of different systems cannot be compared. */
 export type History = { system: string; timeline: number }
 export type Report =
   | { isSuitable: true; history: History | undefined }
@@ -17,7 +17,7 @@ const targets: Record<Target, (state: { standby: boolean; readOnly: boolean }) =
   "read-write": ({ readOnly }) => !readOnly,
 }
 
-/** Undefined where it is kept secret, as by some that offer Postgres as a service. */
+/** Undefined if the host does not tell, as with some hosted services. */
 const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
   try {
     const [history] = await sql<{ system: string; timeline: string }[]>`

@@ -1,20 +1,19 @@
 /**
- * Which of several hosts is written to.
+ * Chooses the host that is written to, of several.
  *
- * Every host is asked again and again what it is. None is chosen until one may be written to and
- * the others have answered, or had GRACE_MS to. Another one is chosen
- *   when it was promoted after the chosen one: its timeline is the newer one;
- *   when the chosen one is away or read-only, and it is not.
- * Nothing else moves the choice: a former primary that comes back is on an older timeline than one
- * that was seen, and is not chosen again. While no host will do the choice stays, and reads go on
- * where they can.
+ * All hosts are probed repeatedly. The first choice is made when a host is suitable and all others have
+ * answered, or GRACE_MS later. After that another host is chosen
+ *   when it was promoted after the chosen one, which its newer timeline tells;
+ *   when it is suitable, and the chosen one is away or read-only.
+ * A former primary that comes back is on an older timeline than the chosen host, and is not chosen
+ * again. While no host is suitable, the choice stays, and reads go on if they can.
  */
 import { isAway, NoWritableHost } from "../errors.ts"
 import { hostUrls, type Target, targetOf } from "../url.ts"
 import { createProbe, type History, type Report } from "./probe.ts"
 
 const POLL_MS = 1_000
-/** While the chosen host is away, or none is chosen yet. */
+/** While the chosen host is not suitable, or none is chosen yet. */
 const SEARCH_MS = 150
 const GRACE_MS = 500
 
@@ -24,7 +23,7 @@ const isOlder = (one: History | undefined, other: History | undefined): boolean 
   one.system === other.system &&
   one.timeline < other.timeline
 
-/** `onMove` is called when another host than before was chosen, and not for the first one. */
+/** `onMove` is called when the choice changes, but not for the first one. */
 export const watchHosts = (urls: string[], target: Target, onMove: (url: string) => void) => {
   const reports = new Map<string, Report>()
   let chosen: { url: string; history: History | undefined } | undefined
@@ -32,7 +31,7 @@ export const watchHosts = (urls: string[], target: Target, onMove: (url: string)
   let grace: NodeJS.Timeout | undefined
   const { promise: found, resolve: find } = Promise.withResolvers<void>()
 
-  /** The one that was promoted last, of those that will do, and the first of equals. */
+  /** Of the suitable hosts the one that was promoted last. Of equals the first. */
   const best = () => {
     let candidate = chosen
     for (const url of urls) {
@@ -76,13 +75,13 @@ export const watchHosts = (urls: string[], target: Target, onMove: (url: string)
   const stops = urls.map(watch)
 
   return {
-    /** Resolves when a host was chosen, or each of them has been asked. */
+    /** Resolves when a host was chosen, or all were asked in vain. */
     found,
-    /** The chosen one. Throws where there is none. */
+    /** The chosen host. Throws if there is none. */
     current(): string {
       if (chosen) return chosen.url
       const reasons = [...reports.values()].map((one) => !one.isSuitable && one.reason)
-      // A wrong password is not mended by waiting.
+      // Waiting does not help against a wrong password.
       throw (
         reasons.find((reason) => reason instanceof Error && !isAway(reason)) ??
         new NoWritableHost(reasons.find(Boolean))
@@ -96,7 +95,7 @@ export const watchHosts = (urls: string[], target: Target, onMove: (url: string)
   }
 }
 
-/** The URL with the one host that is to be written to, for what takes no list of them. */
+/** The URL with the chosen host alone, for programs that take only one. */
 export const writableUrl = async (url: string): Promise<string> => {
   const urls = hostUrls(url)
   if (urls.length === 1) return url

@@ -1,4 +1,4 @@
-/** Runs dbmate itself, told nothing but what it is given here: no .env file, no environment. */
+/** Runs dbmate, with only what it gets here: without a .env file, and without our environment. */
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -10,8 +10,8 @@ import { offersTls } from "../tls.ts"
 import { connectionOptions, parseDatabaseUrl } from "../url.ts"
 
 /**
- * What its driver would not understand it passes on to the server, which refuses it. Some platforms
- * have an older dbmate (see package.json): only what both understand is said.
+ * Its driver passes unknown parameters on to the server, which refuses them. Some platforms have an
+ * older dbmate (see package.json), so these are the parameters that both know.
  */
 const understood = new Set([
   "application_name",
@@ -26,7 +26,7 @@ const understood = new Set([
   "sslrootcert",
 ])
 
-/** The driver's words for what the service itself does: older ones do not know "prefer". */
+/** The sslmode for dbmate that does the same as the service. Older drivers do not know "prefer". */
 const sslMode = async (url: string) => {
   const { host, port, ssl } = connectionOptions(url)
   if (ssl === false) return "disable"
@@ -35,7 +35,7 @@ const sslMode = async (url: string) => {
   return ssl.checkServerIdentity ? "verify-ca" : "verify-full"
 }
 
-/** The same database in the words of dbmate's driver (lib/pq). */
+/** The URL of the same database for dbmate's driver (lib/pq). */
 const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   const named = parseDatabaseUrl(url)
   const parameters = named.searchParams
@@ -44,16 +44,16 @@ const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   parameters.set("sslmode", mode)
   const file = parameters.get("sslrootcert")
   if (mode.startsWith("verify") && (file === null || file === "system")) {
-    // Where the system has none, as in a container, the service is content with Bun's.
+    // The authorities of Bun, as for the service: a container may have none of its own.
     await Bun.write(authorities, getCACertificates().join("\n"))
     parameters.set("sslrootcert", authorities)
   }
-  // Without it a statement takes two round trips, which a pooler may send to two servers.
+  // Otherwise a statement takes two round trips, which a pooler may send to different servers.
   parameters.set("binary_parameters", "yes")
   return named.toString()
 }
 
-/** Rejects with dbmate's reason unless its exit status is 0: it logs success for failures too. */
+/** Rejects with dbmate's message unless its exit status is 0. It logs success for failures, too. */
 export const dbmate = async (
   url: string,
   dataDir: string,

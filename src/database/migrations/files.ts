@@ -1,8 +1,8 @@
-/** The migrations of this release: every file of db/migrations by its name. */
+/** The migrations of this release: the texts of db/migrations by file name. */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 
-/** The build embeds the folder beside the code. */
+/** In the executable the build puts the folder beside the code. */
 const directory = Bun.isStandaloneExecutable
   ? join(import.meta.dir, "migrations")
   : join(import.meta.dir, "..", "..", "..", "db", "migrations")

@@ -1,4 +1,4 @@
-/** Which migrations a database has, and dbmate to change that, one at a time. */
+/** Tells which migrations a database has, and runs dbmate under a lock to change that. */
 import { tmpdir } from "node:os"
 import postgres from "postgres"
 import type { Statements } from "../connection.ts"
@@ -6,7 +6,7 @@ import { writableUrl } from "../hosts/watch.ts"
 import { connectionOptions } from "../url.ts"
 import { migrationFiles } from "./files.ts"
 
-/** Versions, the oldest first. The unknown ones were applied by a newer release than this one. */
+/** Versions, the oldest first. Unknown ones were applied by a newer release. */
 export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 /** `changed`: what this call applied or rolled back. */
 type Migrated = SchemaState & { changed: string[] }
@@ -43,10 +43,10 @@ export const schemaState = async (
 }
 
 /**
- * Undefined while another holds the lock. It belongs to a transaction, not to a session, because
- * a session behind PgBouncer is not ours. No snapshot may be kept meanwhile, or "create index
- * concurrently" would wait for us: so the lock is tried and not waited for, and by the simple
- * protocol, because the extended one's portals keep theirs.
+ * Undefined while another instance holds the lock. The lock belongs to a transaction, because behind
+ * PgBouncer sessions are shared. The transaction must not hold a snapshot, or "create index
+ * concurrently" would wait for it. So the lock is tried without waiting, and by the simple protocol,
+ * because portals of the extended one hold snapshots.
  */
 const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
   sql.begin(async (transaction) => {
@@ -54,7 +54,7 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
       select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as held
     `.simple()
     if (!lock?.held) return undefined
-    // The transaction is idle for as long as the migrations take.
+    // The transaction is idle while the migrations run.
     await transaction`
       select set_config(name, '0', true)
       from pg_settings
@@ -63,7 +63,7 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
     return work()
   })
 
-/** With several hosts all of it is done on the one that may be written to. */
+/** With several hosts, migrates the one that is written to. */
 export const migrate = async (
   databaseUrl: string,
   command: "up" | "down" | "status",

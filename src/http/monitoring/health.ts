@@ -1,4 +1,4 @@
-/** /health: whether the process lives, and whether it can do its work. */
+/** /health: liveness and readiness probes. */
 import { Elysia, t } from "elysia"
 import { unavailable } from "../../errors.ts"
 

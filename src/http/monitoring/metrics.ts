@@ -1,9 +1,9 @@
-/** The metrics, as Prometheus reads them: https://prometheus.io/docs/practices/naming/ */
+/** Metrics for Prometheus, named as in https://prometheus.io/docs/practices/naming/ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
 import type { PoolState } from "../../database/pool/pool.ts"
 import { Problem } from "../../errors.ts"
 
-/** Seconds: from a cached answer to the limit of a statement and beyond. */
+/** Seconds, from a cached answer to beyond the time limit of a statement. */
 const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 const LOGIN = "/api/v1/auth/login"
@@ -64,7 +64,7 @@ export const createMetrics = (poolState: () => PoolState) => {
     registers,
   })
 
-  /** Looking labels up costs more than all the rest. Bounded: patterns, not paths. */
+  /** Cached, because looking up labels is expensive. Bounded, because routes are patterns. */
   const observers = new Map<string, Observe>()
   const observer = (method: string, route: string, status: number): Observe => {
     const key = `${method} ${route} ${status}`
@@ -85,7 +85,7 @@ export const createMetrics = (poolState: () => PoolState) => {
 
     databaseError: (code: string) => databaseErrors.inc({ code }),
 
-    /** Listens on a port of its own: metrics are not for clients. */
+    /** Listens on its own port, because metrics are not for clients. */
     serve: (hostname: string, port: number) =>
       Bun.serve({
         hostname,

@@ -1,4 +1,4 @@
-/** Watches every request: its line in the log, its metrics, and `Connection: close` at the end. */
+/** Logs and measures every request. While the service stops, adds `Connection: close`. */
 import { Elysia, ElysiaCustomStatusResponse } from "elysia"
 import type { Log } from "../../log.ts"
 import type { Metrics } from "./metrics.ts"
@@ -6,19 +6,19 @@ import type { Metrics } from "./metrics.ts"
 export type LoggedRequest = {
   startedAt: number
   request: Request
-  /** The pattern; undefined where no route took the request. */
+  /** The pattern. Undefined if no route matched. */
   route?: string
   caller?: { userId: number } | undefined
   set: { headers: Record<string, string | number | undefined> }
 }
 
-/** The methods that have routes. Others are one, because a client can make up as many as it likes. */
+/** Methods with routes. All others count as one, because clients can invent any number of them. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
-/** W3C Trace Context: version, trace, parent, flags. All zeros are no ids. */
+/** W3C Trace Context: version, trace, parent, flags. Ids of only zeros are invalid. */
 const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-[\da-f]{2}$/
 
-/** Of the caller, so that the line is found from its trace; what is no traceparent is left out. */
+/** The caller's trace, so that the line can be found by it. An invalid traceparent is ignored. */
 const traceOf = (request: Request) => {
   const [, trace, span] = TRACEPARENT.exec(request.headers.get("traceparent") ?? "") ?? []
   return trace === undefined ? "" : `,"trace_id":"${trace}","span_id":"${span}"`
@@ -35,7 +35,7 @@ export const createRequestLog = (
   metrics: Metrics | undefined,
   isStopping: () => boolean,
 ) => {
-  /** To be called once for each answer. */
+  /** Has to be called once for each answer. */
   const logRequest = (
     { startedAt, request, route = "none", caller, set }: LoggedRequest,
     status: number,
@@ -43,7 +43,7 @@ export const createRequestLog = (
     const method = METHODS.has(request.method) ? request.method : "other"
     const milliseconds = performance.now() - startedAt
     metrics?.request(method, route, status, milliseconds / 1000)
-    // A request id has a safe alphabet, and all the rest is ours: nothing here needs escaping.
+    // Nothing needs escaping: request ids have a safe alphabet, and the rest is our own text.
     log.line(
       `"request_id":"${set.headers["x-request-id"]}","method":"${method}","route":"${route}",` +
         `"status":${status},"duration_ms":${milliseconds.toFixed(2)}` +
@@ -61,7 +61,7 @@ export const createRequestLog = (
       .onRequest((context) => {
         context.startedAt = performance.now()
       })
-      // A context that is passed on whole makes Elysia parse whatever it might be read for.
+      // Destructured: a context that is passed on as a whole makes Elysia parse everything.
       .mapResponse(
         { as: "global" },
         ({ startedAt, request, route, caller, set, responseValue }) => {

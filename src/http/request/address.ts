@@ -1,6 +1,6 @@
-/** What counts as an IP address, wherever one is written. */
+/** Decides what is an IP address, in the configuration and in requests. */
 import { isIP } from "node:net"
 import ipaddr from "ipaddr.js"
 
-/** Both are asked: isIP takes zones that ipaddr.js cannot read, and that takes octal numbers. */
+/** Needs both: isIP accepts zones, which ipaddr.js cannot read; ipaddr.js accepts octal numbers. */
 export const isAddress = (text: string) => isIP(text) !== 0 && ipaddr.isValid(text)

@@ -1,4 +1,4 @@
-/** From which address a request comes, behind proxies too. */
+/** Finds the address of the client, also behind proxies. */
 import { Elysia } from "elysia"
 import ipaddr from "ipaddr.js"
 import { isAddress } from "./address.ts"
@@ -6,13 +6,13 @@ import { isAddress } from "./address.ts"
 type Address = ipaddr.IPv4 | ipaddr.IPv6
 type Network = [Address, number]
 
-/** An entry of X-Forwarded-For; some proxies add the port. Undefined where it is no address. */
+/** Parses an entry of X-Forwarded-For, to which some proxies add a port. Undefined if it is no address. */
 const parseHop = (text: string): Address | undefined => {
   const hop = text.trim().replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, "$1$3")
   return isAddress(hop) ? ipaddr.process(hop) : undefined
 }
 
-/** `10.0.0.0/8`, or one address. A network of IPv4 in IPv6 (`::ffff:10.0.0.0/104`) is one of IPv4. */
+/** Parses `10.0.0.0/8` or an address. IPv4 mapped to IPv6 (`::ffff:10.0.0.0/104`) is taken as IPv4. */
 const parseNetwork = (text: string): Network => {
   const [address = "", bits] = text.split("/")
   const parsed = ipaddr.parse(address)
@@ -25,13 +25,13 @@ const parseNetwork = (text: string): Network => {
 const isIn = (address: Address, [network, bits]: Network) =>
   address.kind() === network.kind() && address.match(network, bits)
 
-/** RFC 6052: how a NAT64 writes the IPv4 address that it translates for. */
+/** RFC 6052: a NAT64 writes the IPv4 address of its client into this network. */
 const NAT64 = parseNetwork("64:ff9b::/96")
 
 const translated = (address: Address): Address =>
   isIn(address, NAT64) ? new ipaddr.IPv4(address.toByteArray().slice(-4)) : address
 
-/** An IPv6 subscriber has at least a /64 to choose addresses from, so that is what counts. */
+/** An IPv6 subscriber can use any address of a /64, so the /64 stands for the client. */
 const subscriber = (address: Address): string =>
   address instanceof ipaddr.IPv6
     ? address.parts
@@ -40,13 +40,13 @@ const subscriber = (address: Address): string =>
         .join(":")
     : address.toString()
 
-/** The /48 of a client's IPv6 address, which one site may have whole; undefined for IPv4. */
+/** The /48 of a client's IPv6 address: one site may own all of it. Undefined for IPv4. */
 export const networkOf = (address: string): string | undefined =>
   address.includes(":") ? address.split(":").slice(0, 3).join(":") : undefined
 
 /**
- * The right-most hop that is no trusted proxy: whatever is left of it was said by a stranger.
- * Where a proxy wrote no address, the proxy itself counts.
+ * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
+ * trusted proxy wrote no address, the proxy itself is the client.
  */
 export const createClientAddress = (trustedProxies: string[]) => {
   const networks = trustedProxies.map(parseNetwork)
@@ -65,7 +65,7 @@ export const createClientAddress = (trustedProxies: string[]) => {
   }
 }
 
-/** Tells the routes of an instance the client's address. */
+/** Gives the routes of an instance the client's address. */
 export const clientAddress = (trustedProxies: string[]) => {
   const addressOf = createClientAddress(trustedProxies)
   return new Elysia().derive({ as: "scoped" }, ({ request, server }) => ({

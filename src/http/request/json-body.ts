@@ -1,12 +1,12 @@
-/** The JSON body of a request, read after authentication: type 415, size 413, form and rules 400. */
+/** Reads JSON bodies after authentication: a wrong type is a 415, a large body a 413, anything else a 400. */
 import type { TSchema } from "@sinclair/typebox"
 import { badRequest, Problem } from "../../errors.ts"
 import { bodyJudge } from "./validation.ts"
 
-/** Bytes. Checked against Content-Length first, then against what really arrives. */
+/** Bytes. Checked against Content-Length first, then against the bytes that arrive. */
 const BODY_LIMIT = 64 * 1024
 
-/** No body of this API nests deeper than an object; a validator must not recurse 30,000 levels. */
+/** Valid bodies nest far less. A validator must not recurse 30,000 levels deep. */
 const DEPTH_LIMIT = 16
 
 const JSON_TYPE = ["application/json"]
@@ -16,7 +16,7 @@ const UTF_8 = /^charset=("utf-8"|utf-8)$/
 
 const malformed = (message: string) => badRequest([{ pointer: "", message }])
 
-/** The server reads on and forgets: closing would reset the connection before this is read. */
+/** The server goes on reading: to close the connection would reset it before the client has read this. */
 const tooLarge = (limit: number) =>
   new Problem("PAYLOAD_TOO_LARGE", `The body has more than ${limit} bytes`)
 
@@ -38,7 +38,7 @@ const readBytes = async (request: Request, limit: number): Promise<Uint8Array> =
     if (Number(length) > limit) throw tooLarge(limit)
     return request.bytes()
   }
-  // Only what did arrive is held: many may send slowly.
+  // No buffer of full size up front: many clients may send slowly.
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of request.body ?? []) {
@@ -54,11 +54,11 @@ const isDeeperThan = (limit: number, value: unknown): boolean =>
   value !== null &&
   (limit === 0 || Object.values(value).some((member) => isDeeperThan(limit - 1, member)))
 
-/** Bytes. Most bodies are far smaller; to parse one of 64 KiB takes a millisecond. */
+/** Bytes. Most bodies are far smaller. Parsing 64 KiB takes a millisecond. */
 const LARGE = 16 * 1024
 
 let lastLarge: Promise<void> = Promise.resolve()
-/** Only one large body is parsed in a round of the event loop, so that other requests come in between. */
+/** Only one large body is parsed in each round of the event loop, so that others are not delayed. */
 const largeBodyTurn = () => {
   const mine = lastLarge
   lastLarge = mine.then(() => new Promise((resolve) => setImmediate(resolve)))
@@ -90,9 +90,9 @@ const readJson = async (request: Request, types: string[], limit: number): Promi
 }
 
 /**
- * For the parse step of every route: Elysia parses before it derives, so a stranger would get a
- * 400 where a 401 is due, and a route that takes no body one for what it does not look at. A
- * transform, which runs after the derive, reads the body where there is one.
+ * The parser of every route, which leaves the body unread. Elysia parses before it authenticates: a
+ * stranger would get a 400 instead of a 401, and a route without a body a 400 for a body that it
+ * ignores. So the body is read by a transform, which runs after authentication.
  */
 export const leaveUnread = () => null
 
@@ -107,7 +107,7 @@ const body =
     return { body: schema, transform: [transform] }
   }
 
-/** For the options of a route: `...takesJson(schema)`. */
+/** Options of a route that reads JSON: `...takesJson(schema)`. */
 export const takesJson = body(JSON_TYPE)
-/** RFC 7396 beside plain JSON. */
+/** Also takes the media type of RFC 7396. */
 export const takesMergePatch = body([...JSON_TYPE, "application/merge-patch+json"])

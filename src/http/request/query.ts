@@ -1,4 +1,4 @@
-/** The query of a request, read strictly: no parameter twice, and nothing that is not UTF-8. */
+/** Reads queries strictly: no parameter twice, and only valid UTF-8. */
 import { t } from "elysia"
 
 const decode = (part: string): string | undefined => {
@@ -9,14 +9,14 @@ const decode = (part: string): string | undefined => {
   }
 }
 
-/** The value of a parameter that no schema takes, so that its 400 names this one with all others. */
+/** A value that no schema accepts, so that one 400 names this parameter together with all other faults. */
 export class Unreadable {
   constructor(readonly message: string) {}
 }
 const repeated = new Unreadable("must not be repeated")
 const notUtf8 = new Unreadable("is not valid UTF-8")
 
-/** More than any route takes, so that of more than these some are unknown, and are named. */
+/** More than any route takes: if there are more, the 400 names unknown ones among these. */
 const PARAMETERS_READ = 64
 
 const readQuery = (url: string): Record<string, string | Unreadable> => {
@@ -36,10 +36,10 @@ const readQuery = (url: string): Record<string, string | Unreadable> => {
   return query
 }
 
-/** For a transform: it runs after authentication, and before the query meets its schema. */
+/** A transform: it runs after authentication, and before the query is validated. */
 export const strictQuery = (context: { request: Request; query: Record<string, unknown> }) => {
   context.query = readQuery(context.request.url)
 }
 
-/** The schema of a route that takes no parameters at all. */
+/** The schema of routes without parameters. */
 export const noQuery = t.Object({}, { additionalProperties: false })

@@ -1,4 +1,4 @@
-/** What TypeBox finds wrong, as the broken rules of a problem document: never with the value itself. */
+/** Turns TypeBox' errors into the broken rules of a problem document, which never contain the value. */
 import { Kind, type TSchema } from "@sinclair/typebox"
 import { TypeCompiler } from "@sinclair/typebox/compiler"
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors"
@@ -7,12 +7,12 @@ import { type BrokenRule, badRequest, type Problem } from "../../errors.ts"
 import { brokenTextRule } from "../schema/text.ts"
 import { Unreadable } from "./query.ts"
 
-/** Whoever breaks more rules is told of the others when these are mended. */
+/** If more rules are broken, the client learns of the others when these are mended. */
 const RULES_TOLD = 20
-/** Characters: a name that the client made up is not sent back to it in full length. */
+/** Characters. Longer names of the client are cut in the answer. */
 const NAME_LIMIT = 200
 
-/** What a value that is none of several must say to be one. */
+/** The message for a value that matches no variant of a union. */
 const oneOfThose = (schema: TSchema): string => {
   const said = ((schema["anyOf"] ?? []) as TSchema[]).map((variant) =>
     literals(variant).map(([name, literal]) => `"${name}": ${JSON.stringify(literal)}`),
@@ -50,10 +50,10 @@ const message = ({ type, schema, value }: ValueError): string => {
   }
 }
 
-/** The name of a member that is no pointer: RFC 6901, section 4. */
+/** The name of a member, without the escapes of its pointer: RFC 6901, section 4. */
 const memberName = (pointer: string) => pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~")
 
-/** Neither an escape sequence nor a surrogate pair is cut in two. */
+/** Does not cut within an escape sequence or a surrogate pair. */
 const shortened = (pointer: string) =>
   pointer.length <= NAME_LIMIT
     ? pointer
@@ -62,13 +62,13 @@ const shortened = (pointer: string) =>
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null
 
-/** The literal members of a variant, by which it is told from the others. */
+/** The literal members of a variant, which tell it from the others. */
 const literals = (variant: TSchema): [name: string, value: unknown][] =>
   Object.entries((variant["properties"] ?? {}) as Record<string, TSchema>).flatMap(
     ([name, { const: literal }]) => (literal === undefined ? [] : [[name, literal]]),
   )
 
-/** Of a value that is one of several: what it breaks of the variant that it says it is. */
+/** The errors of a value by the variant of a union that its literal members name. */
 function* ofVariant(error: ValueError): Iterable<ValueError> {
   const variants = (error.schema["anyOf"] ?? []) as TSchema[]
   const { value } = error
@@ -85,7 +85,7 @@ function* inDetail(errors: Iterable<ValueError>): Iterable<ValueError> {
     else yield error
 }
 
-/** One entry a pointer: a missing member is also of the wrong type, and need not be told so. */
+/** One error for each pointer: a missing member also has a wrong type, but that helps nobody. */
 const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter") => {
   const found = new Map<string, BrokenRule>()
   for (const error of inDetail(errors)) {
@@ -104,8 +104,8 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
 }
 
 /**
- * Throws the 400 of a body that breaks its schema. Before Elysia looks at it: that would write the
- * whole body, a dozen times, into the message of an error.
+ * Throws a 400 for a body that breaks its schema. Runs before Elysia's own validation, which would
+ * write the whole body into an error message, a dozen times.
  */
 export const bodyJudge = (schema: TSchema) => {
   let compiled: ReturnType<typeof TypeCompiler.Compile> | undefined
@@ -115,7 +115,7 @@ export const bodyJudge = (schema: TSchema) => {
   }
 }
 
-/** Undefined where the fault is ours: a response that breaks its own schema. */
+/** Undefined if the fault is ours: a response that breaks its schema. */
 export const validationProblem = (error: ValidationError): Problem | undefined => {
   const { type, validator, value } = error
   if (type !== "query" || !("Errors" in validator)) return undefined

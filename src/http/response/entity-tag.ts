@@ -1,29 +1,29 @@
 /** Entity tags and the conditions that name them: RFC 9110, sections 8.8.3 and 13.1. */
 
-/** Strong: a version stands for exactly one representation. */
+/** A strong tag: a version has exactly one representation. */
 export const entityTag = (version: number) => `"${version}"`
 
 /** The version of what was just created. */
 export const FIRST_VERSION = 1
 
 const TAG = /(?:W\/)?"[!#-~\x80-\xff]*"/g
-/** Each comma matches in one way at most: otherwise a long list would take quadratic time to fail. */
+/** Each comma can match in only one way: otherwise a long list would fail in quadratic time. */
 const LIST = new RegExp(`^[\\t ,]*(?:${TAG.source}(?:[\\t ]*,[\\t ,]*${TAG.source})*[\\t ,]*)?$`)
 const STRONG_VERSION = /^"([1-9]\d{0,15})"$/
 
-/** A tag may hold commas, so splitting will not do. A malformed list names no tag at all. */
+/** Not split at commas, because tags may contain them. A malformed list names no tags. */
 const listed = (header: string): string[] => (LIST.test(header) && header.match(TAG)) || []
 
 const opaque = (tag: string) => tag.replace(/^W\//, "")
 
-/** RFC 9110, section 13.1.2: If-None-Match compares weakly, and `*` matches whatever is there. */
+/** RFC 9110, section 13.1.2: If-None-Match compares weakly, and `*` matches any tag. */
 export const matchesWeakly = (ifNoneMatch: string | null, tag: string): boolean =>
   ifNoneMatch !== null &&
   (ifNoneMatch.trim() === "*" || listed(ifNoneMatch).some((known) => opaque(known) === opaque(tag)))
 
 /**
- * RFC 9110, section 13.1.1: the versions that an If-Match names by strong tags. Undefined where any
- * version will do: there is no such header, or it is `*`.
+ * RFC 9110, section 13.1.1: the versions that an If-Match names by strong tags. Undefined if any version
+ * will do: without the header, and with `*`.
  */
 export const expectedVersions = (ifMatch: string | null): number[] | undefined =>
   ifMatch === null || ifMatch.trim() === "*"

@@ -1,14 +1,14 @@
-/** A JSON object as an answer of any length: lists that are read page by page as the client takes them. */
+/** Streams a JSON object of any length. Its lists are read page by page, as fast as the client reads. */
 import type { TSchema } from "@sinclair/typebox"
 import type { Logger } from "pino"
 
-/** A list among the members: what its items look like, and its pages for a user. */
+/** A list in the object: the schema of its items, and its pages for a user. */
 export type StreamedList = {
   items: TSchema
   pages: (userId: number) => AsyncIterable<readonly object[]>
 }
 
-/** Pages of `size`, each after the last item of the one before. */
+/** Pages of `size` items, each of which begins after the last item of the previous one. */
 export async function* pagesAfter<Item extends object>(
   size: number,
   read: (limit: number, after: Item | undefined) => Promise<readonly Item[]>,
@@ -41,8 +41,8 @@ async function* objectText(
 }
 
 /**
- * `members` first, of which there is at least one, then the lists. A page is read when the client
- * has taken the one before. A failure resets the connection: the object never looks complete.
+ * Sends `members` first, at least one, and then the lists. A page is read when the client has taken the
+ * previous one. A failure resets the connection, so that the object never looks complete.
  */
 export const streamObject = (
   members: Record<string, unknown>,

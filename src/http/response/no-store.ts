@@ -1,4 +1,4 @@
-/** For the transform of routes whose answers no cache may keep. */
+/** A transform for routes whose answers must not be cached. */
 export const noStore = ({
   set,
 }: {

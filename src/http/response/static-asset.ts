@@ -1,20 +1,20 @@
-/** An answer that stays the same while the process runs: compressed once, revalidated by its tag. */
+/** Serves content that stays the same while the process runs: compressed once, with an entity tag. */
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { matchesWeakly } from "./entity-tag.ts"
 
 type Source = () => Promise<Uint8Array | string>
 
-/** RFC 9110, section 12.5.3, as far as one coding needs it. */
+/** RFC 9110, section 12.5.3, for gzip alone. */
 const acceptsGzip = (request: Request) =>
   /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers.get("accept-encoding") ?? "")
 
-/** Only the compressed form is kept: few clients ask for the other. */
+/** Only the compressed form is kept, because few clients need the other. */
 const compress = async (source: Source) => {
   const content = await source()
   return {
     gzipped: await promisify(gzip)(content),
-    // Weak, because it stands for both forms.
+    // Weak, because both forms have the same tag.
     etag: `W/"${Bun.hash(content).toString(36)}"`,
   }
 }
@@ -26,7 +26,7 @@ export const staticAsset = (source: Source, headers: Record<string, string>) => 
   return async ({ request, set }: Context): Promise<Response> => {
     compressed ??= compress(source)
     const { gzipped, etag } = await compressed
-    // What the answer depends on already: the origin, with CORS.
+    // CORS may have set it to Origin.
     const vary = [set.headers["vary"], "accept-encoding"].filter(Boolean).join(", ")
     const all = { ...headers, etag, vary, "cache-control": "no-cache" }
     if (matchesWeakly(request.headers.get("if-none-match"), etag))

@@ -1,4 +1,4 @@
-/** A string schema as JSON Schema means it: lengths in code points, and nothing Postgres cannot store. */
+/** Schemas of strings: lengths count code points, and what Postgres cannot store is refused. */
 import { Kind, TypeRegistry } from "@sinclair/typebox"
 import { t } from "elysia"
 
@@ -8,18 +8,18 @@ type TextOptions = {
   minLength?: number
   maxLength?: number
   pattern?: string
-  /** What must not match, in words in the description: not every engine has Unicode's properties. */
+  /** What must not match, told in the description: not every engine knows Unicode's properties. */
   forbidden?: string
-  /** What the message says where `pattern` does not match, or `forbidden` does. */
+  /** The message if `pattern` does not match, or `forbidden` does. */
   patternMessage?: string
-  /** White space around the value does not count (the handler removes it). */
+  /** White space at both ends does not count: the handler removes it. */
   trimmed?: boolean
   format?: string
 }
 
 type TextSchema = TextOptions & { nullable?: boolean; [Kind]: "Text" }
 
-/** Compiled once: making one takes longer than all the rest of a check. */
+/** Cached, because compiling takes longer than the rest of a check. */
 const patterns = new Map<string, RegExp>()
 const compiled = (pattern: string) =>
   patterns.getOrInsertComputed(pattern, () => new RegExp(pattern, "u"))
@@ -30,7 +30,7 @@ const codePoints = (value: string) => {
   return count
 }
 
-/** The rule that `value` breaks, as a message for people, or undefined. */
+/** The message for the rule that `value` breaks, or undefined. */
 export const brokenTextRule = (schema: TextSchema, value: unknown): string | undefined => {
   if (value === null && schema.nullable) return undefined
   if (typeof value !== "string")
@@ -64,12 +64,12 @@ export const NullableText = (options: TextOptions = {}) =>
 type ParameterOptions = TextOptions & {
   type: "string" | "integer" | "boolean"
   enum?: string[]
-  /** Names for generated clients, where the values make none. */
+  /** Names for generated clients, if the values are no good names. */
   "x-enum-varnames"?: string[]
   minimum?: number
   maximum?: number
 }
 
-/** A parameter of a query: text that stands for a value of `type`, by which it is documented. */
+/** A parameter of a query: a text, documented as the `type` that it stands for. */
 export const Parameter = <T extends string = string>(options: ParameterOptions) =>
   t.Unsafe<T>({ ...options, [Kind]: "Text" })
