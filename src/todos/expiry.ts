@@ -1,4 +1,4 @@
-/** What todos delete once it has expired. */
+/** The expired rows that todos delete. */
 import type { Sql } from "../database/connection.ts"
 import type { DeleteExpired } from "../jobs/expiry.ts"
 import { deleteExpiredKeys } from "./keys/queries.ts"

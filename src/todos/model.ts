@@ -18,14 +18,14 @@ const instant = (description: string) => t.String({ format: "date-time", descrip
 const createdAt = instant("When it was created")
 const updatedAt = instant("When it last changed")
 
-/** A client may send back what it got: these are accepted, and ignored. */
+/** Accepted and ignored, so that clients may send back what they got. */
 const readOnly = {
   id: t.Optional(t.Unknown({ readOnly: true, encodes: id })),
   created_at: t.Optional(t.Unknown({ readOnly: true, encodes: createdAt })),
   updated_at: t.Optional(t.Unknown({ readOnly: true, encodes: updatedAt })),
 }
 
-/** The README's. */
+/** The todo of the README's tour and of all examples. */
 const milk = {
   id: 1,
   title: "Buy milk",

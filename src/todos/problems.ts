@@ -1,7 +1,7 @@
 /** The errors of todos. */
 import { Problem } from "../errors.ts"
 
-/** For one of somebody else too: nobody learns which ids exist. */
+/** The same for another user's todo, so that nobody learns which ids exist. */
 export const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
 
 export const preconditionFailed = () =>

@@ -3,9 +3,9 @@ import type { Sql } from "../database/connection.ts"
 import type { NewTodo, Todo, TodoChanges } from "./model.ts"
 import { COUNTING, changing, LIMITED_WAIT, nextRevision } from "./revisions/queries.ts"
 
-/** A todo with the version that its entity tag is made of. */
+/** A todo with the version from which its entity tag is made. */
 export type Versioned = Todo & { version: number }
-/** As it was written, with the owner's revision that came of it. */
+/** A todo that was written, with the owner's revision for that change. */
 export type Written = Versioned & { revision: number }
 
 const INSERT = `
@@ -17,7 +17,7 @@ const INSERT = `
   from revised
   returning id, title, description, is_completed, created_at, updated_at, version, revision`
 
-/** `room`: the revision beyond which none may be added. */
+/** `room` is the revision beyond which none may be added. */
 export const insertTodo = async (
   sql: Sql,
   ownerId: number,
@@ -39,7 +39,7 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
   return row
 }
 
-/** True where the row's version is one of those of `$4`, or none are given. */
+/** Whether the row's version is one of `$4`. True if `$4` is null. */
 const IS_EXPECTED = "coalesce(version = any($4::bigint[]), true)"
 
 const arrayOf = (versions: number[] | undefined) => (versions ? `{${versions.join()}}` : null)
@@ -101,8 +101,8 @@ const UPDATE = `
   where not exists (select from after)`
 
 /**
- * Members that were left out stay as they are, and a change that changes nothing writes nothing.
- * The row is locked first, so that what is compared and what is returned is its latest version.
+ * Members that are left out stay as they are. If nothing changes, nothing is written. The row is locked
+ * first, so that its latest version is compared and returned.
  */
 export const updateTodo = async (
   sql: Sql,
@@ -150,7 +150,7 @@ const DELETE = `
   select is_expected, (select revision from revised) as revision
   from before`
 
-/** Undefined where there is no such todo. */
+/** Undefined if there is no such todo. */
 export const deleteTodo = async (
   sql: Sql,
   ownerId: number,

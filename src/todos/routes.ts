@@ -23,7 +23,7 @@ type Deps<Caller extends { userId: number }> = ListDeps &
   WaitDeps &
   EventsDeps<Caller> & { authenticate: Authenticate<Caller> }
 
-/** Throws the 404 of a missing todo where the text names no id that a todo could have. */
+/** Throws a 404 if the text is no id that a todo could have. */
 const todoId = (text: string): number => {
   const id = /^[1-9]\d{0,15}$/.test(text) ? Number(text) : Number.NaN
   if (!Number.isSafeInteger(id)) throw noSuchTodo()
@@ -47,7 +47,7 @@ type Change = {
   set: { headers: { etag?: string } }
 }
 
-/** The handler of PUT and of PATCH, which differ in the media types that they take. */
+/** Handles PUT and PATCH, which differ only in the media types that they take. */
 const change =
   (deps: WriteDeps) =>
   async ({ caller, params, body, request, set }: Change) => {
@@ -58,20 +58,20 @@ const change =
     return todo
   }
 
-/** What stands where ids stand, and would be asked for as one by the methods that only ids have. */
+/** Paths that look like `/:id`, for which other methods would find the route of ids. */
 const ALLOWED = new Map([
   ["batch", "OPTIONS, POST"],
   ["changes", "GET, HEAD, OPTIONS"],
   ["events", "GET, HEAD, OPTIONS"],
 ])
 
-/** Throws a 405 before anybody is asked who they are, as for every other path. */
+/** Throws a 405 before authentication, as for every other path. */
 const refuseMethods = (method: string, params: { id?: string } | undefined) => {
   const allow = ALLOWED.get(params?.id ?? "")
   if (allow && !allow.split(", ").includes(method)) throw methodNotAllowed(allow)
 }
 
-/** How long an answer may take beyond the wait that was asked for. */
+/** How long an answer may take in addition to the wait that was asked for. */
 const ANSWER_SECONDS = 10
 
 export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>

@@ -1,4 +1,4 @@
-/** Creating, changing and deleting a todo as a client asks for it: with keys and preconditions. */
+/** Creates, changes and deletes todos, with idempotency keys, preconditions and the quota. */
 import type { Sql } from "../database/connection.ts"
 import { constraintOf } from "../database/errors.ts"
 import { expectedVersions } from "../http/response/entity-tag.ts"
@@ -12,17 +12,17 @@ import type { Changed } from "./sync/commits.ts"
 
 export type WriteDeps = {
   sql: Sql
-  /** Creates the user whom another system's token names, or throws that the user is gone. */
+  /** Creates the user whom another system's token names. Throws a 401 if that user was deleted. */
   createOutsideUser: (id: number) => Promise<void>
   quota: Quota
-  /** Is told each change that was committed here. */
+  /** Called after each commit. */
   changed: Changed
 }
 
-/** The foreign keys that a write breaks whose owner is no user yet. */
+/** The foreign keys that a write violates if its owner has no row yet. */
 const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
 
-/** Whoever another system's token names is created by the first write. */
+/** A write. If its owner has no row yet, creates the user whom the token names, and writes again. */
 export const asUser = async <Result>(
   { createOutsideUser }: Pick<WriteDeps, "createOutsideUser">,
   ownerId: number,

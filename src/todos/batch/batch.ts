@@ -1,6 +1,6 @@
 /**
- * POST /todos/batch: many operations in one transaction and a few statements. Locks are asked for
- * in one order by everybody: todos by their ids, keys by their names, and the owner's revision last.
+ * POST /todos/batch: many operations in one transaction and a few statements. To avoid deadlocks, all
+ * transactions lock in the same order: todos by id, keys by name, and the owner's revision last.
  */
 import type { Statements } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
@@ -24,13 +24,13 @@ type Keyed = KeyedOperation & { key: string }
 const isKeyed = (operation: Operation): operation is Keyed =>
   operation.op !== "delete" && operation.key !== undefined
 
-/** What tells a repeat from another operation with the same key. */
+/** Tells a repeat from another operation with the same key. */
 const hashOf = (operation: KeyedOperation) =>
   bodyHashOf(
     operation.op === "create" ? operation.todo : { id: operation.id, todo: operation.todo },
   )
 
-/** Claims the keys that are free, and tells what the operations come to by them. */
+/** Claims the keys that are free. Returns what the keys mean for each operation. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]): Promise<ByKey> => {
   const firsts = new Map<string, { index: number; bodyHash: Buffer; todoId: number | null }>()
   for (const [index, operation] of operations.entries())
@@ -107,7 +107,7 @@ const toResult = (
 const undone = () =>
   new Problem("BATCH_ROLLED_BACK", "Another operation of the batch was refused", { status: 424 })
 
-/** Thrown within the transaction, so that nothing of it stays. */
+/** Thrown within the transaction, so that it is rolled back. */
 const rolledBack = (outcomes: Outcome[]) =>
   new Problem("BATCH_ROLLED_BACK", "An operation was refused, so all were undone; see results", {
     results: outcomes
@@ -118,7 +118,7 @@ const rolledBack = (outcomes: Outcome[]) =>
       .map((outcome, index) => toResult(outcome, index, new Map())),
   })
 
-/** Throws the 409 of an atomic batch of which an operation was refused. */
+/** Throws a 409 if the batch is atomic and an operation was refused. */
 export const runBatch = async (
   { sql, createOutsideUser, quota, changed }: WriteDeps,
   ownerId: number,

@@ -1,11 +1,11 @@
-/** Several operations in one request, and what became of each. */
+/** The shapes of a batch: its operations and their results. */
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
 import { id } from "../../http/schema/id.ts"
 import { Text } from "../../http/schema/text.ts"
 import { newTodo, todo, todoChanges } from "../model.ts"
 
-/** Bytes: a hundred of the longest creates, escaped as JSON allows, and their keys. */
+/** Bytes. Enough for a hundred of the longest creates with their keys, even if every character is escaped. */
 export const BATCH_BODY_LIMIT = 1024 * 1024
 const MOST_OPERATIONS = 100
 
@@ -62,7 +62,7 @@ const operation = t.Union([create, update, remove], {
   description: "By `op`: a create, an update or a delete",
 })
 
-/** Of HTTP. */
+/** An HTTP status. */
 const status = Type.Integer({ minimum: 200, maximum: 599 })
 
 export const batch = t.Object(

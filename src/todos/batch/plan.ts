@@ -1,6 +1,6 @@
 /**
- * What a batch comes to: each operation in turn is held against the todos as those before it leave
- * them, in memory. The rows are locked, so what was read is what will be written.
+ * Decides in memory what each operation of a batch does, given the todos as the operations before it
+ * leave them. The rows are locked, so that nobody else changes them in between.
  */
 import type { Problem } from "../../errors.ts"
 import { expectedVersions } from "../../http/response/entity-tag.ts"
@@ -14,16 +14,16 @@ import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from
 import type { LockedTodo, Writes } from "./queries.ts"
 
 export type Outcome =
-  /** The todo comes with the write. */
+  /** The todo is known when it has been written. */
   | { kind: "created" }
   | { kind: "replayed"; todo: Versioned }
-  /** By its key the same as an earlier operation of the batch. */
+  /** Has the same key as an earlier operation of the batch. */
   | { kind: "repeated"; index: number }
   | { kind: "updated"; todo: Versioned; isReplay: boolean }
   | { kind: "deleted" }
   | { kind: "refused"; problem: Problem; current?: Versioned }
 
-/** What an operation comes to by its key: a create may be made, as the id that the key is now for. */
+/** What the key means for an operation. A free key of a create comes with the id for the todo. */
 export type ByKey = (
   operation: KeyedOperation,
   index: number,
@@ -37,7 +37,7 @@ type Held = { todo: Versioned; now: string; isChanged: boolean; isDeleted: boole
 const later = (instant: string, milliseconds: number) =>
   new Date(Date.parse(instant) + milliseconds).toISOString()
 
-/** The same object where nothing changes. */
+/** Returns the same object if nothing changes. */
 const changed = (
   todo: Versioned,
   { title, description, is_completed }: TodoChanges,
@@ -75,7 +75,7 @@ export const planBatch = (
 ) => {
   const outcomes: Outcome[] = []
   const creations: Writes["creations"] = []
-  /** Keys that were claimed for operations which are refused. */
+  /** Keys that were claimed for operations that are refused. */
   const unusedKeys: string[] = []
   const held = new Map<number, Held>(
     todos.map(({ now, ...todo }) => [todo.id, { todo, now, isChanged: false, isDeleted: false }]),

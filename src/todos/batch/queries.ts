@@ -5,10 +5,10 @@ import type { Todo } from "../model.ts"
 import type { Versioned } from "../queries.ts"
 import { COUNTING, nextRevision } from "../revisions/queries.ts"
 
-/** `now`: when the transaction began. */
+/** `now` is when the transaction began. */
 export type LockedTodo = Versioned & { now: string }
 
-/** In the order of their ids, so that no two batches wait for each other. */
+/** Locks by id, so that batches do not deadlock. */
 export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sql<LockedTodo[]>`
   select id, title, description, is_completed, created_at, updated_at, version, now() as now
   from todos
@@ -17,12 +17,12 @@ export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sq
   order by id
   for update`
 
-/** `todoId`: of an update. A create is given a new one. */
+/** `todoId` is for updates. A create gets a new id. */
 type KeyClaim = { key: string; bodyHash: Uint8Array; todoId: number | null }
 
 /**
- * The keys that were free, each with the id of the todo that it is now for. In the order of the
- * keys, so that no two batches wait for each other.
+ * Claims the keys that are free. Returns them with the ids of their todos. Locks by key, so that batches
+ * do not deadlock.
  */
 export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) => sql<
   { key: string; todo_id: number }[]
@@ -45,7 +45,7 @@ export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) 
   where excluded.created_at - known.created_at >= ${sql.unsafe(KEY_LIFETIME)}
   returning key, todo_id`
 
-/** Of operations that were refused after all. */
+/** Releases the keys of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
   delete from idempotency_keys
   where owner_id = ${ownerId}
@@ -59,17 +59,17 @@ export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) =>
   where owner_id = ${ownerId}
     and key in ${sql(keys)}`
 
-/** `index`: of the operation. `id`: what its key was claimed for. */
+/** `index` is that of the operation, `id` the one that its key was claimed for. */
 type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
   index: number
   id: number | null
 }
-/** As it is to be in the end. The row is locked, so that its version is known before it is written. */
+/** The todo as it will be. The row is locked, so that its next version is known. */
 type Update = Omit<Versioned, "created_at">
 
 export type Writes = { creations: Creation[]; updates: Update[]; deletions: number[] }
 
-/** Of a creation; where there was none, one row has nothing but the revision. */
+/** A created todo. If none was created, a single row contains only the revision. */
 type WrittenRow = Versioned & { index: number | null; revision: number }
 
 const APPLY = `
@@ -120,8 +120,8 @@ const APPLY = `
   left join drawn on drawn.id = created.id`
 
 /**
- * All that a batch writes, and one revision for it. The rows that it updates and deletes are locked
- * already, and the lock of the revision is the last.
+ * Writes everything of a batch, with one revision. The rows to update and delete must be locked already,
+ * because the revision is the last lock.
  */
 export const applyWrites = (
   sql: Statements,

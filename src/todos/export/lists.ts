@@ -1,11 +1,11 @@
-/** What an export tells of a user's todos. SQL: queries.ts. */
+/** The lists of an export that concern todos. SQL: queries.ts. */
 import type { Sql } from "../../database/connection.ts"
 import { pagesAfter, type StreamedList } from "../../http/response/json-stream.ts"
 import { type Todo, todo } from "../model.ts"
 import { type DeletedTodo, deletedTodo, type UsedKey, usedKey } from "./model.ts"
 import { readDeletedTodos, readKeys, readTodos } from "./queries.ts"
 
-/** Rows: a page of todos takes a few hundred KB at most. */
+/** Rows. A page of todos has a few hundred KB at most. */
 const AT_ONCE = 100
 
 export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({

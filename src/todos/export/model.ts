@@ -1,4 +1,4 @@
-/** The shapes of what an export has beside the todos themselves. */
+/** The shapes of an export, apart from the todos themselves. */
 import { type Static, t } from "elysia"
 import { id } from "../../http/schema/id.ts"
 

@@ -1,9 +1,9 @@
-/** All SQL by which an export reads what todos hold of a user. Every statement names the owner. */
+/** The SQL that exports what todos store about a user. Every statement names the owner. */
 import type { Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
 import type { DeletedTodo, UsedKey } from "./model.ts"
 
-/** The next ones after a todo, in the order of their ids. */
+/** The todos that follow `after`, ordered by id. */
 export const readTodos = (sql: Sql, ownerId: number, limit: number, after: Todo | undefined) => sql<
   Todo[]
 >`
@@ -14,7 +14,7 @@ export const readTodos = (sql: Sql, ownerId: number, limit: number, after: Todo 
   order by id
   limit ${limit}`
 
-/** The next ones after a deletion, in the order in which they were deleted. */
+/** The deletions that follow `after`, in the order of deletion. */
 export const readDeletedTodos = (
   sql: Sql,
   ownerId: number,
@@ -28,7 +28,7 @@ export const readDeletedTodos = (
   order by revision, id
   limit ${limit}`
 
-/** The next ones after a key, in their order. */
+/** The keys that follow `after`, in their order. */
 export const readKeys = (
   sql: Sql,
   ownerId: number,

@@ -1,4 +1,4 @@
-/** Idempotency-Key: a create that may be repeated, and is answered as it was the first time. */
+/** Idempotency-Key: a repeated create gets the first answer again. */
 import { createHash } from "node:crypto"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
@@ -9,7 +9,7 @@ import { findKeyUse, insertTodoOnce, type KeyUse } from "./queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
 
-/** The same text for equal JSON values: the order of members does not count. */
+/** The same text for equal JSON values, in any order of members. */
 const canonical = (value: unknown): string =>
   JSON.stringify(value, (_, member: unknown) =>
     typeof member === "object" && member !== null && !Array.isArray(member)
@@ -17,13 +17,13 @@ const canonical = (value: unknown): string =>
       : member,
   )
 
-/** What tells a repeat from another request with the same key. */
+/** Tells a repeat from another request with the same key. */
 export const bodyHashOf = (body: unknown) => createHash("sha256").update(canonical(body)).digest()
 
 export const keyReused = () =>
   new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
 
-/** The todo of the first answer: it follows from the body, which is the same, and from the key. */
+/** The todo of the first answer, which follows from the body and the key. */
 export const firstAnswer = (body: NewTodo, use: KeyUse): Versioned => ({
   id: use.todo_id,
   title: body.title,
@@ -44,7 +44,7 @@ export const createOnce = async (
   if (!VISIBLE_ASCII.test(key))
     throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
   const bodyHash = bodyHashOf(body)
-  // The key can expire between the two statements: then it is there to be used again.
+  // If the key expires between the two statements, it is free again.
   for (;;) {
     const created = await insertTodoOnce(sql, ownerId, key, bodyHash, body, room)
     if (created) return { created, isReplay: false }

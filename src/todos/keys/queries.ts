@@ -4,7 +4,7 @@ import type { NewTodo } from "../model.ts"
 import type { Written } from "../queries.ts"
 import { changing, LIMITED_WAIT, nextRevision } from "../revisions/queries.ts"
 
-/** For how long a key is remembered. */
+/** How long a key is remembered. */
 export const KEY_LIFETIME = "interval '30 days'"
 
 const INSERT_ONCE = `
@@ -28,8 +28,8 @@ const INSERT_ONCE = `
   returning id, title, description, is_completed, created_at, updated_at, version, revision`
 
 /**
- * Undefined where the key is in use. Whoever uses it at the same time waits for
- * this statement to commit. An expired key that is still there counts as absent.
+ * Undefined if the key is in use. A concurrent request with the same key waits for this one to commit. An
+ * expired key counts as absent.
  */
 export const insertTodoOnce = async (
   sql: Sql,
@@ -57,8 +57,8 @@ export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
 }
 
 /**
- * Of all owners. Returns how many of at most `limit`. One that is claimed anew meanwhile has not
- * expired any more, which the outer condition finds.
+ * Deletes at most `limit` keys, of all owners, and returns how many. The outer condition spares a key that
+ * was claimed again in the meantime.
  */
 export const deleteExpiredKeys = async (sql: Sql, limit: number) =>
   (

@@ -1,4 +1,4 @@
-/** A list as an HTTP answer: a page with the link to the next one, or all pages as one stream. */
+/** Answers with a list: a page with a link to the next one, or all pages as one stream. */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
@@ -9,7 +9,7 @@ import { countTodos, listTodos, type Page } from "./lists.ts"
 import { type ListQuery, PAGE_LIMIT, readListQuery } from "./model.ts"
 import type { SearchLimiter } from "./search-limiter.ts"
 
-/** RFC 8288. All parameters stay as they were, but for the cursor. */
+/** RFC 8288. All parameters stay the same, except for the cursor. */
 const nextLink = (query: ListQuery, cursor: string) =>
   `</api/v1/todos?${new URLSearchParams({ ...query, cursor })}>; rel="next"`
 
@@ -19,15 +19,15 @@ const pageAnswer = ({ todos }: Page) =>
   new Response(JSON.stringify(todos), { headers: JSON_HEADERS })
 
 /**
- * Todos, after a first page that is as long as any and so answers most users at once. Streaming a
- * million by pages of 1,000 took up to 89 MiB of memory; by pages of 100 it took 51, as fast.
+ * Todos in a page of a stream, except for the first page, which has PAGE_LIMIT and is all that most users
+ * have. Streaming a million todos took 89 MiB with pages of 1,000, and 51 MiB, as fast, with pages of 100.
  */
 const STREAMED_AT_ONCE = 100
 
 /**
- * One JSON array of all pages. A page is fetched when the client has taken the one before, so a
- * slow client holds no connection to the database and no more than a page of memory, and one that
- * leaves asks for no more. A failure resets the connection: the array never looks complete.
+ * Streams one JSON array of all pages. A page is read when the client has taken the previous one. So a slow
+ * client costs no connection to the database and one page of memory, and for a client that leaves nothing
+ * more is read. A failure resets the connection, so that the array never looks complete.
  */
 const streamAnswer = (
   first: Page,
@@ -52,13 +52,13 @@ const streamAnswer = (
   return new Response(new ReadableStream({ pull }, { highWaterMark: 0 }), { headers: JSON_HEADERS })
 }
 
-/** Weak: a list that changes while it is streamed may have a part of the change. */
+/** A weak tag, because a list that changes while it is streamed may contain a part of the change. */
 export const listTag = (state: string) => `W/"${state}"`
 
 export type ListDeps = { sql: Sql; cursors: Cursors; limitSearches: SearchLimiter; log: Logger }
 type Headers = Record<string, string | number | undefined>
 
-/** A page with the state of the list, which must not be a later one than what is listed. */
+/** A page and the state of the list, which must not be later than the page. */
 const withState = async (
   sql: Sql,
   userId: number,
@@ -68,11 +68,11 @@ const withState = async (
   const page = await list()
   const state = first ?? page.state
   if (state !== undefined) return { page, state }
-  // No todo told it: there was none.
+  // The state comes with the todos, and there were none.
   return { state: await findListState(sql, userId), page: await list() }
 }
 
-/** Sets the headers that tell of more than the page. */
+/** Also sets the headers of the answer. */
 export const listAnswer = async (
   { sql, cursors, limitSearches, log }: ListDeps,
   userId: number,
@@ -84,14 +84,14 @@ export const listAnswer = async (
   const after =
     query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, selection)
   const ifNoneMatch = request.headers.get("if-none-match")
-  // Whoever knows a state is answered from it alone. What takes several statements has its own first.
+  // To compare with If-None-Match, and to be older than all statements if there are several.
   const comesFirst = ifNoneMatch !== null || wantsCount || selection.q !== undefined
   const first = comesFirst ? await findListState(sql, userId) : undefined
   if (first !== undefined && matchesWeakly(ifNoneMatch, listTag(first))) {
     headers["etag"] = listTag(first)
     return new Response(null, { status: 304 })
   }
-  // To make the signal takes time, which only searches need.
+  // Accessing the signal takes time, and only searches need it.
   const client = selection.q === undefined ? undefined : request.signal
   const limited = <Result>(work: () => Promise<Result>, isBegun = false) =>
     client === undefined ? work() : limitSearches(userId, work, isBegun)

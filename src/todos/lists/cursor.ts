@@ -1,18 +1,18 @@
-/** Cursors: a position in a list that a client can keep, but neither make up nor use for another list. */
+/** Cursors: signed positions in a list, which clients can neither make up nor use for other lists. */
 import { badRequest } from "../../errors.ts"
 import { createMac, type Secrets } from "../../keys/mac.ts"
 import type { Selection } from "./model.ts"
 
-/** A row's position in an order: its sort key as Postgres prints it, which loses nothing, and its id. */
+/** The position of a row in an order: its id, and its sort key exactly as Postgres writes it. */
 export type Position = { key: string; id: number }
 
-/** Cursors of another form are refused like those that were tampered with. */
+/** The version of the format. Cursors of another one are refused as forged. */
 const FORM = 1
 
 const wrongCursor = () =>
   badRequest([{ parameter: "cursor", message: "is not from a link of this list" }])
 
-/** What the signature covers: a cursor is good for its user, sort and filters alone. */
+/** The signed text. It makes a cursor good only for the same user, sort and filters. */
 const signed = (position: string, ownerId: number, { sort, isCompleted, q }: Selection) =>
   JSON.stringify([FORM, ownerId, sort, isCompleted ?? null, q ?? null, position])
 

@@ -1,4 +1,4 @@
-/** Lists of todos by their pages, and searches by slices. SQL: queries.ts. */
+/** Reads lists of todos in pages, and searches them in slices. SQL: queries.ts. */
 import type { Sql } from "../../database/connection.ts"
 import { Problem } from "../../errors.ts"
 import type { Todo } from "../model.ts"
@@ -16,22 +16,22 @@ import {
 export type Page = {
   todos: Todo[]
   next: Position | undefined
-  /** Of the list before its first todo was read. Undefined where there is none. */
+  /** The state of the list when it was read. Undefined if there are no todos. */
   state: string | undefined
 }
 
-/** In todos: the first slice, which most searches need no more than, and the largest one. */
+/** Todos in the first slice, which is enough for most searches, and in the largest one. */
 const FIRST_SLICE = 1_000
 const LARGEST_SLICE = 10_000
-/** How long a slice is meant to take: long texts make it smaller. */
+/** How long a slice should take. With long texts it has fewer todos. */
 const SLICE_MS = 50
 
 const nextSize = (size: number, elapsedMs: number) =>
   Math.round(Math.min(LARGEST_SLICE, Math.max(FIRST_SLICE, (size * SLICE_MS) / elapsedMs)))
 
 /**
- * A search reads all that it passes by. So that no statement runs for long, however many todos do
- * not match, it goes through the list in slices, and others get their turn in between.
+ * A search reads every todo up to the last match. It goes through the list in slices, so that no statement
+ * runs for long, and other statements run in between.
  */
 async function* slices(
   sql: Sql,
@@ -68,7 +68,7 @@ const search = async (
   return found
 }
 
-/** At most `limit` todos after a position, and the position of the last one if there are more. */
+/** At most `limit` todos after a position. `next` is the position of the last one, if there are more. */
 export const listTodos = async (
   sql: Sql,
   ownerId: number,
@@ -105,7 +105,7 @@ export const countTodos = async (
   client?: AbortSignal,
 ) => {
   if (selection.q === undefined) return countAll(sql, ownerId, selection.isCompleted)
-  // In the order in which most of them are stored.
+  // In about the order in which they are stored, which is fastest.
   const stored: Selection = { ...selection, sort: "created_at" }
   let count = 0
   for await (const { size, ...range } of slices(sql, ownerId, stored, undefined, client))

@@ -1,4 +1,4 @@
-/** The query of GET /todos: what a client may ask for, and what that selects. */
+/** The query of GET /todos: its parameters, and what they select. */
 import { type Static, t } from "elysia"
 import { badRequest } from "../../errors.ts"
 import { Parameter, Text } from "../../http/schema/text.ts"
@@ -62,7 +62,7 @@ export const listQuery = t.Object(
 )
 export type ListQuery = Static<typeof listQuery>
 
-/** Which todos, in which order: what a cursor is bound to. */
+/** Which todos in which order. Cursors are bound to it. */
 export type Selection = { sort: Sort; isCompleted: boolean | undefined; q: string | undefined }
 
 const flag = (value: string | undefined) => (value === undefined ? undefined : value === "true")

@@ -5,7 +5,7 @@ import { listState } from "../sync/queries.ts"
 import type { Position } from "./cursor.ts"
 import type { Selection } from "./model.ts"
 
-/** Spelled as the indexes spell them: otherwise Postgres would sort. */
+/** Written as in the indexes: otherwise Postgres would sort. */
 const SORT_KEYS = {
   created_at: { column: "created_at", type: "timestamptz" },
   updated_at: { column: "updated_at", type: "timestamptz" },
@@ -19,7 +19,7 @@ const order = (sort: Selection["sort"]) => ({
     : { direction: "asc", isAfter: ">", isUpTo: "<=" }),
 })
 
-/** Notes a value of the statement, and returns what stands for it in the text. */
+/** Adds a value to the statement, and returns its placeholder. */
 type Note = (value: Value) => string
 
 const noteIn =
@@ -27,14 +27,14 @@ const noteIn =
   (value) =>
     `$${values.push(value)}`
 
-/** Code points of a text that are looked for first. */
+/** The number of code points that are searched first. */
 const BEGINNING = 8
 
 /**
- * Whoever wrote the texts may have chosen the search, too: strpos compares almost all of it at each
- * character of "aaaa…", which is 100 times the work. Of bytes Postgres compares as many at once, so
- * that the worst search takes a few times as long as any. For most todos, which do not even contain
- * the beginning, strpos is faster; that of a short text is bounded.
+ * A user may choose texts and searches that are slow: strpos compares almost all of the search at every
+ * character of "aaaa…", which takes 100 times as long. Postgres finds bytes in bytes much faster, so that
+ * the worst search takes only a few times as long as others. But strpos is faster for todos that do not
+ * match, so it looks for the beginning first: as that is short, its worst case is bounded.
  */
 const matching = (note: Note, q: string | undefined) => {
   if (q === undefined) return ""
@@ -46,12 +46,12 @@ const matching = (note: Note, q: string | undefined) => {
     ) > 0`
 }
 
-/** Rows: a page of this many takes a fraction of a millisecond, unless it is searched. */
+/** Rows. A page of this size takes a fraction of a millisecond, unless it is a search. */
 const BRIEF_LIMIT = 100
 
-/** `state`: of the list when the statement read it. */
+/** `state` is that of the list when the statement read it. */
 export type Listed = Todo & { key: string; state: string }
-/** Of a list in its order: what comes after one position, up to and including another. */
+/** The part of a list after one position, up to and including another. */
 export type Range = { after?: Position | undefined; until?: Position | undefined }
 
 const within = (note: Note, sort: Selection["sort"], { after, until }: Range) => {
@@ -62,7 +62,7 @@ const within = (note: Note, sort: Selection["sort"], { after, until }: Range) =>
     ${until ? `and (${column}, id) ${isUpTo} ${position(until)}` : ""}`
 }
 
-/** The first `limit` todos of a range that match. */
+/** The first `limit` matching todos of a range. */
 export const readRange = (
   sql: Sql,
   ownerId: number,
@@ -84,7 +84,7 @@ export const readRange = (
       ${matches}
     order by ${column} ${direction}, id ${direction}
     limit ${most}`
-  // Each branch has a limit of its own: without it Postgres would read the branch to its end.
+  // Each branch needs its own limit: without it Postgres would read the branch to its end.
   const branches =
     isCompleted === undefined
       ? `(${branch(false)}) union all (${branch(true)})`
@@ -102,7 +102,7 @@ export const readRange = (
   )
 }
 
-/** The position `distance` todos further on, whether they match or not. Undefined beyond the end. */
+/** The position `distance` todos further, matching or not. Undefined beyond the end. */
 export const positionAfter = async (
   sql: Sql,
   ownerId: number,
@@ -153,7 +153,7 @@ export const countAll = async (sql: Sql, ownerId: number, isCompleted: boolean |
   return row.count
 }
 
-/** Counts in a range of at most `size` todos: ordered and limited, so that Postgres uses its index. */
+/** Counts the matches in a range of `size` todos. Ordered and limited, so that Postgres uses the index. */
 export const countMatches = async (
   sql: Sql,
   ownerId: number,

@@ -3,10 +3,10 @@ import type { Sql, Statements } from "../../database/connection.ts"
 import { isLockTimeout } from "../../database/errors.ts"
 import { COUNTING } from "../revisions/queries.ts"
 
-/** Rows: some 100 ms of work, far from the time limit of a statement. */
+/** Rows. Deleting so many takes about 100 ms, far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
 
-/** Nothing remembers them: who has a copy is told to begin again. */
+/** Leaves no tombstones: `forgotten` makes clients with a copy begin again. */
 const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
   const [row] = await sql<[{ count: number }]>`
     with chosen as (
@@ -55,10 +55,9 @@ const deleteTombstonesOf = async (sql: Sql, ownerId: number, limit: number) =>
   ).count
 
 /**
- * All of a user's, in batches: one statement for all of them might run into its limit. Then
- * `deleteOwner` in a transaction that has locked the revision, which every change asks for last,
- * and after it the todos and keys that there are, without waiting: it waits for nobody who waits
- * for it.
+ * Deletes all of a user's todos, in batches, because one statement for all might exceed its time limit.
+ * Then calls `deleteOwner` in a transaction that has locked the revision, the todos and the keys. Changes
+ * lock the revision last, so the others are locked without waiting: otherwise it could deadlock.
  */
 export const deleteTodosOf = async (
   sql: Sql,
@@ -85,7 +84,7 @@ export const deleteTodosOf = async (
           from idempotency_keys
           where owner_id = ${ownerId}
           for update nowait`
-        // Foreign keys would do it, which a distributed Postgres does not have.
+        // Foreign keys would delete them, but a distributed Postgres has none here.
         await transaction`
           delete from idempotency_keys
           where owner_id = ${ownerId}`

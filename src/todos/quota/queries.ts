@@ -1,7 +1,7 @@
-/** All SQL by which a user's todos are counted. It names the owner. */
+/** The SQL that counts a user's todos. It names the owner. */
 import type { Statements } from "../../database/connection.ts"
 
-/** Of one moment. No more than `max` are counted. */
+/** Reads both at the same moment. Counts up to `max`. */
 export const countUpTo = async (sql: Statements, ownerId: number, max: number) => {
   const [row] = await sql<[{ revision: number; count: number }]>`
     select

@@ -1,26 +1,26 @@
 /**
- * MAX_TODOS_PER_USER, without counting for each create. Every change of a user's todos counts their
- * revision up by one, and adds one todo at most. So whoever had `count` todos at a revision has room
- * below the revision `revision + max - count`, and that is asked of the row that a create locks
- * anyway, however many create at once, on however many instances. Beyond it, they are counted anew.
+ * MAX_TODOS_PER_USER, without counting for each create. Every change increments the user's revision by one
+ * and adds at most one todo. So a user with `count` todos at some revision has room at least up to the
+ * revision `revision + max - count`. A create locks and increments the revision anyway, so it can check
+ * that at no cost, on any number of instances. Beyond that revision, the todos are counted again.
  */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { isNullRefused } from "../../database/errors.ts"
 import { Problem, unavailable } from "../../errors.ts"
 import { countUpTo } from "./queries.ts"
 
-/** Users. When there are more, all are forgotten, and counted once again. */
+/** Users. If there are more, all are forgotten and counted again. */
 const REMEMBERED = 100_000
-/** Where the room ends the revision would be null, which undoes the whole statement. */
+/** Without room the revision would be null, which makes the whole statement fail. */
 const isNoRoom = (error: unknown) => isNullRefused(error, "revisions", "revision")
 
-/** Counting is of no use while other changes of the user take up all the room before it is asked. */
+/** Other changes of the user may take all the room between counting and creating: then it is tried again. */
 const ATTEMPTS = 20
 
 export const quotaExceeded = (max: number) =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
 
-/** How many todos there is room for, of how many, and the revision at which it ends. */
+/** How many of `max` todos are left, and the revision at which the room ends. */
 export type Room = { left: number; max: number; room: number | null }
 
 export const endless: Room = {
@@ -39,7 +39,7 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
     rooms.set(ownerId, revision + limit - count)
   }
 
-  /** `remeasure` is called where there was no room: others may have taken what had been measured. */
+  /** `remeasure` is called if there was no room: other changes may have taken it. */
   const attempt = async <Made>(make: () => Promise<Made>, remeasure: () => Promise<void>) => {
     for (let attempts = 0; attempts < ATTEMPTS; attempts++) {
       try {
@@ -53,7 +53,7 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
   }
 
   return {
-    /** `create` gets the revision below which there is room. Undefined where there is no end. */
+    /** `create` gets the revision at which the room ends, or null without a limit. */
     forOne: <Made>(ownerId: number, create: (room: number | null) => Promise<Made>) =>
       max === undefined
         ? create(null)
@@ -62,7 +62,7 @@ export const createQuota = (sql: Sql, max: number | undefined) => {
             () => measure(ownerId, max),
           ),
 
-    /** `create` measures in its own transaction how much room there is. */
+    /** `create` measures the room in its own transaction. */
     forMany: <Made>(
       ownerId: number,
       create: (measureRoom: (transaction: Statements) => Promise<Room>) => Promise<Made>,

@@ -3,10 +3,9 @@ import type { Sql, Value } from "../../database/connection.ts"
 import { isLockTimeout } from "../../database/errors.ts"
 
 /**
- * A change waits until whoever changes the same todo, or another one of the owner, has committed.
- * In its text `$1` is the owner, and `$2` for how long it waits. That is brief, unless a transaction
- * goes on for longer: then the statement is given up, and made again on a connection of its own,
- * where nobody waits behind it.
+ * A change waits for other changes of the owner's todos to commit. In its text, `$1` is the owner and `$2`
+ * is how long it waits for locks. At first that is short. If another transaction takes longer, the
+ * statement is tried again on a connection of its own, where nobody waits behind it.
  */
 export const changing = async <Row extends object>(
   sql: Sql,
@@ -22,11 +21,11 @@ export const changing = async <Row extends object>(
   }
 }
 
-/** A condition that is true. Evaluated before a statement locks a row, it limits how long it waits. */
+/** Always true. It limits how long the statement waits for locks, if evaluated before the first one. */
 export const LIMITED_WAIT = "set_config('lock_timeout', $2, true) <> ''"
 
 type Counting = {
-  /** What stands for the revision beyond which no todo may be added: null where there is none. */
+  /** The placeholder of the revision beyond which no todo may be added. Its value is null without a limit. */
   room?: string
   added?: string
   steps?: string
@@ -38,9 +37,9 @@ const counted = (from: string, { room, added = "1", steps = "1" }: Counting) =>
     : `case when coalesce(${from} + ${added} <= ${room}::bigint, true) then ${from} + ${steps} end`
 
 /**
- * Counts the owner's revision up where `condition` holds, and locks it until the commit. It is
- * the last lock that a change asks for, so that no two changes wait for each other. Where there is
- * no room it breaks a constraint: quota/quota.ts relies on no more than one new todo a step.
+ * Increments the owner's revision if `condition` holds, and locks it until the commit. It is the last lock
+ * of every change, so that changes do not deadlock. If there is no room, it violates a constraint:
+ * quota/quota.ts relies on the fact that a step adds at most one todo.
  */
 export const nextRevision = (condition: string, counting: Counting = {}) => `
   insert into revisions as known (owner_id, revision)
@@ -50,5 +49,5 @@ export const nextRevision = (condition: string, counting: Counting = {}) => `
   set revision = ${counted("known.revision", counting)}
   returning revision`
 
-/** True. Tells the trigger on deletions that the statement counts the revision itself. */
+/** Always true. Tells the trigger on deletions that the statement increments the revision itself. */
 export const COUNTING = "set_config('todo_api.counts', 'true', true) <> ''"

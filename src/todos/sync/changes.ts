@@ -1,4 +1,4 @@
-/** What has changed since a state, a page at a time: the way of a copy from nothing to the latest. */
+/** Pages of changes, by which a client brings its copy from any state to the latest one. */
 import type { Sql } from "../../database/connection.ts"
 import { entityTag } from "../../http/response/entity-tag.ts"
 import type { ChangesPage } from "./model.ts"
@@ -8,14 +8,14 @@ import { checkPlace, type Feed, type Place, type States } from "./states.ts"
 export type ChangesDeps = { sql: Sql; states: States }
 
 /**
- * Changes: a copy that is fetched while others write goes on until it has come to the latest,
- * unless they write faster than it is fetched: then it ends this far after where that was.
+ * Changes. While others write, a client fetches until it has reached the latest change. If they write
+ * faster than it fetches, `has_more` ends this far beyond the latest change of the beginning.
  */
 const FAR_ENOUGH = 1_000
 
 type Page = { feed: Feed; rows: ChangedRow[]; next: Place; hasMore: boolean }
 
-/** The first pages go by id, up to the highest one of their beginning, and then come the changes. */
+/** The first pages list todos by id, up to the highest id at the beginning. After them come changes. */
 const walk = async (
   sql: Sql,
   ownerId: number,
@@ -45,7 +45,7 @@ const goOn = async (
   const until = place.kind === "changes" && place.until > 0 ? place.until : feed.revision
   const hasMore = last.revision <= until + FAR_ENOUGH
   const { revision, id } = last
-  // Whoever comes back to this place later begins anew.
+  // `until: 0`: if the client comes back later, the limit is set again.
   return {
     feed,
     rows,
@@ -69,7 +69,7 @@ export const changesSince = async (
 ): Promise<ChangesPage> => {
   const place = since === undefined ? undefined : states.read(since, ownerId)
   if (place?.kind === "complete") {
-    // Most ask in vain: one row tells.
+    // Usually nothing has changed, and one row tells so.
     const feed = await findFeed(sql, ownerId)
     checkPlace(place, feed)
     if (since !== undefined && place.revision === feed.revision)

@@ -1,15 +1,15 @@
-/** Tells those who wait in this instance that the todos of a user have changed, by a commit made here. */
+/** Tells watchers in this instance about changes that this instance has committed. */
 
 export type Changed = (ownerId: number, revision: number) => void
 
 export const createCommits = () => {
   const listeners = new Set<Changed>()
   return {
-    /** To be called after the commit. */
+    /** Has to be called after the commit. */
     changed: ((ownerId, revision) => {
       for (const listener of listeners) listener(ownerId, revision)
     }) as Changed,
-    /** Returns the function that ends it. */
+    /** Returns the function that stops it. */
     follow(listener: Changed) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -1,4 +1,4 @@
-/** GET /todos/events: a stream of states, so that a client knows when there is something to fetch. */
+/** GET /todos/events: a stream of states, which tells clients when to fetch changes. */
 import type { Sql } from "../../database/connection.ts"
 import { findFeed } from "./queries.ts"
 import type { Feed, States } from "./states.ts"
@@ -8,15 +8,15 @@ export type EventsDeps<Caller> = {
   sql: Sql
   states: States
   watchers: Watchers
-  /** Whether the token that a stream was begun with is still good. */
+  /** Whether the token of the stream is still good. */
   remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
 }
 
-/** Proxies and clients take a connection on which nothing comes for broken. */
+/** Proxies and clients close connections on which nothing is sent. */
 const HEARTBEAT_MS = 15_000
-/** A connection on which nothing could be sent for this long is closed, heartbeats included. */
+/** A connection is closed if nothing could be sent for this long, not even a heartbeat. */
 const IDLE_SECONDS = 30
-/** Clients of an instance that stops come back to another one, and not all at once. */
+/** Random, so that the clients of an instance that stops do not all come back at once. */
 const RETRY_MS = { min: 1_000, max: 5_000 }
 
 const HEARTBEAT = ": still here\n\n"
@@ -30,8 +30,8 @@ const retryEvent = () =>
 const encoder = new TextEncoder()
 
 /**
- * What is not sent yet is replaced by what is newer: many commits at once are one event. One object
- * of a class for each stream, because there may be thousands: closures would take twice the memory.
+ * A state that could not be sent yet is replaced by a newer one, so that many commits become one event. A
+ * class, because there may be thousands of streams, and closures would take twice the memory.
  */
 class EventStream<Caller extends { userId: number }> implements Watcher {
   readonly body: ReadableStream<Uint8Array>
@@ -39,7 +39,7 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   private latest = -1
   private text: string | undefined
   private isClosed = false
-  /** There while the client has taken what was sent before, and waits for more. */
+  /** Defined while the client has taken everything, and waits for more. */
   private asking: ReadableStreamDefaultController<Uint8Array> | undefined
   private sentAt = performance.now()
 
@@ -79,13 +79,13 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
     this.flush()
   }
 
-  /** Called by the body. */
+  /** Called by the body, when the client has taken everything. */
   pull(asking: ReadableStreamDefaultController<Uint8Array>) {
     this.asking = asking
     this.flush()
   }
 
-  /** Called by the body, too: the client has gone. */
+  /** Called by the body, when the client has gone. */
   cancel() {
     this.deps.watchers.unwatch(this.caller.userId, this)
   }
@@ -116,7 +116,7 @@ export const eventStream = async <Caller extends { userId: number }>(
   const stream = new EventStream(deps, caller, request.headers.get("authorization"))
   deps.watchers.watch(caller.userId, stream)
   try {
-    // After it is watched, so that no commit falls between.
+    // Read after watching has begun, so that no commit is missed.
     stream.begin(await findFeed(deps.sql, caller.userId))
   } catch (error) {
     stream.cancel()
@@ -127,9 +127,9 @@ export const eventStream = async <Caller extends { userId: number }>(
 
 const EVENT_STREAM = {
   "content-type": "text/event-stream",
-  // nginx would keep events back until its buffer is full.
+  // Otherwise nginx would hold events back until its buffer is full.
   "x-accel-buffering": "no",
 }
 
-/** For HEAD, which must not open one. */
+/** For HEAD, which must not open a stream. */
 export const noStream = () => new Response(null, { headers: EVENT_STREAM })

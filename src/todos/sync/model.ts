@@ -1,4 +1,4 @@
-/** What has changed: the query that asks for it, and the shape of the answer. */
+/** The shapes of changes: the query, the answer, and the stream of events. */
 import { type Static, t } from "elysia"
 import { id } from "../../http/schema/id.ts"
 import { Parameter, Text } from "../../http/schema/text.ts"

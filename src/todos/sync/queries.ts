@@ -1,9 +1,9 @@
-/** All SQL over what has changed. Every statement of a request names the owner. */
+/** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql } from "../../database/connection.ts"
 import type { Todo } from "../model.ts"
 import type { Feed, Place } from "./states.ts"
 
-/** One row, whether anything of the owner has ever changed or not. */
+/** One row, even if nothing of the owner has ever changed. */
 const feedOf = (sql: Sql, ownerId: number) => sql`
   select
     epoch,
@@ -23,7 +23,7 @@ export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
   return { epoch, revision: feed_revision, forgotten }
 }
 
-/** As a text: the same for the same todos, however they are listed. `owner`: what stands for the owner. */
+/** A text that is the same as long as no todo changes. `owner` is the placeholder of the owner. */
 export const listState = (owner: string) => `(
   select coalesce(
     (
@@ -42,7 +42,7 @@ export const findListState = async (sql: Sql, ownerId: number) => {
   return row.state
 }
 
-/** Of these owners: those whose todos have ever changed. */
+/** The revisions of those owners whose todos have ever changed. */
 export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
   { owner_id: number; revision: number }[]
 >`
@@ -50,7 +50,7 @@ export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
   from revisions
   where owner_id = any(${`{${ownerIds.join()}}`}::bigint[])`
 
-/** Of all owners: those who have the oldest of the deletions that are not remembered any more. */
+/** The owners of the oldest expired deletions, with the revision of their last one. */
 const expiredTombstones = (sql: Sql, limit: number) => sql<
   { owner_id: number; revision: number }[]
 >`
@@ -64,7 +64,7 @@ const expiredTombstones = (sql: Sql, limit: number) => sql<
   ) as expired
   group by owner_id`
 
-/** Says in the same statement up to where, so that whoever asks for one of them is told. */
+/** The same statement writes up to which revision, so that clients that miss one of them are told. */
 const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
   const [row] = await sql<[{ count: number }]>`
     with gone as (
@@ -83,7 +83,7 @@ const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
   return row.count
 }
 
-/** Of all owners, one after the other. Returns how many it deleted: about `limit`, or fewer. */
+/** Deletes about `limit` deletions, of all owners, one after the other. Returns how many. */
 export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
   let count = 0
   for (const { owner_id, revision } of await expiredTombstones(sql, limit))
@@ -91,13 +91,13 @@ export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
   return count
 }
 
-/** A todo as it is, or that it was deleted: without a version then. */
+/** A todo, or a deletion, which has no version. */
 export type ChangedRow = Todo & { revision: number; version: number | null }
 
-/** Rows: a page of this many takes a fraction of a millisecond. */
+/** Rows. A page of this size takes a fraction of a millisecond. */
 const BRIEF_LIMIT = 100
 
-/** What the owner's todos were at when the page was read, and the page: all of one snapshot. */
+/** A page, and the state of the owner's feed: both of one snapshot. */
 type Read = { feed: Feed; lastId: number; rows: ChangedRow[] }
 
 const readPage = async (
@@ -132,7 +132,7 @@ const readPage = async (
   }
 }
 
-/** The first `limit` todos after an id, up to another: up to the highest one where none is given. */
+/** The first `limit` todos after an id, up to `until` or, without that, up to the highest id. */
 export const readTodos = (
   sql: Sql,
   ownerId: number,
@@ -157,7 +157,7 @@ export const readTodos = (
       limit ${limit}`,
   )
 
-/** The first `limit` changes after a place, in the order of their revisions and ids. */
+/** The first `limit` changes after a place, ordered by revision and id. */
 export const readChanges = (
   sql: Sql,
   ownerId: number,

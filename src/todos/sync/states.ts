@@ -1,23 +1,23 @@
-/** States: how far a client's copy has come, as a text that it can keep, but neither make up nor lend. */
+/** States: signed texts that say how complete a client's copy is. Only the same user can use them. */
 import { badRequest, Problem } from "../../errors.ts"
 import { createMac, type Secrets } from "../../keys/mac.ts"
 
-/** What the database is at: the revision of the owner, and which of its restored lives this is. */
+/** The owner's revision, the last one whose deletions are forgotten, and the epoch, which a restore renews. */
 export type Feed = { epoch: string; revision: number; forgotten: number }
 
 /**
- * - `complete`: the copy has everything up to a revision.
- * - `changes`: of those after a revision, all up to an id, and the rest is to be fetched at once.
- *   `until`: the owner's revision when these changes were begun.
- * - `walk`: the first pages, which go by id. The copy has todos up to `id`, and lacks whatever
- *   changed after the revision. `until`: the highest id when the walk began.
+ * - `complete`: the copy has everything up to `revision`.
+ * - `changes`: the copy has all changes up to `revision`, and of that one those up to `id`. More follow
+ *   at once. `until` is the owner's revision at the beginning.
+ * - `walk`: the copy has the todos up to `id`, but may lack changes after `revision`. `until` is the highest
+ *   id at the beginning.
  */
 export type Place =
   | { kind: "complete"; revision: number }
   | { kind: "changes"; revision: number; id: number; until: number }
   | { kind: "walk"; revision: number; id: number; until: number }
 
-/** States of another form are refused like those that were tampered with. */
+/** The version of the format. States of another one are refused as forged. */
 const FORM = 1
 
 const kinds = ["complete", "changes", "walk"] as const
@@ -56,9 +56,9 @@ export const createStates = (secrets: Secrets) => {
 export type States = ReturnType<typeof createStates>
 
 /**
- * Throws a 410 where the feed cannot tell all that happened since. A state that is ahead of the
- * database is of one that was lost, and replaced by an older copy of it. Walks take no deletions
- * from the feed: they are told when they go on to the changes.
+ * Throws a 410 if some changes since the state are not remembered. A state that is ahead of the database
+ * belongs to a database that was replaced by an older copy. A walk reads no deletions: it fails later, when
+ * it goes on to the changes.
  */
 export const checkPlace = (place: Place & { epoch: string }, feed: Feed) => {
   if (place.epoch !== feed.epoch || place.revision > feed.revision) throw expired()

@@ -1,4 +1,4 @@
-/** `Prefer: wait`: an answer that comes when there is something new (RFC 7240, section 4.3). */
+/** `Prefer: wait`: delays the answer until there is something new (RFC 7240, section 4.3). */
 import { type ChangesDeps, changesSince } from "./changes.ts"
 import type { ChangesPage } from "./model.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
@@ -8,7 +8,7 @@ export type WaitDeps = ChangesDeps & { watchers: Watchers }
 /** Seconds. */
 const WAIT_LIMIT = 60
 
-/** The seconds that a Prefer header asks for, as far as they are granted. */
+/** The seconds that a Prefer header asks for, at most WAIT_LIMIT. */
 export const preferredWait = (prefer: string | null): number | undefined => {
   const seconds = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i.exec(prefer ?? "")?.[1]
   return seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT)
@@ -18,7 +18,7 @@ type Waiting = { since: string | undefined; limit: number; seconds: number }
 
 const isNews = ({ changes, has_more }: ChangesPage) => changes.length > 0 || has_more
 
-/** As `changesSince`; where there is nothing new, after a change, and in `seconds` at the latest. */
+/** Like `changesSince`, but waits for a change if there is none, for `seconds` at most. */
 export const changesAfterWait = async (
   deps: WaitDeps,
   ownerId: number,
@@ -43,7 +43,7 @@ export const changesAfterWait = async (
   const timer = setTimeout(giveUp, seconds * 1_000)
   signal.addEventListener("abort", giveUp, { once: true })
   try {
-    // After it is watched, so that no commit falls between.
+    // Read after watching has begun, so that no commit is missed.
     const meanwhile = await read()
     if (isNews(meanwhile)) return meanwhile
     return (await isChanged) ? await read() : meanwhile

@@ -1,9 +1,9 @@
 /**
- * Those who wait for changes in this instance: streams and waits, behind one mechanism.
+ * Watchers wait for changes in this instance, for streams and for waiting requests.
  *
- * A watcher is told of commits until it is closed: by its own end, because its token is not good
- * any more, or because the service is stopping. Commits made here arrive at once. Those of other
- * instances are polled, in one statement for all owners who are watched: LISTEN passes no pooler in
+ * A watcher is told about commits until it ends, or is closed because its token is no longer good or
+ * because the service is stopping. Commits of this instance are told at once. Those of other instances
+ * are polled, by one statement for all watched owners, because LISTEN does not work through a pooler in
  * transaction mode.
  */
 import type { Logger } from "pino"
@@ -14,19 +14,19 @@ import type { Commits } from "./commits.ts"
 import { currentRevisions } from "./queries.ts"
 
 const POLL_MS = 1_000
-/** A front end has a few tabs on a few devices. */
+/** Enough for a few tabs on a few devices. */
 const WATCHERS_PER_USER = 20
 /** Seconds. */
 const RETRY_AFTER = 5
 
 export type Watcher = {
-  /** The owner's todos have come to a revision, which may be one that it knows. */
+  /** The owner's revision, which the watcher may know already. */
   changed(revision: number): void
-  /** Once a second: `now` is by performance.now(). */
+  /** Called once a second. `now` is by performance.now(). */
   tick(now: number): void
   /** Whether its token is still good. */
   isWelcome(): boolean | Promise<boolean>
-  /** It is told nothing more. */
+  /** Called when the watcher is closed. */
   closed(): void
 }
 
@@ -79,8 +79,8 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
 
   return {
     /**
-     * Until it is unwatched or closed. Throws a 429 where the user has as many as one may have, and
-     * a 503 while the service is stopping.
+     * Watches until it is unwatched or closed. Throws a 429 if the user has too many watchers, and a 503
+     * while the service is stopping.
      */
     watch(ownerId: number, watcher: Watcher) {
       if (isDraining) throw unavailable("The service is shutting down")
@@ -94,7 +94,7 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
     },
     unwatch: remove,
 
-    /** Whether watchers are closed because the service is stopping. */
+    /** Whether the service is stopping, and therefore closes watchers. */
     isDraining: () => isDraining,
 
     drain() {
