@@ -3,6 +3,7 @@
  * it itself repeat what may have been done already, so a 404 or 412 may be of its own success.
  */
 import type { Answer, User } from "../client.ts"
+import { createCounter } from "./counter.ts"
 import type { Held, Ledger } from "./ledger.ts"
 import type { Tally } from "./tally.ts"
 
@@ -32,6 +33,7 @@ export const startWriter = (name: string, user: Calls, ledger: Ledger, tally: Ta
     expectStatus(statuses, answer)
     return answer
   }
+  const counter = createCounter(name, user, ledger, send, tally)
   const pick = (ids: number[]) => ids[Math.floor(Math.random() * ids.length)]
   const path = (id: number) => `/todos/${id}`
   const newTodo = () => ({ title: `${name}-${++count}`, description: `${count}` })
@@ -81,21 +83,6 @@ export const startWriter = (name: string, user: Calls, ledger: Ledger, tally: Ta
     await send([200, 404, 412], () => user.put(path(id), changes, etag))
   }
 
-  /** Until the counter has one more of its own. */
-  const increment = async () => {
-    const wanted = (ledger.increments.get(name) ?? 0) + 1
-    for (;;) {
-      const { headers, body } = await tally.steadily(() => user.get(path(ledger.counter)))
-      const counts = JSON.parse((body as Held).description ?? "{}")
-      if (counts[name] === wanted) break
-      const etag = { "if-match": headers.get("etag") ?? "" }
-      const description = JSON.stringify({ ...counts, [name]: wanted })
-      const put = () => user.put(path(ledger.counter), { description }, etag)
-      await send([200, 412], put)
-    }
-    ledger.increments.set(name, wanted)
-  }
-
   /** Whatever is in it may be repeated. `isRefused`: by its last operation. */
   const batch = async (atomic: boolean, isRefused: boolean) => {
     const creates = [newTodo(), newTodo(), newTodo()].map((todo) => ({
@@ -133,7 +120,8 @@ export const startWriter = (name: string, user: Calls, ledger: Ledger, tally: Ta
     update,
     remove,
     toggle,
-    increment,
+    counter.increment,
+    counter.incrementOnce,
     () => batch(false, false),
     () => batch(false, true),
     () => batch(true, false),
