@@ -79,11 +79,11 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
   const two = await openPage(home, app.url, script)
   const three = await openPage(elsewhere, app.url, script)
 
-  const streams: string[] = []
+  const streaming = new Set<Page>()
   for (const page of [one, two, three])
     page.on("request", (request) => {
       const isStream = request.method() === "GET" && request.url().endsWith("/events")
-      if (isStream) streams.push(request.url())
+      if (isStream) streaming.add(page)
     })
 
   const account = JSON.stringify({ email: "ada@example.org", password: "correct horse" })
@@ -96,7 +96,7 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
   for (const page of [one, two, three]) await shows(page, "[ ] milk", "[ ] oats", "[ ] rice")
   for (const page of [one, two, three]) await says(page, "0 online")
   // The two tabs share theirs.
-  expect(streams.length).toBe(2)
+  expect(streaming.size).toBe(2)
 
   await home.setOffline(true)
   await run(one, `create("offline")`)

@@ -52,8 +52,12 @@ const openDialog = async (page: Page, tag: string, method: string, path: string)
 /** Sends the request as it is prefilled. */
 const send = async (page: Page, tag: string, method: string, path: string) => {
   await openDialog(page, tag, method, path)
+  const url = new URL(page.url()).origin
   const [answer] = await Promise.all([
-    page.waitForResponse((response) => response.request().method() === method),
+    page.waitForResponse(
+      (response) =>
+        response.request().method() === method && response.url().startsWith(`${url}/api/`),
+    ),
     page.getByRole("button", { name: /^Send Request/ }).click(),
   ])
   const text = await answer.text()
@@ -90,9 +94,17 @@ test("with the network cut, the README's tour succeeds as the reference prefills
  */
 const OF_SCALAR = { "aria-required-attr": ".code-input-lite__editor" }
 
-/** What fades in has less contrast until it is there. A transition begins a frame after its element. */
+/**
+ * Nothing is drawn any more: frame after frame leaves the page as it is. What fades in has less
+ * contrast until it is there, and a transition begins a frame after its element.
+ */
 const SETTLED = `(async () => {
-  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame)
+  let frames = 0
+  const observer = new MutationObserver(() => (frames = 0))
+  const all = { childList: true, subtree: true, attributes: true, characterData: true }
+  observer.observe(document, all)
+  for (; frames < 10; frames++) await new Promise(requestAnimationFrame)
+  observer.disconnect()
   const ends = document.getAnimations().filter(
     ({ effect }) => Number.isFinite(effect.getComputedTiming().endTime))
   await Promise.allSettled(ends.map(({ finished }) => finished))

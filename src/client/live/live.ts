@@ -17,7 +17,7 @@ export interface Live {
   subscribe(listener: () => void): () => void
   /** By the id from before it was saved, too. */
   get(id: number): LiveTodo | undefined
-  /** The same array until something changes. */
+  /** The same array until something in it changes. */
   list(filter?: Filter, sort?: Sort): readonly LiveTodo[]
   /**
    * Shown at once; resolves when it is stored on this device, and rejects with QUEUE_FULL where
@@ -32,6 +32,9 @@ export interface Live {
   status(): Status
   close(): void
 }
+
+/** That are remembered, by filter and sort. */
+const LISTS = 20
 
 /** Below zero, and in no order: the tabs know nothing of each other's. */
 const localId = () => {
@@ -55,9 +58,26 @@ export const openLive = async (
   // Rejects when it is closed while another tab leads.
   platform.lock(name, end.signal, () => lead({ ...given, store }, end.signal)).catch(() => {})
 
-  const lists = new Map<string, readonly LiveTodo[]>()
+  const lists = new Map<string, { of: unknown; list: readonly LiveTodo[] }>()
   let known: Status | undefined
-  store.subscribe(() => lists.clear())
+
+  /** The array of before where nothing in it has changed: who renders it need not. */
+  const list = (filter: Filter, sort: Sort) => {
+    const key = JSON.stringify([filter.is_completed, filter.q, sort])
+    const shown = store.shown()
+    const last = lists.get(key)
+    if (last?.of === shown) return last.list
+    const next = listed(shown.values(), filter, sort)
+    const isSameList =
+      last?.list.length === next.length && next.every((todo, index) => todo === last.list[index])
+    const kept = isSameList ? last.list : next
+    lists.delete(key)
+    lists.set(key, { of: shown, list: kept })
+    // Somebody types what is sought: the oldest go, but for those of this moment.
+    for (const [oldest, { of }] of lists)
+      if (lists.size > LISTS && of !== shown) lists.delete(oldest)
+    return kept
+  }
 
   const get = (id: number) => store.shown().get(idOf(store.queue(), id))
   const existing = (id: number) => {
@@ -70,12 +90,7 @@ export const openLive = async (
   return {
     subscribe: store.subscribe,
     get,
-    list: (filter = {}, sort = "created_at") => {
-      const key = JSON.stringify([filter.is_completed, filter.q, sort])
-      const list = lists.get(key) ?? listed(store.shown().values(), filter, sort)
-      lists.set(key, list)
-      return list
-    },
+    list: (filter = {}, sort = "created_at") => list(filter, sort),
     create: async ({ title, description = null, is_completed = false }) => {
       const id = localId()
       const todo = { title, description, is_completed }

@@ -25,9 +25,12 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
   let shown: ReadonlyMap<number, LiveTodo> | undefined
   const listeners = new Set<() => void>()
 
+  const call = () => {
+    for (const listener of [...listeners]) listener()
+  }
   const tell = () => {
     shown = undefined
-    for (const listener of [...listeners]) listener()
+    call()
   }
 
   const readCopy = async () => {
@@ -50,7 +53,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     else if (message === "queue") readQueue().then(tell, () => {})
     else {
       connection = JSON.parse(message)
-      tell()
+      call()
     }
   })
 
@@ -114,7 +117,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
       if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
       connection = next
       channel.post(JSON.stringify(next))
-      tell()
+      call()
     },
     subscribe: (listener: () => void) => {
       listeners.add(listener)

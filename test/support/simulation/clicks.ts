@@ -46,13 +46,13 @@ const explains = (
   /** The version that the steps before have reached. */
   reached: number,
   /** What an edit that was undone was based on: the one after it goes on from there. */
-  undone: { to: Value; from: Value } | undefined,
+  undone: { from: Value } | undefined,
 ): boolean => {
   const { steps, versions, member } = known
   const first = steps[at]
   if (!first) return changes.length === 0
   const isBase = (value: Value) =>
-    value === first.from || (undone && undone.to === first.from && undone.from === value)
+    value === first.from || (undone !== undefined && undone.from === value)
   // Edits that were not sent yet are sent as one.
   for (let end = at; ; end++) {
     const last = steps[end]
@@ -71,8 +71,7 @@ const explains = (
     const index = told.findIndex(
       ({ mine, base, kind }) => mine === last.to && (kind === "refused" || isBase(base)),
     )
-    if (index !== -1 && goOn(changes, told.toSpliced(index, 1), reached, { ...first, to: last.to }))
-      return true
+    if (index !== -1 && goOn(changes, told.toSpliced(index, 1), reached, first)) return true
     const group = steps.slice(at, end + 1)
     if (last.isDeletedLater && goOn()) return true
     if (group.every(({ isStored }) => !isStored) && goOn()) return true
