@@ -69,11 +69,15 @@ const shows = (page: Page, ...items: string[]) =>
 const says = (page: Page, text: string) =>
   page.locator("output", { hasText: text }).waitFor({ timeout: 20_000 })
 
-test("two tabs and another profile stay in step; one goes offline, edits, reloads, and comes back", async () => {
-  await using app = await startApp({ CORS_ORIGINS: origin })
+const buildScript = async () => {
   using directory = temporaryDirectory()
   await buildClient(join(directory.path, "client"))
-  const script = readFileSync(join(directory.path, "client", "index.js"), "utf8")
+  return readFileSync(join(directory.path, "client", "index.js"), "utf8")
+}
+
+test("two tabs and another profile stay in step; one goes offline, edits, reloads, and comes back", async () => {
+  await using app = await startApp({ CORS_ORIGINS: origin })
+  const script = await buildScript()
   const [home, elsewhere] = [await browser.newContext(), await browser.newContext()]
   const one = await openPage(home, app.url, script)
   const two = await openPage(home, app.url, script)
@@ -114,3 +118,34 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
     await shows(page, "[ ] oats", "[ ] offline", "[x] milk", "[x] rice")
   for (const page of [one, two]) await says(page, "0 online")
 }, 120_000)
+
+/** What some pages lack, and what some browsers do to them. */
+const lacking = {
+  "without locks (pages without TLS)": "delete Navigator.prototype.locks",
+  "whose storage cannot be named": `Object.defineProperty(window, "indexedDB", {
+    get() { throw new DOMException("blocked", "SecurityError") } })`,
+  "whose storage cannot be opened": `IDBFactory.prototype.open = () => {
+    throw new DOMException("blocked", "SecurityError") }`,
+  "in a frame that may use no lock": `LockManager.prototype.request = () =>
+    Promise.reject(new DOMException("denied", "SecurityError"))`,
+}
+
+for (const [name, content] of Object.entries(lacking))
+  test(`two tabs ${name} stay in step, and no edit is lost or made twice`, async () => {
+    await using app = await startApp({ CORS_ORIGINS: origin })
+    const script = await buildScript()
+    await using context = await browser.newContext()
+    await context.addInitScript({ content })
+    const [one, two] = [
+      await openPage(context, app.url, script),
+      await openPage(context, app.url, script),
+    ]
+    const account = JSON.stringify({ email: "ada@example.org", password: "correct horse" })
+    await run(one, `open(${account}, true)`)
+    await run(two, `open(${account}, false)`)
+    await Promise.all([run(one, `create("milk")`), run(two, `create("oats")`)])
+    for (const page of [one, two]) await shows(page, "[ ] milk", "[ ] oats")
+    await Promise.all([run(one, `complete("milk")`), run(two, `complete("oats")`)])
+    for (const page of [one, two]) await shows(page, "[x] milk", "[x] oats")
+    for (const page of [one, two]) await says(page, "0 online")
+  }, 120_000)
