@@ -1,6 +1,6 @@
 /** Databases and files for tests of backup and restore. */
 import { runCommand } from "./command.ts"
-import { createEmptyDatabase } from "./postgres.ts"
+import { createDatabase, createEmptyDatabase } from "./postgres.ts"
 import { openSql, type TestSql } from "./sql.ts"
 import { SECRET_KEY } from "./tokens.ts"
 
@@ -25,6 +25,19 @@ export const emptyDatabase = async () => {
       }),
     [Symbol.asyncDispose]: drop,
   }
+}
+
+/** A migrated one, whose only user has so many todos, of 200 bytes each. */
+export const databaseWithTodos = async (count: number) => {
+  const { url, drop } = await createDatabase()
+  await withSql(url, async (sql) => {
+    await sql`insert into users (id) values (7)`
+    await sql`
+      insert into todos (owner_id, title, description)
+      select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 5)
+      from generate_series(1, ${count}::integer)`
+  })
+  return { url, [Symbol.asyncDispose]: drop }
 }
 
 export const backup = (url: string, file: string, ...flags: string[]) =>

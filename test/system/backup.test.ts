@@ -1,8 +1,9 @@
 /** Moving a whole service: by a backup while it is written to, and by a copy of its folder. */
+
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { backup, emptyDatabase, withSql } from "../support/backups.ts"
+import { backup, databaseWithTodos, emptyDatabase, withSql } from "../support/backups.ts"
 import {
   type Command,
   program,
@@ -10,10 +11,9 @@ import {
   spawnCommand,
   startCommand,
 } from "../support/command.ts"
-import { createDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(180_000)
 
 const ci = (name: string) => join(import.meta.dir, "..", "..", ".ci", name)
 
@@ -173,17 +173,10 @@ test("200,000 todos are backed up and restored in the memory that a few take", a
   const peaks = []
   for (const todos of [10, 200_000]) {
     const file = join(directory.path, String(todos))
-    const { url, drop } = await createDatabase()
-    await withSql(url, async (sql) => {
-      await sql`insert into users (id) values (7)`
-      await sql`
-        insert into todos (owner_id, title, description)
-        select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 5)
-        from generate_series(1, ${todos}::int)`
-    })
+    await using source = await databaseWithTodos(todos)
     await using target = await emptyDatabase()
     const commands = [
-      ["backup", file, url],
+      ["backup", file, source.url],
       ["restore", file, target.url],
     ] as const
     for (const [command, path, DATABASE_URL] of commands) {
@@ -191,7 +184,6 @@ test("200,000 todos are backed up and restored in the memory that a few take", a
       expect(await child.exited).toBe(0)
       peaks.push((child.resourceUsage()?.maxRSS ?? Number.NaN) / 2 ** 20)
     }
-    await drop()
   }
   const [fewOut = 0, fewIn = 0, manyOut = 0, manyIn = 0] = peaks
   expect(manyOut - fewOut).toBeLessThan(64)
@@ -201,16 +193,8 @@ test("200,000 todos are backed up and restored in the memory that a few take", a
 test("a restore that is killed leaves the database empty, and the next one fills it", async () => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "todo.backup")
-  const { url, drop } = await createDatabase()
-  await withSql(url, async (sql) => {
-    await sql`insert into users (id) values (7)`
-    await sql`
-      insert into todos (owner_id, title)
-      select 7, 'Todo ' || n
-      from generate_series(1, 100000) as n`
-  })
-  expect(await backup(url, file)).toMatchObject({ code: 0 })
-  await drop()
+  await using source = await databaseWithTodos(100_000)
+  expect(await backup(source.url, file)).toMatchObject({ code: 0 })
   await using target = await emptyDatabase()
   const count = (sql: Parameters<Parameters<typeof withSql>[1]>[0]) =>
     sql`select count(*)::int as todos from todos`.then(([row]) => row?.["todos"])

@@ -1,4 +1,5 @@
 /** `todo-api backup` and `todo-api restore`: all of it, or nothing. */
+
 import { expect, test } from "bun:test"
 import { createWriteStream, readdirSync, statSync } from "node:fs"
 import { join } from "node:path"
@@ -13,7 +14,7 @@ import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES, TABLES_LEFT_OUT } from "../../src/
 import { migrationFiles } from "../../src/database/migrations/files.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
 import { startApp } from "../support/app.ts"
-import { backup, emptyDatabase, restore, withSql } from "../support/backups.ts"
+import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
 import { program, spawnCommand } from "../support/command.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -379,26 +380,18 @@ test("what cannot be written leaves no file, and what cannot be read says so", a
 test("a full disk and an interruption end a backup, and leave nothing behind", async () => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "todo.backup")
-  const { url, drop } = await createDatabase()
-  await withSql(url, async (sql) => {
-    await sql`insert into users (id) values (7)`
-    await sql`
-      insert into todos (owner_id, title, description)
-      select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 20)
-      from generate_series(1, 20000)`
-  })
+  await using source = await databaseWithTodos(60_000)
   const full = Bun.spawn(["/bin/sh", "-c", '"$@" backup - > /dev/full', "sh", ...program], {
-    env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: url },
+    env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: source.url },
     stderr: "pipe",
   })
   expect(await full.exited).toBe(1)
   expect(await full.stderr.text()).toContain("no space left")
 
-  const interrupted = spawnCommand(["backup", file], { DATABASE_URL: url })
+  const interrupted = spawnCommand(["backup", file], { DATABASE_URL: source.url })
   while (readdirSync(directory.path).length === 0) await Bun.sleep(1)
   interrupted.kill("SIGINT")
   expect(await interrupted.exited).toBe(1)
   expect(await interrupted.stderr.text()).toContain("interrupted by SIGINT")
   expect(readdirSync(directory.path)).toEqual([])
-  await drop()
 })
