@@ -11,7 +11,7 @@ import { close } from "./http/close.ts"
 import { expectFreePort, listen } from "./http/listen.ts"
 import { startExpiry } from "./jobs/expiry.ts"
 import type { Secrets } from "./keys/mac.ts"
-import { noteUse, secretKeys } from "./keys/secret-keys.ts"
+import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
 import { expiryOfTodos } from "./todos/expiry.ts"
 import { createCommits } from "./todos/sync/commits.ts"
@@ -96,7 +96,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
-  noteUse(config)
+  noteKeyUse(config)
   const secrets = secretKeys(config)
   const sql = connect(
     url,

@@ -10,7 +10,7 @@ export const createOutsideUser = async (sql: Sql, id: number) => {
 }
 
 /** The account of the caller. Creates it for one who is here for the first time. */
-export const accountOf = async (sql: Sql, id: number): Promise<User> => {
+export const findOrCreateAccount = async (sql: Sql, id: number): Promise<User> => {
   const known = await findUser(sql, id)
   if (known) return known
   await createOutsideUser(sql, id)

@@ -5,11 +5,11 @@ import { clientAddress } from "../http/request/client-address.ts"
 import { noStore } from "../http/response/no-store.ts"
 import { bearer, signedIn } from "../http/signed-in.ts"
 import * as model from "./model.ts"
-import { accountOf } from "./outside-users.ts"
+import { findOrCreateAccount } from "./outside-users.ts"
 import { deleteUser } from "./queries.ts"
 import { userKey } from "./revocation-keys.ts"
 import { deleteSessionsOf } from "./sessions/ending/queries.ts"
-import type { SessionDeps } from "./sessions/sessions.ts"
+import type { SessionDeps } from "./sessions/session-tokens.ts"
 
 type Deps = SessionDeps & {
   trustedProxies: string[]
@@ -26,7 +26,7 @@ export const me = (deps: Deps) => {
     .onTransform(noStore)
     .use(signedIn(tokens.authenticate))
     .use(clientAddress(deps.trustedProxies))
-    .get("", ({ caller }) => accountOf(sql, caller.userId), {
+    .get("", ({ caller }) => findOrCreateAccount(sql, caller.userId), {
       response: { 200: model.user },
       detail: {
         operationId: "getMe",

@@ -1,7 +1,7 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
 import { methodNotAllowed } from "../http/methods.ts"
-import { takesJson, takesMergePatch } from "../http/request/json-body.ts"
+import { jsonBody, mergePatchBody } from "../http/request/json-body.ts"
 import { noQuery } from "../http/request/query.ts"
 import { entityTag, matchesWeakly } from "../http/response/entity-tag.ts"
 import { type Authenticate, bearer, signedInWithQuery } from "../http/signed-in.ts"
@@ -102,8 +102,8 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
         }
         const asked = { since, limit, seconds: seconds ?? 0 }
         const authorization = request.headers.get("authorization")
-        const isWelcome = () => deps.remainsGood(caller, authorization)
-        return changesAfterWait(deps, caller.userId, asked, isWelcome, request.signal)
+        const isAuthorized = () => deps.remainsGood(caller, authorization)
+        return changesAfterWait(deps, caller.userId, asked, isAuthorized, request.signal)
       },
       { query: changesQuery, response: { 200: changesPage }, detail: documentation.getChanges },
     )
@@ -126,13 +126,13 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
         return status(201, todo)
       },
       {
-        ...takesJson(model.newTodo),
+        ...jsonBody(model.newTodo),
         response: { 201: model.todo },
         detail: documentation.createTodo,
       },
     )
     .post("/batch", ({ caller, body }) => runBatch(deps, caller.userId, body), {
-      ...takesJson(batch, BATCH_BODY_LIMIT),
+      ...jsonBody(batch, BATCH_BODY_LIMIT),
       response: { 200: batchResults },
       detail: documentation.runBatch,
     })
@@ -150,12 +150,12 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
       { params, response: { 200: model.todo, 304: t.Undefined() }, detail: documentation.getTodo },
     )
     .put("/:id", change(deps), {
-      ...takesJson(model.todoChanges),
+      ...jsonBody(model.todoChanges),
       ...changing,
       detail: documentation.putTodo,
     })
     .patch("/:id", change(deps), {
-      ...takesMergePatch(model.todoChanges),
+      ...mergePatchBody(model.todoChanges),
       ...changing,
       detail: documentation.patchTodo,
     })

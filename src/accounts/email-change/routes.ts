@@ -3,7 +3,7 @@
 import { Elysia, type Static, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
 import { clientAddress } from "../../http/request/client-address.ts"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { Text } from "../../http/schema/text.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
@@ -66,7 +66,7 @@ export const emailChange = (deps: Deps) =>
         return status(204, undefined)
       },
       {
-        ...takesJson(body),
+        ...jsonBody(body),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "changeEmail",

@@ -6,7 +6,7 @@ import type { Sql } from "../../database/connection.ts"
 import { pagesAfter, type StreamedList, streamObject } from "../../http/response/json-stream.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
-import { accountOf } from "../outside-users.ts"
+import { findOrCreateAccount } from "../outside-users.ts"
 import { personalToken } from "../personal-tokens/model.ts"
 import { listPersonalTokens } from "../personal-tokens/queries.ts"
 import {
@@ -62,7 +62,7 @@ export const exportOfAccount = (deps: Deps) => {
     .get(
       "/export",
       async ({ caller: { userId } }) => {
-        const user = await accountOf(deps.sql, userId)
+        const user = await findOrCreateAccount(deps.sql, userId)
         const pages = Object.entries(lists).map(([name, list]) => [name, list.pages(userId)])
         return streamObject(
           { exported_at: new Date().toISOString(), user },

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto"
 import { Elysia } from "elysia"
 import { clientAddress } from "../../http/request/client-address.ts"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { type Client, clientOf } from "../client.ts"
@@ -12,7 +12,7 @@ import { hashPassword } from "../passwords/hashing.ts"
 import { refuseGuessable } from "../passwords/rules.ts"
 import { wrongCurrentPassword } from "../problems.ts"
 import { findUser } from "../queries.ts"
-import { firstAnswer, type SessionDeps } from "../sessions/sessions.ts"
+import { type SessionDeps, tokensOfNewSession } from "../sessions/session-tokens.ts"
 import type { Throttle } from "../throttle/throttle.ts"
 import { type PasswordChange, passwordChange } from "./model.ts"
 import { changePassword } from "./queries.ts"
@@ -37,7 +37,7 @@ const change = async (
     if (!ended) throw wrongCurrentPassword()
     tokens.revoke(ended)
     logEvent("password_changed", { userId, address: client.address })
-    return firstAnswer(deps, id, userId)
+    return tokensOfNewSession(deps, id, userId)
   })
 }
 
@@ -51,7 +51,7 @@ export const passwordChanges = (deps: Deps) =>
       ({ caller, body, address, request }) =>
         change(deps, caller.userId, body, clientOf(request, address)),
       {
-        ...takesJson(passwordChange),
+        ...jsonBody(passwordChange),
         response: { 200: tokens },
         detail: {
           operationId: "changePassword",

@@ -2,7 +2,7 @@
 
 import { Elysia, t } from "elysia"
 import type { Sql } from "../../database/connection.ts"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
@@ -64,7 +64,7 @@ export const passwordResets = (deps: Deps) =>
         return status(204, undefined)
       },
       {
-        ...takesJson(model.passwordReset),
+        ...jsonBody(model.passwordReset),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "resetPassword",
@@ -89,7 +89,7 @@ export const passwordResets = (deps: Deps) =>
         set.status = 202
       },
       {
-        ...takesJson(model.resetRequest),
+        ...jsonBody(model.resetRequest),
         response: { 202: t.Undefined() },
         detail: {
           operationId: "requestPasswordReset",

@@ -29,11 +29,11 @@ type Attempt = {
 
 const codeOf = (error: unknown) => (error instanceof Problem ? error.code : undefined)
 
-/** Calls `goOn` with the hash that matched, in the same hash slot. `goOn` has to uncount the attempt. */
+/** Calls `onMatch` with the hash that matched, in the same hash slot. `onMatch` has to uncount the attempt. */
 export const attemptPassword = async <Result>(
   { throttle, logEvent }: Deps,
   { account, isKnown, password, hash, client, refusal }: Attempt,
-  goOn: (hash: string, counts: AttemptCounts) => Promise<Result>,
+  onMatch: (hash: string, counts: AttemptCounts) => Promise<Result>,
 ): Promise<Result> => {
   const { address } = client
   const about = { userId: "id" in account ? account.id : undefined, address }
@@ -43,7 +43,7 @@ export const attemptPassword = async <Result>(
       await throttle.countAttempt(counts)
       const isRight = await verifyPassword(password, hash)
       if (!hash || !isRight) throw refusal()
-      return goOn(hash, counts)
+      return onMatch(hash, counts)
     })
   } catch (error) {
     if (codeOf(error) === "INVALID_CREDENTIALS") logEvent("login_failed", about)
@@ -58,7 +58,7 @@ type OwnAttempt = { userId: number; password: string; client: Client }
 export const attemptOwnPassword = async <Result>(
   deps: Deps & { sql: Sql },
   { userId, password, client }: OwnAttempt,
-  goOn: (hash: string, counts: AttemptCounts) => Promise<Result>,
+  onMatch: (hash: string, counts: AttemptCounts) => Promise<Result>,
 ): Promise<Result> => {
   const found = await findPassword(deps.sql, userId, hashAddress(client.address))
   const attempt = {
@@ -69,5 +69,5 @@ export const attemptOwnPassword = async <Result>(
     client,
     refusal: wrongCurrentPassword,
   }
-  return attemptPassword(deps, attempt, goOn)
+  return attemptPassword(deps, attempt, onMatch)
 }

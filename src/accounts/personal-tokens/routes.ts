@@ -5,7 +5,7 @@ import type { Sql } from "../../database/connection.ts"
 import { constraintOf } from "../../database/errors.ts"
 import { badRequest, Problem } from "../../errors.ts"
 import { clientAddress } from "../../http/request/client-address.ts"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { type Authenticate, bearer, signedIn } from "../../http/signed-in.ts"
 import { createOutsideUser } from "../outside-users.ts"
@@ -85,7 +85,7 @@ export const personalTokens = (deps: Deps) =>
         return status(201, created)
       },
       {
-        ...takesJson(model.newPersonalToken),
+        ...jsonBody(model.newPersonalToken),
         response: { 201: model.createdPersonalToken },
         detail: {
           operationId: "createPersonalToken",

@@ -3,7 +3,7 @@
 import { Elysia } from "elysia"
 import type { Config } from "../../config/config.ts"
 import type { Sql, Statements } from "../../database/connection.ts"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { unauthenticated } from "../../http/unauthenticated.ts"
 import { type Client, clientOf } from "../client.ts"
@@ -64,7 +64,7 @@ export const registration = (deps: Deps) =>
         return status(201, await register(deps, registration, clientOf(request, address)))
       },
       {
-        ...takesJson(model.registration),
+        ...jsonBody(model.registration),
         response: { 201: model.user },
         detail: {
           operationId: "register",

@@ -8,7 +8,7 @@ import { noSuchSession } from "../problems.ts"
 import { endOwnSession } from "./ending/queries.ts"
 import * as model from "./model.ts"
 import { listSessions } from "./queries.ts"
-import type { SessionDeps } from "./sessions.ts"
+import type { SessionDeps } from "./session-tokens.ts"
 
 type Deps = SessionDeps & { trustedProxies: string[] }
 

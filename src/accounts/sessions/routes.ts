@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto"
 import { Elysia, t } from "elysia"
-import { takesJson } from "../../http/request/json-body.ts"
+import { jsonBody } from "../../http/request/json-body.ts"
 import { noStore } from "../../http/response/no-store.ts"
 import { bearer, signedIn } from "../../http/signed-in.ts"
 import { unauthenticated } from "../../http/unauthenticated.ts"
@@ -15,7 +15,7 @@ import { hashAddress, type Throttle } from "../throttle/throttle.ts"
 import { endSession } from "./ending/queries.ts"
 import { openSession } from "./queries.ts"
 import { refreshSession } from "./refresh/refresh.ts"
-import { firstAnswer, type SessionDeps } from "./sessions.ts"
+import { type SessionDeps, tokensOfNewSession } from "./session-tokens.ts"
 
 type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
 
@@ -40,7 +40,7 @@ const logIn = async (deps: Deps, { email, password }: model.Credentials, client:
     if (seconds_left !== null) throw throttle.tooManyLogins(counts, seconds_left)
     if (!is_open) throw wrongCredentials()
     deps.logEvent("login_succeeded", { userId, address })
-    return firstAnswer(deps, id, userId)
+    return tokensOfNewSession(deps, id, userId)
   })
 }
 
@@ -74,7 +74,7 @@ export const auth = (deps: Deps) =>
       ({ body, address, request }) =>
         logIn(deps, { ...body, email: body.email.trim() }, clientOf(request, address)),
       {
-        ...takesJson(model.credentials),
+        ...jsonBody(model.credentials),
         response: { 200: model.tokens },
         detail: {
           operationId: "login",
@@ -94,7 +94,7 @@ export const auth = (deps: Deps) =>
       ({ body, address, request }) =>
         refreshSession(deps, body.refresh_token, clientOf(request, address)),
       {
-        ...takesJson(model.refreshToken),
+        ...jsonBody(model.refreshToken),
         response: { 200: model.tokens },
         detail: {
           operationId: "refresh",

@@ -21,7 +21,7 @@ export const isPersonal = (token: string) => token.startsWith(PREFIX)
 const TOUCH_MS = 60_000
 
 /** Writes the time of the last use, at most once a minute and without delaying the request. */
-const usedToTheMinute = (sql: Sql, id: string, log: Logger) => {
+const touchOnceAMinute = (sql: Sql, id: string, log: Logger) => {
   let touchedAt = performance.now()
   return () => {
     if (performance.now() < touchedAt + TOUCH_MS) return
@@ -49,6 +49,6 @@ export const judgePersonalToken = async (
   if (found.is_disabled) throw disabledUser()
   const tokenKey = personalTokenKey(hash)
   const watched = [userKey(userId), changedKey(userId), tokenKey]
-  const used = usedToTheMinute(sql, id, log)
+  const used = touchOnceAMinute(sql, id, log)
   return { userId, sessionId: undefined, tokenKey, expiresAt, scopes, watched, judgedAt, used }
 }

@@ -107,7 +107,7 @@ const body =
     return { body: schema, transform: [transform] }
   }
 
-/** Options of a route that reads JSON: `...takesJson(schema)`. */
-export const takesJson = body(JSON_TYPE)
+/** Options of a route that reads JSON: `...jsonBody(schema)`. */
+export const jsonBody = body(JSON_TYPE)
 /** Also takes the media type of RFC 7396. */
-export const takesMergePatch = body([...JSON_TYPE, "application/merge-patch+json"])
+export const mergePatchBody = body([...JSON_TYPE, "application/merge-patch+json"])

@@ -1,7 +1,7 @@
 /** The SQL that counts a user's todos. It names the owner. */
 import type { Statements } from "../../database/connection.ts"
 
-/** Reads both at the same moment. Counts up to `max`. */
+/** Counts up to `max` todos, and reads the revision at the same moment. */
 export const countUpTo = async (sql: Statements, ownerId: number, max: number) => {
   const [row] = await sql<[{ revision: number; count: number }]>`
     select

@@ -30,7 +30,7 @@ const walk = async (
     : { feed, rows, next: { kind: "complete", revision }, hasMore: feed.revision > revision }
 }
 
-const goOn = async (
+const changesAfter = async (
   sql: Sql,
   ownerId: number,
   limit: number,
@@ -78,7 +78,7 @@ export const changesSince = async (
   const { feed, rows, next, hasMore } =
     place === undefined || place.kind === "walk"
       ? await walk(sql, ownerId, limit, place)
-      : await goOn(sql, ownerId, limit, place)
+      : await changesAfter(sql, ownerId, limit, place)
   if (place) checkPlace(place, feed)
   return {
     changes: rows.map(toChange),

@@ -68,7 +68,7 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
     if (this.text === undefined && now - this.sentAt > HEARTBEAT_MS) this.put(HEARTBEAT)
   }
 
-  isWelcome() {
+  isAuthorized() {
     return this.deps.remainsGood(this.caller, this.authorization)
   }
 

@@ -23,7 +23,7 @@ export const changesAfterWait = async (
   deps: WaitDeps,
   ownerId: number,
   { since, limit, seconds }: Waiting,
-  isWelcome: () => boolean | Promise<boolean>,
+  isAuthorized: () => boolean | Promise<boolean>,
   signal: AbortSignal,
 ): Promise<ChangesPage> => {
   const read = () => changesSince(deps, ownerId, since, limit)
@@ -36,7 +36,7 @@ export const changesAfterWait = async (
   const watcher: Watcher = {
     changed: (revision) => revision > known && resolve(true),
     tick() {},
-    isWelcome,
+    isAuthorized,
     closed: giveUp,
   }
   deps.watchers.watch(ownerId, watcher)

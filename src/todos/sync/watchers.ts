@@ -25,7 +25,7 @@ export type Watcher = {
   /** Called once a second. `now` is by performance.now(). */
   tick(now: number): void
   /** Whether its token is still good. */
-  isWelcome(): boolean | Promise<boolean>
+  isAuthorized(): boolean | Promise<boolean>
   /** Called when the watcher is closed. */
   closed(): void
 }
@@ -54,8 +54,8 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
     watcher.closed()
   }
 
-  const closeUnless = (isWelcome: boolean, ownerId: number, watcher: Watcher) => {
-    if (!isWelcome) close(ownerId, watcher)
+  const closeUnless = (isAuthorized: boolean, ownerId: number, watcher: Watcher) => {
+    if (!isAuthorized) close(ownerId, watcher)
   }
 
   const tick = () => {
@@ -63,10 +63,10 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
     for (const [ownerId, { watchers }] of owners)
       for (const watcher of watchers) {
         watcher.tick(now)
-        const isWelcome = watcher.isWelcome()
-        if (isWelcome instanceof Promise)
-          isWelcome.then((answer) => closeUnless(answer, ownerId, watcher))
-        else closeUnless(isWelcome, ownerId, watcher)
+        const isAuthorized = watcher.isAuthorized()
+        if (isAuthorized instanceof Promise)
+          isAuthorized.then((answer) => closeUnless(answer, ownerId, watcher))
+        else closeUnless(isAuthorized, ownerId, watcher)
       }
   }
 

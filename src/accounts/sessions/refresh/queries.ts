@@ -3,7 +3,7 @@ import type { Sql } from "../../../database/connection.ts"
 import type { Client } from "../../client.ts"
 import { sessionKeyOf } from "../../revocation-keys.ts"
 import { extendedEnd, isAlive, type Lifetimes, secondsLeft } from "../lifetime.ts"
-import type { Link } from "../sessions.ts"
+import type { Link } from "../session-tokens.ts"
 
 /**
  * Moves a session on to the next generation. Undefined if it was moved on before, or has ended. A

@@ -7,7 +7,7 @@ import type { Client } from "../../client.ts"
 import { wrongRefreshToken } from "../../problems.ts"
 import { sessionKey } from "../../revocation-keys.ts"
 import type { Presented } from "../refresh-tokens.ts"
-import { answer, type SessionDeps } from "../sessions.ts"
+import { type SessionDeps, tokensOf } from "../session-tokens.ts"
 import { moveOn, repeatOrEnd, takeStored } from "./queries.ts"
 
 type Claim = {
@@ -31,7 +31,7 @@ export const refreshSession = async (deps: SessionDeps, token: string, client: C
   const { sessionId, generation } = claim
   const moved =
     generation === null ? undefined : await moveOn(sql, sessionId, generation, client, lifetimes)
-  if (moved) return answer(deps, sessionId, moved)
+  if (moved) return tokensOf(deps, sessionId, moved)
   const repeated = await repeatOrEnd(sql, sessionId, generation, lifetimes)
   if (!repeated) throw wrongRefreshToken()
   if (repeated.is_reuse) {
@@ -39,5 +39,5 @@ export const refreshSession = async (deps: SessionDeps, token: string, client: C
     logEvent("session_ended_by_reuse", { userId: repeated.user_id, address: client.address })
     throw wrongRefreshToken()
   }
-  return answer(deps, sessionId, repeated)
+  return tokensOf(deps, sessionId, repeated)
 }

@@ -22,7 +22,7 @@ export type Link = {
 }
 
 /** The tokens of a session at this generation. */
-export const answer = async (
+export const tokensOf = async (
   { tokens, refreshTokens }: Pick<SessionDeps, "tokens" | "refreshTokens">,
   sessionId: string,
   { user_id, generation, seconds_left }: Link,
@@ -39,8 +39,8 @@ export const answer = async (
 const DAY_SECONDS = 24 * 60 * 60
 
 /** The tokens of a session that was opened just now. */
-export const firstAnswer = (deps: SessionDeps, sessionId: string, user_id: number) =>
-  answer(deps, sessionId, {
+export const tokensOfNewSession = (deps: SessionDeps, sessionId: string, user_id: number) =>
+  tokensOf(deps, sessionId, {
     user_id,
     generation: 1,
     seconds_left: deps.lifetimes.maxDays * DAY_SECONDS,
