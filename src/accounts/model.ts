@@ -11,7 +11,7 @@ const part = "[^\\s@\\x00-\\x1f\\x7f-\\x9f]+"
 export const ada = { email: "ada@example.org", password: "correct horse battery staple" }
 
 export const email = Text({
-  description: "Trimmed, and compared without case; without characters that are not seen",
+  description: "Trimmed, and compared ignoring case. Invisible characters are refused",
   examples: [ada.email],
   minLength: 3,
   maxLength: 254,
@@ -29,7 +29,8 @@ export const registration = t.Object(
     password,
     invite: t.Optional(
       Text({
-        description: "Where registration is by invite: a token that the operator made. Good once.",
+        description:
+          "A token from the operator, where registration is by invite. Can be used once.",
       }),
     ),
   },
@@ -61,7 +62,7 @@ const exampleTokens = {
 }
 
 export const refreshToken = t.Object(
-  { refresh_token: Text({ description: "The one of the last answer" }) },
+  { refresh_token: Text({ description: "The refresh token of the last answer" }) },
   {
     $id: "RefreshToken",
     examples: [{ refresh_token: exampleTokens.refresh_token }],
@@ -73,13 +74,13 @@ export const user = t.Object(
   {
     id,
     email: t.Union([t.String(), t.Null()], {
-      description: "Null for a user who came from outside",
+      description: "Null for users of an outside issuer",
     }),
     created_at: t.String({ format: "date-time" }),
   },
   {
     $id: "User",
-    description: "The account",
+    description: "A user's account",
     examples: [{ id: 4503599627370496, email: ada.email, created_at: "2026-11-22T16:40:03.123Z" }],
     additionalProperties: false,
   },

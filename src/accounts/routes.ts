@@ -31,7 +31,7 @@ export const me = (deps: Deps) => {
       detail: {
         operationId: "getMe",
         summary: "Get the caller's account",
-        description: "Who the access token is of.",
+        description: "The user to whom the access token belongs.",
       },
     })
     .delete(
@@ -49,8 +49,8 @@ export const me = (deps: Deps) => {
           operationId: "deleteMe",
           summary: "Delete the account",
           description:
-            "The user, their todos and their sessions are gone for good, and all their tokens " +
-            "are refused. The email may be registered anew.",
+            "Deletes the user, their todos and their sessions for good. All their tokens are " +
+            "refused. The email can be registered again.",
         },
       },
     )

@@ -60,7 +60,7 @@ export interface paths {
         put?: never;
         /**
          * Register an account
-         * @description The number of registrations from one address in an hour is limited. The service may take whom its operator has invited, or nobody.
+         * @description The number of registrations from one address in an hour is limited. The operator may have restricted registration to invited users, or closed it.
          */
         post: operations["register"];
         delete?: never;
@@ -83,7 +83,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Opens a session. In 15 minutes 10 failed logins of an account from an address, 100 from an address (IPv6: 1,000 from a /48) and 100 of an account are the last: then it answers 429, to the right password too. The limits of the address and of the account do not hold where the account was logged in to during the last 30 days. 60 successful logins of an account are the last, too.
+         * @description Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After that the answer is 429, even with the right password. The limits of the address and of the account do not apply to addresses from which the account was logged in to during the last 30 days. An account may have 60 successful logins in 15 minutes.
          */
         post: operations["login"];
         delete?: never;
@@ -106,7 +106,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens for a refresh token
-         * @description A refresh token is good once. If the answer got lost, the same request may be repeated within 10 seconds: it gives the same refresh token again, as long as that has not been used. Using a token again otherwise ends the whole session.
+         * @description A refresh token can be used once. If the answer is lost, the same request may be repeated within 10 seconds: it gives the same new refresh token again, unless that has been used. Any other reuse of a token ends the whole session.
          */
         post: operations["refresh"];
         delete?: never;
@@ -129,7 +129,7 @@ export interface paths {
         put?: never;
         /**
          * Set a new password with a token
-         * @description For who forgot the old one. All sessions and personal access tokens of the user end, and failed logins count anew. A token is good once, for an hour, and until a newer one is made.
+         * @description Without the old password. Ends all sessions and personal access tokens of the user, and forgets failed logins. A token can be used once, within an hour, and only until a newer one is made.
          */
         post: operations["resetPassword"];
         delete?: never;
@@ -151,8 +151,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Have a token sent by mail
-         * @description Answers the same whether somebody has the email or not. The number of requests for an email, and from an address, is limited. Where the service sends no mails it answers 404: its operator makes the tokens.
+         * Request a reset token by mail
+         * @description The answer is the same whether somebody has the email or not. The number of requests for an email and from an address is limited. A service that sends no mails answers 404: there the operator makes the tokens.
          */
         post: operations["requestPasswordReset"];
         delete?: never;
@@ -175,7 +175,7 @@ export interface paths {
         put?: never;
         /**
          * Log out
-         * @description Ends the session: its refresh token and its access tokens. A token that is of no session (another system's) is itself refused until it expires.
+         * @description Ends the session: its refresh token and its access tokens. If the token belongs to no session, because another system issued it, the token itself is refused until it expires.
          */
         post: operations["logout"];
         delete?: never;
@@ -196,14 +196,14 @@ export interface paths {
         };
         /**
          * Get the caller's account
-         * @description Who the access token is of.
+         * @description The user to whom the access token belongs.
          */
         get: operations["getMe"];
         put?: never;
         post?: never;
         /**
          * Delete the account
-         * @description The user, their todos and their sessions are gone for good, and all their tokens are refused. The email may be registered anew.
+         * @description Deletes the user, their todos and their sessions for good. All their tokens are refused. The email can be registered again.
          */
         delete: operations["deleteMe"];
         options?: never;
@@ -224,7 +224,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Ends every session of the user, this one too, and every token that is of none, and answers with the tokens of a new session. A wrong current password counts as a failed login; a user who came from outside has none.
+         * @description Ends all sessions of the user, including this one, and all tokens without a session. Answers with the tokens of a new session. A wrong current password counts as a failed login. Users of an outside issuer have no password.
          */
         put: operations["changePassword"];
         post?: never;
@@ -247,7 +247,7 @@ export interface paths {
         get?: never;
         /**
          * Change the email
-         * @description Where the service sends mails the old address is told. A wrong password counts as a failed login; a user who came from outside has none.
+         * @description If the service sends mails, the old address gets one. A wrong password counts as a failed login. Users of an outside issuer have no password.
          */
         put: operations["changeEmail"];
         post?: never;
@@ -269,7 +269,7 @@ export interface paths {
         };
         /**
          * Export everything that is stored about the caller
-         * @description One document, streamed: the account, its sessions and tokens (without what would let anybody in), and all todos. What changes meanwhile may be in it or not. A connection that ends early is an export that failed.
+         * @description One document, streamed: the account, its sessions and tokens (without anything that gives access), and all todos. Changes that are made meanwhile may be in it or not. If the connection ends early, the export has failed.
          */
         get: operations["exportMe"];
         put?: never;
@@ -292,13 +292,13 @@ export interface paths {
         };
         /**
          * List the caller's personal access tokens
-         * @description Those that have not expired, the oldest first.
+         * @description The tokens that have not expired, the oldest first.
          */
         get: operations["listPersonalTokens"];
         put?: never;
         /**
-         * Make a personal access token
-         * @description A bearer token for scripts: good for /todos alone, and there for what its scopes say. It is told in this answer, and never again. A user has at most 50.
+         * Create a personal access token
+         * @description A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
          */
         post: operations["createPersonalToken"];
         delete?: never;
@@ -322,7 +322,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke a personal access token
-         * @description It is refused at once by this instance, and within 5 s by every other.
+         * @description This instance refuses the token at once, all others within 5 seconds.
          */
         delete: operations["deletePersonalToken"];
         options?: never;
@@ -342,7 +342,7 @@ export interface paths {
         };
         /**
          * List the caller's sessions
-         * @description Where the caller is logged in, the 1,000 that were used last.
+         * @description The caller's sessions, the last used ones first, at most 1,000.
          */
         get: operations["listSessions"];
         put?: never;
@@ -388,13 +388,13 @@ export interface paths {
         };
         /**
          * List the caller's todos
-         * @description All that match, or with `limit` a page of them: walk the pages by the `next` link. Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. A user's searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.
+         * @description All todos that match or, with `limit`, a page of them: follow the `next` links to the other pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Two searches (`q`) of a user run at once. Others wait, for 5 seconds at most.
          */
         get: operations["listTodos"];
         put?: never;
         /**
          * Create a todo
-         * @description With an Idempotency-Key it may be repeated when the answer got lost.
+         * @description With an Idempotency-Key it may be repeated if the answer is lost.
          */
         post: operations["createTodo"];
         delete?: never;
@@ -414,8 +414,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Get what has changed
-         * @description For clients that keep a copy. Without `since` all todos come, page by page; with it every todo that was created, changed or deleted since, once, in its latest form. While `has_more` go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`. With `Prefer: wait=30` the answer comes when there is something new, or after 30 seconds.
+         * Get changes
+         * @description For clients that keep a copy. Without `since` the answer lists all todos, page by page. With it, the answer lists each todo that was created, changed or deleted since then once, in its latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there is something new, or after 30 seconds.
          */
         get: operations["getChanges"];
         put?: never;
@@ -437,8 +437,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Hear of changes
-         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change: the state is the `next` that a complete fetch of changes would end with, so who has it already fetches nothing. A comment comes every 15 seconds. The stream ends with its token, and when the service stops; `retry` then says when to come back. `EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.
+         * Stream changes
+         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change. The state is the `next` with which a complete fetch of changes would end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream ends when its token does, and when the service stops. Then `retry` says when to come back. `EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.
          */
         get: operations["getEvents"];
         put?: never;
@@ -463,7 +463,7 @@ export interface paths {
         put?: never;
         /**
          * Make many changes at once
-         * @description Up to 100 operations in one transaction. Each in turn does what its single call would do, and has its result, a refusal too: the others are done all the same. With `atomic` one refusal undoes all: a 409 with the results, 424 for those that would have succeeded. A create with a `key` may be repeated when the answer got lost. The body may have 1 MiB.
+         * @description Up to 100 operations in one transaction, in their order. Each does what its single call would do, and has its own result: if one is refused, the others are done anyway. With `atomic` one refusal undoes all: the answer is a 409 with the results, where those that would have succeeded have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may have 1 MiB.
          */
         post: operations["runBatch"];
         delete?: never;
@@ -484,25 +484,25 @@ export interface paths {
         };
         /**
          * Get a todo
-         * @description A todo of somebody else is answered like one that is not there.
+         * @description Another user's todo is answered like one that does not exist.
          */
         get: operations["getTodo"];
         /**
          * Change a todo
-         * @description Members that are left out stay as they are; `id` and times are ignored.
+         * @description Members that are left out stay as they are. `id` and times are ignored.
          */
         put: operations["putTodo"];
         post?: never;
         /**
          * Delete a todo
-         * @description For good. With If-Match only the version that the caller has seen.
+         * @description Deletes it for good. With If-Match, only the version that the caller has seen.
          */
         delete: operations["deleteTodo"];
         options?: never;
         head?: never;
         /**
          * Change a todo by a merge patch
-         * @description As PUT does. Takes `application/merge-patch+json` too (RFC 7396).
+         * @description Like PUT. Also accepts `application/merge-patch+json` (RFC 7396).
          */
         patch: operations["patchTodo"];
         trace?: never;
@@ -592,7 +592,7 @@ export interface components {
             timestamp: string;
         };
         /**
-         * @description The account
+         * @description A user's account
          * @example {
          *       "id": 4503599627370496,
          *       "email": "ada@example.org",
@@ -602,7 +602,7 @@ export interface components {
         User: {
             /** Format: int64 */
             id: number;
-            /** @description Null for a user who came from outside */
+            /** @description Null for users of an outside issuer */
             email: string | null;
             /** Format: date-time */
             created_at: string;
@@ -737,13 +737,13 @@ export interface components {
          */
         Registration: {
             /**
-             * @description Trimmed, and compared without case; without characters that are not seen
+             * @description Trimmed, and compared ignoring case. Invisible characters are refused
              * @example ada@example.org
              */
             email: string;
             /** Format: password */
             password: string;
-            /** @description Where registration is by invite: a token that the operator made. Good once. */
+            /** @description A token from the operator, where registration is by invite. Can be used once. */
             invite?: string;
         };
         /**
@@ -822,11 +822,11 @@ export interface components {
          *     }
          */
         RefreshToken: {
-            /** @description The one of the last answer */
+            /** @description The refresh token of the last answer */
             refresh_token: string;
         };
         PasswordReset: {
-            /** @description Of the mail, or from the operator. Good once, for an hour. */
+            /** @description From the mail or from the operator. Can be used once, within an hour. */
             token: string;
             /** Format: password */
             new_password: string;
@@ -915,22 +915,22 @@ export interface components {
          */
         EmailChange: {
             /**
-             * @description Trimmed, and compared without case; without characters that are not seen
+             * @description Trimmed, and compared ignoring case. Invisible characters are refused
              * @example ada@example.org
              */
             email: string;
             /**
              * Format: password
-             * @description The current one
+             * @description The current password
              */
             password: string;
         };
-        /** @description Who the user is to an outside issuer */
+        /** @description The user's identity at an outside issuer */
         Identity: {
             issuer: string;
             subject: string;
         };
-        /** @description A login, and what followed from it */
+        /** @description A session: a login and its refreshes */
         ExportedSession: {
             /** Format: uuid */
             id: string;
@@ -943,7 +943,7 @@ export interface components {
             user_agent: string | null;
             address: string | null;
         };
-        /** @description From where the user logged in lately */
+        /** @description An address from which the user logged in lately */
         KnownAddress: {
             /** @description SHA-256, in hexadecimal */
             address_hash: string;
@@ -951,7 +951,7 @@ export interface components {
             expires_at: string;
         };
         /**
-         * @description `todos:read` is for GET, `todos:write` for all that changes todos
+         * @description `todos:read` allows GET, `todos:write` everything that changes todos
          * @enum {string}
          */
         Scope: "todos:read" | "todos:write";
@@ -960,25 +960,25 @@ export interface components {
             /** Format: uuid */
             id: string;
             /**
-             * @description For people: what the token is used by
+             * @description For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What it may do */
+            /** @description What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
-             * @description When it was made
+             * @description When it was created
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it expires. Null: never
+             * @description When it expires. Null if never
              */
             expires_at: string | null;
             /**
              * Format: date-time
-             * @description When it was last used, to the minute. Null: never
+             * @description When it was last used, to the minute. Null if never
              */
             last_used_at: string | null;
         };
@@ -1016,7 +1016,7 @@ export interface components {
              */
             updated_at: string;
         };
-        /** @description A todo whose deletion is remembered */
+        /** @description A deleted todo that is still remembered */
         DeletedTodo: {
             /** Format: int64 */
             id: number;
@@ -1037,7 +1037,7 @@ export interface components {
         Export: {
             /**
              * Format: date-time
-             * @description When it began
+             * @description When the export began
              */
             exported_at: string;
             user: components["schemas"]["User"];
@@ -1049,34 +1049,34 @@ export interface components {
             deleted_todos: components["schemas"]["DeletedTodo"][];
             idempotency_keys: components["schemas"]["UsedKey"][];
         };
-        /** @description A personal access token that was just made */
+        /** @description A new personal access token */
         CreatedPersonalToken: {
             /** Format: uuid */
             id: string;
             /**
-             * @description For people: what the token is used by
+             * @description For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What it may do */
+            /** @description What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
              * Format: date-time
-             * @description When it was made
+             * @description When it was created
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description When it expires. Null: never
+             * @description When it expires. Null if never
              */
             expires_at: string | null;
             /**
              * Format: date-time
-             * @description When it was last used, to the minute. Null: never
+             * @description When it was last used, to the minute. Null if never
              */
             last_used_at: string | null;
             /**
-             * @description For the Authorization header. It is told this once, and never again.
+             * @description For the Authorization header. It is shown only once.
              * @example todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI
              */
             token: string;
@@ -1111,37 +1111,37 @@ export interface components {
          */
         NewPersonalToken: {
             /**
-             * @description For people: what the token is used by
+             * @description For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What it may do */
+            /** @description What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description In the future. Null, or left out: it does not expire
+             * @description In the future. Without it, or with null, the token does not expire
              * @example 2099-12-31T23:59:59Z
              */
             expires_at?: string | null;
         };
-        /** @description A login, and what followed from it */
+        /** @description A session: a login and its refreshes */
         Session: {
             /** Format: uuid */
             id: string;
             /**
              * Format: date-time
-             * @description When it was logged in
+             * @description When the user logged in
              */
             created_at: string;
             /**
              * Format: date-time
-             * @description To the minute
+             * @description When it was last used, to the minute
              */
             last_used_at: string;
-            /** @description The User-Agent of its login or last refresh; null where none was sent */
+            /** @description The User-Agent of its login or last refresh. Null if none was sent */
             user_agent: string | null;
             /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
             address: string | null;
-            /** @description Whether the access token of this request is of it */
+            /** @description Whether the access token of this request belongs to it */
             is_current: boolean;
         };
         /** @description The Idempotency-Key was used with another body */
@@ -1198,7 +1198,7 @@ export interface components {
             id: number;
             /** @description Its entity tag */
             etag: string | null;
-            /** @description The todo as it is. Null: it was deleted */
+            /** @description The todo as it is now. Null if it was deleted */
             todo: {
                 /** Format: int64 */
                 id: number;
@@ -1223,12 +1223,12 @@ export interface components {
                 updated_at: string;
             } | null;
         };
-        /** @description What has changed */
+        /** @description A page of changes */
         Changes: {
             changes: components["schemas"]["Change"][];
-            /** @description What to ask for next, as `since` */
+            /** @description The `since` of the next request */
             next: string;
-            /** @description Whether there is more to be fetched at once */
+            /** @description Whether there are more changes to fetch at once */
             has_more: boolean;
         };
         /** @description Changes since then are not remembered; begin without `since` */
@@ -1251,7 +1251,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description What the single call would have been refused with */
+        /** @description The error that the single call would have had */
         OperationProblem: {
             type: string;
             title: string;
@@ -1263,13 +1263,13 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description What became of an operation. Of a 412 `todo` is the current one */
+        /** @description The result of an operation. With a 412, `todo` is the current one */
         BatchResult: {
             status: number;
             /** @description The entity tag of `todo` */
             etag?: string;
             todo?: components["schemas"]["Todo"];
-            /** @description The operation was done before, by its key */
+            /** @description Whether an earlier operation with the same key was done instead */
             replayed?: boolean;
             error?: components["schemas"]["OperationProblem"];
         };
@@ -1303,7 +1303,7 @@ export interface components {
             /** @enum {string} */
             op: "create";
             todo: components["schemas"]["NewTodo"];
-            /** @description As an Idempotency-Key, which it shares its memory with */
+            /** @description Like the header Idempotency-Key, and remembered together with those */
             key?: string;
         };
         /**
@@ -1340,10 +1340,10 @@ export interface components {
             /** Format: int64 */
             id: number;
             todo: components["schemas"]["TodoChanges"];
-            /** @description Makes a repeat safe, whatever became of the todo since: the update is not made again, and answered with the todo as it is, without a look at `if_match` */
+            /** @description Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored */
             key?: string;
             /**
-             * @description As If-Match: entity tags, or `*`
+             * @description Like the header If-Match: entity tags, or `*`
              * @example "1"
              */
             if_match?: string;
@@ -1354,12 +1354,12 @@ export interface components {
             /** Format: int64 */
             id: number;
             /**
-             * @description As If-Match: entity tags, or `*`
+             * @description Like the header If-Match: entity tags, or `*`
              * @example "1"
              */
             if_match?: string;
         };
-        /** @description By `op`: a create, an update or a delete */
+        /** @description A create, an update or a delete, as `op` says */
         Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
         /**
          * @example {
@@ -1800,7 +1800,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The account */
+            /** @description A user's account */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2014,7 +2014,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The account */
+            /** @description A user's account */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2237,7 +2237,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A personal access token that was just made */
+            /** @description A new personal access token */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2374,9 +2374,9 @@ export interface operations {
     listTodos: {
         parameters: {
             query?: {
-                /** @description Turns on pages, of this many todos. Without it the whole list is streamed */
+                /** @description The number of todos on a page. Without it the whole list is streamed */
                 limit?: number;
-                /** @description Opaque, from the link of the page before. Needs limit */
+                /** @description Opaque, from the link on the previous page. Needs limit */
                 cursor?: string;
                 /** @description Only todos that are done, or that are not */
                 is_completed?: boolean;
@@ -2489,7 +2489,7 @@ export interface operations {
     getChanges: {
         parameters: {
             query?: {
-                /** @description Opaque: the `next` of an earlier answer. Without it all todos come */
+                /** @description Opaque: the `next` of an earlier answer. Without it all todos are listed */
                 since?: string;
                 /** @description How many changes at most. Default: 500 */
                 limit?: number;
@@ -2505,7 +2505,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What has changed */
+            /** @description A page of changes */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2542,7 +2542,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events, as the HTML standard has them */
+            /** @description Server-sent events of the HTML standard */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -11,10 +11,10 @@ export const listTodos: DocumentDecoration = {
   operationId: "listTodos",
   summary: "List the caller's todos",
   description:
-    "All that match, or with `limit` a page of them: walk the pages by the `next` link. " +
-    "Todos that come or go meanwhile make none appear twice and none be left out. Send the ETag " +
-    "back as If-None-Match to learn at little cost whether any todo has changed. A user's " +
-    "searches (`q`) run two at a time: further ones wait their turn, 5 seconds at most.",
+    "All todos that match or, with `limit`, a page of them: follow the `next` links to the other " +
+    "pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. " +
+    "Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Two " +
+    "searches (`q`) of a user run at once. Others wait, for 5 seconds at most.",
   requestHeaders: ["If-None-Match"],
   responseHeaders: ["ETag", "Link", "X-Total-Count"],
   errors: ["TOO_MANY_REQUESTS"],
@@ -23,7 +23,7 @@ export const listTodos: DocumentDecoration = {
 export const createTodo: DocumentDecoration = {
   operationId: "createTodo",
   summary: "Create a todo",
-  description: "With an Idempotency-Key it may be repeated when the answer got lost.",
+  description: "With an Idempotency-Key it may be repeated if the answer is lost.",
   requestHeaders: ["Idempotency-Key"],
   responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
   errors: ["IDEMPOTENCY_KEY_REUSED", "QUOTA_EXCEEDED"],
@@ -32,7 +32,7 @@ export const createTodo: DocumentDecoration = {
 export const getTodo: DocumentDecoration = {
   operationId: "getTodo",
   summary: "Get a todo",
-  description: "A todo of somebody else is answered like one that is not there.",
+  description: "Another user's todo is answered like one that does not exist.",
   requestHeaders: ["If-None-Match"],
   responseHeaders: ["ETag"],
 }
@@ -41,33 +41,34 @@ export const putTodo: DocumentDecoration = {
   ...conditional,
   operationId: "putTodo",
   summary: "Change a todo",
-  description: "Members that are left out stay as they are; `id` and times are ignored.",
+  description: "Members that are left out stay as they are. `id` and times are ignored.",
 }
 
 export const patchTodo: DocumentDecoration = {
   ...conditional,
   operationId: "patchTodo",
   summary: "Change a todo by a merge patch",
-  description: "As PUT does. Takes `application/merge-patch+json` too (RFC 7396).",
+  description: "Like PUT. Also accepts `application/merge-patch+json` (RFC 7396).",
 }
 
 export const deleteTodo: DocumentDecoration = {
   operationId: "deleteTodo",
   summary: "Delete a todo",
-  description: "For good. With If-Match only the version that the caller has seen.",
+  description: "Deletes it for good. With If-Match, only the version that the caller has seen.",
   requestHeaders: ["If-Match"],
   errors: ["PRECONDITION_FAILED"],
 }
 
 export const getChanges: DocumentDecoration = {
   operationId: "getChanges",
-  summary: "Get what has changed",
+  summary: "Get changes",
   description:
-    "For clients that keep a copy. Without `since` all todos come, page by page; with it every " +
-    "todo that was created, changed or deleted since, once, in its latest form. While `has_more` " +
-    "go on at once with `next`; then keep `next`, and come back with it later. Nothing is ever " +
-    "left out. Deletions are remembered for 90 days: a 410 tells to begin again without `since`. " +
-    "With `Prefer: wait=30` the answer comes when there is something new, or after 30 seconds.",
+    "For clients that keep a copy. Without `since` the answer lists all todos, page by page. With " +
+    "it, the answer lists each todo that was created, changed or deleted since then once, in its " +
+    "latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, " +
+    "keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: " +
+    "after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there " +
+    "is something new, or after 30 seconds.",
   requestHeaders: ["Prefer"],
   responseHeaders: ["Preference-Applied"],
   errors: ["CHANGES_EXPIRED", "TOO_MANY_REQUESTS"],
@@ -75,13 +76,13 @@ export const getChanges: DocumentDecoration = {
 
 export const getEvents: DocumentDecoration = {
   operationId: "getEvents",
-  summary: "Hear of changes",
+  summary: "Stream changes",
   description:
     'A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, ' +
-    "and after each change: the state is the `next` that a complete fetch of changes would end " +
-    "with, so who has it already fetches nothing. A comment comes every 15 seconds. The stream " +
-    "ends with its token, and when the service stops; `retry` then says when to come back. " +
-    "`EventSource` sends no Authorization: read it by `fetch`. At most 20 of one user.",
+    "and after each change. The state is the `next` with which a complete fetch of changes would " +
+    "end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream " +
+    "ends when its token does, and when the service stops. Then `retry` says when to come back. " +
+    "`EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.",
   errors: ["TOO_MANY_REQUESTS"],
 }
 
@@ -89,9 +90,10 @@ export const runBatch: DocumentDecoration = {
   operationId: "runBatch",
   summary: "Make many changes at once",
   description:
-    "Up to 100 operations in one transaction. Each in turn does what its single call would do, and " +
-    "has its result, a refusal too: the others are done all the same. With `atomic` one refusal " +
-    "undoes all: a 409 with the results, 424 for those that would have succeeded. A create with " +
-    "a `key` may be repeated when the answer got lost. The body may have 1 MiB.",
+    "Up to 100 operations in one transaction, in their order. Each does what its single call would " +
+    "do, and has its own result: if one is refused, the others are done anyway. With `atomic` one " +
+    "refusal undoes all: the answer is a 409 with the results, where those that would have succeeded " +
+    "have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may " +
+    "have 1 MiB.",
   errors: ["BATCH_ROLLED_BACK"],
 }

@@ -18,7 +18,7 @@ import type { Tokens } from "../tokens/tokens.ts"
 import { changeEmail } from "./queries.ts"
 
 const body = t.Object(
-  { email, password: Text({ format: "password", description: "The current one" }) },
+  { email, password: Text({ format: "password", description: "The current password" }) },
   {
     $id: "EmailChange",
     examples: [{ email: "ada.lovelace@example.org", password: ada.password }],
@@ -73,8 +73,8 @@ export const emailChange = (deps: Deps) =>
           summary: "Change the email",
           errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
-            "Where the service sends mails the old address is told. A wrong password counts as a " +
-            "failed login; a user who came from outside has none.",
+            "If the service sends mails, the old address gets one. A wrong password counts as a " +
+            "failed login. Users of an outside issuer have no password.",
         },
       },
     )

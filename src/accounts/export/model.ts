@@ -10,7 +10,7 @@ export const identity = t.Object(
   { issuer: t.String(), subject: t.String() },
   {
     $id: "Identity",
-    description: "Who the user is to an outside issuer",
+    description: "The user's identity at an outside issuer",
     additionalProperties: false,
   },
 )
@@ -29,7 +29,7 @@ export const session = t.Object(
   },
   {
     $id: "ExportedSession",
-    description: "A login, and what followed from it",
+    description: "A session: a login and its refreshes",
     additionalProperties: false,
   },
 )
@@ -42,7 +42,7 @@ export const knownAddress = t.Object(
   },
   {
     $id: "KnownAddress",
-    description: "From where the user logged in lately",
+    description: "An address from which the user logged in lately",
     additionalProperties: false,
   },
 )
@@ -51,7 +51,7 @@ export type KnownAddress = Static<typeof knownAddress>
 export const exported = (lists: Record<string, StreamedList>) =>
   t.Object(
     {
-      exported_at: t.String({ format: "date-time", description: "When it began" }),
+      exported_at: t.String({ format: "date-time", description: "When the export began" }),
       user,
       ...Object.fromEntries(
         Object.entries(lists).map(([name, { items }]): [string, TSchema] => [name, t.Array(items)]),

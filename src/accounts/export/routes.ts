@@ -77,9 +77,9 @@ export const exportOfAccount = (deps: Deps) => {
           operationId: "exportMe",
           summary: "Export everything that is stored about the caller",
           description:
-            "One document, streamed: the account, its sessions and tokens (without what would let " +
-            "anybody in), and all todos. What changes meanwhile may be in it or not. A connection " +
-            "that ends early is an export that failed.",
+            "One document, streamed: the account, its sessions and tokens (without anything that " +
+            "gives access), and all todos. Changes that are made meanwhile may be in it or not. If " +
+            "the connection ends early, the export has failed.",
         },
       },
     )

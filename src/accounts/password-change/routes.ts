@@ -58,9 +58,9 @@ export const passwordChanges = (deps: Deps) =>
           summary: "Change the password",
           errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
-            "Ends every session of the user, this one too, and every token that is of none, and " +
-            "answers with the tokens of a new session. A wrong current password counts as a " +
-            "failed login; a user who came from outside has none.",
+            "Ends all sessions of the user, including this one, and all tokens without a session. " +
+            "Answers with the tokens of a new session. A wrong current password counts as a failed " +
+            "login. Users of an outside issuer have no password.",
         },
       },
     )

@@ -5,7 +5,9 @@ import { password } from "../model.ts"
 
 export const passwordReset = t.Object(
   {
-    token: Text({ description: "Of the mail, or from the operator. Good once, for an hour." }),
+    token: Text({
+      description: "From the mail or from the operator. Can be used once, within an hour.",
+    }),
     new_password: password,
   },
   { $id: "PasswordReset", additionalProperties: false },

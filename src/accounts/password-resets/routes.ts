@@ -71,8 +71,8 @@ export const passwordResets = (deps: Deps) =>
           summary: "Set a new password with a token",
           errors: ["INVALID_CREDENTIALS"],
           description:
-            "For who forgot the old one. All sessions and personal access tokens of the user end, " +
-            "and failed logins count anew. A token is good once, for an hour, and until a newer " +
+            "Without the old password. Ends all sessions and personal access tokens of the user, and " +
+            "forgets failed logins. A token can be used once, within an hour, and only until a newer " +
             "one is made.",
         },
       },
@@ -93,12 +93,12 @@ export const passwordResets = (deps: Deps) =>
         response: { 202: t.Undefined() },
         detail: {
           operationId: "requestPasswordReset",
-          summary: "Have a token sent by mail",
+          summary: "Request a reset token by mail",
           errors: ["TOO_MANY_REQUESTS", "NOT_FOUND"],
           description:
-            "Answers the same whether somebody has the email or not. The number of requests for " +
-            "an email, and from an address, is limited. Where the service sends no mails it " +
-            "answers 404: its operator makes the tokens.",
+            "The answer is the same whether somebody has the email or not. The number of requests " +
+            "for an email and from an address is limited. A service that sends no mails answers " +
+            "404: there the operator makes the tokens.",
         },
       },
     )

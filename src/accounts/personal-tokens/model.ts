@@ -4,7 +4,7 @@ import { NullableText, Text } from "../../http/schema/text.ts"
 import { SCOPES } from "../../http/signed-in.ts"
 
 const name = Text({
-  description: "For people: what the token is used by",
+  description: "For people: what uses the token",
   examples: ["backup script"],
   minLength: 1,
   maxLength: 100,
@@ -15,11 +15,11 @@ const name = Text({
 const [read, write] = SCOPES
 const scope = t.Union([t.Literal(read), t.Literal(write)], {
   $id: "Scope",
-  description: "`todos:read` is for GET, `todos:write` for all that changes todos",
+  description: "`todos:read` allows GET, `todos:write` everything that changes todos",
   "x-enum-varnames": ["TODOS_READ", "TODOS_WRITE"],
 })
 const scopes = t.Array(scope, {
-  description: "What it may do",
+  description: "What the token allows",
   minItems: 1,
   maxItems: SCOPES.length,
   uniqueItems: true,
@@ -27,7 +27,7 @@ const scopes = t.Array(scope, {
 
 /** RFC 3339, section 5.6. The route checks that such a time exists and is in the future. */
 const expiresAt = NullableText({
-  description: "In the future. Null, or left out: it does not expire",
+  description: "In the future. Without it, or with null, the token does not expire",
   examples: ["2099-12-31T23:59:59Z"],
   pattern: "^\\d{4}-\\d\\d-\\d\\d[Tt]\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?([Zz]|[+-]\\d\\d:\\d\\d)$",
   patternMessage: "must be a time as in RFC 3339, such as 2099-12-31T23:59:59Z",
@@ -51,9 +51,9 @@ const members = {
   id: t.String({ format: "uuid" }),
   name,
   scopes,
-  created_at: instant("When it was made"),
-  expires_at: nullableInstant("When it expires. Null: never"),
-  last_used_at: nullableInstant("When it was last used, to the minute. Null: never"),
+  created_at: instant("When it was created"),
+  expires_at: nullableInstant("When it expires. Null if never"),
+  last_used_at: nullableInstant("When it was last used, to the minute. Null if never"),
 }
 
 export const personalToken = t.Object(members, {
@@ -67,13 +67,13 @@ export const createdPersonalToken = t.Object(
   {
     ...members,
     token: t.String({
-      description: "For the Authorization header. It is told this once, and never again.",
+      description: "For the Authorization header. It is shown only once.",
       examples: ["todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI"],
     }),
   },
   {
     $id: "CreatedPersonalToken",
-    description: "A personal access token that was just made",
+    description: "A new personal access token",
     additionalProperties: false,
   },
 )

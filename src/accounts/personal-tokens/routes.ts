@@ -89,11 +89,11 @@ export const personalTokens = (deps: Deps) =>
         response: { 201: model.createdPersonalToken },
         detail: {
           operationId: "createPersonalToken",
-          summary: "Make a personal access token",
+          summary: "Create a personal access token",
           errors: ["QUOTA_EXCEEDED"],
           description:
-            "A bearer token for scripts: good for /todos alone, and there for what its scopes say. " +
-            `It is told in this answer, and never again. A user has at most ${TOKENS_PER_USER}.`,
+            "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
+            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
         },
       },
     )
@@ -102,7 +102,7 @@ export const personalTokens = (deps: Deps) =>
       detail: {
         operationId: "listPersonalTokens",
         summary: "List the caller's personal access tokens",
-        description: "Those that have not expired, the oldest first.",
+        description: "The tokens that have not expired, the oldest first.",
       },
     })
     .delete(
@@ -126,7 +126,7 @@ export const personalTokens = (deps: Deps) =>
         detail: {
           operationId: "deletePersonalToken",
           summary: "Revoke a personal access token",
-          description: "It is refused at once by this instance, and within 5 s by every other.",
+          description: "This instance refuses the token at once, all others within 5 seconds.",
         },
       },
     )

@@ -71,8 +71,8 @@ export const registration = (deps: Deps) =>
           summary: "Register an account",
           errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED", "TOO_MANY_REQUESTS"],
           description:
-            "The number of registrations from one address in an hour is limited. The service may " +
-            "take whom its operator has invited, or nobody.",
+            "The number of registrations from one address in an hour is limited. The operator may " +
+            "have restricted registration to invited users, or closed it.",
         },
       },
     )

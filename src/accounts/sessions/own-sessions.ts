@@ -32,7 +32,7 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }
         detail: {
           operationId: "listSessions",
           summary: "List the caller's sessions",
-          description: "Where the caller is logged in, the 1,000 that were used last.",
+          description: "The caller's sessions, the last used ones first, at most 1,000.",
         },
       },
     )

@@ -58,8 +58,8 @@ const logout = ({ sql, tokens }: Deps) =>
         operationId: "logout",
         summary: "Log out",
         description:
-          "Ends the session: its refresh token and its access tokens. A token that is of no " +
-          "session (another system's) is itself refused until it expires.",
+          "Ends the session: its refresh token and its access tokens. If the token belongs to no " +
+          "session, because another system issued it, the token itself is refused until it expires.",
       },
     },
   )
@@ -81,11 +81,11 @@ export const auth = (deps: Deps) =>
           summary: "Log in",
           errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
           description:
-            "Opens a session. In 15 minutes 10 failed logins of an account from an address, 100 " +
-            "from an address (IPv6: 1,000 from a /48) and 100 of an account are the last: then it " +
-            "answers 429, to the right password too. The limits of the address and of the account " +
-            "do not hold where the account was logged in to during the last 30 days. 60 " +
-            "successful logins of an account are the last, too.",
+            "Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from " +
+            "an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After " +
+            "that the answer is 429, even with the right password. The limits of the address and of " +
+            "the account do not apply to addresses from which the account was logged in to during " +
+            "the last 30 days. An account may have 60 successful logins in 15 minutes.",
         },
       },
     )
@@ -101,9 +101,9 @@ export const auth = (deps: Deps) =>
           summary: "Get new tokens for a refresh token",
           errors: ["UNAUTHORIZED"],
           description:
-            "A refresh token is good once. If the answer got lost, the same request may be " +
-            "repeated within 10 seconds: it gives the same refresh token again, as long as that " +
-            "has not been used. Using a token again otherwise ends the whole session.",
+            "A refresh token can be used once. If the answer is lost, the same request may be " +
+            "repeated within 10 seconds: it gives the same new refresh token again, unless that has " +
+            "been used. Any other reuse of a token ends the whole session.",
         },
       },
     )

@@ -10,7 +10,7 @@ export const BATCH_BODY_LIMIT = 1024 * 1024
 const MOST_OPERATIONS = 100
 
 const ifMatch = Text({
-  description: "As If-Match: entity tags, or `*`",
+  description: "Like the header If-Match: entity tags, or `*`",
   examples: ['"1"'],
 })
 
@@ -27,7 +27,7 @@ const create = t.Object(
     todo: newTodo,
     key: t.Optional(
       Text({
-        description: "As an Idempotency-Key, which it shares its memory with",
+        description: "Like the header Idempotency-Key, and remembered together with those",
         ...keyText,
       }),
     ),
@@ -43,7 +43,7 @@ const update = t.Object(
     key: t.Optional(
       Text({
         description:
-          "Makes a repeat safe, whatever became of the todo since: the update is not made again, and answered with the todo as it is, without a look at `if_match`",
+          "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
         ...keyText,
       }),
     ),
@@ -59,7 +59,7 @@ const remove = t.Object(
 
 const operation = t.Union([create, update, remove], {
   $id: "Operation",
-  description: "By `op`: a create, an update or a delete",
+  description: "A create, an update or a delete, as `op` says",
 })
 
 /** An HTTP status. */
@@ -103,7 +103,7 @@ const problem = t.Object(
   },
   {
     $id: "OperationProblem",
-    description: "What the single call would have been refused with",
+    description: "The error that the single call would have had",
     additionalProperties: false,
   },
 )
@@ -113,12 +113,14 @@ const batchResult = t.Object(
     status,
     etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
     todo: t.Optional(todo),
-    replayed: t.Optional(t.Boolean({ description: "The operation was done before, by its key" })),
+    replayed: t.Optional(
+      t.Boolean({ description: "Whether an earlier operation with the same key was done instead" }),
+    ),
     error: t.Optional(problem),
   },
   {
     $id: "BatchResult",
-    description: "What became of an operation. Of a 412 `todo` is the current one",
+    description: "The result of an operation. With a 412, `todo` is the current one",
     additionalProperties: false,
   },
 )

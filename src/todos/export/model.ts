@@ -6,7 +6,7 @@ export const deletedTodo = t.Object(
   { id, revision: id, deleted_at: t.String({ format: "date-time" }) },
   {
     $id: "DeletedTodo",
-    description: "A todo whose deletion is remembered",
+    description: "A deleted todo that is still remembered",
     additionalProperties: false,
   },
 )

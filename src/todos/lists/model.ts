@@ -13,7 +13,7 @@ export const listQuery = t.Object(
     limit: t.Optional(
       Parameter({
         type: "integer",
-        description: "Turns on pages, of this many todos. Without it the whole list is streamed",
+        description: "The number of todos on a page. Without it the whole list is streamed",
         minimum: 1,
         maximum: PAGE_LIMIT,
         pattern: "^([1-9]\\d{0,2}|1000)$",
@@ -21,7 +21,7 @@ export const listQuery = t.Object(
       }),
     ),
     cursor: t.Optional(
-      Text({ description: "Opaque, from the link of the page before. Needs limit" }),
+      Text({ description: "Opaque, from the link on the previous page. Needs limit" }),
     ),
     is_completed: t.Optional(
       Parameter({

@@ -10,7 +10,9 @@ const DEFAULT_LIMIT = 500
 export const changesQuery = t.Object(
   {
     since: t.Optional(
-      Text({ description: "Opaque: the `next` of an earlier answer. Without it all todos come" }),
+      Text({
+        description: "Opaque: the `next` of an earlier answer. Without it all todos are listed",
+      }),
     ),
     limit: t.Optional(
       Parameter({
@@ -38,7 +40,7 @@ const change = t.Object(
     etag: t.Union([t.String({ description: "Its entity tag" }), t.Null()]),
     todo: t.Union([
       t.Object(todo.properties, {
-        description: "The todo as it is. Null: it was deleted",
+        description: "The todo as it is now. Null if it was deleted",
         additionalProperties: false,
       }),
       t.Null(),
@@ -50,15 +52,15 @@ const change = t.Object(
 export const changesPage = t.Object(
   {
     changes: t.Array(change),
-    next: t.String({ description: "What to ask for next, as `since`" }),
-    has_more: t.Boolean({ description: "Whether there is more to be fetched at once" }),
+    next: t.String({ description: "The `since` of the next request" }),
+    has_more: t.Boolean({ description: "Whether there are more changes to fetch at once" }),
   },
-  { $id: "Changes", description: "What has changed", additionalProperties: false },
+  { $id: "Changes", description: "A page of changes", additionalProperties: false },
 )
 export type ChangesPage = Static<typeof changesPage>
 
 export const eventsBody = t.String({
   contentType: "text/event-stream",
-  description: "Server-sent events, as the HTML standard has them",
+  description: "Server-sent events of the HTML standard",
   examples: ['event: state\nid: WyJh.b2Nh\ndata: {"state":"WyJh.b2Nh"}\n\n'],
 })
