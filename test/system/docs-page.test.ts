@@ -86,7 +86,7 @@ test("with the network cut, the README's tour succeeds as the reference prefills
 
   expect(elsewhere).toEqual([])
   expect(refused).toEqual([])
-}, 90_000)
+}, 240_000)
 
 /**
  * What Scalar's own markup breaks and neither configuration nor our script can mend, by rule and
@@ -138,4 +138,4 @@ for (const [name, options] of Object.entries({ desktop, phone }))
       expect(await seriousFaults(page)).toEqual([])
       const box = await button.boundingBox()
       expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThan(options.viewport?.width ?? 0)
-    }, 60_000)
+    }, 120_000)
