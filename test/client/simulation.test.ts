@@ -6,4 +6,4 @@ test("copies end equal, and no click is lost, whatever the network does", async 
   const { failures, clicks } = await runSimulation({ from: 1, seeds: 20 })
   expect(failures).toEqual([])
   expect(clicks).toBeGreaterThan(100)
-})
+}, 120_000)
