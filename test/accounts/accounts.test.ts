@@ -1,9 +1,8 @@
 import { describe, expect, test } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
-const { app } = await shareApp()
+const { app, sql } = await shareApp()
 
 const post = (path: string, body: unknown) => app.call("POST", `/api/v1/auth${path}`, { body })
 const register = (email: unknown, password: unknown = "correct horse") =>
@@ -121,12 +120,10 @@ test("what could never have been registered is a wrong login, and no broken rule
 
 test("passwords are stored as argon2id, with at least what OWASP asks for", async () => {
   const ada = await app.account()
-  const sql = connect(app.databaseUrl, 1)
   const rows = await sql<{ password_hash: string }[]>`
     select password_hash
     from users
     where id = ${ada.id}`
-  await sql.end()
   const [, memory, passes] =
     /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=1\$/.exec(rows[0]?.password_hash ?? "") ?? []
   expect(Number(memory)).toBeGreaterThanOrEqual(19_456)
@@ -199,12 +196,10 @@ test("a member of the wrong type is refused by every call that takes a body", as
 
 test("a user with more todos than one statement deletes can be deleted", async () => {
   const ada = await app.user()
-  const sql = connect(app.databaseUrl, 1)
   await sql`
     insert into todos (owner_id, title)
     select ${ada.id}, 'many'
     from generate_series(1, 12000)`
   expect((await ada.delete("/users/me")).status).toBe(204)
   expect((await sql`select from todos where owner_id = ${ada.id}`).count).toBe(0)
-  await sql.end()
 })

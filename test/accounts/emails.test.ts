@@ -1,10 +1,11 @@
 /** By which rule emails are compared, and what they may hold. */
+
 import { expect, test } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
 import { migrationFiles } from "../../src/database/migrations/files.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
 import { startApp } from "../support/app.ts"
 import { createEmptyDatabase } from "../support/postgres.ts"
+import { openSql } from "../support/sql.ts"
 
 const password = "correct horse"
 
@@ -47,7 +48,7 @@ test("users who share an email since before it was one go on, each by their own 
   try {
     const before = Object.entries(migrationFiles()).filter(([name]) => name < "20260101000008")
     await migrate(database.url, "up", { files: Object.fromEntries(before) })
-    const sql = connect(database.url, 1)
+    const sql = openSql(database.url)
     const hash = await Bun.password.hash(password, {
       algorithm: "argon2id",
       memoryCost: 8,

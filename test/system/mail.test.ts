@@ -1,9 +1,10 @@
 /** Mails: to a real SMTP server, whether it is there or not. */
+
 import { expect, test } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
 import { type App, startApp } from "../support/app.ts"
 import { userCommand } from "../support/commands.ts"
 import { startMailServer } from "../support/mail-server.ts"
+import { openSql } from "../support/sql.ts"
 
 const settings = (port: number, scheme = "smtp", query = "") => ({
   SMTP_URL: `${scheme}://127.0.0.1:${port}${query}`,
@@ -25,7 +26,7 @@ const tokenIn = (text = "") =>
   /https:\/\/app\.example\/reset#token=([\w-]{43})\s/.exec(text)?.[1] ?? ""
 
 const waiting = async (app: App) => {
-  const sql = connect(app.databaseUrl, 1)
+  const sql = openSql(app.databaseUrl)
   const mails = await sql<{ kind: string; recipient: string; attempts: number }[]>`
     select kind, recipient, attempts
     from mails`
@@ -151,7 +152,7 @@ test.concurrent("a mail is given up after a day", async () => {
   const ada = await app.account()
   await request(app, ada.email)
   while ((await waiting(app))[0]?.attempts !== 1) await Bun.sleep(20)
-  const sql = connect(app.databaseUrl, 1)
+  const sql = openSql(app.databaseUrl)
   const [{ hours }] = await sql<[{ hours: number }]>`
     select round(extract(epoch from expires_at - now()) / 3600)::integer as hours
     from mails`

@@ -133,5 +133,5 @@ test("every step back leaves the todos to the release before, and every step up 
   await migrate(url, "up")
   await old.update(id, "changed again")
   const [row] = await sql`select revision from revisions where owner_id = ${OWNER}`
-  expect(row?.["revision"]).toBe("1")
+  expect(row?.["revision"]).toBe(1)
 })

@@ -1,8 +1,9 @@
 /** MAX_TODOS_PER_USER. */
+
 import { expect, test } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
 import { type App, startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
+import { openSql } from "../support/sql.ts"
 import { tokenFor } from "../support/tokens.ts"
 
 const MAX = "10"
@@ -102,7 +103,7 @@ test("what was there before the limit was set stays, and counts", async () => {
 test("far below the limit nobody's todos are counted for a create", async () => {
   await using app = await start({ MAX_TODOS_PER_USER: "1000000", DATABASE_POOL_SIZE: "1" })
   const ada = await app.user()
-  const sql = connect(app.databaseUrl, 1)
+  const sql = openSql(app.databaseUrl)
   await sql`
     insert into todos (owner_id, title)
     select ${ada.id}::bigint, 'todo ' || n

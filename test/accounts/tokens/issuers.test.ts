@@ -1,9 +1,9 @@
 import { expect, test } from "bun:test"
-import { connect } from "../../../src/database/connection.ts"
 import { type App, startApp } from "../../support/app.ts"
 import { clockTest, setClock } from "../../support/clock.ts"
 import { algorithms, createKey, startIssuer } from "../../support/issuer.ts"
 import { shareApp } from "../../support/shared-app.ts"
+import { openSql } from "../../support/sql.ts"
 import { secondsFromNow, signToken, tokenFor } from "../../support/tokens.ts"
 
 const keys = algorithms.map((alg) => createKey(alg))
@@ -46,7 +46,7 @@ test("a subject is the same user by every token, and other subjects are others",
 })
 
 test("twenty concurrent first requests of a user from outside make one user", async () => {
-  const sql = connect(app.databaseUrl, 1)
+  const sql = openSql(app.databaseUrl)
   const users = async () => (await sql`select from users`).length
   const before = await users()
   const tokens = Array.from({ length: 20 }, (_, jti) =>
