@@ -42,7 +42,7 @@ test("where the storage is full an edit is refused, and the copy goes on", async
   await eventually(() => live.status().pending === 0)
 
   disk.isFull = true
-  expect(live.create({ title: "full" })).rejects.toThrow("full")
+  await expect(live.create({ title: "full" })).rejects.toThrow("full")
   await eventually(() => live.list().length === 1)
   await desk.todos.create({ title: "elsewhere" })
   await eventually(() => live.list().length === 2)
@@ -150,7 +150,7 @@ test("a signal ends a call that waits for the refresh of the tokens, and the ref
   const leaving = new AbortController()
   const call = client.todos.list({}, { signal: leaving.signal })
   leaving.abort(new Error("left"))
-  expect(call).rejects.toThrow("left")
+  await expect(call).rejects.toThrow("left")
   const other = client.todos.list()
   release()
   expect(await other).toEqual([])

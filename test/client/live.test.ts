@@ -53,7 +53,7 @@ test("what one device does, the other shows", async () => {
   await eventually(() => here.get(id)?.is_completed === true)
   await here.delete(id)
   await eventually(() => there.list().length === 0)
-  expect(here.update(id, { title: "Oats" })).rejects.toThrow("TODO_NOT_FOUND")
+  await expect(here.update(id, { title: "Oats" })).rejects.toThrow("TODO_NOT_FOUND")
 })
 
 test("a list is filtered and sorted as the service does it, and the same array until it changes", async () => {
@@ -269,7 +269,7 @@ test("what one user has not sent is not sent as another, and waits for them", as
   cable.isCut = true
   await hers.create({ title: "Ada's" })
   await client.logOut().catch(() => {})
-  expect(client.todos.live()).rejects.toThrow("UNAUTHORIZED")
+  await expect(client.todos.live()).rejects.toThrow("UNAUTHORIZED")
   cable.isCut = false
   await client.register(bob)
   const his = await client.todos.live()
