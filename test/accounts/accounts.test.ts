@@ -1,3 +1,4 @@
+/** Registration, login, and the account itself. */
 import { describe, expect, test } from "bun:test"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"

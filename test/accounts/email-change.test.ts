@@ -1,3 +1,4 @@
+/** Changing the email: by the password, to one that nobody has. */
 import { expect, test } from "bun:test"
 import { createPasswordReset } from "../../src/accounts/password-resets/queries.ts"
 import type { insertAccount } from "../support/accounts.ts"

@@ -1,3 +1,4 @@
+/** The export: all that is stored about a user, as one document. */
 import { expect, test } from "bun:test"
 import { LAST_CHUNK, openPaused } from "../support/paused.ts"
 import { shareApp } from "../support/shared-app.ts"

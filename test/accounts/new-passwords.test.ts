@@ -1,3 +1,4 @@
+/** Which passwords are refused when they are chosen. */
 import { expect, test } from "bun:test"
 import { commonPasswords } from "../../.ci/common-passwords.ts"
 import { isCommon } from "../../src/accounts/passwords/common.ts"

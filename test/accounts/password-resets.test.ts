@@ -1,3 +1,4 @@
+/** Setting a new password by a single-use token. */
 import { expect, test } from "bun:test"
 import { createPasswordReset } from "../../src/accounts/password-resets/queries.ts"
 import { type App, startApp } from "../support/app.ts"

@@ -1,3 +1,4 @@
+/** Who may register: everybody, nobody, or whoever was invited. */
 import { expect, test } from "bun:test"
 import { createInvite } from "../../src/accounts/registration/queries.ts"
 import { connect } from "../../src/database/connection.ts"

@@ -1,3 +1,4 @@
+/** The limits on logins and registrations, counted in the database. */
 import { beforeEach, expect, test } from "bun:test"
 import { type App, startApp } from "../support/app.ts"
 import { shareApp } from "../support/shared-app.ts"

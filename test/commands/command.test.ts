@@ -1,3 +1,4 @@
+/** The command line: what it prints, and its exit codes. */
 import { expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"

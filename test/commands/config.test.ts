@@ -1,3 +1,4 @@
+/** The configuration: what is refused, and how a DATABASE_URL is read. */
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { readConfig } from "../../src/config/config.ts"

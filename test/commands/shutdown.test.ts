@@ -1,3 +1,4 @@
+/** Signals: what is under way is answered, and then the service ends. */
 import { expect, test } from "bun:test"
 import type { Command } from "../support/command.ts"
 import { startProcess } from "../support/process.ts"

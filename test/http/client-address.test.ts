@@ -1,3 +1,4 @@
+/** Whose address a request counts for, behind proxies or not. */
 import { describe, expect, test } from "bun:test"
 import { createClientAddress } from "../../src/http/request/client-address.ts"
 

@@ -1,3 +1,4 @@
+/** CORS: which pages may read the answers. */
 import { expect, test } from "bun:test"
 import { startApp } from "../support/app.ts"
 import { startProcess } from "../support/process.ts"

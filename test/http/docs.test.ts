@@ -1,3 +1,4 @@
+/** The page of the API reference and its files. */
 import { expect, test } from "bun:test"
 import { shareApp } from "../support/shared-app.ts"
 

@@ -1,3 +1,4 @@
+/** The log: one line a request, with nothing of what the client sent. */
 import { expect, test } from "bun:test"
 import { t, ValidationError } from "elysia"
 import { describeError } from "../../src/log.ts"

@@ -1,3 +1,4 @@
+/** Metrics, on a listener of their own. */
 import { expect, test } from "bun:test"
 import { createMetrics } from "../../src/http/monitoring/metrics.ts"
 import { startApp } from "../support/app.ts"

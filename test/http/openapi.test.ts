@@ -1,3 +1,4 @@
+/** The OpenAPI document: it is valid, and says what the routes do. */
 import { expect, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"

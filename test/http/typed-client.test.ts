@@ -1,3 +1,4 @@
+/** A client whose types openapi-typescript generates from the document. */
 import { expect, mock, test } from "bun:test"
 import { join } from "node:path"
 import typescript5 from "typescript-5"

@@ -1,3 +1,4 @@
+/** Idempotency-Key: a repeated create is answered as the first time. */
 import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
 import { connect } from "../../src/database/connection.ts"

@@ -1,3 +1,4 @@
+/** Lists: filters, sorts, searches, and the walk through all pages. */
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import { startApp } from "../support/app.ts"

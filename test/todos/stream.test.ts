@@ -1,3 +1,4 @@
+/** The whole list as a stream, read fast, slowly or not to the end. */
 import { afterEach, expect, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"

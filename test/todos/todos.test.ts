@@ -1,3 +1,4 @@
+/** A todo: created, read, changed and deleted, by its owner alone. */
 import { expect, test } from "bun:test"
 import type postgres from "postgres"
 import { shareApp } from "../support/shared-app.ts"

@@ -1,3 +1,4 @@
+/** How sessions end: by logout, deletion, revocation and time. */
 import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
 import { startApp } from "../../support/app.ts"

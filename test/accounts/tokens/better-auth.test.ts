@@ -1,3 +1,4 @@
+/** Better Auth's JWT plugin, as it comes. */
 import { expect, test } from "bun:test"
 import { betterAuth } from "better-auth"
 import { memoryAdapter } from "better-auth/adapters/memory"

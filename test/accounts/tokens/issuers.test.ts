@@ -1,3 +1,4 @@
+/** Users from outside: an issuer's tokens and its keys. */
 import { expect, test } from "bun:test"
 import { type App, startApp } from "../../support/app.ts"
 import { clockTest, setClock } from "../../support/clock.ts"

@@ -1,3 +1,4 @@
+/** Personal access tokens, for scripts. */
 import { expect, test } from "bun:test"
 import { createHash } from "node:crypto"
 import { type App, startApp } from "../../support/app.ts"
@@ -177,8 +178,9 @@ test("revoking by many at once: one is told that it did", async () => {
 
 test("a user has at most 50 tokens, however many are made at once", async () => {
   const ada = await app.user()
-  const made = await Promise.all(Array.from({ length: 60 }, () => create(ada)))
-  expect(made.filter(({ status }) => status === 201)).toHaveLength(50)
+  for (let i = 0; i < 45; i++) expect((await create(ada)).status).toBe(201)
+  const made = await Promise.all(Array.from({ length: 10 }, () => create(ada)))
+  expect(made.filter(({ status }) => status === 201)).toHaveLength(5)
   const refused = made.find(({ status }) => status === 403)
   expect(refused?.body).toMatchObject({ error_code: "QUOTA_EXCEEDED" })
   const { id } = made.find(({ status }) => status === 201) ?? { id: "" }

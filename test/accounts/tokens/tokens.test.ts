@@ -1,3 +1,4 @@
+/** Which tokens of ours are accepted, and what judging them costs. */
 import { describe, expect, test } from "bun:test"
 import { createCache } from "../../../src/accounts/cache.ts"
 import { createTokens } from "../../../src/accounts/tokens/tokens.ts"
