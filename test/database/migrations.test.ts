@@ -106,11 +106,3 @@ test("a migration that fails is named with Postgres' reason and leaves nothing b
   expect(await tables()).toEqual(["a"])
   expect(await migrate(database.url, "up", { files: second })).toMatchObject({ changed: ["2"] })
 })
-
-test("every migration can be rolled back and applied again", async () => {
-  const versions = (await migrate(database.url, "up")).changed
-  for (const version of versions.toReversed()) {
-    expect((await migrate(database.url, "down")).changed).toEqual([version])
-  }
-  expect((await migrate(database.url, "up")).changed).toEqual(versions)
-})

@@ -135,3 +135,12 @@ test("every step back leaves the todos to the release before, and every step up 
   const [row] = await sql`select revision from revisions where owner_id = ${OWNER}`
   expect(row?.["revision"]).toBe(1)
 })
+
+test("every migration can be rolled back and applied again", async () => {
+  const { url, drop } = await createEmptyDatabase()
+  const versions = (await migrate(url, "up")).changed
+  for (const version of versions.toReversed())
+    expect((await migrate(url, "down")).changed).toEqual([version])
+  expect((await migrate(url, "up")).changed).toEqual(versions)
+  await drop()
+})
