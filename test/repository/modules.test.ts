@@ -1,6 +1,6 @@
 /** The module graph: no circles, no import from a room above, and no feature that knows another. */
 import { expect, test } from "bun:test"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
 
 const source = join(import.meta.dir, "../..", "src")
@@ -118,4 +118,16 @@ test("the client imports nothing but itself, and Node's file system for its file
     ({ from, to }) => roomOf(from) === "client" && roomOf(to) !== "client",
   )
   expect(outside).toEqual([])
+})
+
+test("every file that src/README.md names is there", () => {
+  const root = join(source, "..")
+  const named = readFileSync(join(source, "README.md"), "utf8").matchAll(
+    /`([\w.-]+(?:\/[\w.-]+)+\.ts)`/g,
+  )
+  const paths = [...named].map(([, path = ""]) => path)
+  expect(paths.length).toBeGreaterThan(20)
+  expect(
+    paths.filter((path) => !existsSync(join(source, path)) && !existsSync(join(root, path))),
+  ).toEqual([])
 })
