@@ -52,9 +52,9 @@ const UNREACHABLE =
 const READ_ONLY = "25006"
 
 /**
- * Of Postgres, by SQLSTATE. It starts, stops, lacks resources, or refuses the connection (08, 53,
- * 57P, 58); the statement ran into a limit (55P03, 57014); or it lost against a concurrent one and
- * may win when it is repeated (40). It may not write: a standby, a failover is under way (25006).
+ * SQLSTATEs of Postgres after which a repeat may succeed. The server starts, stops, lacks resources or
+ * refuses the connection (08, 53, 57P, 58). The statement exceeded a limit (55P03, 57014), or failed
+ * because of a concurrent one (40). The host is a standby, as during a failover (25006).
  */
 const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})$/
 

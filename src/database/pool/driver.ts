@@ -7,7 +7,7 @@
  */
 
 declare const made: unique symbol
-/** A query or a fragment of one. A query starts once it is awaited. */
+/** A query, or a fragment of one. A query starts when it is awaited. */
 export type Query = Promise<unknown> & { readonly [made]: true }
 
 type Start = (query: Query) => void
@@ -18,20 +18,20 @@ type Private = {
   reject: (reason: unknown) => void
   /** Sends the cancel request. The public `cancel()` drops this promise, and so its rejection. */
   canceller: (query: Query) => Promise<void>
-  /** Whether the server works on it, and not yet on one that was sent before it. */
+  /** Whether it is the one that the server is working on, of those sent to it. */
   active: boolean
 }
 
 const privatePartsOf = (query: Query) => query as unknown as Private
 
-/** Of what postgres.js makes, names and lists are no queries. */
+/** Names and lists, which postgres.js also makes, are no queries. */
 export const isQuery = (value: unknown): value is Query => value instanceof Promise
 
-/** What starts a query on this instance, whichever instance made it. */
+/** The function that starts a query on this instance, even if another instance made it. */
 export const starterOf = (instance: { unsafe(text: string): Promise<unknown> }): Start =>
   privatePartsOf(instance.unsafe("") as Query).handler
 
-/** Calls `start` in place of what would start the query, and returns that. */
+/** Replaces the function that starts the query by `start`, and returns the original one. */
 export const interceptStart = (query: Query, start: Start): Start => {
   const parts = privatePartsOf(query)
   const { handler } = parts
@@ -45,8 +45,8 @@ export const rejectQuery = (query: Query, reason: unknown): void =>
   privatePartsOf(query).reject(reason)
 
 /**
- * Asks the server to cancel the query; it then fails by itself. One that is not active yet must not
- * be cancelled: postgres.js would forget it, and take its answer for that of the next one.
+ * Asks the server to cancel the query, which then fails by itself. A query that is not active yet must not
+ * be cancelled: postgres.js would forget it, and take its answer for that of the next query.
  */
 export const cancelQuery = (query: Query): void => {
   if (isActive(query))
@@ -55,9 +55,9 @@ export const cancelQuery = (query: Query): void => {
       .catch(() => {})
 }
 
-/** Postgres' own name for the place in its code that a notice comes from, in no language. */
+/** The function of Postgres that sends the notice. Unlike the text, its name is never translated. */
 const SYNCHRONOUS_WAIT = "SyncRepWaitForLSN"
 
-/** Whether a commit was cancelled while it waited for a standby: it is done, but only here. */
+/** Whether a commit was cancelled while it waited for a standby. It is done on the primary alone. */
 export const isUnreplicatedCommit = (notice: { [field: string]: unknown }): boolean =>
   notice["routine"] === SYNCHRONOUS_WAIT

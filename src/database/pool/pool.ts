@@ -29,20 +29,20 @@ import { createLanes } from "./lanes.ts"
 import { createScheduler, type Slot, type Waiter } from "./scheduler.ts"
 import { CONNECT_LIMIT_SECONDS, enforceLimits, LIMIT_SECONDS, limitsOf } from "./time-limits.ts"
 
-/** A database that is read-only for long must not be connected to anew by each write. */
+/** Writes to a database that stays read-only must not each open a new connection. */
 const RETIRE_AFTER_MS = 1_000
 
 export type PoolState = {
   size: number
   busy: number
   waiting: number
-  /** Statements that ran into their limit. */
+  /** Statements that exceeded their time limit. */
   cancelled: number
-  /** Times that all connections were given up. */
+  /** How often all connections were replaced. */
   replaced: number
 }
 
-/** What is used of an instance of postgres.js with one connection. */
+/** The part of postgres.js that the pool uses, with one connection. */
 type Instance<Transaction> = {
   unsafe(text: string): Promise<unknown>
   begin<Result>(work: (transaction: Transaction) => Promise<Result>): Promise<unknown>
@@ -56,8 +56,8 @@ type Task = Query | Transacting
 const isTaskActive = (task: Task) => isQuery(task) && isActive(task)
 
 /**
- * `maker` makes all statements, and never connects. `open` throws where there is nothing to connect
- * to; it is given what to call when a commit has not reached the standby that it waited for.
+ * `maker` makes all statements, and never connects. `open` opens a connection, and throws if there is no
+ * host. The connection calls `onUnreplicatedCommit` when a commit has not reached its standby.
  */
 export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   size: number,
@@ -69,7 +69,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
 
   const close = (slot: PoolSlot, seconds: number) => {
     slot.cancelledAt = undefined
-    // What still runs there is rejected after that time. A frozen server's sockets close later.
+    // Rejects what is still running after that time. The sockets of a frozen server close later.
     slot.connection?.tag.end({ timeout: seconds }).catch(() => {})
     slot.connection = undefined
   }
@@ -86,7 +86,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   const { slots, waiting, schedule, track } = scheduler
   const lanes = createLanes(scheduler)
 
-  /** One that is not opened yet costs nothing; one that is, a third of a megabyte. */
+  /** Opened when it is needed: an open connection takes a third of a megabyte. */
   const connectionOf = (slot: PoolSlot): Opened<Tag> => {
     if (slot.connection) return slot.connection
     const tag = open(() => {
@@ -128,13 +128,13 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   const stopEnforcing = enforceLimits(scheduler, lanes, cancel, replaceConnections)
 
   return {
-    /** Makes a query by `make`. It is scheduled when it is awaited, on any connection. */
+    /** Makes a query by `make`, which is scheduled on any connection when it is awaited. */
     limited<Made>(make: (maker: Tag) => Made, isBrief = false): Made {
       const made = make(maker)
       if (isQuery(made)) interceptStart(made, isBrief ? scheduleBrief : scheduleExclusive)
       return made
     },
-    /** As `limited`, in a lane: behind whatever else was made with its key. */
+    /** Like `limited`, but in the lane of the key, behind earlier queries with the same key. */
     inLane<Made>(key: number, make: (maker: Tag) => Made, isBrief: boolean): Made {
       const made = make(maker)
       if (isQuery(made))

@@ -10,9 +10,9 @@
  * ended. Slots are only shared while none is idle.
  */
 
-/** How many brief tasks may be under way on a connection. */
+/** The number of brief tasks that may be under way on a connection. */
 const PIPELINE = 8
-/** A task that takes longer, for a slow disk's commit perhaps, is not as brief as was promised. */
+/** A task that takes longer is not as brief as promised, perhaps because the disk is slow. */
 const BRIEF_MS = 25
 
 /** When a task began, and when it has to end, by performance.now(). */
@@ -53,7 +53,7 @@ export type Scheduler<Connection, Task> = {
 
 type Settings<Connection, Task> = {
   size: number
-  /** Whether the server works on it. Nothing is sent behind a task that it has not begun. */
+  /** Whether the server is working on it. Nothing is sent behind a task that has not begun. */
   isActive: (task: Task) => boolean
   onFailure: (slot: Slot<Connection, Task>, reason: unknown) => void
 }
@@ -74,7 +74,7 @@ export const createScheduler = <Connection, Task>(
   const isMoving = ({ tasks: [oldest], advancedAt }: Slot<Connection, Task>, now: number) =>
     oldest !== undefined && settings.isActive(oldest.task) && advancedAt >= now - BRIEF_MS
 
-  /** The shared slot with the fewest tasks that still moves. */
+  /** Of the shared slots in which tasks still end, the one with the fewest. */
   const shareable = () => {
     const now = performance.now()
     let best: Slot<Connection, Task> | undefined
@@ -93,7 +93,7 @@ export const createScheduler = <Connection, Task>(
     return slot
   }
 
-  /** In the order in which they came: otherwise brief tasks might keep the others out for ever. */
+  /** First come, first served: otherwise brief tasks might keep the others waiting for ever. */
   const dispatch = () => {
     for (let next = waiting[0]; next; next = waiting[0]) {
       const slot = assign(next.isBrief)

@@ -1,9 +1,9 @@
-/** How long a statement may wait and run, and what is done about one that takes longer. */
+/** Limits how long statements wait and run. */
 import { PoolExhausted } from "../errors.ts"
 import type { Lanes } from "./lanes.ts"
 import type { Limits, Scheduler, Waiter } from "./scheduler.ts"
 
-/** A client must have an answer within five seconds. Running may not use up what waiting takes. */
+/** A client must get an answer within five seconds, including both waiting and running. */
 const LIMIT_MS = 4_000
 const WAIT_LIMIT_MS = 3_500
 const RUN_LIMIT_MS = 2_750
@@ -11,9 +11,9 @@ const STALL_LIMIT_MS = 1_250
 const CANCEL_LIMIT_MS = 500
 const SWEEP_MS = 100
 
-/** In which all that runs now has ended. */
+/** After this time everything that runs now has ended. */
 export const LIMIT_SECONDS = LIMIT_MS / 1_000
-/** Less than a statement's limit, so that making a connection fails before its statement does. */
+/** Less than a statement's limit, so that connecting fails before the statement does. */
 export const CONNECT_LIMIT_SECONDS = 2
 
 export const limitsOf = (askedAt: number): Limits => {
@@ -33,7 +33,7 @@ const rejectLate = <Connection, Task>(
   for (const { reject } of late) reject(new PoolExhausted())
 }
 
-/** Returns the function that ends it. */
+/** Returns the function that stops it. */
 export const enforceLimits = <Connection, Task>(
   { slots, waiting, ended }: Scheduler<Connection, Task>,
   lanes: Lanes<Connection, Task>,
@@ -41,7 +41,7 @@ export const enforceLimits = <Connection, Task>(
   replaceConnections: () => void,
 ) => {
   let endedBefore = 0
-  /** When the last sweep that saw a task end took place. */
+  /** When a sweep last saw that a task had ended. */
   let movedAt = Number.NEGATIVE_INFINITY
   const sweep = () => {
     const now = performance.now()
