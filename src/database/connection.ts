@@ -13,8 +13,8 @@ type Tag = postgres.Sql<Columns>
 export type Value = string | number | boolean | Uint8Array | null
 
 /**
- * For `unsafe`, of a text that no client has a part in, with `$1` and so on for the values: the
- * server is to remember it. To make a text of fragments takes a microsecond for each of them.
+ * An option of `unsafe`: prepares the statement on the server. Its text must not contain anything of a
+ * client, and has `$1` and so on for the values. Making a text of fragments takes a microsecond for each.
  */
 export const PREPARED = { prepare: true }
 
@@ -34,8 +34,8 @@ export interface Sql extends Statements {
   /** For statements that touch few rows, and wait for no lock that is held for long. */
   brief: Statements
   /**
-   * A statement that comes after those of the same lane, which would otherwise wait for each other's
-   * locks: pool/lanes.ts. One that is not brief has the connection for itself. Its text is as for
+   * Runs a statement after the earlier ones of the same lane, because they would wait for each other's
+   * locks: pool/lanes.ts. One that is not brief has the connection to itself. The text is as for
    * `unsafe` with PREPARED.
    */
   inLane<Row extends object | undefined>(

@@ -20,6 +20,7 @@ export const isNullRefused = (error: unknown, table: string, column: string): bo
 /** The statement had to wait for a lock, longer than it may. */
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"
+
 export class PoolExhausted extends Error {
   override name = "PoolExhausted"
   readonly code = "POOL_EXHAUSTED"

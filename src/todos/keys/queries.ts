@@ -1,4 +1,4 @@
-/** All SQL over idempotency keys, but that of batches. Every statement of a request names the owner. */
+/** All SQL over idempotency keys, except in batches. Every statement of a request names the owner. */
 import type { Sql } from "../../database/connection.ts"
 import type { NewTodo } from "../model.ts"
 import type { Written } from "../queries.ts"

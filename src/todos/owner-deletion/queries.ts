@@ -1,4 +1,4 @@
-/** All SQL by which the todos of a user who is deleted go. Every statement names the owner. */
+/** The SQL that deletes a user's todos, together with the user. Every statement names the owner. */
 import type { Sql, Statements } from "../../database/connection.ts"
 import { isLockTimeout } from "../../database/errors.ts"
 import { COUNTING } from "../revisions/queries.ts"

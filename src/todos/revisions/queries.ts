@@ -1,4 +1,4 @@
-/** How all changes of an owner's todos wait for each other, and count the owner's revision up. */
+/** The parts of every change: changes of an owner run one after the other, and each increments the revision. */
 import type { Sql, Value } from "../../database/connection.ts"
 import { isLockTimeout } from "../../database/errors.ts"
 
