@@ -15,6 +15,7 @@ import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
 import { expiryOfTodos } from "./todos/expiry.ts"
 import { createCommits } from "./todos/sync/commits.ts"
+import { createLostCommits } from "./todos/sync/lost-commits.ts"
 import { createWatchers } from "./todos/sync/watchers.ts"
 
 export type Service = {
@@ -102,8 +103,12 @@ export const startService = async (options: Options): Promise<Service> => {
     url,
     config.DATABASE_POOL_SIZE,
     config.DATABASE_PREPARED_STATEMENTS === "true",
-    (host) => log.warn({ host }, "another host of the database is written to from now on"),
+    (host, lossyPromotion) => {
+      log.warn({ host }, "another host of the database is written to from now on")
+      if (lossyPromotion !== undefined) lostCommits.after(lossyPromotion)
+    },
   )
+  const lostCommits = createLostCommits(sql)
   opened.defer(() => sql.end())
   let isStopping = false
   // In parallel, because both take about the same time.
@@ -118,6 +123,7 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(await tokens.followRevocations())
   opened.defer(lastUse.start())
   opened.defer(watchers.follow(log))
+  opened.defer(lostCommits.follow(log))
   opened.defer(startExpiry([...expiryOfAccounts(sql), ...expiryOfTodos(sql)], log))
   opened.defer(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)

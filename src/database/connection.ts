@@ -70,12 +70,15 @@ const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Stateme
     },
   )
 
-/** `onMove` is called with the host that is used from now on, if there are several. */
+/**
+ * `onMove` is called with the host that is used from now on, if there are several, and with a name
+ * for its promotion, if commits that were seen on the host before may be lost.
+ */
 export const connect = (
   url: string,
   poolSize: number,
   prepare = true,
-  onMove: (host: string) => void = () => {},
+  onMove: (host: string, lossyPromotion: string | undefined) => void = () => {},
 ): Sql => {
   const urls = hostUrls(url)
   const known = new Map(urls.map((single) => [single, connectionOptions(single)]))
@@ -102,18 +105,29 @@ export const connect = (
   }
   const [first = url] = urls
   const target = targetOf(url) ?? (urls.length > 1 ? "read-write" : "any")
+  /** A commit that did not reach the standby is there to be read nevertheless. */
+  let isUnreplicated = false
   const hosts =
     urls.length > 1 || target !== "any"
-      ? watchHosts(urls, target, (single) => {
+      ? watchHosts(urls, target, (single, promotion) => {
           pool.replaceConnections()
           const { host, port } = optionsOf(single)
-          onMove(`${host}:${port}`)
+          const isLossy = promotion && (isUnreplicated || !promotion.wasSynchronous)
+          isUnreplicated = false
+          onMove(
+            `${host}:${port}`,
+            isLossy ? `${promotion.history.system}/${promotion.history.timeline}` : undefined,
+          )
         })
       : undefined
   const pool = createPool<postgres.TransactionSql<Columns>, Tag>(
     poolSize,
     open(first, () => {}),
-    (onUnreplicatedCommit) => open(hosts?.current() ?? first, onUnreplicatedCommit),
+    (onUnreplicatedCommit) =>
+      open(hosts?.current() ?? first, () => {
+        isUnreplicated = true
+        onUnreplicatedCommit()
+      }),
   )
   return Object.assign(
     limitedTag((make) => pool.limited(make)),

@@ -4,6 +4,8 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { type Cluster, clusterDirectory, createPair } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
+import { Copy, listById } from "../support/copy.ts"
+import { openEvents } from "../support/events.ts"
 import { openSql } from "../support/sql.ts"
 import { startWriters, type Write } from "../support/writers.ts"
 
@@ -207,4 +209,51 @@ test("a connection that may only read is given up", () =>
     await sql`commit`
     await sql.end()
     await writeAgain(ada, "written", performance.now())
+  }))
+
+test("copies go on from their states after a failover that lost nothing", () =>
+  withPair(async (primary, standby) => {
+    await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    const ada = await service.account("ada@example.org")
+    await ada.post("/todos", { title: "before" })
+    const copy = new Copy(ada)
+    await copy.fetch()
+    await using stream = await openEvents(service.url, ada.token)
+    await stream.until(1)
+    await primary.kill()
+    await writeAgain(ada, "after", await promoted(standby))
+    const [, event] = await stream.until(2)
+    await copy.fetch()
+    expect(copy.next).toBe(event?.data.state ?? "")
+    expect(copy.todos()).toEqual(await listById(ada))
+  }))
+
+test("a copy that has seen what a failover lost begins anew", () =>
+  withPair(async (primary, standby) => {
+    await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    await using other = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+    const ada = await service.account("ada@example.org")
+    await ada.post("/todos", { title: "before" })
+    standby.set("primary_conninfo", "host=127.0.0.1 port=1")
+    while ((await primary.query("select from pg_stat_replication")).length > 0) await Bun.sleep(20)
+    expect((await ada.post("/todos", { title: "lost" })).status).toBe(503)
+    const copy = new Copy(ada)
+    await copy.fetch()
+    expect(copy.todos()).toHaveLength(2)
+    const list = await ada.get("/todos")
+    await using stream = await openEvents(other.url, ada.token)
+    await stream.until(1)
+    await primary.kill()
+    await writeAgain(ada, "instead", await promoted(standby))
+    // Of the same revision as what was lost.
+    await stream.ended
+    await expect(copy.fetch()).rejects.toThrow("CHANGES_EXPIRED")
+    const etag = { "if-none-match": list.headers.get("etag") ?? "" }
+    expect((await ada.get("/todos", etag)).status).toBe(200)
+    copy.beginAnew()
+    await copy.fetch()
+    expect(copy.todos().map(({ title }) => title)).toEqual(["before", "instead"])
+    // Once, however many instances there are.
+    await Bun.sleep(2_000)
+    await copy.fetch()
   }))

@@ -41,7 +41,8 @@ const expectNothingLost = async (
     database,
   )
   console.log(figures)
-  if (wrong.length > 0) console.log(deployment.warnings().join("\n"))
+  if (figures["without an outage"] > 0 || wrong.length > 0)
+    console.log(deployment.warnings().join("\n"))
   expect(wrong).toEqual([])
 }
 

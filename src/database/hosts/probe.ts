@@ -7,8 +7,9 @@ const ANSWER_LIMIT_MS = 2_000
 
 /** The timeline rises with each promotion. Timelines of different systems cannot be compared. */
 export type History = { system: string; timeline: number }
+/** `isSynchronous`: a commit waits for a standby there, so that its loss takes none with it. */
 export type Report =
-  | { isSuitable: true; history: History | undefined }
+  | { isSuitable: true; history: History | undefined; isSynchronous: boolean }
   | { isSuitable: false; reason: unknown }
 
 const targets: Record<Target, (state: { standby: boolean; readOnly: boolean }) => boolean> = {
@@ -33,13 +34,16 @@ const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
 }
 
 const ask = async (sql: postgres.Sql, target: Target): Promise<Report> => {
-  const [state] = await sql<{ standby: boolean; readOnly: boolean }[]>`
+  const [state] = await sql<{ standby: boolean; readOnly: boolean; isSynchronous: boolean }[]>`
     select
       pg_is_in_recovery() as standby,
-      current_setting('transaction_read_only')::bool as "readOnly"
+      current_setting('transaction_read_only')::bool as "readOnly",
+      current_setting('synchronous_standby_names') <> ''
+        and current_setting('synchronous_commit') not in ('local', 'off') as "isSynchronous"
   `.simple()
   if (!state || !targets[target](state)) return { isSuitable: false, reason: undefined }
-  return { isSuitable: true, history: state.standby ? undefined : await historyOf(sql) }
+  const { standby, isSynchronous } = state
+  return { isSuitable: true, history: standby ? undefined : await historyOf(sql), isSynchronous }
 }
 
 export const createProbe = (url: string, target: Target) => {

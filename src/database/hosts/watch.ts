@@ -23,10 +23,24 @@ const isOlder = (one: History | undefined, other: History | undefined): boolean 
   one.system === other.system &&
   one.timeline < other.timeline
 
+type Choice = { url: string; history: History | undefined; isSynchronous: boolean }
+
+/** Where the host was promoted after the one before it: whether that one's commits waited for it. */
+export type Promotion = { history: History; wasSynchronous: boolean }
+
+const promotionOf = (before: Choice, { history }: Choice): Promotion | undefined =>
+  history && isOlder(before.history, history)
+    ? { history, wasSynchronous: before.isSynchronous }
+    : undefined
+
 /** `onMove` is called when the choice changes, but not for the first one. */
-export const watchHosts = (urls: string[], target: Target, onMove: (url: string) => void) => {
+export const watchHosts = (
+  urls: string[],
+  target: Target,
+  onMove: (url: string, promotion: Promotion | undefined) => void,
+) => {
   const reports = new Map<string, Report>()
-  let chosen: { url: string; history: History | undefined } | undefined
+  let chosen: Choice | undefined
   let isEnded = false
   let grace: NodeJS.Timeout | undefined
   const { promise: found, resolve: find } = Promise.withResolvers<void>()
@@ -39,7 +53,7 @@ export const watchHosts = (urls: string[], target: Target, onMove: (url: string)
       if (!report?.isSuitable || isOlder(report.history, chosen?.history)) continue
       const isChosenAway = candidate === chosen && !reports.get(chosen?.url ?? "")?.isSuitable
       if (isChosenAway || isOlder(candidate?.history, report.history))
-        candidate = { url, history: report.history }
+        candidate = { url, history: report.history, isSynchronous: report.isSynchronous }
     }
     return candidate
   }
@@ -47,10 +61,12 @@ export const watchHosts = (urls: string[], target: Target, onMove: (url: string)
     const before = chosen
     chosen = best()
     if (chosen) find()
-    if (before && chosen && chosen.url !== before.url) onMove(chosen.url)
+    if (before && chosen && chosen.url !== before.url)
+      onMove(chosen.url, promotionOf(before, chosen))
   }
   const report = (url: string, one: Report) => {
     reports.set(url, one)
+    if (chosen?.url === url && one.isSuitable) chosen.isSynchronous = one.isSynchronous
     if (chosen || reports.size === urls.length) choose()
     else if (one.isSuitable) grace ??= setTimeout(choose, GRACE_MS)
     if (reports.size === urls.length) find()

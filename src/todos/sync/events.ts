@@ -68,6 +68,10 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
     if (this.text === undefined && now - this.sentAt > HEARTBEAT_MS) this.put(HEARTBEAT)
   }
 
+  isOf(epoch: string) {
+    return this.epoch === undefined || this.epoch === epoch
+  }
+
   isAuthorized() {
     return this.deps.remainsGood(this.caller, this.authorization)
   }

@@ -42,13 +42,23 @@ export const findListState = async (sql: Sql, ownerId: number) => {
   return row.state
 }
 
-/** The revisions of those owners whose todos have ever changed. */
+/** The revisions of those owners whose todos have ever changed; one row without an owner if none. */
 export const currentRevisions = (sql: Sql, ownerIds: number[]) => sql<
-  { owner_id: number; revision: number }[]
+  { epoch: string; owner_id: number | null; revision: number }[]
 >`
-  select owner_id, revision
-  from revisions
-  where owner_id = any(${`{${ownerIds.join()}}`}::bigint[])`
+  select epoch, owner_id, revision
+  from epochs
+  left join (
+    select owner_id, revision
+    from revisions
+    where owner_id = any(${`{${ownerIds.join()}}`}::bigint[])
+  ) as own on true`
+
+/** The same one for the same name, so that several instances do it once. */
+export const renewEpoch = (sql: Sql, name: string) => sql`
+  update epochs
+  set epoch = md5(${name})::uuid
+  where epoch <> md5(${name})::uuid`
 
 /** The owners of the oldest expired deletions, with the revision of their last one. */
 const expiredTombstones = (sql: Sql, limit: number) => sql<

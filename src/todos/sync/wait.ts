@@ -29,13 +29,14 @@ export const changesAfterWait = async (
   const read = () => changesSince(deps, ownerId, since, limit)
   const before = await read()
   if (since === undefined || seconds === 0 || isNews(before)) return before
-  const { revision: known } = deps.states.read(before.next, ownerId)
+  const known = deps.states.read(before.next, ownerId)
 
   const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
   const giveUp = () => resolve(false)
   const watcher: Watcher = {
-    changed: (revision) => revision > known && resolve(true),
+    changed: (revision) => revision > known.revision && resolve(true),
     tick() {},
+    isOf: (epoch) => epoch === known.epoch,
     isAuthorized,
     closed: giveUp,
   }

@@ -1,9 +1,10 @@
 /**
  * Watchers wait for changes in this instance, for streams and for waiting requests.
  *
- * A watcher is told about commits until it ends, or is closed because its token is no longer good or
- * because the service is stopping. Commits of this instance are told at once. Those of other instances
- * are polled, by one statement for all watched owners, because LISTEN does not work through a pooler in
+ * A watcher is told about commits until it ends, or is closed because its token is no longer good,
+ * because the states from before are refused, or because the service is stopping. Commits of this
+ * instance are told at once. Those of other instances are polled, by one statement for all watched
+ * owners, because LISTEN does not work through a pooler in
  * transaction mode.
  */
 import type { Logger } from "pino"
@@ -24,6 +25,8 @@ export type Watcher = {
   changed(revision: number): void
   /** Called once a second. `now` is by performance.now(). */
   tick(now: number): void
+  /** Whether what it knows is of this life of the database. */
+  isOf(epoch: string): boolean
   /** Whether its token is still good. */
   isAuthorized(): boolean | Promise<boolean>
   /** Called when the watcher is closed. */
@@ -70,11 +73,18 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
       }
   }
 
+  const closeWhere = (isOver: (watcher: Watcher) => boolean) => {
+    for (const [ownerId, { watchers }] of owners)
+      for (const watcher of watchers) if (isOver(watcher)) close(ownerId, watcher)
+  }
+
   const poll = async () => {
     tick()
     if (owners.size === 0) return
-    for (const { owner_id, revision } of await currentRevisions(sql, [...owners.keys()]))
-      tell(owner_id, revision)
+    const rows = await currentRevisions(sql, [...owners.keys()])
+    const epoch = rows[0]?.epoch
+    closeWhere((watcher) => epoch !== undefined && !watcher.isOf(epoch))
+    for (const { owner_id, revision } of rows) if (owner_id !== null) tell(owner_id, revision)
   }
 
   return {
@@ -99,8 +109,7 @@ export const createWatchers = (sql: Sql, commits: Commits) => {
 
     drain() {
       isDraining = true
-      for (const [ownerId, { watchers }] of owners)
-        for (const watcher of watchers) close(ownerId, watcher)
+      closeWhere(() => true)
     },
 
     /** Returns the function that stops it. */

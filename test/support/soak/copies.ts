@@ -28,12 +28,23 @@ const steady = (user: Getting, tally: Tally): Getting => ({
   get: (path, headers) => tally.steadily(() => user.get(path, headers)),
 })
 
+/** A failover may have lost what the copy has. */
+const unlessExpired = async (copy: Copy, tally: Tally, step: () => Promise<unknown>) => {
+  try {
+    await step()
+  } catch (error) {
+    if (!String(error).includes("CHANGES_EXPIRED")) throw error
+    copy.beginAnew()
+    tally.counts.expired++
+  }
+}
+
 /** `everyNth`: about so many answers after it began it begins anew. */
 export const tailByWaiting = (user: Getting, tally: Tally, everyNth?: number): Tailing => {
   // Pages of all lengths: the short ones are walked while others write.
   const copy = new Copy(steady(user, tally), 1 + Math.floor(Math.random() * 300))
   const stop = repeatedly(async () => {
-    await copy.step({ prefer: `wait=${WAIT_SECONDS}` })
+    await unlessExpired(copy, tally, () => copy.step({ prefer: `wait=${WAIT_SECONDS}` }))
     if (everyNth === undefined || Math.random() * everyNth >= 1) return
     copy.beginAnew()
     tally.counts["begun anew"]++
@@ -68,7 +79,8 @@ export const tailByEvents = (url: string, token: string, user: Getting, tally: T
       text = text.slice(end + 1)
       tally.counts.events += events.length
       const [, data = ""] = events.at(-1) ?? []
-      if (data !== "" && JSON.parse(data).state !== copy.next) await copy.fetch()
+      if (data !== "" && JSON.parse(data).state !== copy.next)
+        await unlessExpired(copy, tally, () => copy.fetch())
     }
   }
 

@@ -79,6 +79,7 @@ export const soak = async (
     deleted += ledger.deleted.size
   }
   const copies = users.flatMap((user) => user.copies).length
+  const wrong = tally.wrong()
   const figures = { ...tally.counts, created, deleted, copies, "ms until equal": untilAllAreEqual }
-  return { figures, wrong: tally.wrong() }
+  return { figures, wrong }
 }
