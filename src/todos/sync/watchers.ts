@@ -4,8 +4,7 @@
  * A watcher is told about commits until it ends, or is closed because its token is no longer good,
  * because the states from before are refused, or because the service is stopping. Commits of this
  * instance are told at once. Those of other instances are polled, by one statement for all watched
- * owners, because LISTEN does not work through a pooler in
- * transaction mode.
+ * owners, because LISTEN does not work through a pooler in transaction mode.
  */
 import type { Logger } from "pino"
 import type { Sql } from "../../database/connection.ts"
