@@ -61,14 +61,13 @@ const createOutput = (dest: 1 | 2) => {
   const output = pino.destination({
     dest,
     sync: false,
-    minLength: WRITE_FROM,
+    minLength: 1,
     maxWrite: WRITE_AT_MOST,
     maxLength: BACKLOG_LIMIT,
-    periodicFlush: FLUSH_MS,
   })
   let dropped = 0
-  output.on("drop", () => {
-    dropped++
+  output.on("drop", (lines: string) => {
+    dropped += lines.split("\n").length - 1
   })
   output.on("drain", () => {
     if (dropped === 0) return
@@ -83,7 +82,28 @@ const createOutput = (dest: 1 | 2) => {
   })
   // The reader of the log has gone: that is no reason to stop serving.
   output.on("error", () => {})
-  return output
+
+  // Gathered here: the destination would measure all that it has gathered again with each line.
+  let batch = ""
+  let timer: Timer | undefined
+  const handOver = () => {
+    clearTimeout(timer)
+    timer = undefined
+    const lines = batch
+    batch = ""
+    if (lines !== "") output.write(lines)
+  }
+  return {
+    write(line: string) {
+      batch += line
+      if (batch.length >= WRITE_FROM) handOver()
+      else timer ??= setTimeout(handOver, FLUSH_MS)
+    },
+    flush(done: (error?: Error) => void) {
+      handOver()
+      output.flush(done)
+    },
+  }
 }
 
 export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
@@ -91,7 +111,7 @@ export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
   const write = (dest === 1 ? process.stdout : process.stderr).isTTY
     ? (line: string) => output.write(readable(line))
     : (line: string) => output.write(line)
-  const destination = { write, flush: (done: (error?: Error) => void) => output.flush(done) }
+  const destination = { write, flush: output.flush }
   const log = pino(
     { level, base: null, serializers: { err: (error) => describeError(error) } },
     destination,
