@@ -147,7 +147,7 @@ test("a backup of a distributed Postgres, where users may not be there yet, is r
   expect(await restore(target.url, file)).toEqual(DONE)
   expect(await titlesIn(target.url)).toEqual(["by a user from outside"])
   const users = await withSql(target.url, (sql) => sql`select id from users`)
-  expect(users).toMatchObject([{ id: "7" }])
+  expect(users).toMatchObject([{ id: 7 }])
 })
 
 test("every table, column and sequence of the schema is kept, or is left out for a reason", async () => {
