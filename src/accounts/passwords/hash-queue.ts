@@ -3,11 +3,11 @@ import { availableParallelism } from "node:os"
 import { unavailable } from "../../errors.ts"
 
 /**
- * Hashing takes 19 MiB of memory and a core for about 20 ms, so that more at once would only take more
- * memory. It must also be fewer than the failed logins that an account may have: then a burst of
- * attempts is counted before any of them succeeds.
+ * Hashing takes 19 MiB of memory and a core for about 20 ms. There are two slots for each core, because
+ * an attempt also keeps its slot while the database counts it. They must be fewer than the failed
+ * logins that an account may have: then a burst of attempts is counted before any of them succeeds.
  */
-const SLOTS = Math.min(availableParallelism(), 8)
+const SLOTS = Math.min(availableParallelism() * 2, 8)
 /** One or two seconds of work. */
 const ADDRESS_QUEUE_LIMIT = 100
 const TOTAL_LIMIT = 1_000
