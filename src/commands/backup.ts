@@ -1,9 +1,9 @@
 /** `todo-api backup [FILE|-]`: writes all data into one file, even while the service runs. */
-import { createWriteStream, existsSync } from "node:fs"
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Writable } from "node:stream"
 import { writeBackup } from "../backup/backup.ts"
-import { writeWhole } from "../backup/file.ts"
+import { createStandardOutput, writeWhole } from "../backup/file.ts"
 import { BackupError } from "../backup/format/damage.ts"
 import { createProgress } from "../backup/progress.ts"
 import { type Config, readConfig } from "../config/config.ts"
@@ -20,8 +20,6 @@ const openDatabase = async ({ DATABASE_URL, DATA_DIR }: Config) => {
   return openEmbedded(DATA_DIR)
 }
 
-const STANDARD_OUTPUT = 1
-
 export const backup = async (env: NodeJS.ProcessEnv, file: string, withSecret: boolean) => {
   const config = readConfig(env, withSecret)
   const { onProgress, done } = createProgress(process.stderr, "backup")
@@ -35,7 +33,7 @@ export const backup = async (env: NodeJS.ProcessEnv, file: string, withSecret: b
         onProgress,
       })
     try {
-      if (file === "-") await write(createWriteStream("", { fd: STANDARD_OUTPUT }))
+      if (file === "-") await write(createStandardOutput())
       else await writeWhole(file, write)
     } finally {
       await database.stop()

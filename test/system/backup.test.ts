@@ -3,7 +3,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { backup, databaseWithTodos, emptyDatabase, withSql } from "../support/backups.ts"
+import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
 import {
   type Command,
   program,
@@ -166,6 +166,20 @@ test("a backup and a restore go through PgBouncer in transaction mode", async ()
       { todos: 5_000 },
     ])
   })
+})
+
+test("a backup waits for a reader of its pipe that is slow", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  // More than a pipe holds.
+  await using source = await databaseWithTodos(20_000)
+  await using target = await emptyDatabase()
+  const pipe = Bun.spawn(
+    ["/bin/sh", "-c", 'file=$0; "$@" backup - | { sleep 1; cat; } >"$file"', file, ...program],
+    { env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: source.url } },
+  )
+  expect(await pipe.exited).toBe(0)
+  expect(await restore(target.url, file)).toMatchObject({ code: 0 })
 })
 
 test("200,000 todos are backed up and restored in the memory that a few take", async () => {
