@@ -36,7 +36,10 @@ type Given = {
   history: () => Promise<Version[]>
 }
 
-/** Clicks as a user makes them, and what is known of each. */
+/**
+ * Clicks as a user makes them, and what is known of each, in the order in which they were stored: two
+ * tabs share a queue, and one that was clicked later may come first there.
+ */
 const createUser = (seed: number, { chance, oneOf }: Random) => {
   const clicks: Click[] = []
   let names = 0
@@ -50,6 +53,7 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
     stored.then(
       () => {
         made.isStored = true
+        clicks.push(...clicks.splice(clicks.indexOf(made), 1))
       },
       () => {},
     )
