@@ -85,8 +85,26 @@ export const forget = (queue: Queue, keys: ReadonlySet<string>): Queue => ({
 export const savedKeys = ({ operations }: Queue): ReadonlySet<string> =>
   new Set(operations.filter(({ step }) => step === "saved").map(({ key }) => key))
 
-/** Of an update that is undone: what comes after it goes on from what was there before. */
-export const rebaseOn = (undone: Update, later: Update): Update => ({
-  ...later,
-  base: { ...later.base, ...pick(undone.base, pick(later.base, undone.todo)) },
-})
+/** Where `later` is based on what an update made that is undone, it is based on what was there before. */
+const rebase = <Later extends Update | Delete>(undone: Update, later: Later): Later => {
+  const lost = namesOf(undone.todo).filter((name) => later.base[name] === undone.todo[name])
+  const before = Object.fromEntries(lost.map((name) => [name, undone.base[name]]))
+  return { ...later, base: { ...later.base, ...before } }
+}
+
+/** Once `later` has made the same, that is there, and what comes after it may be based on it. */
+const without = (undone: Update, later: Update): Update => {
+  const lost = namesOf(undone.todo).filter((name) => later.todo[name] !== undone.todo[name])
+  return { ...undone, todo: Object.fromEntries(lost.map((name) => [name, undone.todo[name]])) }
+}
+
+/** Edits of a todo, after an update of it that is undone. */
+export const rebaseAll = (update: Update, edits: readonly Operation[]): Operation[] => {
+  let undone = update
+  return edits.map((edit) => {
+    if (edit.op === "create") return edit
+    const rebased = rebase(undone, edit)
+    if (edit.op === "update") undone = without(undone, edit)
+    return rebased
+  })
+}

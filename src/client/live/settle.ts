@@ -11,7 +11,7 @@ import {
   type Refusal,
   type Result,
 } from "./model.ts"
-import { rebaseOn } from "./queue.ts"
+import { rebaseAll } from "./queue.ts"
 
 const NOTICES = 1000
 const IDS = 1000
@@ -78,15 +78,16 @@ const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
 
 /** An edit that goes to a todo that was never created is refused with it. */
 export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined): Queue => {
-  const notices: Notice[] = []
-  const next = mapOf(queue, sent.id, (operation) => {
-    if (operation.key === sent.key || sent.op === "create") {
-      notices.push({ ...about(operation), kind: "refused", error })
-      return []
-    }
-    const goesOn = { ...operation, etag: operation.etag ?? sent.etag }
-    return [sent.op === "update" && goesOn.op === "update" ? rebaseOn(sent, goesOn) : goesOn]
+  const own = queue.operations.filter(({ id }) => id === sent.id)
+  const isRefused = ({ key }: Operation) => key === sent.key || sent.op === "create"
+  const notices = own.filter(isRefused).map((operation): Notice => {
+    return { ...about(operation), kind: "refused", error }
   })
+  const left = own
+    .filter((operation) => !isRefused(operation))
+    .map((operation) => ({ ...operation, etag: operation.etag ?? sent.etag }))
+  const rebased = sent.op === "update" ? rebaseAll(sent, left) : left
+  const next = mapOf(queue, sent.id, ({ key }) => rebased.filter((one) => one.key === key))
   return tell(next, notices)
 }
 

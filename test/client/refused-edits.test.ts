@@ -1,0 +1,60 @@
+/** What becomes of the edits behind one that the service refuses. */
+import { expect, test } from "bun:test"
+import { EMPTY, type Members, type Operation } from "../../src/client/live/model.ts"
+import { refuse } from "../../src/client/live/settle.ts"
+
+const edit = (key: string, base: Partial<Members>, todo: Partial<Members>): Operation => ({
+  key,
+  id: 1,
+  op: "update",
+  step: "new",
+  base,
+  todo,
+})
+
+/** The bases of the others, after the first was refused. */
+const basesAfterRefusal = (operations: Operation[]) => {
+  const [first] = operations
+  if (!first) throw new Error("Nothing to refuse")
+  const { operations: left, notices } = refuse({ ...EMPTY, operations }, first, undefined)
+  expect(notices.map(({ kind }) => kind)).toEqual(["refused"])
+  return left.map((operation) => ("base" in operation ? operation.base : undefined))
+}
+
+test("those that were based on it are based on what was there before, the others stay as they are", () => {
+  const titles = [
+    edit("1", { title: "milk" }, { title: "" }),
+    edit("2", { title: "" }, { title: "tea" }),
+    edit("of another tab", { title: "" }, { title: "oats" }),
+    edit("3", { title: "tea" }, { title: "green tea" }),
+  ]
+  expect(basesAfterRefusal(titles)).toEqual([
+    { title: "milk" },
+    { title: "milk" },
+    { title: "tea" },
+  ])
+})
+
+test("what another edit made again is the base of those after it", () => {
+  const toggles = [
+    edit("1", { is_completed: false }, { is_completed: true }),
+    edit("2", { is_completed: true }, { is_completed: false }),
+    edit("3", { is_completed: false }, { is_completed: true }),
+    edit("4", { is_completed: true }, { is_completed: false }),
+  ]
+  expect(basesAfterRefusal(toggles).map((base) => base?.is_completed)).toEqual([false, false, true])
+})
+
+test("a deletion is based on what was there before, too", () => {
+  const before = { title: "milk", description: null, is_completed: false }
+  const deletion: Operation = {
+    key: "2",
+    id: 1,
+    op: "delete",
+    step: "new",
+    base: { ...before, title: "" },
+  }
+  expect(basesAfterRefusal([edit("1", { title: "milk" }, { title: "" }), deletion])).toEqual([
+    before,
+  ])
+})
