@@ -1,25 +1,20 @@
 /** The calls of the service, typed by its document, and what makes them pleasant. */
-import type { paths } from "./api.ts"
+import { type Aborted, createCall } from "./call.ts"
 import type {
   Answer,
   Credentials,
-  Data,
   ListQuery,
-  Method,
   NewTodo,
-  Options,
-  Path,
   Tagged,
   Todo,
   TodoChanges,
-  Tokens,
   User,
 } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, openLive } from "./live/live.ts"
 import { copyKey } from "./live/store.ts"
-import { type Platform, randomKey } from "./platform.ts"
+import type { Platform } from "./platform.ts"
 import { createSession } from "./session.ts"
 import { browserStorage } from "./storage/browser.ts"
 import { memoryStorage } from "./storage/memory.ts"
@@ -31,36 +26,7 @@ export type ClientOptions = {
   /** Default: IndexedDB in browsers, elsewhere (and where it is blocked) the memory. */
   storage?: Storage
 }
-export type Aborted = { signal?: AbortSignal | undefined }
 type Conditions = Aborted & { if_match?: string | undefined }
-
-/** What any call may be given; `Options` says which of it this one takes. */
-type AnyOptions = Aborted & {
-  path?: Record<string, unknown>
-  query?: Record<string, unknown>
-  headers?: Record<string, string>
-  body?: unknown
-}
-/** Left out where nothing is required. */
-type Rest<O> = Record<never, never> extends O ? [options?: O] : [options: O]
-
-const address = (path: string, { path: values = {}, query = {} }: AnyOptions) => {
-  const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
-    encodeURIComponent(String(values[name])),
-  )
-  const parameters = Object.entries(query).filter(([, value]) => value !== undefined)
-  const search = new URLSearchParams(
-    parameters.map(([name, value]): [string, string] => [name, String(value)]),
-  )
-  return parameters.length > 0 ? `${filled}?${search}` : filled
-}
-
-const isPublic = (path: string) =>
-  !path.startsWith("/api/v1/") ||
-  (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
-
-const isTokens = (data: unknown): data is Tokens =>
-  typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
 
 const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
   todo: data,
@@ -72,6 +38,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
   const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
   const session = createSession(platform, storage, http)
+  const call = createCall(http, session)
   let live: { userId: number; opened: Promise<Live> } | undefined
 
   const closeLive = () => {
@@ -80,32 +47,6 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       () => {},
     )
     live = undefined
-  }
-
-  /** Any call of the document. A create gets an Idempotency-Key, so that it may be repeated. */
-  const call = async <P extends Path, M extends Method<P>>(
-    method: M,
-    path: P,
-    ...[options]: Rest<Options<paths[P][M]>>
-  ): Promise<Answer<Data<paths[P][M]>>> => {
-    const given = (options ?? {}) as AnyOptions
-    const isCreate = method === "post" && path === "/api/v1/todos"
-    const own = { ...(isCreate && { "idempotency-key": randomKey() }), ...given.headers }
-    const names = Object.keys(own).map((name) => name.toLowerCase())
-    // After an answer that got lost, a repeat under a condition would be refused for the first one.
-    const isSafe =
-      method === "post" ? names.includes("idempotency-key") : !names.includes("if-match")
-    const send = (headers: Record<string, string>) => {
-      const { body, signal } = given
-      const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }
-      return http.repeatedly({ ...outgoing, headers: { ...own, ...headers } }, isSafe)
-    }
-    const answer = await (isPublic(path)
-      ? send({})
-      : session.authorized(send, { signal: given.signal }))
-    // Of a new session, which takes the place of the one that the call has ended.
-    if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
-    return answer as Answer<Data<paths[P][M]>>
   }
 
   const logIn = async (body: Credentials, { signal }: Aborted = {}): Promise<User> => {
