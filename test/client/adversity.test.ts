@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts"
 import { LONGEST_QUEUE } from "../../src/client/live/queue.ts"
 import { createChannels, createLocks } from "../../src/client/platform.ts"
-import { eventually, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
 
 /** That the test fills up. */
 const limitedStorage = () => {
@@ -23,6 +23,16 @@ const limitedStorage = () => {
   return { storage, disk, limited }
 }
 
+/** Of one account. The phone's storage is the limited one. */
+const phoneAndDesk = async (app: LiveApp) => {
+  const account = app.newAccount()
+  const { disk, limited } = limitedStorage()
+  const [phone, desk] = [app.open(undefined, limited), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  return { phone, desk, disk }
+}
+
 const expireToken = (storage: Storage, more: object = {}) =>
   storage.update("session", (session) => ({
     ...Object(session),
@@ -32,11 +42,7 @@ const expireToken = (storage: Storage, more: object = {}) =>
 
 test("where the storage is full an edit is refused, and the copy goes on", async () => {
   await using app = await startLiveApp()
-  const account = app.newAccount()
-  const { disk, limited } = limitedStorage()
-  const [phone, desk] = [app.open(undefined, limited), app.open()]
-  await phone.register(account)
-  await desk.logIn(account)
+  const { phone, desk, disk } = await phoneAndDesk(app)
   const live = await phone.todos.live()
   await live.create({ title: "before" })
   await eventually(() => live.status().pending === 0)
@@ -71,13 +77,8 @@ test("tokens that a full storage does not accept are used all the same", async (
 
 test("a storage that cannot be read for a while keeps no copy from being in step later", async () => {
   await using app = await startLiveApp()
-  const account = app.newAccount()
-  const { disk, limited } = limitedStorage()
-  const [phone, desk] = [app.open(undefined, limited), app.open()]
-  await phone.register(account)
-  await desk.logIn(account)
-  const opened = phone.todos.live()
-  const live = await opened
+  const { phone, desk, disk } = await phoneAndDesk(app)
+  const live = await phone.todos.live()
   disk.isBroken = true
   await desk.todos.create({ title: "Buy milk" })
   await Bun.sleep(50)
