@@ -53,26 +53,40 @@ const explains = (
   if (!first) return changes.length === 0
   const isBase = (value: Value) =>
     value === first.from || (undone !== undefined && undone.from === value)
-  // Edits that were not sent yet are sent as one.
+  /** Edits that were not sent yet are sent as one. */
+  const group: Step[] = []
+  let untold = told
+  const indexOfTold = ({ from, to }: Step) =>
+    untold.findIndex(
+      ({ mine, base, kind }) =>
+        mine === to && (kind === "refused" || base === from || isBase(base)),
+    )
   for (let end = at; ; end++) {
     const last = steps[end]
-    if (!last || (end > at && !goesOn(steps[end - 1], last))) return false
-    const goOn = (left = changes, unused = told, version = reached, refused = undone) =>
+    if (!last) return false
+    if (end > at && !goesOn(group.at(-1), last)) {
+      // Another tab's, which left the queue in between, because it was in conflict with the group.
+      const index = indexOfTold(last)
+      if (index === -1) return false
+      untold = untold.toSpliced(index, 1)
+      continue
+    }
+    group.push(last)
+    const goOn = (left = changes, unused = untold, version = reached, refused = undone) =>
       explains(known, end + 1, left, unused, version, refused)
 
     const [change, ...later] = changes
     if (change && change.to === last.to && isBase(change.from) && change.made.version > first.seen)
-      if (goOn(later, told, change.made.version, undefined)) return true
+      if (goOn(later, untold, change.made.version, undefined)) return true
     // Somebody else had done the same, or the last took back the first.
     const same = versions.find(
       (one) => one.version >= Math.max(first.seen, reached) && one[member] === last.to,
     )
-    if (same && goOn(changes, told, same.version, undefined)) return true
-    const index = told.findIndex(
+    if (same && goOn(changes, untold, same.version, undefined)) return true
+    const index = untold.findIndex(
       ({ mine, base, kind }) => mine === last.to && (kind === "refused" || isBase(base)),
     )
-    if (index !== -1 && goOn(changes, told.toSpliced(index, 1), reached, first)) return true
-    const group = steps.slice(at, end + 1)
+    if (index !== -1 && goOn(changes, untold.toSpliced(index, 1), reached, first)) return true
     if (last.isDeletedLater && goOn()) return true
     if (group.every(({ isStored }) => !isStored) && goOn()) return true
   }
