@@ -37,59 +37,55 @@ type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told:
 const goesOn = (before: Step | undefined, step: Step) =>
   before?.to === step.from || before?.to === step.to
 
-/** Whether the steps from `at` on explain all of `changes`, in order, and are all explained. */
-const explains = (
-  known: Case,
-  at: number,
-  changes: readonly Change[],
-  told: readonly Told[],
+type State = {
+  /** The next step. */
+  at: number
+  /** The steps before it that were not sent yet when it was made: they are sent as one edit. */
+  group: readonly Step[]
+  changes: readonly Change[]
+  told: readonly Told[]
   /** The version that the steps before have reached. */
-  reached: number,
+  reached: number
   /** What an edit that was undone was based on: the one after it goes on from there. */
-  undone: { from: Value } | undefined,
-): boolean => {
+  undone?: { from: Value } | undefined
+}
+
+/** Whether the steps that are left explain all of the changes, in order, and are all explained. */
+const explains = (known: Case, state: State): boolean => {
   const { steps, versions, member } = known
-  const first = steps[at]
-  if (!first) return changes.length === 0
+  const { at, group, changes, told, reached, undone } = state
+  const step = steps[at]
+  if (!step) return group.length === 0 && changes.length === 0
+  const goOn = (next: Partial<State>) => explains(known, { ...state, at: at + 1, ...next })
+  // It was never stored, or went with the todo, or with an edit that deleted it and is told.
+  if ((!step.isStored || step.isDeletedLater) && goOn({})) return true
+
+  const first = group[0] ?? step
   const isBase = (value: Value) =>
     value === first.from || (undone !== undefined && undone.from === value)
-  /** Edits that were not sent yet are sent as one. */
-  const group: Step[] = []
-  let untold = told
-  const indexOfTold = ({ from, to }: Step) =>
-    untold.findIndex(
-      ({ mine, base, kind }) =>
-        mine === to && (kind === "refused" || base === from || isBase(base)),
+  const indexOfTold = (isBaseOf: (base: Value) => boolean) =>
+    told.findIndex(
+      ({ mine, base, kind }) => mine === step.to && (kind === "refused" || isBaseOf(base)),
     )
-  for (let end = at; ; end++) {
-    const last = steps[end]
-    if (!last) return false
-    if (end > at && !goesOn(group.at(-1), last)) {
-      // Another tab's, which left the queue in between, because it was in conflict with the group.
-      const index = indexOfTold(last)
-      if (index === -1) return false
-      untold = untold.toSpliced(index, 1)
-      continue
-    }
-    group.push(last)
-    const goOn = (left = changes, unused = untold, version = reached, refused = undone) =>
-      explains(known, end + 1, left, unused, version, refused)
-
-    const [change, ...later] = changes
-    if (change && change.to === last.to && isBase(change.from) && change.made.version > first.seen)
-      if (goOn(later, untold, change.made.version, undefined)) return true
-    // Somebody else had done the same, or the last took back the first.
-    const same = versions.find(
-      (one) => one.version >= Math.max(first.seen, reached) && one[member] === last.to,
-    )
-    if (same && goOn(changes, untold, same.version, undefined)) return true
-    const index = untold.findIndex(
-      ({ mine, base, kind }) => mine === last.to && (kind === "refused" || isBase(base)),
-    )
-    if (index !== -1 && goOn(changes, untold.toSpliced(index, 1), reached, first)) return true
-    if (last.isDeletedLater && goOn()) return true
-    if (group.every(({ isStored }) => !isStored) && goOn()) return true
+  if (group.length > 0 && !goesOn(group.at(-1), step)) {
+    // Another tab's, which left the queue in between, because it was in conflict with the group.
+    const index = indexOfTold((base) => base === step.from || isBase(base))
+    return index !== -1 && goOn({ told: told.toSpliced(index, 1) })
   }
+  const [change, ...later] = changes
+  if (change && change.to === step.to && isBase(change.from) && change.made.version > first.seen) {
+    const made = { reached: change.made.version, undone: undefined }
+    if (goOn({ group: [], changes: later, ...made })) return true
+  }
+  // Somebody else had done the same, or the last took back the first.
+  const same = versions.find(
+    (one) => one.version >= Math.max(first.seen, reached) && one[member] === step.to,
+  )
+  if (same && goOn({ group: [], reached: same.version, undone: undefined })) return true
+  const index = indexOfTold(isBase)
+  if (index !== -1 && goOn({ group: [], told: told.toSpliced(index, 1), undone: first }))
+    return true
+  return goOn({ group: [...group, step] })
 }
 
 type Given = {
@@ -182,7 +178,7 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
       )
       const changes = changesOf(versions, member).filter((one) => authorOf(one.made) === profile)
       const known = { steps, versions, member, told: toldOf(about, member) }
-      if (!explains(known, 0, changes, known.told, 0, undefined))
+      if (!explains(known, { at: 0, group: [], changes, told: known.told, reached: 0 }))
         wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords(known, changes)}`)
     }
   }
