@@ -234,15 +234,30 @@ test("HEAD answers as GET does, without a body", async () => {
     expect(head.headers.get(name)).toBe(get.headers.get(name))
 })
 
-test("the table itself refuses what the service would", async () => {
+test("the tables themselves refuse what the service would", async () => {
   const sql = openSql(app.databaseUrl)
+  const codeOf = (error: postgres.PostgresError) => error.code
+  const insertTodo = (todo: object) =>
+    sql`insert into todos ${sql({ owner_id: ada.id, title: "Milk", ...todo })}`.then(
+      () => "",
+      codeOf,
+    )
+  const insertKey = (key: string, hash: Uint8Array) =>
+    sql`
+      insert into idempotency_keys (owner_id, key, body_hash, todo_id)
+      values (${ada.id}, ${key}, ${hash}, 1)`.then(() => "", codeOf)
   try {
     for (const title of ["", " \u3000\ufeff", "x".repeat(255)])
-      expect(
-        await sql`insert into todos (owner_id, title) values (${ada.id}, ${title})`.catch(
-          (error: postgres.PostgresError) => error.code,
-        ),
-      ).toBe("23514")
+      expect(await insertTodo({ title })).toBe("23514")
+    expect(await insertTodo({ description: "x".repeat(1000) })).toBe("23514")
+    for (const id of [0, 2 ** 53]) expect(await insertTodo({ id })).toBe("23514")
+    expect(await insertTodo({ title: "🥛".repeat(254), description: "🥛".repeat(999) })).toBe("")
+
+    const hash = new Uint8Array(32)
+    for (const key of ["", "a b", "é", "\u007f", "x".repeat(256)])
+      expect(await insertKey(key, hash)).toBe("23514")
+    expect(await insertKey("k", hash.subarray(1))).toBe("23514")
+    expect(await insertKey(`!${"x".repeat(253)}~`, hash)).toBe("")
   } finally {
     await sql.end()
   }
