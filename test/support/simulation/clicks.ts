@@ -37,55 +37,73 @@ type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told:
 const goesOn = (before: Step | undefined, step: Step) =>
   before?.to === step.from || before?.to === step.to
 
+/** An edit that was undone: one that is based on what it made goes on from what it was based on. */
+type Undone = { from: Value; to: Value }
+
 type State = {
   /** The next step. */
   at: number
   /** The steps before it that were not sent yet when it was made: they are sent as one edit. */
   group: readonly Step[]
+  /** Another tab's since then: one edit, which left the queue because it conflicts with the group. */
+  aside: readonly Step[]
   changes: readonly Change[]
   told: readonly Told[]
+  /** The newest first. */
+  undone: readonly Undone[]
   /** The version that the steps before have reached. */
   reached: number
-  /** What an edit that was undone was based on: the one after it goes on from there. */
-  undone?: { from: Value } | undefined
+}
+
+const START = { at: 0, group: [], aside: [], undone: [], reached: 0 }
+
+/** What an edit may be based on by the time that it is sent. */
+const basesOf = (first: Step, undone: readonly Undone[]) => {
+  const bases = [first.from]
+  for (const { from, to } of undone) if (bases.includes(to)) bases.push(from)
+  return bases
 }
 
 /** Whether the steps that are left explain all of the changes, in order, and are all explained. */
 const explains = (known: Case, state: State): boolean => {
   const { steps, versions, member } = known
-  const { at, group, changes, told, reached, undone } = state
+  const { at, group, aside, changes, told, undone, reached } = state
   const step = steps[at]
-  if (!step) return group.length === 0 && changes.length === 0
+  if (!step) return group.length + aside.length + changes.length === 0
   const goOn = (next: Partial<State>) => explains(known, { ...state, at: at + 1, ...next })
   // It was never stored, or went with the todo, or with an edit that deleted it and is told.
   if ((!step.isStored || step.isDeletedLater) && goOn({})) return true
 
-  const first = group[0] ?? step
-  const isBase = (value: Value) =>
-    value === first.from || (undone !== undefined && undone.from === value)
-  const indexOfTold = (isBaseOf: (base: Value) => boolean) =>
-    told.findIndex(
-      ({ mine, base, kind }) => mine === step.to && (kind === "refused" || isBaseOf(base)),
-    )
-  if (group.length > 0 && !goesOn(group.at(-1), step)) {
-    // Another tab's, which left the queue in between, because it was in conflict with the group.
-    const index = indexOfTold((base) => base === step.from || isBase(base))
-    return index !== -1 && goOn({ told: told.toSpliced(index, 1) })
+  const isOther = group.length > 0 && !goesOn(group.at(-1), step)
+  const before = isOther ? aside : group
+  if (isOther ? before.length > 0 && !goesOn(before.at(-1), step) : aside.length > 0) return false
+  const edit = [...before, step]
+  const [first = step] = edit
+  const bases = basesOf(first, undone)
+  const index = told.findIndex(
+    ({ mine, base, kind }) => mine === step.to && (kind === "refused" || bases.includes(base)),
+  )
+  const ended = {
+    told: told.toSpliced(index, 1),
+    undone: [{ from: first.from, to: step.to }, ...undone],
   }
+  const isTold = index !== -1
+  if (isOther) return (isTold && goOn({ ...ended, aside: [] })) || goOn({ aside: edit })
+
   const [change, ...later] = changes
-  if (change && change.to === step.to && isBase(change.from) && change.made.version > first.seen) {
-    const made = { reached: change.made.version, undone: undefined }
-    if (goOn({ group: [], changes: later, ...made })) return true
-  }
+  if (
+    change &&
+    change.to === step.to &&
+    bases.includes(change.from) &&
+    change.made.version > first.seen
+  )
+    if (goOn({ group: [], changes: later, reached: change.made.version })) return true
   // Somebody else had done the same, or the last took back the first.
   const same = versions.find(
     (one) => one.version >= Math.max(first.seen, reached) && one[member] === step.to,
   )
-  if (same && goOn({ group: [], reached: same.version, undone: undefined })) return true
-  const index = indexOfTold(isBase)
-  if (index !== -1 && goOn({ group: [], told: told.toSpliced(index, 1), undone: first }))
-    return true
-  return goOn({ group: [...group, step] })
+  if (same && goOn({ group: [], reached: same.version })) return true
+  return (isTold && goOn({ ...ended, group: [] })) || goOn({ group: edit })
 }
 
 type Given = {
@@ -178,7 +196,7 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
       )
       const changes = changesOf(versions, member).filter((one) => authorOf(one.made) === profile)
       const known = { steps, versions, member, told: toldOf(about, member) }
-      if (!explains(known, { at: 0, group: [], changes, told: known.told, reached: 0 }))
+      if (!explains(known, { ...START, changes, told: known.told }))
         wrong.push(`${marker}, ${member}, profile ${profile}: ${inWords(known, changes)}`)
     }
   }
