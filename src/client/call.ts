@@ -1,4 +1,4 @@
-/** Any call of the document, repeated where that is safe, with a session's token where it needs one. */
+/** Calls any operation of the API: repeats it where that is safe, and adds a token where needed. */
 import type { paths } from "./api.ts"
 import type { Answer, Data, Method, Options, Path, Tokens } from "./calls.ts"
 import type { Http } from "./http.ts"
@@ -6,14 +6,14 @@ import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
 
 export type Aborted = { signal?: AbortSignal | undefined }
-/** What any call may be given; `Options` says which of it this one takes. */
+/** The options of all calls. `Options` says which of them a certain call takes. */
 type AnyOptions = Aborted & {
   path?: Record<string, unknown>
   query?: Record<string, unknown>
   headers?: Record<string, string>
   body?: unknown
 }
-/** Left out where nothing is required. */
+/** The options may be left out if none of them is required. */
 type Rest<O> = Record<never, never> extends O ? [options?: O] : [options: O]
 
 const address = (path: string, { path: values = {}, query = {} }: AnyOptions) => {
@@ -34,7 +34,7 @@ const isPublic = (path: string) =>
 const isTokens = (data: unknown): data is Tokens =>
   typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
 
-/** A create gets an Idempotency-Key, so that it may be repeated. */
+/** A create is sent with an Idempotency-Key, so that it may be repeated. */
 export const createCall = (http: Http, session: Session) => {
   const call = async <P extends Path, M extends Method<P>>(
     method: M,
@@ -45,7 +45,7 @@ export const createCall = (http: Http, session: Session) => {
     const isCreate = method === "post" && path === "/api/v1/todos"
     const own = { ...(isCreate && { "idempotency-key": randomKey() }), ...given.headers }
     const names = Object.keys(own).map((name) => name.toLowerCase())
-    // After an answer that got lost, a repeat under a condition would be refused for the first one.
+    // If only the answer was lost, a repeat with If-Match would fail: the todo has changed since.
     const isSafe =
       method === "post" ? names.includes("idempotency-key") : !names.includes("if-match")
     const send = (headers: Record<string, string>) => {
@@ -56,7 +56,7 @@ export const createCall = (http: Http, session: Session) => {
     const answer = await (isPublic(path)
       ? send({})
       : session.authorized(send, { signal: given.signal }))
-    // Of a new session, which takes the place of the one that the call has ended.
+    // A change of the password ends the session, and answers with the tokens of a new one.
     if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
     return answer as Answer<Data<paths[P][M]>>
   }

@@ -8,7 +8,7 @@ export type Tokens = Schemas["Tokens"]
 export type Credentials = Schemas["Credentials"]
 export type NewTodo = Pick<Schemas["NewTodo"], "title" | "description" | "is_completed">
 export type TodoChanges = Pick<Schemas["TodoChanges"], "title" | "description" | "is_completed">
-/** The todo and its version, for `if_match`. */
+/** A todo and its entity tag, for `if_match`. */
 export type Tagged = { todo: Todo; etag: string }
 
 export type Path = keyof paths
@@ -20,12 +20,12 @@ export type Method<P extends Path> = {
 type Json<Response> = Response extends { content: { "application/json": infer Value } }
   ? Value
   : undefined
-/** Of a success; undefined where that has no body. */
+/** The JSON body of a successful answer. Undefined if it has none. */
 export type Data<Operation> = Operation extends { responses: infer Responses }
   ? Json<Responses[Extract<keyof Responses, 200 | 201 | 202 | 204>]>
   : never
 
-/** The member under the name that it has here: left out, optional or required as it is there. */
+/** `Member` of `Holder`, renamed to `Name`: left out, optional or required as in `Holder`. */
 type Given<Name extends string, Holder, Member extends string> = Member extends keyof Holder
   ? [Exclude<Holder[Member], undefined>] extends [never]
     ? unknown

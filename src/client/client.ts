@@ -1,4 +1,4 @@
-/** The calls of the service, typed by its document, and what makes them pleasant. */
+/** The client: calls that are typed by the OpenAPI document, and shorthands for the usual ones. */
 import { type Aborted, createCall } from "./call.ts"
 import type {
   Answer,
@@ -21,9 +21,9 @@ import { memoryStorage } from "./storage/memory.ts"
 import type { Storage } from "./storage/storage.ts"
 
 export type ClientOptions = {
-  /** Of the service: `https://todo.example`. */
+  /** The address of the service, such as `https://todo.example`. */
   url: string
-  /** Default: IndexedDB in browsers, elsewhere (and where it is blocked) the memory. */
+  /** Default: IndexedDB in browsers, or memory elsewhere and where the browser blocks IndexedDB. */
   storage?: Storage
 }
 type Conditions = Aborted & { if_match?: string | undefined }
@@ -69,11 +69,11 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       const headers = if_match === undefined ? {} : { "If-Match": if_match }
       await call("delete", "/api/v1/todos/{id}", { path: { id }, headers, signal })
     },
-    /** Without a limit: all of them. */
+    /** All todos that match, unless there is a `limit`. */
     list: async (query: ListQuery = {}, { signal }: Aborted = {}) =>
       (await call("get", "/api/v1/todos", { query, signal })).data,
 
-    /** Page after page. */
+    /** Yields one page after the other. The default `limit` of a page is 100. */
     async *pages(query: ListQuery = {}, { signal }: Aborted = {}): AsyncGenerator<Todo[], void> {
       let cursor = query.cursor
       do {
@@ -85,7 +85,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       } while (cursor !== undefined)
     },
 
-    /** The copy of the user who is logged in: one, however often it is asked for. */
+    /** The local copy of the logged-in user's todos. Every call returns the same one. */
     live: async (): Promise<Live> => {
       const user = await session.user()
       if (!user) throw notLoggedIn()
@@ -107,14 +107,17 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     },
     logIn,
 
-    /** The copy is removed from this device. Edits that are not sent yet wait for the same user. */
+    /**
+     * Removes the copy from this device. Edits that are not sent yet stay here until the same user
+     * logs in again.
+     */
     logOut: async ({ signal }: Aborted = {}) => {
       const user = await session.user()
       closeLive()
       try {
         await call("post", "/api/v1/auth/logout", { signal })
       } catch (error) {
-        // It had ended already.
+        // The session had already ended.
         if (!isUnauthorized(error)) throw error
       } finally {
         await session.close()
@@ -122,12 +125,12 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       }
     },
 
-    /** Of the stored session: known while offline, too. */
+    /** The user of the stored session. Works offline, too. */
     user: () => session.user(),
-    /** Calls back when somebody logs in or out, in any tab, or the session has ended. */
+    /** Calls the listener when a user logs in or out, in any tab, or when the session has ended. */
     onSessionChange: session.onChange,
 
-    /** Every other session of the user ends. */
+    /** Ends every other session of the user. */
     changePassword: async (
       body: { current_password: string; new_password: string },
       { signal }: Aborted = {},
@@ -135,7 +138,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       await call("put", "/api/v1/users/me/password", { body, signal })
     },
 
-    /** Ends what runs by itself; what is stored stays. */
+    /** Stops all background work. Keeps what is stored. */
     close: () => {
       closeLive()
       session.channel.close()

@@ -1,20 +1,20 @@
-/** What goes wrong with a request: one class, whose `error_code` says what else is known. */
+/** The errors of the client: one class. Its `error_code` says which other members are defined. */
 import type { components } from "./api.ts"
 
 type Schemas = components["schemas"]
-/** Those that say which code, or which of two. */
+/** A schema that lists its possible codes. Never if its code is any string. */
 type Coded<Schema> = Schema extends { error_code: infer Code }
   ? string extends Code
     ? never
     : Schema
   : never
-/** The document that the service sends for every error: RFC 9457. */
+/** The problem document (RFC 9457) that the service sends for every error. */
 export type Problem = Coded<Schemas[keyof Schemas]>
 export type BrokenRule = Schemas["BrokenRule"]
 
 /**
- * The service's codes, and three of the client's: no answer came, or one that is not the service's,
- * or more edits wait than are kept.
+ * The codes of the service, and three of the client: there was no answer, the answer was not from
+ * the service, or the queue of edits is full.
  */
 export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER" | "QUEUE_FULL"
 
@@ -22,7 +22,7 @@ type Limited = "TOO_MANY_REQUESTS" | "SERVICE_UNAVAILABLE"
 
 export type Failure = {
   error_code: ErrorCode
-  /** 0 where there was no answer. */
+  /** The HTTP status. 0 if there is none, or if an answer that should be JSON is not. */
   status: number
   detail: string
   errors?: BrokenRule[] | undefined
@@ -34,7 +34,7 @@ class RequestError<Code extends ErrorCode> extends Error {
   readonly status: number
   /** What is wrong, for people. */
   readonly detail: string
-  /** Every broken rule. */
+  /** The broken rules, 20 at most. */
   readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
   /** Seconds. */
   readonly retry_after: Code extends Limited ? number : undefined
@@ -51,7 +51,7 @@ class RequestError<Code extends ErrorCode> extends Error {
   }
 }
 
-/** A union over the codes, so that a comparison of `error_code` narrows the other members. */
+/** A union over all codes, so that comparing `error_code` narrows the other members. */
 export type ApiError = { [Code in ErrorCode]: RequestError<Code> }[ErrorCode]
 export const ApiError = RequestError as unknown as {
   new (failure: Failure, retryAfter?: number, cause?: unknown): ApiError

@@ -1,11 +1,11 @@
-/** One request, once or repeated: what may be repeated is, with a pause that grows and differs. */
+/** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
 import { ApiError, type Failure } from "./errors.ts"
 import { backOff, type Platform } from "./platform.ts"
 
 export type Outgoing = {
   method: string
-  /** With its query. */
+  /** Including the query. */
   path: string
   headers?: Record<string, string>
   body?: unknown
@@ -14,10 +14,10 @@ export type Outgoing = {
 
 const TIMEOUT = 30_000
 const ATTEMPTS = 4
-/** Who is told to wait for longer decides that themselves. */
+/** Seconds. If `Retry-After` is longer, the caller decides whether to wait. */
 const LONGEST_WAIT = 30
 
-/** Of the signals that are there. */
+/** Like `AbortSignal.any`, without those that are undefined. */
 export const anySignal = (...signals: (AbortSignal | undefined)[]) =>
   AbortSignal.any(signals.filter((signal) => signal !== undefined))
 
@@ -30,7 +30,7 @@ const isFailure = (value: unknown): value is Failure =>
   value !== null &&
   "error_code" in value
 
-/** Something between may answer in the service's place: a proxy, a portal. */
+/** A proxy or a captive portal may answer in place of the service. */
 const failure = (response: Response, text: string) => {
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN)
   const retryAfter = Number.isFinite(seconds) ? seconds : undefined
@@ -53,7 +53,7 @@ const parse = (text: string): unknown => {
 export type Http = ReturnType<typeof createHttp>
 
 export const createHttp = (platform: Platform, url: string) => {
-  /** The answer while its body is still on the way: whoever reads it says when that takes too long. */
+  /** Returns the response before its body has arrived. Has no timeout: the caller needs one. */
   const open = async (outgoing: Outgoing): Promise<Response> => {
     const { method, path, headers, body, signal } = outgoing
     signal?.throwIfAborted()
@@ -75,7 +75,7 @@ export const createHttp = (platform: Platform, url: string) => {
     return response
   }
 
-  /** `timeout`: of requests that wait for something to happen. */
+  /** A request that waits for a change needs a longer `timeout`. */
   const once = async (outgoing: Outgoing, timeout = TIMEOUT): Promise<Answer<unknown>> => {
     const late = new AbortController()
     const done = new AbortController()
@@ -93,7 +93,7 @@ export const createHttp = (platform: Platform, url: string) => {
     }
   }
 
-  /** `isSafe`: it may be repeated after an answer that did not arrive. */
+  /** `isSafe`: the request may be repeated even if the service has executed it already. */
   const repeatedly = async (outgoing: Outgoing, isSafe: boolean): Promise<Answer<unknown>> => {
     for (let attempt = 1; ; attempt++) {
       try {
@@ -101,11 +101,11 @@ export const createHttp = (platform: Platform, url: string) => {
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
         const { method } = outgoing
-        // The answer got lost that said that it is gone.
+        // An earlier attempt probably deleted it, and only the answer was lost.
         if (attempt > 1 && method === "DELETE" && error.status === 404)
           return { data: undefined, status: 204, headers: new Headers() }
         if (attempt === ATTEMPTS) throw error
-        // A limit refuses before anything is done.
+        // A 429 means that the service has not executed the request.
         const mayRepeat = error.status === 429 || (isSafe && isPassing(error))
         if (!mayRepeat || (error.retry_after ?? 0) > LONGEST_WAIT) throw error
         const pause = 1000 * (error.retry_after ?? 0) + backOff(platform, attempt - 1)
@@ -117,6 +117,6 @@ export const createHttp = (platform: Platform, url: string) => {
   return { open, once, repeatedly }
 }
 
-/** It may go well another time. */
+/** Whether a repeat may succeed. */
 const isPassing = (error: unknown) =>
   error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500)

@@ -1,4 +1,4 @@
-/** `todo-api/client`: logs in, keeps the tokens fresh, and a copy in step. */
+/** `todo-api/client`: logs in, refreshes tokens, and keeps a local copy of the todos in sync. */
 import { type ClientOptions, createClientOn } from "./client.ts"
 import { platform } from "./platform.ts"
 

@@ -1,24 +1,24 @@
-/** What the client needs of where it runs: browsers, Node, Bun and Deno have it under one name each. */
+/** What the client needs from its runtime. Browsers, Node, Bun and Deno share these names. */
 
 export type Channel = { post(message: string): void; close(): unknown }
 
 export type Platform = {
   fetch(url: string, init: RequestInit): Promise<Response>
-  /** Milliseconds. Only what is shown depends on it: clocks are wrong. */
+  /** Milliseconds. Only used for what is shown, because clocks may be wrong. */
   now(): number
-  /** From 0 to less than 1. */
+  /** At least 0, and less than 1. */
   random(): number
-  /** Ends early, and without an error, when the signal aborts. */
+  /** Resolves early, without an error, when the signal aborts. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
-  /** Runs alone among all who use the name: other tabs too. Rejects when aborted while it waits. */
+  /** Runs with the lock of this name, which all tabs share. Rejects if aborted while it waits. */
   lock<T>(name: string, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T>
-  /** To the others who opened the name: never to this one. */
+  /** A message reaches all other channels of the same name, but not the one that posts it. */
   channel(name: string, onMessage: (message: string) => void): Channel
   isOnline(): boolean
   onOnline(listener: () => void): () => void
 }
 
-/** Of the browser's types the few that are used: the package then needs no DOM to be compiled. */
+/** The few browser types that are used, so that the package compiles without the DOM library. */
 type LockManager = {
   request<T>(name: string, options: { signal?: AbortSignal }, run: () => Promise<T>): Promise<T>
 }
@@ -42,7 +42,7 @@ const sleep: Platform["sleep"] = (milliseconds, signal) =>
     signal?.addEventListener("abort", end)
   })
 
-/** Where there are no Web Locks (Node 20, Bun, pages without TLS): among the clients of a process. */
+/** Locks within one process, where there are no Web Locks: Node 20, Bun, pages without TLS. */
 export const createLocks = (): Platform["lock"] => {
   const last = new Map<string, Promise<unknown>>()
   return async (name, signal, run) => {
@@ -59,13 +59,13 @@ export const createLocks = (): Platform["lock"] => {
       return await run()
     } finally {
       release()
-      // Whoever stops waiting leaves while another still runs.
+      // Not deleted at once: a waiter that is aborted gets here while another still has the lock.
       end.then(() => last.get(name) === end && last.delete(name))
     }
   }
 }
 
-/** Leaves no listener behind on a signal that lives on. */
+/** Rejects if aborted before the promise settles. Leaves no listener on a signal that lives on. */
 export const orAborted = <T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> =>
   new Promise((resolve, reject) => {
     const leave = () => reject(signal?.reason)
@@ -87,7 +87,7 @@ const webLocks = (): Platform["lock"] | undefined => {
     try {
       return await locks.request(name, signal ? { signal } : {}, given)
     } catch (error) {
-      // A page in a sandbox has them, and may not use them.
+      // A sandboxed page has Web Locks, but is not allowed to use them.
       if (isGiven || signal?.aborted) throw error
       return among(name, signal, run)
     }
@@ -100,7 +100,7 @@ const broadcast: Platform["channel"] = (name, onMessage) => {
   return { post: (message) => opened.postMessage(message), close: () => opened.close() }
 }
 
-/** Among the clients of a process, which an open BroadcastChannel would keep from ending. */
+/** Channels within one process, because an open BroadcastChannel would keep it from exiting. */
 export const createChannels = (): Platform["channel"] => {
   const opened = new Map<string, Set<(message: string) => void>>()
   return (name, onMessage) => {
@@ -125,7 +125,7 @@ export const platform: Platform = {
   random: Math.random,
   sleep,
   lock: webLocks() ?? createLocks(),
-  // In Node and the like an open one would keep the process.
+  // Only browsers have `onLine`. Elsewhere an open BroadcastChannel would keep the process alive.
   channel:
     host.navigator?.onLine !== undefined && host.BroadcastChannel ? broadcast : createChannels(),
   isOnline: () => host.navigator?.onLine !== false,
@@ -135,12 +135,12 @@ export const platform: Platform = {
   },
 }
 
-/** Not crypto.randomUUID: pages without TLS lack it. */
+/** Pages without TLS have no crypto.randomUUID. */
 export const randomKey = () =>
   [...crypto.getRandomValues(new Uint8Array(16))]
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("")
 
-/** Grows with each failure to half a minute, and differs, so that not all come back at once. */
+/** Exponential, up to 30 seconds. With jitter, so that not all clients come back at once. */
 export const backOff = ({ random }: Platform, failures: number) =>
   (0.1 + 0.9 * random()) * Math.min(30_000, 300 * 2 ** failures)

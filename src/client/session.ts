@@ -1,4 +1,4 @@
-/** Who is logged in: tokens that all tabs share, and one refresh for however many requests. */
+/** The session: tokens that all tabs share, and one refresh for all requests that need it. */
 import type { Answer, Tokens, User } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import type { Http } from "./http.ts"
@@ -10,10 +10,10 @@ const KEY = "session"
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
-/** The types are the document's: what answers is trusted to keep to it. */
+/** The type of an answer is not checked: the service is trusted to follow its OpenAPI document. */
 const as = <Value>({ data }: Answer<unknown>) => data as Value
 
-/** Runs with the header of a token that is good. */
+/** Calls `run` with the header of the access token, and once more with a new token after a 401. */
 export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
 
 export type Session = ReturnType<typeof createSession>
@@ -21,13 +21,13 @@ export type Session = ReturnType<typeof createSession>
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {
   const name = `${storage.name}:session`
   const listeners = new Set<() => void>()
-  /** Whose session it is, as far as this tab knows; empty: nobody's. */
+  /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
-  /** What a full storage did not accept: a token that is used up would be refused. */
+  /** A session that a full storage did not accept. The stored token is used up: it is refused. */
   let unstored: { session: Stored | undefined } | undefined
 
   const whose = (session: Stored | undefined) => String(session?.user.id ?? "")
-  /** Of another user, not of each refresh. */
+  /** Calls the listeners if the user is another one: not after a refresh. */
   const tell = (user: string) => {
     if (user === known) return
     known = user
@@ -55,7 +55,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   }
   const alone = <T>(run: () => Promise<T>) => platform.lock(name, undefined, run)
 
-  /** Not under the caller's signal: an answer that is thrown away would cost the session. */
+  /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
       const session = await read()
@@ -79,7 +79,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   return {
     user: async () => (await read())?.user,
 
-    /** Of a login. */
+    /** Stores the tokens of a new session, and returns its user. */
     open: async ({ access_token, refresh_token }: Tokens, signal?: AbortSignal) => {
       const path = "/api/v1/users/me"
       const headers = bearer(access_token)
@@ -90,7 +90,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
 
     close: () => alone(() => write(undefined)),
 
-    /** Runs with a token that is good. `userId`: nobody else's, whoever is logged in by now. */
+    /** See `Authorized`. With a `userId`, it fails if another user has logged in since. */
     authorized: async <T>(
       run: (headers: Record<string, string>) => Promise<T>,
       { userId, signal }: { userId?: number; signal?: AbortSignal | undefined } = {},

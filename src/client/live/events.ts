@@ -1,17 +1,17 @@
-/** GET /todos/events, read by fetch: EventSource cannot send a token. */
+/** Follows GET /todos/events, with fetch: EventSource cannot send a token. */
 import { ApiError } from "../errors.ts"
 import { anySignal, type Http } from "../http.ts"
 import { backOff, type Platform } from "../platform.ts"
 import type { Authorized } from "../session.ts"
 
-/** The first event is sent at once: one that does not come by then is held back on the way. */
+/** The service sends the first event at once. If it is not here by then, a proxy holds it back. */
 const FIRST_EVENT = 10_000
-/** A comment comes every 15 seconds. */
+/** The service sends a heartbeat every 15 seconds: a longer silence means a dead connection. */
 const SILENCE = 45_000
 const BLOCKED = 300_000
-/** A stream that ends before is cut off by something between, or by a restart. */
+/** A stream that ends earlier was cut off by a proxy, or by a restart of the service. */
 const STEADY = 10_000
-/** So many in a row are no restart. */
+/** So many in a row are cut off by a proxy, not by restarts. */
 const CUTS = 3
 
 type Given = {
@@ -19,9 +19,9 @@ type Given = {
   http: Http
   authorized: Authorized
   onState: (state: string) => void
-  /** Something between lets no stream pass: the caller has to ask. */
+  /** A proxy blocks streams, so the caller has to poll. */
   onBlocked: (isBlocked: boolean) => void
-  /** Ends early when there is reason to try again. */
+  /** Ends early when there is a reason to try again. */
   pause: (milliseconds: number) => Promise<void>
 }
 
@@ -31,7 +31,7 @@ type Read = {
   onRetry: (milliseconds: number) => void
 }
 
-/** The lines of what the HTML standard calls an event stream: those that this service sends. */
+/** Parses event streams of the HTML standard, as far as this service uses them. */
 const createParser = ({ onEvent, onRetry }: Omit<Read, "onOpen">) => {
   let rest = ""
   return (text: string) => {
@@ -44,7 +44,7 @@ const createParser = ({ onEvent, onRetry }: Omit<Read, "onOpen">) => {
   }
 }
 
-/** Until the stream ends. `late` is aborted where it is silent for too long. */
+/** Reads until the stream ends. Aborts `late` if it is silent for too long. */
 const readStream = async (given: Given, read: Read, late: AbortController, signal: AbortSignal) => {
   const { platform, http, authorized } = given
   let timer = new AbortController()
@@ -78,7 +78,7 @@ const readStream = async (given: Given, read: Read, late: AbortController, signa
   }
 }
 
-/** A limit of streams, or something between that knows none. */
+/** Whether streams are refused, by the service's limit or by a proxy that does not support them. */
 const isRefusal = (error: unknown) =>
   error instanceof ApiError &&
   (error.status === 429 || error.error_code === "UNEXPECTED_ANSWER" || error.status === 404)

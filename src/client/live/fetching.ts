@@ -1,4 +1,4 @@
-/** Fetches what has changed, and puts it into the copy. */
+/** Fetches changes, and applies them to the copy. */
 import { ApiError } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Platform } from "../platform.ts"
@@ -7,16 +7,16 @@ import type { Changes } from "./model.ts"
 import { savedKeys } from "./queue.ts"
 import type { Store } from "./store.ts"
 
-/** Seconds that an answer may wait for a change. */
+/** How many seconds the service may wait for a change before it answers (long polling). */
 const WAIT = 30
 const TIMEOUT = 2000 * WAIT
-/** Where none waits. */
+/** The mean interval between requests if the answers do not wait. */
 const POLL = 10_000
 
 const pathSince = (since: string | undefined) =>
   `/api/v1/todos/changes?limit=1000${since === undefined ? "" : `&since=${encodeURIComponent(since)}`}`
 
-/** It is forgotten, or of a secret that is not known any more. */
+/** Whether the state is refused: it has expired (410), or its signing key is unknown (400). */
 const isLost = (error: unknown) =>
   error instanceof ApiError && (error.status === 410 || error.status === 400)
 
@@ -24,7 +24,7 @@ type Deps = { platform: Platform; http: Http; store: Store; authorized: Authoriz
 type Preference = { prefer?: string }
 
 export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
-  /** Without a preference: in the middle of a walk, which one lost answer shall not end. */
+  /** Repeated if there is no preference, so that one lost answer does not lose the pages before. */
   const page = async (
     since: string | undefined,
     preference: Preference | undefined,
@@ -39,7 +39,10 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
     return data as Changes
   }
 
-  /** Until the copy is in step; whether there was anything new. `preference`: of the first page. */
+  /**
+   * Fetches pages until the copy is in sync. Returns whether anything was new. `preference` applies
+   * to the first page.
+   */
   const pull = async (signal: AbortSignal, preference: Preference = {}): Promise<boolean> => {
     const saved = savedKeys(store.queue())
     const copy = store.copy()
@@ -64,7 +67,7 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
     }
   }
 
-  /** Answers that wait, or where those do not either, one now and then. */
+  /** Long polling, or polling at intervals where the answers do not wait, either. */
   const poll = async (signal: AbortSignal) => {
     const started = performance.now()
     const isNew = await pull(signal, { prefer: `wait=${WAIT}` })

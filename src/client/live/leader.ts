@@ -1,7 +1,8 @@
 /**
- * What one of all tabs does for all: it sends the queue, fetches what changed, and follows the
- * events. It works while there is something to send or it is behind, then rests (or asks with
- * answers that wait, where no stream passes), and pauses, longer each time, after a failure.
+ * The leader tab works for all tabs: it sends the queue, fetches changes, and follows the events.
+ *
+ * It works while there are edits to send, or while the copy is behind. Then it rests or, where
+ * streams are blocked, uses long polling. After a failure it pauses, longer each time.
  */
 import { ApiError, isUnauthorized } from "../errors.ts"
 import { anySignal, type Http } from "../http.ts"
@@ -31,7 +32,7 @@ export const lead = async (
   const fetcher = createFetcher({ platform, http, store, authorized })
   let rest = new AbortController()
   let trouble = new AbortController()
-  /** What the tab that led before has stored. */
+  /** Whether it has loaded what the leader before it stored. */
   let isLoaded = false
   let isBehind = true
   let isBlocked = false
@@ -52,13 +53,13 @@ export const lead = async (
       await sender.send()
     }
     if (isBehind) {
-      // An event that comes meanwhile sets it again.
+      // Before the fetch, because an event that arrives meanwhile sets it again.
       isBehind = false
       await fetcher.pull(signal)
     } else if (isBlocked) await fetcher.poll(until)
     else {
       await platform.sleep(REST, until)
-      // What a tab left there that ended before it could tell.
+      // Finds the edits of a tab that was closed before it could announce them.
       if (!until.aborted) await store.load()
     }
   }

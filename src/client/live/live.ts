@@ -1,4 +1,4 @@
-/** A copy of the user's todos that is in step by itself, and takes edits whether online or not. */
+/** A local copy of the user's todos, which syncs by itself and accepts edits online and offline. */
 import type { NewTodo, Sort, TodoChanges } from "../calls.ts"
 import { ApiError } from "../errors.ts"
 import { randomKey } from "../platform.ts"
@@ -9,19 +9,19 @@ import { idOf, shownVersion } from "./queue.ts"
 import { type Connection, openStore } from "./store.ts"
 import { type Filter, listed } from "./view.ts"
 
-/** `pending`: edits that are not confirmed. */
+/** `pending` is the number of edits that the service has not confirmed, or the copy lacks yet. */
 export type Status = Connection & { pending: number }
 
 export interface Live {
-  /** Calls back after every change of what the other functions return. */
+  /** Calls the listener after every change of what the other functions return. */
   subscribe(listener: () => void): () => void
-  /** By the id from before it was saved, too. */
+  /** Also finds a todo by the id that it had before it was saved. */
   get(id: number): LiveTodo | undefined
-  /** The same array until something in it changes. */
+  /** Returns the same array until something in it changes. */
   list(filter?: Filter, sort?: Sort): readonly LiveTodo[]
   /**
-   * Shown at once; resolves when it is stored on this device, and rejects with QUEUE_FULL where
-   * 5,000 edits wait already. The id is below zero until saved.
+   * Like every edit, it is shown at once, and resolves when it is stored on this device. It rejects
+   * with QUEUE_FULL if 5,000 edits are waiting already. The id is negative until the todo is saved.
    */
   create(todo: NewTodo): Promise<LiveTodo>
   update(id: number, changes: TodoChanges): Promise<void>
@@ -33,10 +33,10 @@ export interface Live {
   close(): void
 }
 
-/** That are remembered, by filter and sort. */
+/** How many lists are cached, one for each filter and sort. */
 const LISTS = 20
 
-/** Below zero, and in no order: the tabs know nothing of each other's. */
+/** Negative, and random, because a tab does not know the ids of other tabs. */
 const localId = () => {
   const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
   return -(1 + (high % 2 ** 20) * 2 ** 32 + low)
@@ -55,13 +55,13 @@ export const openLive = async (
   const store = await openStore(platform, storage, userId)
   const end = new AbortController()
   const name = `${storage.name}:live:${userId}`
-  // Rejects when it is closed while another tab leads.
+  // Rejects if it is closed while another tab is the leader.
   platform.lock(name, end.signal, () => lead({ ...given, store }, end.signal)).catch(() => {})
 
   const lists = new Map<string, { of: unknown; list: readonly LiveTodo[] }>()
   let known: Status | undefined
 
-  /** The array of before where nothing in it has changed: who renders it need not. */
+  /** Returns the previous array if nothing in it has changed, so that it is not rendered again. */
   const list = (filter: Filter, sort: Sort) => {
     const key = JSON.stringify([filter.is_completed, filter.q, sort])
     const shown = store.shown()
@@ -73,7 +73,7 @@ export const openLive = async (
     const kept = isSameList ? last.list : next
     lists.delete(key)
     lists.set(key, { of: shown, list: kept })
-    // Somebody types what is sought: the oldest go, but for those of this moment.
+    // Each key typed into a search adds a list. The oldest are dropped, unless they are up to date.
     for (const [oldest, { of }] of lists)
       if (lists.size > LISTS && of !== shown) lists.delete(oldest)
     return kept

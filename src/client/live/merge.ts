@@ -1,4 +1,4 @@
-/** Three versions of a todo into one: what an edit was based on, the edit, and what is there now. */
+/** The three-way merge of a todo: of an edit, its base, and the current todo (`theirs`). */
 import {
   type Conflict,
   type Delete,
@@ -10,8 +10,8 @@ import {
 } from "./model.ts"
 
 /**
- * What is left of an edit: members that only it changed. Where both changed the same one to
- * different values theirs stays, because it is what everybody else already sees.
+ * What is left of an edit: the members that only it changed. If both changed a member to different
+ * values, that is a conflict, and theirs stays, because everybody else sees it already.
  */
 export const mergeUpdate = ({ base, todo }: Pick<Update, "base" | "todo">, theirs: Members) => {
   const conflicts: Conflict[] = []
@@ -27,7 +27,7 @@ export const mergeUpdate = ({ base, todo }: Pick<Update, "base" | "todo">, their
   return { left, conflicts, base: pick(theirs, left) }
 }
 
-/** What others have made of a todo since the user saw what they then deleted. */
+/** The members that others have changed since the user saw the todo that the edit deletes. */
 export const changedSince = ({ base }: Pick<Delete, "base">, theirs: Members): Conflict[] =>
   MEMBERS.filter((member) => base[member] !== theirs[member]).map((member) => ({
     member,

@@ -1,4 +1,4 @@
-/** The queue of edits, without any input or output: each function returns the queue that follows. */
+/** The queue of edits, as pure functions: a change returns a new queue. */
 import {
   type Copy,
   type Create,
@@ -10,25 +10,25 @@ import {
   type Update,
 } from "./model.ts"
 
-/** So much at most is kept while the service cannot be reached. */
+/** How many edits are kept at most while the service cannot be reached. */
 export const LONGEST_QUEUE = 5000
-/** Operations of a request. */
+/** How many operations a request has at most. */
 const BATCH = 100
 
 export const idOf = ({ ids }: Queue, id: number) => ids.find(([local]) => local === id)?.[1] ?? id
 
 const squashUpdates = (first: Update, second: Update): Update => ({
   ...first,
-  // Of a member that was changed twice, the base is what was there before the first.
+  // The base of a member that was changed twice is its value before the first change.
   base: { ...second.base, ...first.base },
   todo: { ...first.todo, ...second.todo },
 })
 
-/** Another tab may not have shown the edit yet: then it is a conflict, and the merge tells it. */
+/** Another tab may not have shown the first edit yet. The merge then reports the conflict. */
 const hasSeen = (second: Update | Delete, first: Create | Update) =>
   namesOf(pick(second.base, first.todo)).every((name) => second.base[name] === first.todo[name])
 
-/** What an edit that is not sent yet becomes with the one after it; undefined: both are sent. */
+/** Combines an edit that is not sent yet with the next one. Undefined if both have to be sent. */
 const squash = (first: Operation, second: Operation): Operation[] | undefined => {
   if (first.step !== "new" || first.op === "delete" || second.op === "create") return undefined
   if (!hasSeen(second, first) || (first.op === "update" && first.etag !== second.etag))
@@ -52,12 +52,12 @@ export const enqueue = (queue: Queue, edit: Operation): Queue => {
   }
 }
 
-/** The version that the view shows of a todo, but for the edits that no answer was seen to. */
+/** The version of a todo that is shown, beneath the edits that are not answered yet. */
 export const shownVersion = ({ operations }: Queue, { entries }: Copy, id: number) =>
   operations.findLast((operation) => operation.id === id && operation.etag !== undefined)?.etag ??
   entries.get(id)?.etag
 
-/** In order. An edit of a todo waits for the answer to the one before: only that has its version. */
+/** In order. A todo's next edit has to wait for the answer to the one before, for its version. */
 export const nextBatch = ({ operations }: Queue, size = BATCH): Operation[] => {
   const batch = new Map<number, Operation>()
   for (const operation of operations)
@@ -76,7 +76,7 @@ export const markSent = (queue: Queue, batch: readonly Operation[]): Queue => {
   }
 }
 
-/** Of those that were saved before a fetch, once the copy has what that fetch told. */
+/** Removes the edits that were saved before a fetch, once the copy has the result of that fetch. */
 export const forget = (queue: Queue, keys: ReadonlySet<string>): Queue => ({
   ...queue,
   operations: queue.operations.filter(({ key }) => !keys.has(key)),
@@ -85,20 +85,20 @@ export const forget = (queue: Queue, keys: ReadonlySet<string>): Queue => ({
 export const savedKeys = ({ operations }: Queue): ReadonlySet<string> =>
   new Set(operations.filter(({ step }) => step === "saved").map(({ key }) => key))
 
-/** Where `later` is based on what an update made that is undone, it is based on what was there before. */
+/** Where `later` is based on a value of the undone update, its base becomes the value before. */
 const rebase = <Later extends Update | Delete>(undone: Update, later: Later): Later => {
   const lost = namesOf(undone.todo).filter((name) => later.base[name] === undone.todo[name])
   const before = Object.fromEntries(lost.map((name) => [name, undone.base[name]]))
   return { ...later, base: { ...later.base, ...before } }
 }
 
-/** Once `later` has made the same, that is there, and what comes after it may be based on it. */
+/** Values that `later` sets again are not undone, and the edits after it may be based on them. */
 const without = (undone: Update, later: Update): Update => {
   const lost = namesOf(undone.todo).filter((name) => later.todo[name] !== undone.todo[name])
   return { ...undone, todo: Object.fromEntries(lost.map((name) => [name, undone.todo[name]])) }
 }
 
-/** Edits of a todo, after an update of it that is undone. */
+/** Rebases the edits of a todo that follow an update which is undone. */
 export const rebaseAll = (update: Update, edits: readonly Operation[]): Operation[] => {
   let undone = update
   return edits.map((edit) => {

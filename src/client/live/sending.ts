@@ -1,4 +1,4 @@
-/** Sends the queue, in batches and in order, and makes of each answer what follows. */
+/** Sends the queue, in batches and in order, and updates it with the answers. */
 import type { Answer } from "../calls.ts"
 import { ApiError } from "../errors.ts"
 import type { Http } from "../http.ts"
@@ -9,7 +9,7 @@ import { mayPass, refuse, settle } from "./settle.ts"
 import type { Store } from "./store.ts"
 
 const TIMEOUT = 60_000
-/** Matches no version: the answer is then the current one, onto which the edit is merged. */
+/** Matches no version: the result is a 412 with the current todo, onto which the edit is merged. */
 const UNKNOWN = '"?"'
 
 const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
@@ -17,13 +17,13 @@ const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
   return {
     op,
     id,
-    // Its answer may get lost, and others may set back what it set: that is not done again.
+    // With the key, a repeat after a lost answer does nothing, even if others reverted the update.
     ...("todo" in operation && { key, todo: operation.todo }),
     if_match: etag ?? UNKNOWN,
   }
 }
 
-/** Of a batch that was refused as a whole: the operations that the pointers name. */
+/** The operations for which a batch was refused: those that the error names, or its only one. */
 const culprits = (error: ApiError, batch: readonly Operation[]): readonly Operation[] => {
   const named = (error.errors ?? []).flatMap(({ pointer = "" }) => {
     const index = /^\/operations\/(\d+)/.exec(pointer)?.[1]
@@ -45,7 +45,7 @@ const notNow = ({ status, error }: Result) =>
 type Deps = { http: Http; store: Store; authorized: Authorized; signal: AbortSignal }
 
 export const createSender = ({ http, store, authorized, signal }: Deps) => {
-  /** One while it is not known which operation of a batch is refused. */
+  /** 1 while it is not known for which of its operations a batch was refused. */
   let size: number | undefined
 
   const request = async (batch: readonly Operation[]) => {
@@ -79,7 +79,7 @@ export const createSender = ({ http, store, authorized, signal }: Deps) => {
   return {
     hasWork: () => nextBatch(store.queue(), 1).length > 0,
 
-    /** Throws what may go well another time. */
+    /** Throws an error if edits have to be sent again later. */
     send: async () => {
       const batch = await take()
       if (batch.length === 0) return

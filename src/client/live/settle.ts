@@ -1,4 +1,4 @@
-/** What the answers to a batch make of the queue. */
+/** Updates the queue with the results of a batch. */
 
 import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
@@ -36,7 +36,7 @@ const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Opera
   ),
 })
 
-/** All edits of the todo that are not saved, one after the other, onto what is there now. */
+/** Merges all edits of the todo that are not saved, one after the other, onto the current todo. */
 const merge = (queue: Queue, id: number, current: Todo, etag: string): Queue => {
   const notices: Notice[] = []
   let theirs = membersOf(current)
@@ -54,7 +54,7 @@ const merge = (queue: Queue, id: number, current: Todo, etag: string): Queue => 
     if (conflicts.length > 0)
       notices.push({ ...about(operation), kind: "conflict", members: conflicts })
     const merged: Operation = { ...operation, todo: left, base, etag: version, known, step: "new" }
-    // What is there now is shown until the copy has it.
+    // There is nothing left to send, but the current todo is shown until the copy has it.
     if (Object.keys(left).length === 0) return known ? [{ ...merged, step: "saved" }] : []
     theirs = { ...theirs, ...left }
     version = undefined
@@ -76,7 +76,7 @@ const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
   return todo && version !== undefined ? merge(named, id, todo, version) : named
 }
 
-/** An edit that goes to a todo that was never created is refused with it. */
+/** Removes a refused edit. With a create, all edits of its todo are refused. */
 export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined): Queue => {
   const own = queue.operations.filter(({ id }) => id === sent.id)
   const isRefused = ({ key }: Operation) => key === sent.key || sent.op === "create"
@@ -93,7 +93,7 @@ export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined
 
 export const mayPass = (status: number) => status === 429 || status >= 500
 
-/** Answers that come twice, to two tabs that have no locks, count once. */
+/** Without locks, two tabs may send the same edit. The second answer is then ignored. */
 export const settle = (queue: Queue, sent: Operation, result: Result): Queue => {
   const { status, todo, etag, error } = result
   const current = queue.operations.find(({ key }) => key === sent.key)

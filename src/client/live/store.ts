@@ -1,4 +1,4 @@
-/** The copy and the queue, in memory and in the storage, and who wants to know of changes. */
+/** The copy and the queue, in memory and in the storage, and the listeners to their changes. */
 import { ApiError } from "../errors.ts"
 import type { Platform } from "../platform.ts"
 import type { Storage } from "../storage/storage.ts"
@@ -11,7 +11,7 @@ const queueKey = (userId: number) => `queue:${userId}`
 
 type StoredCopy = { state?: string; entries: Entry[] }
 
-/** `is_online`: the last request was answered. `is_logged_in`: nothing is sent until it is true. */
+/** `is_online`: the last request was answered. `is_logged_in`: if false, edits wait for a login. */
 export type Connection = { is_online: boolean; is_logged_in: boolean }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
@@ -48,7 +48,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
   }
 
   const channel = platform.channel(`${storage.name}:live:${userId}`, (message) => {
-    // What cannot be read now is read again with the next message.
+    // If the read fails, the next message makes up for it.
     if (message === "copy") readCopy().then(tell, () => {})
     else if (message === "queue") readQueue().then(tell, () => {})
     else {
@@ -72,7 +72,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     channel.post("queue")
   }
 
-  /** Shown at once; resolves when a reload will not lose it. */
+  /** Shows the edit at once. Resolves when it is stored, so that a reload does not lose it. */
   const edit = (operation: Operation) => {
     if (queue.operations.length + storing.length >= LONGEST_QUEUE) {
       const detail = `${LONGEST_QUEUE} edits wait for the service already`
@@ -83,7 +83,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     return change((stored) => enqueue(stored, operation), operation)
   }
 
-  /** With what it has already been told of, so that no moment shows it twice or not at all. */
+  /** Removes the saved edits in the same step, so that none is ever shown twice or not at all. */
   const replace = async (next: Copy, saved: ReadonlySet<string>) => {
     copy = next
     queue = forget(queue, saved)

@@ -1,10 +1,10 @@
-/** What is shown: the copy, with the edits that are on their way laid over it. */
+/** What is shown: the copy, with the edits of the queue applied to it (optimistic updates). */
 import type { ListQuery, Sort, Todo } from "../calls.ts"
 import type { Copy, LiveTodo, Operation, Queue } from "./model.ts"
 
 export type Filter = Pick<ListQuery, "is_completed" | "q">
 
-/** The clock of this machine, for what the service has not seen yet. */
+/** Its times are by the clock of this device, because the service has not seen it yet. */
 const created = ({ id, todo }: Operation & { op: "create" }, now: string): Todo => ({
   id,
   ...todo,
@@ -12,7 +12,7 @@ const created = ({ id, todo }: Operation & { op: "create" }, now: string): Todo 
   updated_at: now,
 })
 
-/** The same object while the todo is the same: who renders it can see that nothing changed. */
+/** Returns the same object for the same todo, so that a renderer can see that nothing changed. */
 const confirmed = new WeakMap<Todo, LiveTodo>()
 const shownAs = (todo: Todo): LiveTodo => {
   const shown = confirmed.get(todo) ?? { ...todo, is_pending: false }
@@ -37,7 +37,7 @@ export const overlay = ({ entries }: Copy, { operations }: Queue, now: string) =
   return shown
 }
 
-/** By code point, as the service sorts; `<` compares UTF-16 units. */
+/** Compares by code point, as the service does. `<` would compare by UTF-16 code unit. */
 const compareTexts = (a: string, b: string) => {
   const [others, mine] = [b[Symbol.iterator](), a[Symbol.iterator]()]
   for (;;) {
@@ -48,7 +48,7 @@ const compareTexts = (a: string, b: string) => {
   }
 }
 
-/** After every time: the service gives the time when it gets it. */
+/** Greater than every timestamp: the service sets the time when it receives the edit. */
 const LATER = "~"
 
 const KEYS: Record<string, (todo: LiveTodo) => string> = {
@@ -57,7 +57,7 @@ const KEYS: Record<string, (todo: LiveTodo) => string> = {
   title: ({ title }) => title,
 }
 
-/** Those that are not saved yet are the newest, in the order of their clicks. */
+/** Todos that are not saved yet count as the newest, in the order of the clicks. */
 const rank = (id: number, index: number) => (id < 0 ? Number.MAX_SAFE_INTEGER + index : id)
 
 export const listed = (todos: Iterable<LiveTodo>, filter: Filter, sort: Sort): LiveTodo[] => {

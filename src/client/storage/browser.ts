@@ -1,15 +1,15 @@
-/** The browser's storage, or the memory where the browser blocks it: in private windows, in frames. */
+/** IndexedDB, or memory where the browser blocks it, as in some private windows and frames. */
 import { findIndexedDb, indexedDbStorage } from "./indexed-db.ts"
 import { memoryStorage } from "./memory.ts"
 import type { Storage } from "./storage.ts"
 
-/** Undefined outside of browsers. */
+/** Undefined if there is no IndexedDB, as outside of browsers. */
 export const browserStorage = (name: string): Storage | undefined => {
   const factory = findIndexedDb()
   if (!factory) return undefined
   let used = indexedDbStorage(factory, name)
   let chosen: Promise<Storage> | undefined
-  /** What can be read at first is kept to: what is full later has to be told. */
+  /** The first read decides for good. If the storage is full later, the caller gets the error. */
   const choose = () => {
     chosen ??= used.read("session").then(
       () => used,
@@ -21,7 +21,7 @@ export const browserStorage = (name: string): Storage | undefined => {
     return chosen
   }
   return {
-    /** Another one from the first read on where tabs share nothing: none speaks for another. */
+    /** Memory has another name in each tab: tabs without a shared storage have no common leader. */
     get name() {
       return used.name
     },

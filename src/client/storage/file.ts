@@ -1,4 +1,4 @@
-/** A storage in a file, for programs: `todo-api/client/file`. One process at a time may use it. */
+/** `todo-api/client/file`: a storage in a file, for programs. One process at a time may use it. */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import type { Storage, Stored } from "./storage.ts"
@@ -29,7 +29,7 @@ export const fileStorage = (file: string): Storage => {
       inTurn(async (values) => {
         values[key] = change(values[key])
         await mkdir(dirname(path), { recursive: true })
-        // Whole or not at all, and nobody else's to read: it holds the session's tokens.
+        // The rename replaces the file as a whole. Only its owner may read it: it contains tokens.
         await writeFile(`${path}.new`, JSON.stringify(values), { mode: 0o600 })
         await rename(`${path}.new`, path)
       }),

@@ -1,7 +1,7 @@
-/** The browser's storage, which outlives a reload and is the same for all tabs of an origin. */
+/** A storage in IndexedDB, which outlives a reload and is shared by all tabs of an origin. */
 import type { Storage, Stored } from "./storage.ts"
 
-/** Of the browser's types the few that are used: the package then needs no DOM to be compiled. */
+/** The few browser types that are used, so that the package compiles without the DOM library. */
 type DbRequest<T> = { result: T; error: unknown; onsuccess: () => void; onerror: () => void }
 type ObjectStore = {
   get(key: string): DbRequest<Stored>
@@ -25,7 +25,7 @@ type Factory = {
 
 const STORE = "values"
 
-/** Undefined outside of browsers. A browser that blocks a page's storage may throw even here. */
+/** Undefined outside of browsers. If a browser blocks the storage, even this access may throw. */
 export const findIndexedDb = () => {
   try {
     return (globalThis as unknown as { indexedDB?: Factory }).indexedDB
@@ -43,7 +43,7 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
       request.onupgradeneeded = () => request.result.createObjectStore(STORE)
       request.onerror = () => reject(request.error)
       request.onsuccess = () => {
-        // The browser closes it when the user clears the site's data.
+        // The browser closes the database when the user clears the site's data.
         request.result.onclose = () => {
           opened = undefined
         }
@@ -59,7 +59,7 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
     return opened
   }
 
-  /** A browser may have closed it without a word: then it is opened again. */
+  /** A browser may close the database without an event. Then it is opened again. */
   const begin = async (mode: "readonly" | "readwrite") => {
     const before = await database()
     try {
@@ -78,7 +78,7 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
     return new Promise<T>((resolve, reject) => {
       transaction.onabort = () => reject(transaction.error)
       work(transaction.objectStore(STORE), (value) => {
-        // Only then it is on the disk.
+        // Only a completed transaction is stored. Until then it may still be aborted.
         transaction.oncomplete = () => resolve(value)
       })
     })

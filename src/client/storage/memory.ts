@@ -1,4 +1,4 @@
-/** A storage that ends with the process. */
+/** A storage in memory, which is lost when the process ends. */
 import { randomKey } from "../platform.ts"
 import type { Storage, Stored } from "./storage.ts"
 

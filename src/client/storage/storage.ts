@@ -1,15 +1,15 @@
 /** Where a client keeps its session, its copy and its queue. */
 
-/** What JSON can carry. */
+/** Any JSON value. */
 export type Stored = unknown
 
 export interface Storage {
-  /** Clients with the same name share what is stored, and one of them speaks for all. */
+  /** Clients whose storages have the same name share what is stored, and have one leader. */
   readonly name: string
   read(key: string): Promise<Stored>
   /**
-   * Changes a value in one step: nobody else's change comes between. `undefined` is no value.
-   * `change` may run more than once, and returns what is then stored.
+   * Changes a value atomically. `change` gets the old value and returns the new one, and may run
+   * more than once. `undefined` means that there is no value.
    */
   update(key: string, change: (value: Stored) => Stored): Promise<void>
 }
