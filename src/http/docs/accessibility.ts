@@ -1,6 +1,6 @@
-/** A script of the page: gives names to what Scalar draws without, and lets the keyboard scroll. */
+/** A script of the page: adds the accessible names that Scalar omits, and scrolling by keyboard. */
 
-/** By selector, the attributes that are missing; null: one that is wrong. */
+/** The missing attributes, by selector. Null removes one that is wrong. */
 const missing = {
   "button.group\\/copy-button:not([aria-label])": { "aria-label": "Copy" },
   "button[role=none]": { role: null },
@@ -10,7 +10,7 @@ const missing = {
   "ul.endpoints:not([tabindex])": { tabindex: "0" },
 }
 
-/** Once a frame at most, because Scalar draws much at once. */
+/** Runs once a frame at most, because Scalar renders many elements at a time. */
 export const accessibility = `(() => {
   const missing = ${JSON.stringify(missing)}
   let isDue = false

@@ -1,4 +1,4 @@
-/** The OpenAPI document of the routes: what the plugin reads off them, as it is served. */
+/** The OpenAPI document that is served, made from what the Swagger plugin reads from the routes. */
 import { swagger } from "@elysiajs/swagger"
 import { Elysia, type InternalRoute } from "elysia"
 import { version } from "../../../package.json"
@@ -40,7 +40,7 @@ const documentation = {
 
 export const describe = async (routes: InternalRoute[]): Promise<string> => {
   const plugin = swagger({ path: "/docs", documentation })
-  // It describes the instance that it is part of, and the app, which is serving, takes no more.
+  // It describes the instance that it is part of. The app is serving, and takes no more plugins.
   const described = new Elysia().use(plugin)
   for (const { method, path, handler, hooks } of routes)
     described.route(method, path, handler, hooks)

@@ -1,4 +1,4 @@
-/** What the OpenAPI document says of headers, and what a route says to get its part of them. */
+/** The headers in the OpenAPI document, and how a route declares which of them it has. */
 import type { ErrorCode } from "../../errors.ts"
 import type { ExposedHeader, SentHeader } from "../cors.ts"
 import { REQUEST_ID_PATTERN } from "../headers.ts"
@@ -7,10 +7,10 @@ import { REQUEST_ID_PATTERN } from "../headers.ts"
 export type Json = { [name: string]: unknown }
 
 const string = { type: "string" }
-/** Of a header: it is never left out where it is documented. */
+/** Such a header is always sent where it is documented. */
 const required = true
 
-/** Without examples: the reference would send them with every request that is tried. */
+/** They have no examples, which the reference would send with every request that is tried. */
 export const requestHeaders = {
   "X-Request-Id": {
     description: "Names the request in answers and logs. A new UUIDv7 where it is missing or odd.",
@@ -113,7 +113,7 @@ export type RequestHeader = keyof typeof requestHeaders
 export type ResponseHeader = keyof typeof responseHeaders
 
 declare module "elysia/types" {
-  /** What a route's `detail` says beside its shapes. The rest follows from the route itself. */
+  /** What a route declares in `detail` beside its schemas. The rest follows from the route. */
   interface DocumentDecoration {
     requestHeaders?: RequestHeader[]
     responseHeaders?: ResponseHeader[]
@@ -125,6 +125,6 @@ const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
 
 export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 
-/** The headers of an answer: those that all have, and these. */
+/** The headers of an answer: those that every answer has, and these. */
 export const headersOf = (names: ResponseHeader[]): Json =>
   Object.fromEntries([...EVERYWHERE, ...names].map((name) => [name, referTo("headers", name)]))

@@ -1,4 +1,4 @@
-/** From what @elysiajs/swagger reads off the routes to the OpenAPI document that is served. */
+/** Makes the OpenAPI document that is served from what @elysiajs/swagger reads from the routes. */
 import { STATUS_CODES } from "node:http"
 import type { ErrorCode } from "../../errors.ts"
 import {
@@ -31,7 +31,7 @@ export type RawDocument = Json & {
 }
 type Named = { schemas: Json; responses: Json }
 
-/** The plugin guesses content types. The first guess is right. */
+/** The plugin guesses several content types, with the same schema. The first one is right. */
 const schemaOf = (content: Content | undefined) => content?.["application/json"]?.schema
 
 const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json => ({
@@ -43,7 +43,7 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json
 const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
-  // The plugin moves what an object says of itself to its answer, and loses a part of it.
+  // The plugin moves keywords of an object schema to its answer, and drops additionalProperties.
   const whole = said.$id ? { ...schema, ...said, additionalProperties: false } : schema
   return {
     description: said.description ?? STATUS_CODES[status],
@@ -58,7 +58,7 @@ const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: N
 
 const isApi = (path: string) => path.startsWith("/api/")
 
-/** What a route refuses: what it says itself, and what follows from its kind. By status. */
+/** The error codes of a route, by status: those that it declares, and those of its kind. */
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
   const codes = new Set<ErrorCode>([...errors, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
@@ -105,7 +105,7 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
 const mapValues = <In, Out>(object: { [key: string]: In }, map: (value: In, key: string) => Out) =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
 
-/** Stable: routes that need no token come first, because they are how one gets a token. */
+/** Routes that need no token come first, because one gets a token there. Else the order is kept. */
 const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
   const needsToken = (path: string) =>
     Object.values(paths[path] ?? {}).every(({ security }) => security)
@@ -114,7 +114,7 @@ const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
   )
 }
 
-/** The document, formatted for people too. */
+/** The document, indented so that people can read it, too. */
 export const openapi = ({ paths, components, ...rest }: RawDocument): string => {
   const named: Named = { schemas: { BrokenRule: brokenRule }, responses: {} }
   const document = {

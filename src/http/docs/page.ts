@@ -1,8 +1,9 @@
-/** The page at /docs: it holds nothing inline, so that its Content-Security-Policy can be strict. */
+/** The page at /docs: without inline scripts, so that its Content-Security-Policy can be strict. */
 
 /**
- * Scalar's colours where they are too faint to read, to WCAG 2's 4.5:1; and its dialog on a phone,
- * which a long path would make wider than the screen, and whose first button would lie on the URL.
+ * Raises the contrast of Scalar's colours to WCAG 2's 4.5:1 where it is lower. Corrects its dialog
+ * on phones, which a long path would make wider than the screen, and whose first button would cover
+ * the URL.
  */
 const customCss = `
 .light-mode {
@@ -17,13 +18,13 @@ const customCss = `
 }
 `
 
-/** Of Scalar: https://scalar.com/products/api-references/configuration */
+/** The configuration of Scalar: https://scalar.com/products/api-references/configuration */
 const configuration = {
   url: "/openapi.json",
   layout: "modern",
   theme: "default",
   customCss,
-  // Whatever would ask another host: fonts, a proxy, statistics, and the vendor's own services.
+  // Turns off what would ask other hosts: fonts, telemetry, and the vendor's own services.
   withDefaultFonts: false,
   telemetry: false,
   hideClientButton: true,

@@ -1,4 +1,4 @@
-/** What the OpenAPI document says of errors: each code in words, and the document it comes in. */
+/** The errors in the OpenAPI document: what each code means, and the problem document it is in. */
 import { type ErrorCode, statuses } from "../../errors.ts"
 import { headersOf, type Json, type ResponseHeader, referTo } from "./headers.ts"
 
@@ -36,7 +36,7 @@ const meanings: Record<ErrorCode, string> = {
   SERVICE_UNAVAILABLE: "The database is away, or the service is shutting down",
 }
 
-/** A caller who is signed in is known: a wrong password only forbids. */
+/** A signed-in caller is authenticated already, so a wrong password is a 403, not a 401. */
 export const statusOf = (code: ErrorCode, isSignedIn: boolean): number =>
   isSignedIn && code === "INVALID_CREDENTIALS" ? 403 : statuses[code]
 
@@ -47,7 +47,7 @@ const listOfErrors = Object.entries(meanings)
   })
   .join("\n")
 
-/** What is true of all routes: the first page of the reference. */
+/** The first page of the reference: what applies to all routes. */
 export const introduction = `
 Todos of many users, each of whom sees only their own. Register, log in, send the \`access_token\` as
 \`Authorization: Bearer …\`, and keep todos. A script sends a personal access token instead, which lives
@@ -66,7 +66,7 @@ people, \`error_code\` for programs.
 ${listOfErrors}
 `.trim()
 
-/** RFC 6901 says where in a body. */
+/** `pointer` is a JSON Pointer (RFC 6901). */
 export const brokenRule = {
   type: "object",
   description: "One broken rule of a body or of a query",
@@ -78,7 +78,7 @@ export const brokenRule = {
   },
 }
 
-/** RFC 9457, with two members of our own. */
+/** The members of RFC 9457, and two extension members: `error_code` and `timestamp`. */
 const members = {
   type: { ...string, description: "Says no more than the status", example: "about:blank" },
   title: { ...string, description: "The status in words" },
@@ -100,13 +100,13 @@ const results = {
   items: referTo("schemas", "BatchResult"),
 }
 
-/** `TODO_NOT_FOUND` as `TodoNotFound`. */
+/** `TODO_NOT_FOUND` becomes `TodoNotFound`. */
 const pascalCase = (code: string) =>
   code.toLowerCase().replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 /**
- * Puts the problem document of these codes into `named`, and gives a reference to it. One schema
- * with a name for each: generators make a good type of that, and of `allOf` none.
+ * Puts the problem document of these codes into `named`, and returns a reference to it. Each has a
+ * schema of its own, with a name: code generators make a good type of that, but not of `allOf`.
  */
 const problemOf = (codes: ErrorCode[], named: Json): Json => {
   const name = `${codes.map(pascalCase).join("Or")}Problem`
@@ -124,7 +124,7 @@ const problemOf = (codes: ErrorCode[], named: Json): Json => {
   return referTo("schemas", name)
 }
 
-/** Of one code, where the status can have others, which come without it. */
+/** Only sent with INSUFFICIENT_SCOPE: other codes of the same status come without it. */
 const scopeChallenge = {
   "WWW-Authenticate": {
     description:
@@ -133,7 +133,7 @@ const scopeChallenge = {
   },
 }
 
-/** The answer with this status where each of these codes is possible. */
+/** The answer with this status, which has one of these codes. */
 export const refusal = (status: number, codes: ErrorCode[], named: Json): Json => ({
   description: codes.map((code) => meanings[code]).join("; or: "),
   headers: {

@@ -1,4 +1,4 @@
-/** /docs: the API reference, its OpenAPI document, and all that the page needs. */
+/** /docs: the API reference, its OpenAPI document, and everything that the page loads. */
 import { Elysia, type InternalRoute } from "elysia"
 import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
   type: "file",
@@ -7,7 +7,7 @@ import { staticAsset } from "../response/static-asset.ts"
 import { accessibility } from "./accessibility.ts"
 import { page } from "./page.ts"
 
-/** Scalar sets styles from its script, and draws some icons as `data:`. All else is ours. */
+/** Scalar's script adds inline styles, and icons as `data:` URLs. All else is from this server. */
 const contentSecurityPolicy = [
   "default-src 'self'",
   "style-src 'self' 'unsafe-inline'",
@@ -18,14 +18,14 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ")
 
-/** Zod, a library in the script, would try whether it may compile code, which the policy forbids. */
+/** Otherwise Zod, a library in the script, tries to compile code, which the policy forbids. */
 const quiet = "globalThis.__zod_globalConfig = { jitless: true };\n"
 
 const hidden = { detail: { hide: true } }
 
 export const docs = (routes: () => InternalRoute[]) => {
   let document: Promise<string> | undefined
-  // What makes it is loaded when somebody asks: it would be a fifth of every start.
+  // Imported on the first request for it, because that would take a fifth of the time of a start.
   const describe = async () => (await import("./document.ts")).describe(routes())
   const json = staticAsset(() => (document ??= describe()), { "content-type": "application/json" })
   const html = staticAsset(async () => page, {

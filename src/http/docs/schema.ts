@@ -1,18 +1,18 @@
-/** A schema of TypeBox in OpenAPI 3.0's dialect of JSON Schema. */
+/** Translates a TypeBox schema into the dialect of JSON Schema that OpenAPI 3.0 uses. */
 import { type Json, referTo } from "./headers.ts"
 
 export type Schema = Json & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
-  /** What the value stands for, where the route reads it itself or ignores it. */
+  /** The schema to document, where the route parses the value itself or ignores it. */
   encodes?: Schema
   readOnly?: boolean
-  /** Of an answer that is no JSON. */
+  /** The content type of an answer that is not JSON. */
   contentType?: string
 }
 
-/** What has another name there, or is known to TypeBox and `Text` alone. */
+/** Keywords that OpenAPI 3.0 expresses in another way, or that only TypeBox and `Text` know. */
 const TRANSLATED = new Set([
   "$id",
   "anyOf",
@@ -26,7 +26,7 @@ const TRANSLATED = new Set([
 
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
 
-/** Generators make a type of an enum, and none of an `anyOf` of texts. */
+/** Code generators make a type of an enum, but not of an `anyOf` of strings. */
 const translateChoices = (choices: Schema[], named: Json): Json => {
   const [first, ...others] = choices
   if (!first || others.length === 0) return first ? translate(first, named) : {}
@@ -36,7 +36,7 @@ const translateChoices = (choices: Schema[], named: Json): Json => {
     : { anyOf: choices.map((choice) => translate(choice, named)) }
 }
 
-/** Puts a schema that has an `$id` into `named`, and gives a reference to it. */
+/** Puts a schema that has an `$id` into `named`, and returns a reference to it. */
 export const translate = (schema: Schema, named: Json): Json => {
   const inner = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(inner)
@@ -44,7 +44,7 @@ export const translate = (schema: Schema, named: Json): Json => {
   }
   const { $id, anyOf = [], examples, const: only, encodes, readOnly } = schema
   if (encodes) return { ...translate(encodes, named), ...(readOnly && { readOnly }) }
-  // The pattern of a number, a boolean or a choice in a query is that of its text.
+  // The pattern of a number, a boolean or an enum in a query is for its text, so it is left out.
   const isText = schema["type"] === "string" && !("enum" in schema)
   const kept = Object.entries(schema).filter(
     ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
