@@ -1,23 +1,25 @@
 /**
- * Every click that was made, and whether each is there exactly once or was told. What became of a
- * todo is known version by version, and which browser made each: the clicks of a browser on a
- * member of a todo have to explain, in their order, every change that it made, and each of them
- * has to be one of these changes, or to have been told, or to be replaced by the one after it.
+ * Checks that every click took effect exactly once, or that the user was told why it did not.
+ *
+ * All versions of a todo are known, and which browser made each. In their order, the clicks of a
+ * browser on a member of a todo have to explain every change that this browser made to it. Each
+ * click has to be one of these changes, or told by a notice, or replaced by the click after it.
  */
 import { MEMBERS, type Member, type Members, type Notice } from "../../../src/client/live/model.ts"
 import type { Version } from "./history.ts"
 import { deletionName, versionName } from "./network.ts"
 
 /**
- * `marker`: how the description begins, which a todo keeps for ever. `seen`: `updated_at` of what
- * was shown. `base`: what was shown of the members that the click changed. `isStored`: the click
- * was accepted; one whose client was killed at that moment may be there or not.
+ * `marker`: the first word of the description, which identifies a todo for ever. `seen`: the
+ * `updated_at` that was shown. `base`: the values that were shown of the members that the click
+ * changes. `isStored`: the click was accepted. If its client was killed before that, it may have
+ * taken effect or not.
  */
 export type Click = {
   op: "create" | "update" | "delete"
   marker: string
   profile: number
-  /** As it was shown: below zero until it was saved. */
+  /** The id that was shown: negative until the todo was saved. */
   id: number
   seen: string | undefined
   base: Partial<Members>
@@ -28,50 +30,50 @@ type Value = Members[Member] | undefined
 /** A click on one member. */
 type Step = { from: Value; to: Value; seen: number; isStored: boolean; isDeletedLater: boolean }
 type Change = { from: Value; to: Value; made: Version }
-/** What was told of a member. */
+/** What a notice told about a member. */
 type Told = { mine: Value; base: Value; kind: Notice["kind"] }
 
 type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told: Told[] }
 
-/** After the step before, or as another tab that had not been shown it yet and did the same. */
+/** Whether it is based on the step before, or does the same in a tab that had not shown it yet. */
 const goesOn = (before: Step | undefined, step: Step) =>
   before?.to === step.from || before?.to === step.to
 
-/** An edit that was undone: one that is based on what it made goes on from what it was based on. */
+/** An edit that was undone. The next edits are then based on `from` where they were on `to`. */
 type Undone = { from: Value; to: Value }
 
 type State = {
   /** The next step. */
   at: number
-  /** The steps before it that were not sent yet when it was made: they are sent as one edit. */
+  /** The steps before it that were not sent yet when it was made. They are sent as one edit. */
   group: readonly Step[]
-  /** Another tab's since then: one edit, which left the queue because it conflicts with the group. */
+  /** Later steps of another tab: one edit, which left the queue, in conflict with the group. */
   aside: readonly Step[]
   changes: readonly Change[]
   told: readonly Told[]
   /** The newest first. */
   undone: readonly Undone[]
-  /** The version that the steps before have reached. */
+  /** The latest version that the steps before it explain. */
   reached: number
 }
 
 const START = { at: 0, group: [], aside: [], undone: [], reached: 0 }
 
-/** What an edit may be based on by the time that it is sent. */
+/** The values that an edit may be based on when it is sent. */
 const basesOf = (first: Step, undone: readonly Undone[]) => {
   const bases = [first.from]
   for (const { from, to } of undone) if (bases.includes(to)) bases.push(from)
   return bases
 }
 
-/** Whether the steps that are left explain all of the changes, in order, and are all explained. */
+/** Whether the remaining steps explain all changes, in order, and are all explained themselves. */
 const explains = (known: Case, state: State): boolean => {
   const { steps, versions, member } = known
   const { at, group, aside, changes, told, undone, reached } = state
   const step = steps[at]
   if (!step) return group.length + aside.length + changes.length === 0
   const goOn = (next: Partial<State>) => explains(known, { ...state, at: at + 1, ...next })
-  // It was never stored, or went with the todo, or with an edit that deleted it and is told.
+  // It was never stored, or a later delete replaced it, and that took effect or was told.
   if ((!step.isStored || step.isDeletedLater) && goOn({})) return true
 
   const isOther = group.length > 0 && !goesOn(group.at(-1), step)
@@ -98,7 +100,7 @@ const explains = (known: Case, state: State): boolean => {
     change.made.version > first.seen
   )
     if (goOn({ group: [], changes: later, reached: change.made.version })) return true
-  // Somebody else had done the same, or the last took back the first.
+  // Somebody else had set the same value, or the last step of the group reverted the first.
   const same = versions.find(
     (one) => one.version >= Math.max(first.seen, reached) && one[member] === step.to,
   )
@@ -109,7 +111,7 @@ const explains = (known: Case, state: State): boolean => {
 type Given = {
   clicks: readonly Click[]
   versions: readonly Version[]
-  /** By version name. */
+  /** The profile that made a version, by version name. */
   authors: ReadonlyMap<string, number>
   /** By profile. */
   notices: readonly (readonly Notice[])[]
@@ -139,7 +141,7 @@ const markerOf = ({ description }: Pick<Members, "description">) => description?
 const ofProfile = (clicks: readonly Click[], profile: number | undefined) =>
   clicks.filter((click) => click.profile === profile)
 
-/** Whether one of the clicks deleted what was there: as it was shown, but for own edits of it. */
+/** Whether a click deleted the todo as it was, apart from earlier edits of the same browser. */
 const isSeen = (there: Members, clicks: readonly Click[]) =>
   clicks.some(({ op, base }, index) => {
     const before = clicks.slice(0, index).reverse()

@@ -1,9 +1,9 @@
 /**
- * The time of a world: it runs ahead of ours, and stands still while the service works, so that a
- * slow machine is not taken for a network that loses requests.
+ * The simulated clock. It runs faster than real time, but stands still while the service works, so
+ * that a slow machine does not look like a network that loses requests.
  */
 
-/** Half a minute of the clients' is 0.6 s of the test's. */
+/** Half a minute for the clients takes 0.6 s of real time. */
 const HASTE = 50
 
 type Timer = { due: number; end: () => void }
@@ -16,7 +16,7 @@ export const createClock = () => {
   let wake: ReturnType<typeof setTimeout> | undefined
 
   const next = () => Math.min(...[...timers].map(({ due }) => due))
-  /** No timer is passed over, however late the machine is. */
+  /** Never later than the next timer, however slow the machine is. */
   const now = () =>
     working > 0 ? passed : Math.min(passed + (performance.now() - since) * HASTE, next())
 
@@ -34,7 +34,7 @@ export const createClock = () => {
   return {
     now,
 
-    /** Ends early, and without an error, when the signal aborts. */
+    /** Resolves early, without an error, when the signal aborts. */
     sleep: (milliseconds: number, signal?: AbortSignal) =>
       new Promise<void>((resolve) => {
         if (signal?.aborted) return resolve()
@@ -50,7 +50,7 @@ export const createClock = () => {
         run()
       }),
 
-    /** Time stands still meanwhile. */
+    /** The clock stands still until the work is done. */
     during: async <T>(work: Promise<T>): Promise<T> => {
       passed = now()
       working++

@@ -1,4 +1,4 @@
-/** A client that can be killed at any moment, on a storage that outlives it. */
+/** A client that can be killed at any moment, with a storage that outlives it. */
 import { type Client, createClientOn } from "../../../src/client/client.ts"
 import type { Live } from "../../../src/client/live/live.ts"
 import { createChannels, createLocks, type Platform } from "../../../src/client/platform.ts"
@@ -10,7 +10,7 @@ import type { Random } from "./random.ts"
 
 const never = new Promise<never>(() => {})
 
-/** The tabs of one browser. */
+/** What the tabs of one browser share. */
 export const createProfile = (index: number) => ({
   index,
   storage: memoryStorage(),
@@ -20,7 +20,7 @@ export const createProfile = (index: number) => ({
 export type Profile = ReturnType<typeof createProfile>
 
 type Given = {
-  /** A page without TLS has none. */
+  /** Whether tabs have Web Locks. Pages without TLS have none. */
   hasLocks: boolean
   service: Service
   network: Network
@@ -40,7 +40,7 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
     end.addEventListener("abort", () => reject(new Error("killed")), { once: true }),
   )
   death.catch(() => {})
-  /** What the dead still wait for never comes. */
+  /** A promise that never settles once the client is killed. */
   const alive = async <T>(value: Promise<T>): Promise<T> => {
     try {
       const settled = await value
@@ -92,7 +92,7 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
   const client = createClientOn(on, { url: "http://service", storage })
   const state: { live: Live | undefined } = { live: undefined }
 
-  /** Whoever is logged out logs in again, as often as it takes. */
+  /** Logs in whenever nobody is logged in, until it succeeds. */
   const tend = async () => {
     while (!end.signal.aborted) {
       try {

@@ -1,4 +1,4 @@
-/** What became of every todo, version by version, as the database saw it. */
+/** Records every version of every todo, and every deletion, by a trigger in the database. */
 import type { Members } from "../../../src/client/live/model.ts"
 import type { Sql } from "../../../src/database/connection.ts"
 

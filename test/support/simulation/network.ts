@@ -1,16 +1,16 @@
-/** A network between clients and the real service that loses, repeats, delays and cuts off. */
+/** A faulty network to the real service: loses, repeats and delays messages, cuts off streams. */
 import type { Result } from "../../../src/client/live/model.ts"
 import type { Clock } from "./clock.ts"
 import type { Random } from "./random.ts"
 
-/** The service under test: where it listens, and it may be away. */
+/** The service under test, which may be unreachable for a while. */
 export type Service = { fetch(path: string, init: RequestInit): Promise<Response> }
 
 export type Network = {
   isHealed: boolean
-  /** Which profile made a version of a todo: its id and number, as the service answered. */
+  /** The profile that made a version, by version name, according to the answers of the service. */
   authors: Map<string, number>
-  /** Batches that nobody may wait for any more, and that the service takes all the same. */
+  /** Batches that the service still executes, even if no client is waiting for them any more. */
   underWay: Set<Promise<unknown>>
 }
 
@@ -34,7 +34,7 @@ const untilAborted = (signal: AbortSignal | null | undefined) =>
 
 type Sent = { op: "create" | "update" | "delete"; id?: number; if_match?: string }
 
-/** An update that changed nothing, or did before, is answered with the version that was there. */
+/** Undefined for an update that changed nothing, or a repeat: the answer has an earlier version. */
 const madeVersion = (
   { op, id = 0, if_match = "" }: Sent,
   { status, replayed, ...made }: Result,
@@ -58,7 +58,7 @@ type Given = {
 export const faultyFetch = ({ service, network, random, clock, profile, isOnline }: Given) => {
   const { chance, below } = random
 
-  /** Whoever sent it may be killed meanwhile: who did what is known all the same. */
+  /** Ignores the signal, so that the author is recorded even if the client is killed meanwhile. */
   const batch = async (path: string, init: RequestInit) => {
     const response = await service.fetch(path, { ...init, signal: null })
     const text = await response.text()
@@ -76,7 +76,7 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
 
   const reach = (path: string, init: RequestInit): Promise<Response> => {
     const isWaiting = new Headers(init.headers).has("prefer")
-    // Thirty seconds of the client's.
+    // The client asks for 30 seconds of its own time, which is 0.6 s of real time: rounded up.
     if (isWaiting)
       return service.fetch(path, { ...init, headers: { ...init.headers, prefer: "wait=1" } })
     if (!path.endsWith("/batch")) return clock.during(service.fetch(path, init))
@@ -86,7 +86,7 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
     return Promise.race([answered, untilAborted(init.signal)])
   }
 
-  /** Passes on what came before, and then no more. The first event is sent at once. */
+  /** Passes a stream on until it is cut off. The clock waits for the first event, sent at once. */
   const stream = async (path: string, init: RequestInit, after: Promise<void> | undefined) => {
     const response = await reach(path, init)
     const reader = response.body?.getReader()

@@ -1,6 +1,6 @@
-/** Chance that a seed decides. */
+/** Random numbers from a seed. */
 
-/** Mulberry32. */
+/** The algorithm is Mulberry32. */
 export const createRandom = (seed: number) => {
   let state = seed >>> 0
   const random = () => {

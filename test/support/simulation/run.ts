@@ -1,4 +1,4 @@
-/** Many seeds at once against one service, which is restarted meanwhile. */
+/** Simulates many seeds at once against one service, which is restarted meanwhile. */
 import type { Todo } from "../../../src/client/calls.ts"
 import { connect } from "../../../src/database/connection.ts"
 import { insertAccount } from "../accounts.ts"
@@ -8,7 +8,7 @@ import type { Service } from "./network.ts"
 import { simulate } from "./world.ts"
 
 const AT_ONCE = 40
-/** The service is restarted after so many, in the middle of others. */
+/** After so many seeds the service is restarted, while others are in progress. */
 const SEEDS_OF_A_PROCESS = 50
 
 export const runSimulation = async ({ from, seeds }: { from: number; seeds: number }) => {
@@ -16,11 +16,11 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
   const sql = connect(first.databaseUrl, 2)
   await recordHistory(sql)
   let app: App = first
-  /** While it is restarted, clients find nobody, and the test waits. */
+  /** Pending during a restart, for which the test's own calls wait. Most clients' requests fail. */
   let up: Promise<App> = Promise.resolve(app)
   const service: Service = {
     fetch: async (path, init) => {
-      // Some find nobody, others wait, as at a load balancer.
+      // During a restart some requests fail and others wait, as behind a load balancer.
       if (Math.random() < 0.2) await up
       return fetch(app.url + path, init)
     },
@@ -35,7 +35,7 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
     return app
   }
 
-  /** The test's own calls: what is cut off by a restart is done again. */
+  /** For the test's own calls: one that fails because of a restart is repeated. */
   const steadily = async <T>(run: (app: App) => Promise<T>): Promise<T> => {
     const before = await up
     try {

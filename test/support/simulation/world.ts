@@ -1,4 +1,4 @@
-/** One seed: five clients of one account in three browsers, and everything that goes wrong. */
+/** Simulates one seed: five clients of one account in three browsers, and all that goes wrong. */
 import type { Todo } from "../../../src/client/calls.ts"
 import type { Live } from "../../../src/client/live/live.ts"
 import { type LiveTodo, type Members, membersOf, pick } from "../../../src/client/live/model.ts"
@@ -10,10 +10,10 @@ import { createNetwork, type Service } from "./network.ts"
 import { createRandom, type Random } from "./random.ts"
 
 const STEPS = 40
-/** Of the clients' time, in which nothing goes wrong any more. */
+/** How long clients may take until they agree, in their time, once nothing goes wrong any more. */
 const PATIENCE = 1_800_000
 
-/** In the order of ids: within a millisecond a client cannot know the service's order. */
+/** Sorted by id, because clients do not know the order of todos from the same millisecond. */
 const inWords = (todos: readonly Todo[]) =>
   [...todos]
     .sort((a, b) => a.id - b.id)
@@ -23,7 +23,7 @@ const inWords = (todos: readonly Todo[]) =>
     )
     .join(", ")
 
-/** Undefined while edits are on their way. */
+/** Undefined while edits are pending. */
 const seenBy = (live: Live | undefined) =>
   live?.status().pending === 0 ? inWords(live.list()) : undefined
 
@@ -31,20 +31,20 @@ type Given = {
   service: Service
   seed: number
   credentials: Credentials
-  /** As the service has it, with no client between. */
+  /** Gets the todos from the service itself, not from a client. */
   list: () => Promise<Todo[]>
   history: () => Promise<Version[]>
 }
 
 /**
- * Clicks as a user makes them, and what is known of each, in the order in which they were stored: two
- * tabs share a queue, and one that was clicked later may come first there.
+ * Clicks as a user does, and records the clicks in the order in which they were stored: two tabs
+ * share a queue, where the later click may come first.
  */
 const createUser = (seed: number, { chance, oneOf }: Random) => {
   const clicks: Click[] = []
   let names = 0
   const newName = () => `${seed}-${++names}`
-  /** An empty one is refused. */
+  /** Sometimes empty, which the service refuses. */
   const newTitle = () => (chance(0.05) ? "" : newName())
 
   const record = (click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
@@ -91,7 +91,7 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
   return { clicks, click }
 }
 
-/** Waits until all show what the service has, and says what differs. */
+/** Waits until all clients show what the service has. Returns what still differs in the end. */
 const findDifferences = async (
   devices: readonly Device[],
   list: () => Promise<Todo[]>,
