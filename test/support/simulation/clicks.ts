@@ -35,9 +35,11 @@ type Told = { mine: Value; base: Value; kind: Notice["kind"] }
 
 type Case = { steps: Step[]; versions: readonly Version[]; member: Member; told: Told[] }
 
-/** Whether it is based on the step before, or does the same in a tab that had not shown it yet. */
-const goesOn = (before: Step | undefined, step: Step) =>
-  before?.to === step.from || before?.to === step.to
+/** Whether it is based on the edit's last step, or does the same in a tab that had not shown it. */
+const goesOn = (edit: readonly Step[], step: Step) => {
+  const last = edit.at(-1)
+  return !last || last.to === step.from || last.to === step.to
+}
 
 /** An edit that was undone. The next edits are then based on `from` where they were on `to`. */
 type Undone = { from: Value; to: Value }
@@ -76,10 +78,9 @@ const explains = (known: Case, state: State): boolean => {
   // It was never stored, or a later delete replaced it, and that took effect or was told.
   if ((!step.isStored || step.isDeletedLater) && goOn({})) return true
 
-  const isOther = group.length > 0 && !goesOn(group.at(-1), step)
-  const before = isOther ? aside : group
-  if (isOther ? before.length > 0 && !goesOn(before.at(-1), step) : aside.length > 0) return false
-  const edit = [...before, step]
+  const isOther = !goesOn(group, step)
+  if (isOther ? !goesOn(aside, step) : aside.length > 0) return false
+  const edit = [...(isOther ? aside : group), step]
   const [first = step] = edit
   const bases = basesOf(first, undone)
   const index = told.findIndex(
@@ -93,13 +94,12 @@ const explains = (known: Case, state: State): boolean => {
   if (isOther) return (isTold && goOn({ ...ended, aside: [] })) || goOn({ aside: edit })
 
   const [change, ...later] = changes
-  if (
-    change &&
+  const isMade =
+    change !== undefined &&
     change.to === step.to &&
     bases.includes(change.from) &&
     change.made.version > first.seen
-  )
-    if (goOn({ group: [], changes: later, reached: change.made.version })) return true
+  if (isMade && goOn({ group: [], changes: later, reached: change.made.version })) return true
   // Somebody else had set the same value, or the last step of the group reverted the first.
   const same = versions.find(
     (one) => one.version >= Math.max(first.seen, reached) && one[member] === step.to,
