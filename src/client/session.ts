@@ -2,6 +2,7 @@
 import type { Answer, Tokens, User } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import type { Http } from "./http.ts"
+import { createListeners } from "./listeners.ts"
 import { orAborted, type Platform } from "./platform.ts"
 import type { Storage } from "./storage/storage.ts"
 
@@ -20,7 +21,7 @@ export type Session = ReturnType<typeof createSession>
 
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {
   const name = `${storage.name}:session`
-  const listeners = new Set<() => void>()
+  const listeners = createListeners()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
   /** A session that a full storage did not accept. The stored token is used up: it is refused. */
@@ -31,7 +32,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   const tell = (user: string) => {
     if (user === known) return
     known = user
-    for (const listener of [...listeners]) listener()
+    listeners.call()
   }
   const channel = platform.channel(name, (user) => {
     unstored = undefined
@@ -106,12 +107,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
       }
     },
 
-    onChange: (listener: () => void) => {
-      listeners.add(listener)
-      return () => {
-        listeners.delete(listener)
-      }
-    },
+    onChange: listeners.add,
     channel,
   }
 }

@@ -1,5 +1,6 @@
 /** The copy and the queue, in memory and in the storage, and the listeners to their changes. */
 import { ApiError } from "../errors.ts"
+import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type Copy, EMPTY, type Entry, type LiveTodo, type Operation, type Queue } from "./model.ts"
@@ -23,14 +24,11 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
   let storing: readonly Operation[] = []
   let connection: Connection = { is_online: platform.isOnline(), is_logged_in: true }
   let shown: ReadonlyMap<number, LiveTodo> | undefined
-  const listeners = new Set<() => void>()
+  const listeners = createListeners()
 
-  const call = () => {
-    for (const listener of [...listeners]) listener()
-  }
   const tell = () => {
     shown = undefined
-    call()
+    listeners.call()
   }
 
   const readCopy = async () => {
@@ -53,7 +51,7 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     else if (message === "queue") readQueue().then(tell, () => {})
     else {
       connection = JSON.parse(message)
-      call()
+      listeners.call()
     }
   })
 
@@ -117,14 +115,9 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
       if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
       connection = next
       channel.post(JSON.stringify(next))
-      call()
+      listeners.call()
     },
-    subscribe: (listener: () => void) => {
-      listeners.add(listener)
-      return () => {
-        listeners.delete(listener)
-      }
-    },
+    subscribe: listeners.add,
     close: () => channel.close(),
   }
 }
