@@ -34,7 +34,7 @@ const isPublic = (path: string) =>
 const isTokens = (data: unknown): data is Tokens =>
   typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
 
-/** A create is sent with an Idempotency-Key, so that it may be repeated. */
+/** A create gets an Idempotency-Key, unless the caller gives one, so that it may be repeated. */
 export const createCall = (http: Http, session: Session) => {
   const call = async <P extends Path, M extends Method<P>>(
     method: M,
@@ -43,15 +43,15 @@ export const createCall = (http: Http, session: Session) => {
   ): Promise<Answer<Data<paths[P][M]>>> => {
     const given = (options ?? {}) as AnyOptions
     const isCreate = method === "post" && path === "/api/v1/todos"
-    const own = { ...(isCreate && { "idempotency-key": randomKey() }), ...given.headers }
-    const names = Object.keys(own).map((name) => name.toLowerCase())
+    const own = new Headers(given.headers)
+    if (isCreate && !own.has("idempotency-key")) own.set("idempotency-key", randomKey())
     // If only the answer was lost, a repeat with If-Match would fail: the todo has changed since.
-    const isSafe =
-      method === "post" ? names.includes("idempotency-key") : !names.includes("if-match")
+    const isSafe = method === "post" ? own.has("idempotency-key") : !own.has("if-match")
     const send = (headers: Record<string, string>) => {
       const { body, signal } = given
       const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }
-      return http.repeatedly({ ...outgoing, headers: { ...own, ...headers } }, isSafe)
+      const all = { ...Object.fromEntries(own), ...headers }
+      return http.repeatedly({ ...outgoing, headers: all }, isSafe)
     }
     const answer = await (isPublic(path)
       ? send({})

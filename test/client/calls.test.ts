@@ -167,6 +167,19 @@ test("what may be repeated is, and a create whose answer got lost is there once"
   expect(client.slept.length).toBe(2)
 })
 
+test("a create has the caller's key, if there is one", async () => {
+  await using app = await startApp()
+  const client = createClient({ url: app.url, storage: memoryStorage() })
+  await client.register(newAccount())
+  const create = () =>
+    client.call("post", "/api/v1/todos", {
+      headers: { "Idempotency-Key": "from-the-caller" },
+      body: { title: "Buy milk" },
+    })
+  expect((await create()).data).toEqual((await create()).data)
+  expect((await client.todos.list()).length).toBe(1)
+})
+
 test("a delete whose answer got lost has deleted", async () => {
   await using app = await startApp()
   const client = through(
