@@ -95,18 +95,21 @@ export const createHttp = (platform: Platform, url: string) => {
 
   /** `isSafe`: the request may be repeated even if the service has executed it already. */
   const repeatedly = async (outgoing: Outgoing, isSafe: boolean): Promise<Answer<unknown>> => {
+    let mayBeExecuted = false
     for (let attempt = 1; ; attempt++) {
       try {
         return await once(outgoing)
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
-        const { method } = outgoing
+        const isGone = error.status === 404 && error.error_code !== "UNEXPECTED_ANSWER"
         // An earlier attempt probably deleted it, and only the answer was lost.
-        if (attempt > 1 && method === "DELETE" && error.status === 404)
+        if (mayBeExecuted && outgoing.method === "DELETE" && isGone)
           return { data: undefined, status: 204, headers: new Headers() }
         if (attempt === ATTEMPTS) throw error
         // A 429 means that the service has not executed the request.
-        const mayRepeat = error.status === 429 || (isSafe && isPassing(error))
+        const isLimited = error.status === 429
+        mayBeExecuted ||= !isLimited
+        const mayRepeat = isLimited || (isSafe && isPassing(error))
         if (!mayRepeat || (error.retry_after ?? 0) > LONGEST_WAIT) throw error
         const pause = 1000 * (error.retry_after ?? 0) + backOff(platform, attempt - 1)
         await platform.sleep(pause, outgoing.signal)

@@ -192,6 +192,27 @@ test("a delete whose answer got lost has deleted", async () => {
   expect(await client.todos.list()).toEqual([])
 })
 
+test("a delete has not deleted where only a limit came before, or a proxy does not find it", async () => {
+  await using app = await startApp()
+  const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
+  let answers: Response[] = []
+  const client = through(app, (fetch) => async (url, init) => {
+    const next = init.method === "DELETE" ? answers.shift() : undefined
+    return next ?? fetch(url, init)
+  })
+  await client.register(newAccount())
+  answers = [Response.json(limited, { status: 429 })]
+  expect((await failing(client.todos.delete(1))).error_code).toBe("TODO_NOT_FOUND")
+
+  const { todo } = await client.todos.create({ title: "Buy milk" })
+  answers = [502, 404].map((status) => new Response("<html>", { status }))
+  expect(await failing(client.todos.delete(todo.id))).toMatchObject({
+    error_code: "UNEXPECTED_ANSWER",
+    status: 404,
+  })
+  expect(await client.todos.list()).toEqual([todo])
+})
+
 test("an update under a condition is not repeated: its own first try would refuse it", async () => {
   await using app = await startApp()
   const client = through(
