@@ -34,6 +34,8 @@ const isPublic = (path: string) =>
 const isTokens = (data: unknown): data is Tokens =>
   typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
 
+export type Call = ReturnType<typeof createCall>
+
 /** A create gets an Idempotency-Key, unless the caller gives one, so that it may be repeated. */
 export const createCall = (http: Http, session: Session) => {
   const call = async <P extends Path, M extends Method<P>>(

@@ -1,15 +1,6 @@
 /** The client: calls that are typed by the OpenAPI document, and shorthands for the usual ones. */
 import { type Aborted, createCall } from "./call.ts"
-import type {
-  Answer,
-  Credentials,
-  ListQuery,
-  NewTodo,
-  Tagged,
-  Todo,
-  TodoChanges,
-  User,
-} from "./calls.ts"
+import type { Credentials, User } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, openLive } from "./live/live.ts"
@@ -19,6 +10,7 @@ import { createSession } from "./session.ts"
 import { browserStorage } from "./storage/browser.ts"
 import { memoryStorage } from "./storage/memory.ts"
 import type { Storage } from "./storage/storage.ts"
+import { createTodos } from "./todos.ts"
 
 export type ClientOptions = {
   /** The address of the service, such as `https://todo.example`. */
@@ -26,12 +18,6 @@ export type ClientOptions = {
   /** Default: IndexedDB in browsers, or memory elsewhere and where the browser blocks IndexedDB. */
   storage?: Storage
 }
-type Conditions = Aborted & { if_match?: string | undefined }
-
-const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
-  todo: data,
-  etag: headers.get("etag") ?? "",
-})
 
 export const createClientOn = (platform: Platform, options: ClientOptions) => {
   const url = options.url.replace(/\/+$/, "")
@@ -55,35 +41,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
   }
 
   const todos = {
-    create: async (body: NewTodo, { signal }: Aborted = {}) =>
-      tagged(await call("post", "/api/v1/todos", { body, signal })),
-    get: async (id: number, { signal }: Aborted = {}) =>
-      tagged(await call("get", "/api/v1/todos/{id}", { path: { id }, signal })),
-    update: async (id: number, body: TodoChanges, { if_match, signal }: Conditions = {}) => {
-      const headers = if_match === undefined ? {} : { "If-Match": if_match }
-      return tagged(
-        await call("patch", "/api/v1/todos/{id}", { path: { id }, headers, body, signal }),
-      )
-    },
-    delete: async (id: number, { if_match, signal }: Conditions = {}) => {
-      const headers = if_match === undefined ? {} : { "If-Match": if_match }
-      await call("delete", "/api/v1/todos/{id}", { path: { id }, headers, signal })
-    },
-    /** All todos that match, unless there is a `limit`. */
-    list: async (query: ListQuery = {}, { signal }: Aborted = {}) =>
-      (await call("get", "/api/v1/todos", { query, signal })).data,
-
-    /** Yields one page after the other. The default `limit` of a page is 100. */
-    async *pages(query: ListQuery = {}, { signal }: Aborted = {}): AsyncGenerator<Todo[], void> {
-      let cursor = query.cursor
-      do {
-        const page = { limit: 100, ...query, ...(cursor !== undefined && { cursor }) }
-        const { data, headers } = await call("get", "/api/v1/todos", { query: page, signal })
-        yield data
-        const next = headers.get("link")?.match(/<([^>]+)>; *rel="next"/)?.[1]
-        cursor = new URLSearchParams(next?.split("?")[1]).get("cursor") ?? undefined
-      } while (cursor !== undefined)
-    },
+    ...createTodos(call),
 
     /** The local copy of the logged-in user's todos. Every call returns the same one. */
     live: async (): Promise<Live> => {
