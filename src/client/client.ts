@@ -51,6 +51,10 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
         closeLive()
         const opened = openLive({ platform, storage, http, session, userId: user.id })
         live = { userId: user.id, opened }
+        // The next call tries again.
+        opened.catch(() => {
+          if (live?.opened === opened) live = undefined
+        })
       }
       return live.opened
     },

@@ -92,7 +92,10 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     if (saved.size > 0) await change((known) => forget(known, saved))
   }
 
-  await load()
+  await load().catch((error) => {
+    channel.close()
+    throw error
+  })
   return {
     load,
     change,
