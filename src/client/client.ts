@@ -103,7 +103,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     /** Stops all background work. Keeps what is stored. */
     close: () => {
       closeLive()
-      session.channel.close()
+      session.closeChannel()
     },
   }
 }

@@ -20,7 +20,6 @@ export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T
 export type Session = ReturnType<typeof createSession>
 
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {
-  const name = `${storage.name}:session`
   const listeners = createListeners()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
@@ -34,16 +33,27 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     known = user
     listeners.call()
   }
-  const channel = platform.channel(name, (user) => {
-    unstored = undefined
-    tell(user)
-  })
-
   const read = async () => {
     const session = unstored ? unstored.session : ((await storage.read(KEY)) as Stored | undefined)
     known ??= whose(session)
     return session
   }
+
+  /** The storage may get another name by its first read: see `browserStorage`. */
+  const name = () => `${storage.name}:session`
+  const channel = read()
+    .catch(() => {})
+    .then(() =>
+      platform.channel(name(), (user) => {
+        unstored = undefined
+        tell(user)
+      }),
+    )
+  const alone = async <T>(run: () => Promise<T>) => {
+    await channel
+    return platform.lock(name(), undefined, run)
+  }
+
   const write = async (session: Stored | undefined) => {
     try {
       await storage.update(KEY, () => session)
@@ -51,10 +61,10 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     } catch {
       unstored = { session }
     }
-    channel.post(whose(session))
+    const { post } = await channel
+    post(whose(session))
     tell(whose(session))
   }
-  const alone = <T>(run: () => Promise<T>) => platform.lock(name, undefined, run)
 
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
@@ -108,6 +118,6 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     },
 
     onChange: listeners.add,
-    channel,
+    closeChannel: async () => (await channel).close(),
   }
 }

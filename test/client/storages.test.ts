@@ -3,6 +3,7 @@ import { expect, test } from "bun:test"
 import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { openStore } from "../../src/client/live/store.ts"
 import { createChannels, platform } from "../../src/client/platform.ts"
+import { browserStorage } from "../../src/client/storage/browser.ts"
 import { eventually, startLiveApp } from "../support/live.ts"
 
 /** Its copies cannot be read while it is broken. */
@@ -43,4 +44,31 @@ test("a copy that could not be opened leaves no channel behind", async () => {
   }
   await expect(openStore({ ...platform, channel }, breaking, 1)).rejects.toThrow()
   expect(open).toBe(0)
+})
+
+/** Of a tab whose browser lets nobody open IndexedDB. */
+const blockedStorage = () => {
+  const open = () => {
+    throw new Error("blocked")
+  }
+  Object.assign(globalThis, { indexedDB: { open } })
+  try {
+    return browserStorage("todo-api")
+  } finally {
+    Reflect.deleteProperty(globalThis, "indexedDB")
+  }
+}
+
+test("tabs with a memory of their own, because the browser blocks IndexedDB, share no session", async () => {
+  await using app = await startLiveApp()
+  const storages = [blockedStorage(), blockedStorage()]
+  const [one, other] = storages.map((storage) => app.open(undefined, storage))
+  let told = 0
+  other?.onSessionChange(() => told++)
+  await one?.register(app.newAccount())
+  expect(new Set(storages.map((storage) => storage?.name)).size).toBe(2)
+  // Messages arrive in a microtask.
+  await Bun.sleep(0)
+  expect(told).toBe(0)
+  expect(await other?.user()).toBeUndefined()
 })

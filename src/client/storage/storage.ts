@@ -4,7 +4,10 @@
 export type Stored = unknown
 
 export interface Storage {
-  /** Clients whose storages have the same name share what is stored, and have one leader. */
+  /**
+   * Clients whose storages have the same name share what is stored, and have one leader. The first
+   * read may change it.
+   */
   readonly name: string
   read(key: string): Promise<Stored>
   /**
