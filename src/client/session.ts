@@ -23,8 +23,8 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   const listeners = createListeners()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
-  /** A session that a full storage did not accept. The stored token is used up: it is refused. */
-  let unstored: { session: Stored | undefined } | undefined
+  /** A session that a full storage did not accept. All open tabs then have it in memory. */
+  let unstored: { session?: Stored | undefined } | undefined
 
   const whose = (session: Stored | undefined) => String(session?.user.id ?? "")
   /** Calls the listeners if the user is another one: not after a refresh. */
@@ -34,7 +34,9 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     listeners.call()
   }
   const read = async () => {
-    const session = unstored ? unstored.session : ((await storage.read(KEY)) as Stored | undefined)
+    const stored = unstored ?? { session: (await storage.read(KEY)) as Stored | undefined }
+    // Another tab may have told of one during the read.
+    const { session } = unstored ?? stored
     known ??= whose(session)
     return session
   }
@@ -44,9 +46,10 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   const channel = read()
     .catch(() => {})
     .then(() =>
-      platform.channel(name(), (user) => {
-        unstored = undefined
-        tell(user)
+      // A message is the user, or a session that is not stored.
+      platform.channel(name(), (message) => {
+        unstored = message.startsWith("{") ? JSON.parse(message) : undefined
+        tell(unstored ? whose(unstored.session) : message)
       }),
     )
   const alone = async <T>(run: () => Promise<T>) => {
@@ -62,7 +65,9 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
       unstored = { session }
     }
     const { post } = await channel
-    post(whose(session))
+    post(unstored ? JSON.stringify(unstored) : whose(session))
+    // The stored token is used up: a tab that is opened later would end the session with it.
+    if (unstored) await storage.update(KEY, () => undefined).catch(() => {})
     tell(whose(session))
   }
 

@@ -1,90 +1,9 @@
-/** The client where its surroundings fail it: storages, tabs, proxies, sessions that end. */
+/** The client where its surroundings fail it: tabs, proxies, sessions that end. */
 import { expect, test } from "bun:test"
-import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts"
+import { ApiError, memoryStorage } from "../../src/client/index.ts"
 import { LONGEST_QUEUE } from "../../src/client/live/queue.ts"
 import { createChannels, createLocks } from "../../src/client/platform.ts"
-import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
-
-/** That the test fills up. */
-const limitedStorage = () => {
-  const storage = memoryStorage()
-  const disk = { isFull: false, isBroken: false }
-  const limited: Storage = {
-    name: storage.name,
-    read: async (key) => {
-      if (disk.isBroken) throw new Error("The storage cannot be read")
-      return storage.read(key)
-    },
-    update: async (key, change) => {
-      if (disk.isFull) throw new Error("The storage is full")
-      return storage.update(key, change)
-    },
-  }
-  return { storage, disk, limited }
-}
-
-/** Of one account. The phone's storage is the limited one. */
-const phoneAndDesk = async (app: LiveApp) => {
-  const account = app.newAccount()
-  const { disk, limited } = limitedStorage()
-  const [phone, desk] = [app.open(undefined, limited), app.open()]
-  await phone.register(account)
-  await desk.logIn(account)
-  return { phone, desk, disk }
-}
-
-const expireToken = (storage: Storage, more: object = {}) =>
-  storage.update("session", (session) => ({
-    ...Object(session),
-    access_token: "expired",
-    ...more,
-  }))
-
-test("where the storage is full an edit is refused, and the copy goes on", async () => {
-  await using app = await startLiveApp()
-  const { phone, desk, disk } = await phoneAndDesk(app)
-  const live = await phone.todos.live()
-  await live.create({ title: "before" })
-  await eventually(() => live.status().pending === 0)
-
-  disk.isFull = true
-  await expect(live.create({ title: "full" })).rejects.toThrow("full")
-  await eventually(() => live.list().length === 1)
-  await desk.todos.create({ title: "elsewhere" })
-  await eventually(() => live.list().length === 2)
-  disk.isFull = false
-  await live.create({ title: "after" })
-  await eventually(() => live.status().pending === 0)
-  expect((await desk.todos.list()).map(({ title }) => title)).toEqual([
-    "before",
-    "elsewhere",
-    "after",
-  ])
-})
-
-test("tokens that a full storage does not accept are used all the same", async () => {
-  await using app = await startLiveApp()
-  const { storage, disk, limited } = limitedStorage()
-  const client = app.open(undefined, limited)
-  await client.register(app.newAccount())
-  await expireToken(storage)
-  disk.isFull = true
-  expect(await client.todos.list()).toEqual([])
-  // With the token of before it would be found out as one that was used.
-  await client.todos.create({ title: "Buy milk" })
-  expect((await client.todos.list()).length).toBe(1)
-})
-
-test("a storage that cannot be read for a while keeps no copy from being in step later", async () => {
-  await using app = await startLiveApp()
-  const { phone, desk, disk } = await phoneAndDesk(app)
-  const live = await phone.todos.live()
-  disk.isBroken = true
-  await desk.todos.create({ title: "Buy milk" })
-  await Bun.sleep(50)
-  disk.isBroken = false
-  await eventually(() => live.list().length === 1)
-})
+import { eventually, expireToken, type Reach, startLiveApp } from "../support/live.ts"
 
 test("a queue that is full says so", async () => {
   await using app = await startLiveApp()

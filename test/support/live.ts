@@ -1,6 +1,6 @@
 /** Clients with a copy, whose network the test can hold up, and what it waits for. */
 import { type Client, createClientOn } from "../../src/client/client.ts"
-import { memoryStorage } from "../../src/client/index.ts"
+import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
 import { startApp } from "./app.ts"
 
@@ -43,6 +43,14 @@ export const startLiveApp = async () => {
 }
 
 export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
+
+/** The next call of its clients gets a 401, and has to refresh. */
+export const expireToken = (storage: Storage, more: object = {}) =>
+  storage.update("session", (session) => ({
+    ...Object(session),
+    access_token: "expired",
+    ...more,
+  }))
 
 /** Until it is true. */
 export const eventually = async (isTrue: () => boolean) => {
