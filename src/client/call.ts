@@ -1,6 +1,6 @@
 /** Calls any operation of the API: repeats it where that is safe, and adds a token where needed. */
 import type { paths } from "./api.ts"
-import type { Answer, Data, Method, Options, Path, Tokens } from "./calls.ts"
+import type { Answer, Data, Method, Options, Path, Tokens, User } from "./calls.ts"
 import type { Http } from "./http.ts"
 import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
@@ -55,11 +55,15 @@ export const createCall = (http: Http, session: Session) => {
       const all = { ...Object.fromEntries(own), ...headers }
       return http.repeatedly({ ...outgoing, headers: all }, isSafe)
     }
+    const sendAs = async (headers: Record<string, string>, user: User) => {
+      const answer = await send(headers)
+      // A change of the password ends the session, and answers with the tokens of a new one.
+      if (isTokens(answer.data)) await session.replace(user, answer.data)
+      return answer
+    }
     const answer = await (isPublic(path)
       ? send({})
-      : session.authorized(send, { signal: given.signal }))
-    // A change of the password ends the session, and answers with the tokens of a new one.
-    if (isTokens(answer.data) && !isPublic(path)) await session.open(answer.data, given.signal)
+      : session.authorized(sendAs, { signal: given.signal }))
     return answer as Answer<Data<paths[P][M]>>
   }
   return call

@@ -71,6 +71,10 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     tell(whose(session))
   }
 
+  /** Stores the tokens of a new session. */
+  const replace = (user: User, { access_token, refresh_token }: Tokens) =>
+    alone(() => write({ user, access_token, refresh_token }))
+
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
@@ -95,30 +99,32 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
   return {
     user: async () => (await read())?.user,
 
-    /** Stores the tokens of a new session, and returns its user. */
-    open: async ({ access_token, refresh_token }: Tokens, signal?: AbortSignal) => {
+    /** Finds out the user of a new session, and stores its tokens. */
+    open: async (tokens: Tokens, signal?: AbortSignal) => {
       const path = "/api/v1/users/me"
-      const headers = bearer(access_token)
+      const headers = bearer(tokens.access_token)
       const user = as<User>(await http.repeatedly({ method: "GET", path, headers, signal }, true))
-      await alone(() => write({ user, access_token, refresh_token }))
+      await replace(user, tokens)
       return user
     },
+
+    replace,
 
     close: () => alone(() => write(undefined)),
 
     /** See `Authorized`. With a `userId`, it fails if another user has logged in since. */
     authorized: async <T>(
-      run: (headers: Record<string, string>) => Promise<T>,
+      run: (headers: Record<string, string>, user: User) => Promise<T>,
       { userId, signal }: { userId?: number; signal?: AbortSignal | undefined } = {},
     ): Promise<T> => {
       const session = await read()
       if (!session || (userId ?? session.user.id) !== session.user.id) throw notLoggedIn()
       try {
-        return await run(bearer(session.access_token))
+        return await run(bearer(session.access_token), session.user)
       } catch (error) {
         if (!isUnauthorized(error)) throw error
         const renewed = await orAborted(refresh(session), signal)
-        return run(bearer(renewed.access_token))
+        return run(bearer(renewed.access_token), renewed.user)
       }
     },
 

@@ -75,6 +75,23 @@ test("a changed password goes on with the session that it gives", async () => {
   expect(await client.todos.list()).toEqual([])
 })
 
+test("a changed password keeps its session where the caller leaves after the answer", async () => {
+  await using app = await startApp()
+  const leaving = new AbortController()
+  let isChanged = false
+  const client = through(app, (fetch) => async (url, init) => {
+    if (isChanged) leaving.abort(new Error("left"))
+    const response = await fetch(url, init)
+    isChanged ||= url.endsWith("/password")
+    return response
+  })
+  await client.register(newAccount())
+  const { signal } = leaving
+  const change = { current_password: password, new_password: "battery staple" }
+  await client.changePassword(change, { signal })
+  expect(await client.todos.list()).toEqual([])
+})
+
 test("errors are of one class, and narrowed by error_code", async () => {
   await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
