@@ -4,7 +4,7 @@ import type { Credentials, User } from "./calls.ts"
 import { isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, openLive } from "./live/live.ts"
-import { copyKey } from "./live/store.ts"
+import { removeCopy } from "./live/store.ts"
 import type { Platform } from "./platform.ts"
 import { createSession } from "./session.ts"
 import { browserStorage } from "./storage/browser.ts"
@@ -83,7 +83,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
         if (!isUnauthorized(error)) throw error
       } finally {
         await session.close()
-        if (user) await storage.update(copyKey(user.id), () => undefined)
+        if (user) await removeCopy(storage, user.id)
       }
     },
 

@@ -142,8 +142,41 @@ test("a copy that could not be opened leaves no channel behind", async () => {
     open++
     return { ...opened, close: () => open-- }
   }
-  await expect(openStore({ ...platform, channel }, breaking, 1)).rejects.toThrow()
+  const session = { user: async () => undefined }
+  const given = { platform: { ...platform, channel }, storage: breaking, session, userId: 1 }
+  await expect(openStore(given)).rejects.toThrow("The copy cannot be read")
   expect(open).toBe(0)
+})
+
+test("a log-out removes the copy that another tab is about to store", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  let store = () => {}
+  const held = new Promise<void>((resolve) => {
+    store = resolve
+  })
+  let isHeld = false
+  const stored: string[] = []
+  const slow: Storage = {
+    ...storage,
+    update: async (key, change) => {
+      if (!key.startsWith("copy:")) return storage.update(key, change)
+      isHeld = true
+      await held
+      await storage.update(key, (value) => {
+        const copy = change(value)
+        stored.push(copy ? "a copy" : "none")
+        return copy
+      })
+    },
+  }
+  const [tab, other] = [app.open(undefined, slow), app.open(undefined, storage)]
+  await tab.register(app.newAccount())
+  await tab.todos.live()
+  await eventually(() => isHeld)
+  await other.logOut()
+  store()
+  await eventually(() => stored.join() === "a copy,none")
 })
 
 /** Of a tab whose browser lets nobody open IndexedDB. */

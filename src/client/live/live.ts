@@ -52,7 +52,7 @@ export const openLive = async (
   given: Omit<LeaderDeps, "store"> & { storage: Storage },
 ): Promise<Live> => {
   const { platform, storage, userId } = given
-  const store = await openStore(platform, storage, userId)
+  const store = await openStore(given)
   const end = new AbortController()
   const name = `${storage.name}:live:${userId}`
   // Rejects if it is closed while another tab is the leader.

@@ -2,13 +2,17 @@
 import { ApiError } from "../errors.ts"
 import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
+import type { Session } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
 import { type Copy, EMPTY, type Entry, type LiveTodo, type Operation, type Queue } from "./model.ts"
 import { enqueue, forget, LONGEST_QUEUE } from "./queue.ts"
 import { overlay } from "./view.ts"
 
-export const copyKey = (userId: number) => `copy:${userId}`
+const copyKey = (userId: number) => `copy:${userId}`
 const queueKey = (userId: number) => `queue:${userId}`
+
+export const removeCopy = (storage: Storage, userId: number) =>
+  storage.update(copyKey(userId), () => undefined)
 
 type StoredCopy = { state?: string; entries: Entry[] }
 
@@ -17,7 +21,14 @@ export type Connection = { is_online: boolean; is_logged_in: boolean }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
 
-export const openStore = async (platform: Platform, storage: Storage, userId: number) => {
+type Given = {
+  platform: Platform
+  storage: Storage
+  session: Pick<Session, "user">
+  userId: number
+}
+
+export const openStore = async ({ platform, storage, session, userId }: Given) => {
   let copy: Copy = { entries: new Map() }
   let queue: Queue = EMPTY
   /** Edits that are shown while they are being stored. */
@@ -88,6 +99,8 @@ export const openStore = async (platform: Platform, storage: Storage, userId: nu
     tell()
     const stored = { state: next.state, entries: [...next.entries.values()] }
     await storage.update(copyKey(userId), () => stored)
+    // A log-out closes the session, and then removes the copy: perhaps before this one was stored.
+    if ((await session.user())?.id !== userId) await removeCopy(storage, userId)
     channel.post("copy")
     if (saved.size > 0) await change((known) => forget(known, saved))
   }
