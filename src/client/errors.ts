@@ -18,8 +18,6 @@ export type BrokenRule = Schemas["BrokenRule"]
  */
 export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER" | "QUEUE_FULL"
 
-type Limited = "TOO_MANY_REQUESTS" | "SERVICE_UNAVAILABLE"
-
 export type Failure = {
   error_code: ErrorCode
   /** The HTTP status. 0 if there is none, or if an answer that should be JSON is not. */
@@ -36,8 +34,8 @@ class RequestError<Code extends ErrorCode> extends Error {
   readonly detail: string
   /** The broken rules, 20 at most. */
   readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
-  /** Seconds. */
-  readonly retry_after: Code extends Limited ? number : undefined
+  /** The seconds of the header Retry-After, if there is one. */
+  readonly retry_after: number | undefined
 
   constructor(failure: Failure & { error_code: Code }, retryAfter?: number, cause?: unknown) {
     super(`${failure.error_code}: ${failure.detail}`, { cause })
@@ -47,7 +45,7 @@ class RequestError<Code extends ErrorCode> extends Error {
     this.errors = (
       failure.error_code === "BAD_REQUEST" ? (failure.errors ?? []) : undefined
     ) as this["errors"]
-    this.retry_after = retryAfter as this["retry_after"]
+    this.retry_after = retryAfter
   }
 }
 

@@ -99,8 +99,6 @@ test("errors are of one class, and narrowed by error_code", async () => {
   await client.register(account)
   const refused = await failing(client.todos.create({ title: "" }))
   if (refused.error_code !== "BAD_REQUEST") throw refused
-  // @ts-expect-error: only a limit and an outage say when to come again.
-  refused.retry_after?.toFixed()
   expect(refused.errors.map(({ pointer }) => pointer)).toEqual(["/title"])
   expect(refused.status).toBe(400)
   expect((await failing(client.register(account))).error_code).toBe("EMAIL_TAKEN")
@@ -260,7 +258,23 @@ test("Retry-After is kept to, and not waited for where it is long", async () => 
   after = "600"
   const refused = await failing(client.todos.list())
   if (refused.error_code !== "TOO_MANY_REQUESTS") throw refused
-  expect(refused.retry_after satisfies number).toBe(600)
+  expect(refused.retry_after).toBe(600)
+})
+
+test("any error may say when to come again, and none has to", async () => {
+  await using app = await startApp()
+  const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
+  const limiting = through(app, () => async () => Response.json(limited, { status: 429 }))
+  const refused = await failing(limiting.logIn(newAccount()))
+  if (refused.error_code !== "TOO_MANY_REQUESTS") throw refused
+  // @ts-expect-error: it may be undefined.
+  expect(() => refused.retry_after.toFixed()).toThrow()
+
+  const headers = { "retry-after": "600" }
+  const proxy = through(app, () => async () => new Response("<html>", { status: 502, headers }))
+  const away = await failing(proxy.logIn(newAccount()))
+  if (away.error_code !== "UNEXPECTED_ANSWER") throw away
+  expect(away.retry_after satisfies number | undefined).toBe(600)
 })
 
 test("pages come one after the other, with no link to be seen", async () => {
