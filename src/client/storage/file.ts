@@ -1,5 +1,5 @@
 /** `todo-api/client/file`: a storage in a file, for programs. One process at a time may use it. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises"
+import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
 import type { Storage, Stored } from "./storage.ts"
 
@@ -10,6 +10,27 @@ const load = async (path: string): Promise<Record<string, Stored>> => {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return {}
     throw error
   }
+}
+
+/** Replaces the file as a whole. Only its owner may read it, because it contains tokens. */
+const replace = async (path: string, text: string) => {
+  const file = await open(`${path}.new`, "w", 0o600)
+  try {
+    await file.writeFile(text)
+    // Otherwise a power cut might leave an empty file under the new name.
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(`${path}.new`, path)
+  await syncDirectory(dirname(path))
+}
+
+/** A new name is in the directory. Some systems cannot sync one, such as Windows. */
+const syncDirectory = async (path: string) => {
+  const directory = await open(path).catch(() => undefined)
+  await directory?.sync().catch(() => {})
+  await directory?.close()
 }
 
 export const fileStorage = (file: string): Storage => {
@@ -29,9 +50,7 @@ export const fileStorage = (file: string): Storage => {
       inTurn(async (values) => {
         values[key] = change(values[key])
         await mkdir(dirname(path), { recursive: true })
-        // The rename replaces the file as a whole. Only its owner may read it: it contains tokens.
-        await writeFile(`${path}.new`, JSON.stringify(values), { mode: 0o600 })
-        await rename(`${path}.new`, path)
+        await replace(path, JSON.stringify(values))
       }),
   }
 }
