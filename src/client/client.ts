@@ -83,7 +83,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
         if (!isUnauthorized(error)) throw error
       } finally {
         await session.close()
-        if (user) await removeCopy(storage, user.id)
+        if (user) await removeCopy(platform, storage, user.id)
       }
     },
 

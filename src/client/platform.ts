@@ -97,7 +97,15 @@ const webLocks = (): Platform["lock"] | undefined => {
 const broadcast: Platform["channel"] = (name, onMessage) => {
   const opened = new BroadcastChannel(name)
   opened.onmessage = ({ data }: { data: unknown }) => onMessage(String(data))
-  return { post: (message) => opened.postMessage(message), close: () => opened.close() }
+  let isOpen = true
+  return {
+    // It would throw once it is closed, perhaps in the middle of an edit that is being stored.
+    post: (message) => isOpen && opened.postMessage(message),
+    close: () => {
+      isOpen = false
+      opened.close()
+    },
+  }
 }
 
 /** Channels within one process, because an open BroadcastChannel would keep it from exiting. */

@@ -282,3 +282,21 @@ test("what one user has not sent is not sent as another, and waits for them", as
   await eventually(() => isSettled(again))
   expect(titles(again)).toEqual(["Ada's"])
 })
+
+test("a copy that another tab's log-out removed is there again after the next login", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const [first, second] = [app.open(undefined, storage), app.open(undefined, storage)]
+  const account = app.newAccount()
+  await first.register(account)
+  const leading = await first.todos.live()
+  await leading.create({ title: "Buy milk" })
+  await eventually(() => leading.status().pending === 0 && leading.list().length === 1)
+  await second.todos.live()
+
+  await second.logOut()
+  await eventually(() => leading.list().length === 0)
+  await second.logIn(account)
+  const live = await second.todos.live()
+  await eventually(() => live.list().length === 1 && leading.list().length === 1)
+})

@@ -86,7 +86,13 @@ export const lead = async (
     }
   }
 
-  const stops = [store.subscribe(wake), platform.onOnline(recover), session.onChange(recover)]
+  /** A log-out removed the copy: after the next login it is fetched anew. */
+  const onSession = () => {
+    isBehind = true
+    wake()
+    recover()
+  }
+  const stops = [store.subscribe(wake), platform.onOnline(recover), session.onChange(onSession)]
   const onState = (state: string) => {
     if (state === store.copy().state) return
     isBehind = true

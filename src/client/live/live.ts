@@ -6,7 +6,7 @@ import type { Storage } from "../storage/storage.ts"
 import { type LeaderDeps, lead } from "./leader.ts"
 import { type LiveTodo, membersOf, type Notice, type Operation, pick } from "./model.ts"
 import { idOf, shownVersion } from "./queue.ts"
-import { type Connection, openStore } from "./store.ts"
+import { type Connection, liveName, openStore } from "./store.ts"
 import { type Filter, listed } from "./view.ts"
 
 /** `pending` is the number of edits that the service has not confirmed, or the copy lacks yet. */
@@ -54,7 +54,7 @@ export const openLive = async (
   const { platform, storage, userId } = given
   const store = await openStore(given)
   const end = new AbortController()
-  const name = `${storage.name}:live:${userId}`
+  const name = liveName(storage, userId)
   // Rejects if it is closed while another tab is the leader.
   platform.lock(name, end.signal, () => lead({ ...given, store }, end.signal)).catch(() => {})
 

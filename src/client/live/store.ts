@@ -11,8 +11,16 @@ import { overlay } from "./view.ts"
 const copyKey = (userId: number) => `copy:${userId}`
 const queueKey = (userId: number) => `queue:${userId}`
 
-export const removeCopy = (storage: Storage, userId: number) =>
-  storage.update(copyKey(userId), () => undefined)
+/** Of the lock of the leader, and of the channel between tabs. */
+export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:${userId}`
+
+/** Removes the stored copy, also from what open tabs show. */
+export const removeCopy = async (platform: Platform, storage: Storage, userId: number) => {
+  await storage.update(copyKey(userId), () => undefined)
+  const { post, close } = platform.channel(liveName(storage, userId), () => {})
+  post("copy")
+  close()
+}
 
 type StoredCopy = { state?: string; entries: Entry[] }
 
@@ -56,7 +64,7 @@ export const openStore = async ({ platform, storage, session, userId }: Given) =
     tell()
   }
 
-  const channel = platform.channel(`${storage.name}:live:${userId}`, (message) => {
+  const channel = platform.channel(liveName(storage, userId), (message) => {
     // If the read fails, the next message makes up for it.
     if (message === "copy") readCopy().then(tell, () => {})
     else if (message === "queue") readQueue().then(tell, () => {})
@@ -100,8 +108,8 @@ export const openStore = async ({ platform, storage, session, userId }: Given) =
     const stored = { state: next.state, entries: [...next.entries.values()] }
     await storage.update(copyKey(userId), () => stored)
     // A log-out closes the session, and then removes the copy: perhaps before this one was stored.
-    if ((await session.user())?.id !== userId) await removeCopy(storage, userId)
-    channel.post("copy")
+    if ((await session.user())?.id === userId) channel.post("copy")
+    else await removeCopy(platform, storage, userId)
     if (saved.size > 0) await change((known) => forget(known, saved))
   }
 
