@@ -41,8 +41,10 @@ const unlessExpired = async (copy: Copy, tally: Tally, step: () => Promise<unkno
 
 /** `everyNth`: about so many answers after it began it begins anew. */
 export const tailByWaiting = (user: Getting, tally: Tally, everyNth?: number): Tailing => {
-  // Pages of all lengths: the short ones are walked while others write.
-  const copy = new Copy(steady(user, tally), 1 + Math.floor(Math.random() * 300))
+  // Pages of all lengths: the short ones are walked while others write. With too short ones a walk
+  // would take more answers than come before it begins anew.
+  const shortest = everyNth === undefined ? 1 : 30
+  const copy = new Copy(steady(user, tally), shortest + Math.floor(Math.random() * 300))
   const stop = repeatedly(async () => {
     await unlessExpired(copy, tally, () => copy.step({ prefer: `wait=${WAIT_SECONDS}` }))
     if (everyNth === undefined || Math.random() * everyNth >= 1) return

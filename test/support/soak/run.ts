@@ -42,7 +42,11 @@ const untilEqual = async (users: Awaited<ReturnType<typeof startUser>>[], tally:
     const list = await listById(user)
     for (const copy of copies) {
       while (!isEqual(copy, list) && performance.now() - start < PATIENCE) await Bun.sleep(20)
-      if (!isEqual(copy, list)) tally.report(`a copy of ${name} that ${copy.name} is not equal`)
+      if (isEqual(copy, list)) continue
+      const [has, all] = [copy.todos().length, list.length]
+      tally.report(
+        `a copy of ${name} that ${copy.name} is not equal: it has ${has} of ${all} todos`,
+      )
     }
   }
   return Math.round(performance.now() - start)

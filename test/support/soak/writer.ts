@@ -90,9 +90,10 @@ export const startWriter = (name: string, user: Calls, ledger: Ledger, tally: Ta
       todo,
       key: todo.title,
     }))
+    const deleted = atomic ? undefined : takeOldest()
+    // Never the deleted one: after a lost answer the batch is repeated, and would not find it.
     const changed = pick(mine)
     const description = `${++count}`
-    const deleted = atomic ? undefined : takeOldest()
     const operations: Operation[] = [...creates]
     if (changed !== undefined) operations.push({ op: "update", id: changed, todo: { description } })
     if (deleted !== undefined) operations.push({ op: "delete", id: deleted })
