@@ -124,7 +124,8 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(lastUse.start())
   opened.defer(watchers.follow(log))
   opened.defer(lostCommits.follow(log))
-  opened.defer(startExpiry([...expiryOfAccounts(sql), ...expiryOfTodos(sql)], log))
+  const expiries = [...expiryOfAccounts(sql), ...expiryOfTodos(sql)]
+  opened.defer(startExpiry(expiries, log, () => sql.state().ended))
   opened.defer(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))

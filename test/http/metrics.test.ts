@@ -45,6 +45,7 @@ test("database errors and refused callers are counted", async () => {
     size: 1,
     busy: 0,
     waiting: 0,
+    ended: 0,
     cancelled: 0,
     replaced: 0,
   }))

@@ -12,6 +12,8 @@ const POLL_MS = 1_000
 const POLL_TIMEOUT_MS = 3_000
 /** Less than the 5 s after which a revocation must hold everywhere. */
 const TRUSTED_MS = 4_000
+/** Without a request for this long, nothing is polled, so that a database that scales to zero can. */
+const IDLE_MS = 30_000
 /** Longer than it takes to judge a token: one that was begun before the revocation has ended. */
 const REMEMBERED_MS = 60_000
 
@@ -34,6 +36,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   const recent = new Map<string, News>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
+  let usedAt = performance.now()
   let isSwept = true
 
   const learn = (key: string, transactionId?: string) => {
@@ -58,6 +61,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
 
   const poll = async () => {
     const startedAt = performance.now()
+    if (usedAt < startedAt - IDLE_MS) return
     const found = await inTime(revokedSince(sql, horizon))
     for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
     forgetSwept(startedAt)
@@ -71,6 +75,10 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
       recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= judgedAt),
     add(keys: string[]) {
       for (const key of keys) learn(key)
+    },
+    /** Has to be called before a verdict is relied on: polling pauses while there are no requests. */
+    use() {
+      usedAt = performance.now()
     },
     /** Whether revocations since that time (performance.now) would be known here by now. */
     isTrusted: (judgedAt: number) => Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS,

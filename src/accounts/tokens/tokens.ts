@@ -69,6 +69,7 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
   const authenticate = async (authorization: string | null): Promise<Caller> => {
     const token = authorization?.match(BEARER)?.[1]
     if (token === undefined) throw missingToken()
+    revocations.use()
     const known = accepted.get(token)
     if (known && isStillGood(known)) return used(known)
     const refusal = refused.get(token)
@@ -104,6 +105,7 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
       authorization: string | null,
     ): boolean | Promise<boolean> {
       if (expiresAt <= Date.now() / 1000) return false
+      revocations.use()
       if (!revocations.changedSince(judgedAt, watched)) return true
       return authenticate(authorization).then(
         () => true,

@@ -36,6 +36,8 @@ export type PoolState = {
   size: number
   busy: number
   waiting: number
+  /** Statements and transactions that have ended so far. */
+  ended: number
   /** Statements that exceeded their time limit. */
   cancelled: number
   /** How often all connections were replaced. */
@@ -175,6 +177,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
       size,
       busy: slots.filter(({ tasks }) => tasks.length > 0).length,
       waiting: lanes.queues().reduce((count, { length }) => count + length, waiting.length),
+      ended: scheduler.ended(),
       ...counts,
     }),
     async end() {
