@@ -36,7 +36,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   const recent = new Map<string, News>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
-  let usedAt = performance.now()
+  let usedAt = Number.NEGATIVE_INFINITY
   let isSwept = true
 
   const learn = (key: string, transactionId?: string) => {
@@ -69,21 +69,24 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     polledAt = startedAt
   }
 
+  /** Has to be called before a verdict is relied on: polling pauses while there are no requests. */
+  const use = () => {
+    usedAt = performance.now()
+  }
+
   return {
+    use,
     /** Whether one of the keys was learned since a verdict of that time (performance.now). */
     changedSince: (judgedAt: number, keys: string[]) =>
       recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= judgedAt),
     add(keys: string[]) {
       for (const key of keys) learn(key)
     },
-    /** Has to be called before a verdict is relied on: polling pauses while there are no requests. */
-    use() {
-      usedAt = performance.now()
-    },
     /** Whether revocations since that time (performance.now) would be known here by now. */
     isTrusted: (judgedAt: number) => Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS,
     /** Resolves when polling has begun, to the function that stops it. */
     async follow() {
+      use()
       await poll()
       return repeat({ name: "reading revocations", everyMs: POLL_MS, log, work: poll })
     },
