@@ -4,7 +4,7 @@ import { startApp } from "../support/app.ts"
 import { openSql } from "../support/sql.ts"
 
 /** Longer than an instance goes on asking after its last request. */
-const IDLE_MS = 33_000
+const IDLE_MS = 13_000
 
 test("without requests the database is left alone, and what was revoked meanwhile holds", async () => {
   await using app = await startApp()

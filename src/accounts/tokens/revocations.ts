@@ -13,7 +13,7 @@ const POLL_TIMEOUT_MS = 3_000
 /** Less than the 5 s after which a revocation must hold everywhere. */
 const TRUSTED_MS = 4_000
 /** Without a request for this long, nothing is polled, so that a database that scales to zero can. */
-const IDLE_MS = 30_000
+const IDLE_MS = 10_000
 /** Longer than it takes to judge a token: one that was begun before the revocation has ended. */
 const REMEMBERED_MS = 60_000
 
