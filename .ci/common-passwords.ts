@@ -3,7 +3,7 @@
  * those that are long enough, from the list that Mozilla's accounts are checked against.
  */
 import { join } from "node:path"
-import { fingerprint } from "../src/accounts/passwords/fingerprint.ts"
+import { fingerprint } from "../src/accounts/passwords-fingerprint.ts"
 
 const root = join(import.meta.dir, "..")
 const source = join(

@@ -1,6 +1,6 @@
 /**
  * Refuses SQL that a Postgres distributed by owner (Citus) is known to refuse, or to run on every
- * node: in db/migrations and in src's queries.ts. db/README.md says what each rule is about.
+ * node: in db/migrations, src/todos and src/accounts. db/README.md says what each rule is about.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
@@ -149,9 +149,9 @@ const filesBelow = (folder: string, isWanted: (name: string) => boolean) =>
 
 if (import.meta.main) {
   const problems = [
-    ...filesBelow("src", (name) => /(?:^|\/)queries\.ts$/.test(name)).flatMap(({ name, source }) =>
-      lintQueries(source).map((problem) => `${name}: ${problem}`),
-    ),
+    ...["src/todos", "src/accounts"]
+      .flatMap((room) => filesBelow(room, (name) => name.endsWith(".ts")))
+      .flatMap(({ name, source }) => lintQueries(source).map((problem) => `${name}: ${problem}`)),
     ...filesBelow("db/migrations", (name) => name.endsWith(".sql")).flatMap(({ name, source }) =>
       lintMigration(source).map((problem) => `${name}: ${problem}`),
     ),

@@ -11,7 +11,7 @@ import {
   UsageError,
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
-import { ConfigError } from "./config-error.ts"
+import { ConfigError } from "./config/config-error.ts"
 import { version } from "./version.ts"
 
 const EXIT_CODES = `

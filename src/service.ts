@@ -2,21 +2,21 @@
 import { expiryOfAccounts } from "./accounts/expiry.ts"
 import { createPasswordReset } from "./accounts/password-resets/queries.ts"
 import { createLastUse } from "./accounts/sessions/last-use.ts"
-import { createTokens } from "./accounts/tokens/tokens.ts"
+import { createTokens } from "./accounts/tokens/authenticate.ts"
 import { createApp } from "./app.ts"
 import type { Config } from "./config/config.ts"
-import { connect, type Sql } from "./database/connection.ts"
+import { connect, type Sql } from "./database/connect.ts"
+import { startExpiry } from "./database/expiry.ts"
 import { isReady, prepareSchema } from "./database/schema.ts"
 import { close } from "./http/close.ts"
-import { expectFreePort, listen } from "./http/listen.ts"
-import { startExpiry } from "./jobs/expiry.ts"
+import { expectFreePort, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
+import { createCommits } from "./todos/changes/commits.ts"
+import { createLostCommits } from "./todos/changes/epoch.ts"
+import { createWatchers } from "./todos/changes/watchers.ts"
 import { expiryOfTodos } from "./todos/expiry.ts"
-import { createCommits } from "./todos/sync/commits.ts"
-import { createLostCommits } from "./todos/sync/lost-commits.ts"
-import { createWatchers } from "./todos/sync/watchers.ts"
 
 export type Service = {
   /** The URL that it listens on. */
@@ -34,9 +34,8 @@ type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: b
 
 /** Loaded only if needed, so that other starts are faster. */
 const embeddedDatabase = async (dataDir: string) =>
-  (await import("./database/embedded/embedded.ts")).startEmbedded(dataDir)
-const metricsOf = async (sql: Sql) =>
-  (await import("./http/monitoring/metrics.ts")).createMetrics(sql.state)
+  (await import("./database/embedded/start.ts")).startEmbedded(dataDir)
+const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
 
 /** Creates the app and what it depends on. */
 const assemble = async (
@@ -69,8 +68,8 @@ const assemble = async (
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
   if (!SMTP_URL || !SMTP_FROM) return () => {}
   const [{ startOutbox }, { createSmtp }] = await Promise.all([
-    import("./accounts/mail/outbox.ts"),
-    import("./accounts/mail/smtp.ts"),
+    import("./accounts/mail.ts"),
+    import("./accounts/mail-smtp.ts"),
   ])
   const send = createSmtp(SMTP_URL, SMTP_FROM)
   return startOutbox({

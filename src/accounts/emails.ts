@@ -1,6 +1,6 @@
 /** Compares emails: ignores case, beyond ASCII too, in a database of any locale. */
 import type postgres from "postgres"
-import type { Statements } from "../database/connection.ts"
+import type { Statements } from "../database/connect.ts"
 import { constraintOf } from "../database/errors.ts"
 import { emailTaken } from "./problems.ts"
 

@@ -1,8 +1,8 @@
 /** Users whom another system's token names. They get a row with their first write. */
-import type { Sql } from "../database/connection.ts"
-import type { User } from "./model.ts"
+import type { Sql } from "../database/connect.ts"
 import { goneUser } from "./problems.ts"
-import { findUser, insertOutsideUser } from "./queries.ts"
+import type { User } from "./schemas.ts"
+import { findUser, insertOutsideUser } from "./users.ts"
 
 /** Throws the 401 of a user who was deleted: their id is never used again. */
 export const createOutsideUser = async (sql: Sql, id: number) => {

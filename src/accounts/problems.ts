@@ -1,5 +1,5 @@
 /** The errors of accounts, each with the header that its status requires. */
-import { Problem } from "../errors.ts"
+import { Problem } from "../http/problem.ts"
 
 const unauthorized = (detail: string, challenge: string) =>
   new Problem("UNAUTHORIZED", detail, { headers: { "www-authenticate": challenge } })
@@ -41,7 +41,3 @@ export const wrongCurrentPassword = () =>
 
 /** The same for another user's session, so that nobody learns which ids exist. */
 export const noSuchSession = () => new Problem("NOT_FOUND", "The caller has no such session")
-
-/** RFC 6585, section 4. */
-export const tooManyRequests = (detail: string, retryAfter: number) =>
-  new Problem("TOO_MANY_REQUESTS", detail, { headers: { "retry-after": String(retryAfter) } })

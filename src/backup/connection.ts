@@ -1,6 +1,6 @@
 /** Connects for a backup or a restore: a single connection, without time limits. */
 import postgres from "postgres"
-import { connectionOptions } from "../database/url.ts"
+import { connectionOptions } from "../config/database-url.ts"
 
 export type Transaction = postgres.TransactionSql
 

@@ -1,10 +1,10 @@
 /** Writes the rows of a verified backup into its tables, in one transaction. */
 import type { Readable, Writable } from "node:stream"
 import postgres from "postgres"
+import { type Progress, readArchive } from "./archive.ts"
 import type { Transaction } from "./connection.ts"
-import { type Progress, readArchive } from "./format/archive.ts"
 import { BackupError, damaged } from "./format/damage.ts"
-import type { Manifest } from "./format/manifest.ts"
+import type { Manifest } from "./manifest.ts"
 import { copyIn, countRows } from "./queries.ts"
 
 type Source = { manifest: Manifest; open(): Readable }

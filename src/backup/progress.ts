@@ -1,5 +1,5 @@
 /** Shows the progress of a backup or a restore on a terminal. Writes nothing to a pipe. */
-import type { Progress } from "./format/archive.ts"
+import type { Progress } from "./archive.ts"
 
 const EVERY_MS = 200
 

@@ -2,13 +2,11 @@
 import type postgres from "postgres"
 import { migrationFiles } from "../database/migrations/files.ts"
 import { migrate, schemaState } from "../database/migrations/migrate.ts"
-import { columnsToKeep } from "./backup.ts"
+import { type Progress, readArchive } from "./archive.ts"
 import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
-import { type Progress, readArchive } from "./format/archive.ts"
 import { BackupError } from "./format/damage.ts"
-import type { Header, Manifest } from "./format/manifest.ts"
-import { openSealed } from "./format/seal.ts"
 import { load } from "./load.ts"
+import type { Header, Manifest } from "./manifest.ts"
 import {
   addMissingUsers,
   analyze,
@@ -21,6 +19,8 @@ import {
   withoutTriggers,
 } from "./queries.ts"
 import { TABLES } from "./tables.ts"
+import { openSealed } from "./trailer.ts"
+import { columnsToKeep } from "./write.ts"
 
 /**
  * Sequences are set this far beyond the backup. Ids that were drawn after the backup are still known to

@@ -1,6 +1,6 @@
 /** `todo-api migrate up|down|status`: changes the schema of the database, or prints its state. */
 import { readConfig } from "../config/config.ts"
-import { startEmbedded } from "../database/embedded/embedded.ts"
+import { startEmbedded } from "../database/embedded/start.ts"
 import { migrate } from "../database/migrations/migrate.ts"
 
 export const runMigrate = async (

@@ -1,11 +1,11 @@
 /** `todo-api openapi`: prints the document of /openapi.json, without a database. */
-import { createTokens } from "../accounts/tokens/tokens.ts"
+import { createTokens } from "../accounts/tokens/authenticate.ts"
 import { createApp } from "../app.ts"
 import { readConfig } from "../config/config.ts"
-import { connect } from "../database/connection.ts"
+import { connect } from "../database/connect.ts"
 import { createLog } from "../log.ts"
-import { createCommits } from "../todos/sync/commits.ts"
-import { createWatchers } from "../todos/sync/watchers.ts"
+import { createCommits } from "../todos/changes/commits.ts"
+import { createWatchers } from "../todos/changes/watchers.ts"
 
 export const openapiDocument = async (): Promise<string> => {
   const config = readConfig({}, false)

@@ -6,7 +6,7 @@ import { createProgress } from "../backup/progress.ts"
 import { restoreBackup, verifyBackup } from "../backup/restore.ts"
 import { type Config, readConfig } from "../config/config.ts"
 import { openEmbedded } from "../database/embedded/open.ts"
-import { writableUrl } from "../database/hosts/watch.ts"
+import { writableUrl } from "../database/hosts/failover.ts"
 import { adoptKeys, hasOtherKey } from "../keys/secret-keys.ts"
 import { interruptible } from "./interruption.ts"
 

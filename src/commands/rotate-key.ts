@@ -1,6 +1,6 @@
 /** `todo-api rotate-key`: replaces the generated secret key. */
 import { readConfig } from "../config/config.ts"
-import { ConfigError } from "../config-error.ts"
+import { ConfigError } from "../config/config-error.ts"
 import { rotateGeneratedKey } from "../keys/secret-keys.ts"
 
 const CONFIGURED = `rotate-key changes the generated key of the embedded database, and this secret is configured.

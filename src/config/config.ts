@@ -1,5 +1,5 @@
 /** Reads the configuration from environment variables, and reports all problems at once. */
-import { ConfigError } from "../config-error.ts"
+import { ConfigError } from "./config-error.ts"
 import {
   databaseUrl,
   host,

@@ -1,7 +1,10 @@
 /** Readers for each kind of environment variable. */
 import { isIP } from "node:net"
-import { checkDatabaseUrl, parseFirstHost } from "../database/url.ts"
-import { isAddress } from "../http/request/address.ts"
+import ipaddr from "ipaddr.js"
+import { checkDatabaseUrl, parseFirstHost } from "./database-url.ts"
+
+/** Needs both: isIP accepts zones, which ipaddr.js cannot read; ipaddr.js accepts octal numbers. */
+export const isAddress = (text: string) => isIP(text) !== 0 && ipaddr.isValid(text)
 
 /** Reads one variable. Its errors never contain the value, which may be a secret. */
 export type Reader<T> = (value: string | undefined) => T

@@ -1,9 +1,9 @@
 /** Warns of configurations that work, but are less secure than they look. */
 import { statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
-import { isLocal } from "../database/tls.ts"
-import { connectionOptions, hostUrls } from "../database/url.ts"
 import type { Config } from "./config.ts"
+import { connectionOptions, hostUrls } from "./database-url.ts"
+import { isLocal } from "./tls.ts"
 
 /** Random keys have more. Of those with 32 hexadecimal digits one in ten thousand has fewer. */
 const DISTINCT_CHARACTERS = 10

@@ -1,5 +1,5 @@
 /** Deletes rows whose `expires_at` has passed. */
-import type { Sql } from "./connection.ts"
+import type { Sql } from "./connect.ts"
 
 /**
  * Deletes at most `limit` rows, and returns how many. Locked rows are left for the next time. Rows are

@@ -1,6 +1,6 @@
 /** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
-import type { Sql } from "./connection.ts"
+import type { Sql } from "./connect.ts"
 import { migrate, schemaState } from "./migrations/migrate.ts"
 import { awaitDatabase, mayWrite } from "./wait.ts"
 

@@ -1,6 +1,6 @@
 /** Waits for a database that may still be starting, and tells whether it may be written to. */
 import type { Logger } from "pino"
-import type { Sql } from "./connection.ts"
+import type { Sql } from "./connect.ts"
 import { isAway } from "./errors.ts"
 import { type SchemaState, schemaState } from "./migrations/migrate.ts"
 

@@ -1,5 +1,5 @@
 /** 405 and OPTIONS, with the methods of a path in Allow (RFC 9110, sections 9.3.7 and 15.5.6). */
-import { Problem } from "../errors.ts"
+import { Problem } from "./problem.ts"
 
 export type Route = { method: string; path: string }
 

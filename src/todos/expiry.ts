@@ -1,8 +1,8 @@
 /** The expired rows that todos delete. */
-import type { Sql } from "../database/connection.ts"
-import type { DeleteExpired } from "../jobs/expiry.ts"
-import { deleteExpiredKeys } from "./keys/queries.ts"
-import { deleteExpiredTombstones } from "./sync/expiry/queries.ts"
+import type { Sql } from "../database/connect.ts"
+import type { DeleteExpired } from "../database/expiry.ts"
+import { deleteExpiredTombstones } from "./changes/expiry.ts"
+import { deleteExpiredKeys } from "./idempotency.ts"
 
 export const expiryOfTodos = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredKeys(sql, limit),

@@ -1,5 +1,5 @@
 /** The errors of todos. */
-import { Problem } from "../errors.ts"
+import { Problem } from "../http/problem.ts"
 
 /** The same for another user's todo, so that nobody learns which ids exist. */
 export const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")

@@ -1,7 +1,7 @@
 /** All SQL over single todos. Every statement names the owner. */
-import type { Sql } from "../database/connection.ts"
-import type { NewTodo, Todo, TodoChanges } from "./model.ts"
-import { COUNTING, changing, LIMITED_WAIT, nextRevision } from "./revisions/queries.ts"
+import type { Sql } from "../database/connect.ts"
+import type { NewTodo, Todo, TodoChanges } from "./members.ts"
+import { COUNTING, changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
 
 /** A todo with the version from which its entity tag is made. */
 export type Versioned = Todo & { version: number }

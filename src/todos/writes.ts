@@ -1,14 +1,14 @@
 /** Creates, changes and deletes todos, with idempotency keys, preconditions and the quota. */
-import type { Sql } from "../database/connection.ts"
+import type { Sql } from "../database/connect.ts"
 import { constraintOf } from "../database/errors.ts"
-import { expectedVersions } from "../http/response/entity-tag.ts"
+import { expectedVersions } from "../http/entity-tag.ts"
+import type { Changed } from "./changes/commits.ts"
 import { createOnce } from "./keys/create-once.ts"
-import type { NewTodo, TodoChanges } from "./model.ts"
+import type { NewTodo, TodoChanges } from "./members.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
 import type { Quota } from "./quota/quota.ts"
-import type { Changed } from "./sync/commits.ts"
 
 export type WriteDeps = {
   sql: Sql

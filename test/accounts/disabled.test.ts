@@ -1,7 +1,7 @@
 /** A user whom the operator shuts out, and lets in again. */
 import { afterAll, expect, test } from "bun:test"
-import { setDisabled } from "../../src/accounts/operators/queries.ts"
-import { connect } from "../../src/database/connection.ts"
+import { setDisabled } from "../../src/accounts/admin.ts"
+import { connect } from "../../src/database/connect.ts"
 import { startApp } from "../support/app.ts"
 import { userCommand } from "../support/commands.ts"
 import { within5s } from "../support/sessions.ts"

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import { fillDatabase } from "./data.ts"
 import { table } from "./report.ts"
 

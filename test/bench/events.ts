@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs"
 import { connect } from "node:net"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import { signToken, startDatabase } from "./data.ts"
 import { table } from "./report.ts"
 import { startServer } from "./servers.ts"

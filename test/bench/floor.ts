@@ -5,14 +5,15 @@
 import { createHash, createHmac, randomUUID, timingSafeEqual } from "node:crypto"
 import { STATUS_CODES } from "node:http"
 import postgres from "postgres"
-import { findCredentials } from "../../src/accounts/queries.ts"
 import { openSession } from "../../src/accounts/sessions/queries.ts"
-import type { Sql } from "../../src/database/connection.ts"
-import { connectionOptions } from "../../src/database/url.ts"
+import { findCredentials } from "../../src/accounts/users.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
+import type { Sql } from "../../src/database/connect.ts"
+import { findListState } from "../../src/todos/changes/queries.ts"
 import { createOnce } from "../../src/todos/keys/create-once.ts"
-import { listTag } from "../../src/todos/lists/answer.ts"
 import { createCursors } from "../../src/todos/lists/cursor.ts"
-import { listTodos } from "../../src/todos/lists/lists.ts"
+import { listTodos } from "../../src/todos/lists/pages.ts"
+import { listTag } from "../../src/todos/lists/response.ts"
 import {
   deleteTodo,
   findTodo,
@@ -20,7 +21,6 @@ import {
   updateTodo,
   type Versioned,
 } from "../../src/todos/queries.ts"
-import { findListState } from "../../src/todos/sync/queries.ts"
 
 const { DATABASE_URL = "", SECRET_KEY = "", PORT } = process.env
 const { connection, ...options } = connectionOptions(DATABASE_URL)

@@ -1,7 +1,7 @@
 /** Bytes that a row takes in each table and in its indexes, after 100,000 typical rows. */
 import postgres from "postgres"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { table } from "./report.ts"
 
 const server = process.env["TEST_DATABASE_URL"]

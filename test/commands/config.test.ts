@@ -2,8 +2,8 @@
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { readConfig } from "../../src/config/config.ts"
-import { ConfigError } from "../../src/config-error.ts"
-import { connectionOptions, hostUrls } from "../../src/database/url.ts"
+import { ConfigError } from "../../src/config/config-error.ts"
+import { connectionOptions, hostUrls } from "../../src/config/database-url.ts"
 
 const SECRET_KEY = "s".repeat(64)
 

@@ -17,7 +17,7 @@ import {
   readPrivateFile,
   writePrivateFile,
 } from "../../src/data-dir/private-files.ts"
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { usedDataDir } from "../support/embedded.ts"
 import { temporaryDirectory } from "../support/temporary.ts"

@@ -1,6 +1,7 @@
 /** What is relied on of postgres.js' private parts: where an upgrade changes it, this fails. */
 import { afterAll, expect, test } from "bun:test"
 import postgres from "postgres"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import {
   cancelQuery,
   interceptStart,
@@ -9,8 +10,7 @@ import {
   type Query,
   rejectQuery,
   starterOf,
-} from "../../src/database/pool/driver.ts"
-import { connectionOptions } from "../../src/database/url.ts"
+} from "../../src/database/driver.ts"
 import { createDatabase } from "../support/postgres.ts"
 
 const database = await createDatabase()

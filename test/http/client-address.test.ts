@@ -1,6 +1,6 @@
 /** Whose address a request counts for, behind proxies or not. */
 import { describe, expect, test } from "bun:test"
-import { createClientAddress } from "../../src/http/request/client-address.ts"
+import { createClientAddress } from "../../src/http/client-address.ts"
 
 describe("the client's address is", () => {
   const proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::ffff:172.16.0.0/108"]

@@ -1,6 +1,6 @@
 /** Metrics, on a listener of their own. */
 import { expect, test } from "bun:test"
-import { createMetrics } from "../../src/http/monitoring/metrics.ts"
+import { createMetrics } from "../../src/http/metrics.ts"
 import { startApp } from "../support/app.ts"
 
 const scrape = async (url = "") => (await fetch(url)).text()

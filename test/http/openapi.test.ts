@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
-import { statuses } from "../../src/errors.ts"
+import { statuses } from "../../src/http/problem.ts"
 import { startApp } from "../support/app.ts"
 import { readOperations } from "../support/document.ts"
 import { temporaryDirectory } from "../support/temporary.ts"

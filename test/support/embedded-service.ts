@@ -1,5 +1,5 @@
 /** A process that has an embedded database and does nothing else. */
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 
 const database = await startEmbedded(process.argv[2] ?? "")
 process.on("SIGTERM", () => database.stop())

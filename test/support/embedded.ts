@@ -1,7 +1,7 @@
 /** Processes that have an embedded database, and what belongs to them. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { sharedDirectory } from "./postgres.ts"
 import { openSql } from "./sql.ts"
 import { temporaryDirectory } from "./temporary.ts"

@@ -2,7 +2,7 @@
 import { setDefaultTimeout } from "bun:test"
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import type { Run } from "./run.ts"
 
 export type TestDatabase = { url: string; drop(): Promise<void> }

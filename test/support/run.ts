@@ -5,10 +5,10 @@
  */
 import { join } from "node:path"
 import postgres from "postgres"
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { isAway } from "../../src/database/errors.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
-import { connectionOptions } from "../../src/database/url.ts"
 import { superuserUrl } from "./superuser.ts"
 import { temporaryDirectory } from "./temporary.ts"
 

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import postgres from "postgres"
-import { connectionOptions } from "../../src/database/url.ts"
+import { connectionOptions } from "../../src/config/database-url.ts"
 
 const canConnect = async (url: string) => {
   const sql = postgres({ ...connectionOptions(url), max: 1, connect_timeout: 1 })

@@ -1,7 +1,7 @@
 /** How a connection to the database ends, and that the next one is as good as new. */
 import { expect, test } from "bun:test"
 import type { Socket } from "node:net"
-import { connect } from "../../src/database/connection.ts"
+import { connect } from "../../src/database/connect.ts"
 import { isAway } from "../../src/database/errors.ts"
 import { answers, startPostgresServer } from "../support/postgres-server.ts"
 

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 import {
   guardOf,
   isGone,

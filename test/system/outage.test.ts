@@ -1,8 +1,8 @@
 /** The tests mostly wait for limits to be reached: they do it together. */
 import { expect, test } from "bun:test"
 import { createServer } from "node:net"
-import { connect } from "../../src/database/connection.ts"
-import { startEmbedded } from "../../src/database/embedded/embedded.ts"
+import { connect } from "../../src/database/connect.ts"
+import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { awaitDatabase } from "../../src/database/wait.ts"
 import { createLog } from "../../src/log.ts"
 import { type App, startApp } from "../support/app.ts"

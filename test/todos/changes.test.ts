@@ -1,7 +1,7 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
 import { expect, test } from "bun:test"
-import { connect } from "../../src/database/connection.ts"
-import { deleteExpiredTombstones } from "../../src/todos/sync/expiry/queries.ts"
+import { connect } from "../../src/database/connect.ts"
+import { deleteExpiredTombstones } from "../../src/todos/changes/expiry.ts"
 import type { User } from "../support/client.ts"
 import { Copy, listById, type Page } from "../support/copy.ts"
 import { shareApp } from "../support/shared-app.ts"

@@ -1,8 +1,8 @@
 /** Idempotency-Key: a repeated create is answered as the first time. */
 import { expect, test } from "bun:test"
 import { randomUUID } from "node:crypto"
-import { connect } from "../../src/database/connection.ts"
-import { deleteExpiredKeys } from "../../src/todos/keys/queries.ts"
+import { connect } from "../../src/database/connect.ts"
+import { deleteExpiredKeys } from "../../src/todos/idempotency.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
 import { shareApp } from "../support/shared-app.ts"

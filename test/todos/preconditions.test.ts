@@ -1,6 +1,6 @@
 /** Entity tags: If-Match and If-None-Match. */
 import { expect, test } from "bun:test"
-import { expectedVersions, matchesWeakly } from "../../src/http/response/entity-tag.ts"
+import { expectedVersions, matchesWeakly } from "../../src/http/entity-tag.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app } = await shareApp()

@@ -1,7 +1,7 @@
 /** The shapes of password resets. */
 import { type Static, t } from "elysia"
-import { Text } from "../../http/schema/text.ts"
-import { password } from "../model.ts"
+import { Text } from "../../http/schema.ts"
+import { password } from "../schemas.ts"
 
 export const passwordReset = t.Object(
   {

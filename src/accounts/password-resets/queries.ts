@@ -1,5 +1,5 @@
 /** All SQL over password resets. */
-import type { Sql, Statements } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connect.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import { newToken, type OneTimeToken } from "../random-token.ts"
 

@@ -1,7 +1,7 @@
 /** The shapes of personal access tokens, as clients send and get them. */
 import { type Static, t } from "elysia"
-import { NullableText, Text } from "../../http/schema/text.ts"
-import { SCOPES } from "../../http/signed-in.ts"
+import { SCOPES } from "../../http/guard.ts"
+import { NullableText, Text } from "../../http/schema.ts"
 
 const name = Text({
   description: "For people: what uses the token",

@@ -1,7 +1,7 @@
 /** Notes when sessions are used, in memory, and writes it once a minute. */
 import type { Logger } from "pino"
-import type { Sql } from "../../database/connection.ts"
-import { repeat } from "../../jobs/repeat.ts"
+import { repeat } from "../../concurrency/repeat.ts"
+import type { Sql } from "../../database/connect.ts"
 import { touchSessions } from "./queries.ts"
 
 const EVERY_MS = 60_000

@@ -1,5 +1,5 @@
 /** How long sessions and their tokens last, in SQL. */
-import type { Statements } from "../../database/connection.ts"
+import type { Statements } from "../../database/connect.ts"
 
 export type Lifetimes = {
   /** Of a refresh token, from when it is issued. */

@@ -1,14 +1,14 @@
 /** /users/me/sessions: where the caller is logged in. Shapes: model.ts. SQL: queries.ts. */
 
 import { Elysia, t } from "elysia"
-import { clientAddress } from "../../http/request/client-address.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { bearer, signedIn } from "../../http/guard.ts"
 import { noStore } from "../../http/response/no-store.ts"
-import { bearer, signedIn } from "../../http/signed-in.ts"
 import { noSuchSession } from "../problems.ts"
 import { endOwnSession } from "./ending/queries.ts"
+import type { SessionDeps } from "./issue.ts"
 import * as model from "./model.ts"
 import { listSessions } from "./queries.ts"
-import type { SessionDeps } from "./session-tokens.ts"
 
 type Deps = SessionDeps & { trustedProxies: string[] }
 

@@ -1,9 +1,9 @@
 /** All SQL over sessions but refreshing and ending them: see refresh/ and ending/. */
-import type { Sql, Statements } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connect.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Client } from "../client.ts"
+import type { AttemptCounts } from "../rate-limits.ts"
 import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
-import type { AttemptCounts } from "../throttle/throttle.ts"
 import { extension, isAlive, type Lifetimes } from "./lifetime.ts"
 
 export type NewSession = {

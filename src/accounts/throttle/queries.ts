@@ -1,6 +1,6 @@
 /** All SQL over throttles: counts of attempts in windows of time, and the addresses that are exempt. */
 import type postgres from "postgres"
-import type { Sql, Statements } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connect.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>

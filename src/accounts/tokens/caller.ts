@@ -1,5 +1,5 @@
 /** The caller of a request, and what decides whether the same token is accepted again. */
-import type { Scope } from "../../http/signed-in.ts"
+import type { Scope } from "../../http/guard.ts"
 
 export type Caller = {
   userId: number

@@ -1,7 +1,7 @@
 /** Fetches the public keys of an outside issuer when they are needed (RFC 7517, section 5). */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
 import type { Logger } from "pino"
-import { unavailable } from "../../errors.ts"
+import { unavailable } from "../../http/problem.ts"
 
 const FETCH_TIMEOUT_MS = 2_000
 /** Bytes. A key takes about 500. */

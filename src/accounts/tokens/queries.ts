@@ -1,7 +1,7 @@
 /** The SQL that judges tokens: revocations, and personal tokens. */
-import type { Sql } from "../../database/connection.ts"
+import type { Sql } from "../../database/connect.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import type { Scope } from "../../http/signed-in.ts"
+import type { Scope } from "../../http/guard.ts"
 import { userKeyOf } from "../revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */

@@ -3,8 +3,8 @@
  * polled, because notifications do not pass a pooler in transaction mode.
  */
 import type { Logger } from "pino"
-import type { Sql } from "../../database/connection.ts"
-import { repeat } from "../../jobs/repeat.ts"
+import { repeat } from "../../concurrency/repeat.ts"
+import type { Sql } from "../../database/connect.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000

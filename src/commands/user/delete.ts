@@ -1,13 +1,13 @@
 /** `todo-api user delete USER`: does what DELETE /users/me does. */
 
-import { findDetails } from "../../accounts/operators/queries.ts"
-import { deleteUser as deleteAccount } from "../../accounts/queries.ts"
+import { findDetails } from "../../accounts/admin.ts"
 import { deleteSessionsOf } from "../../accounts/sessions/ending/queries.ts"
-import { deleteTodosOf } from "../../todos/owner-deletion/queries.ts"
+import { deleteUser as deleteAccount } from "../../accounts/users.ts"
+import { deleteTodosOf } from "../../todos/erase.ts"
 import { type Flags, UsageError } from "../command.ts"
+import { withUsers } from "../open-database.ts"
+import { membersOf, show } from "../print.ts"
 import { findUser } from "./find.ts"
-import { withUsers } from "./open.ts"
-import { membersOf, show } from "./print.ts"
 
 const isAgreed = async (question: string) => {
   process.stderr.write(question)

@@ -1,6 +1,6 @@
 /** Finds the USER of a command line: an email or an id. */
-import { type Account, findAccount } from "../../accounts/operators/queries.ts"
-import type { Sql } from "../../database/connection.ts"
+import { type Account, findAccount } from "../../accounts/admin.ts"
+import type { Sql } from "../../database/connect.ts"
 
 const isId = (user: string) => /^[1-9]\d*$/.test(user) && Number.isSafeInteger(Number(user))
 

@@ -1,11 +1,12 @@
 /** `todo-api user invite [EMAIL]`: makes a token for a registration. */
-import { email as emailSchema } from "../../accounts/model.ts"
-import { findAccount } from "../../accounts/operators/queries.ts"
-import { createInvite } from "../../accounts/registration/queries.ts"
-import { brokenTextRule } from "../../http/schema/text.ts"
+
+import { findAccount } from "../../accounts/admin.ts"
+import { createInvite } from "../../accounts/registration-queries.ts"
+import { email as emailSchema } from "../../accounts/schemas.ts"
+import { brokenTextRule } from "../../http/schema.ts"
 import { type Flags, UsageError } from "../command.ts"
-import { withUsers } from "./open.ts"
-import { membersOf, show } from "./print.ts"
+import { withUsers } from "../open-database.ts"
+import { membersOf, show } from "../print.ts"
 
 export const inviteUser = (env: NodeJS.ProcessEnv, given: string | undefined, flags: Flags) => {
   const email = given?.trim() ?? null

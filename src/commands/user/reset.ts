@@ -1,9 +1,9 @@
 /** `todo-api user reset USER`: makes a token to set a new password. */
 import { createPasswordReset } from "../../accounts/password-resets/queries.ts"
 import type { Flags } from "../command.ts"
+import { withUsers } from "../open-database.ts"
+import { membersOf, show } from "../print.ts"
 import { findUser } from "./find.ts"
-import { withUsers } from "./open.ts"
-import { membersOf, show } from "./print.ts"
 
 export const resetUser = (env: NodeJS.ProcessEnv, user: string, flags: Flags) =>
   withUsers(env, async ({ sql, logEvent }) => {

@@ -1,9 +1,9 @@
 /** `todo-api user show USER`: prints what is known of a user. */
-import { findDetails } from "../../accounts/operators/queries.ts"
+import { findDetails } from "../../accounts/admin.ts"
 import type { Flags } from "../command.ts"
+import { withUsers } from "../open-database.ts"
+import { membersOf, show } from "../print.ts"
 import { findUser } from "./find.ts"
-import { withUsers } from "./open.ts"
-import { membersOf, show } from "./print.ts"
 
 export const showUser = (env: NodeJS.ProcessEnv, user: string, flags: Flags) =>
   withUsers(env, async ({ sql, logEvent }) => {

@@ -1,9 +1,9 @@
 /** `todo-api user disable|enable USER`: refuses the logins and tokens of a user, or accepts them again. */
-import { setDisabled } from "../../accounts/operators/queries.ts"
+import { setDisabled } from "../../accounts/admin.ts"
 import type { Flags } from "../command.ts"
+import { withUsers } from "../open-database.ts"
+import { membersOf, show } from "../print.ts"
 import { findUser } from "./find.ts"
-import { withUsers } from "./open.ts"
-import { membersOf, show } from "./print.ts"
 
 export const setUserState = (
   env: NodeJS.ProcessEnv,

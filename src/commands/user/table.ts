@@ -30,7 +30,7 @@ export const userCommands: Record<string, Command> = {
     },
     async run(env, args, flags) {
       noArguments(args)
-      return (await import("./list.ts")).listUsers(env, flags)
+      return (await import("../users.ts")).listUsers(env, flags)
     },
   },
   "user show": overUser(

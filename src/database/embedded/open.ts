@@ -1,7 +1,7 @@
 /** Opens the embedded database for a command: of the running service, or started for the command. */
 import postgres from "postgres"
-import { connectionOptions } from "../url.ts"
-import { type Embedded, startEmbedded } from "./embedded.ts"
+import { connectionOptions } from "../../config/database-url.ts"
+import { type Embedded, startEmbedded } from "./start.ts"
 import { embeddedUrl } from "./url.ts"
 
 type Opened = Pick<Embedded, "url" | "stop">

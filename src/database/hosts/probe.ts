@@ -1,7 +1,7 @@
 /** Asks a host of the database whether it is suitable, and on which timeline it is. */
 import postgres from "postgres"
+import { connectionOptions, type Target } from "../../config/database-url.ts"
 import { isAway, NoWritableHost } from "../errors.ts"
-import { connectionOptions, type Target } from "../url.ts"
 
 const ANSWER_LIMIT_MS = 2_000
 

@@ -1,13 +1,29 @@
 /** Runs dbmate, with only what it gets here: without a .env file, and without our environment. */
+
 import { mkdtemp, rm } from "node:fs/promises"
+import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { getCACertificates } from "node:tls"
+import { connectionOptions, parseDatabaseUrl } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram } from "../../programs/program.ts"
-import { offersTls } from "../tls.ts"
-import { connectionOptions, parseDatabaseUrl } from "../url.ts"
+
+/** The request that a client sends first, to ask for TLS. */
+const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
+const patienceMs = 5_000
+
+/** Whether a server offers TLS. It answers "S" or "N". */
+const offersTls = (host: string, port: number): Promise<boolean> => {
+  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+  const socket = connect({ host, port, timeout: patienceMs }, () => socket.write(SSL_REQUEST))
+  socket.once("data", (answer) => resolve(answer[0] === "S".charCodeAt(0)))
+  socket.once("error", reject)
+  for (const event of ["timeout", "close"])
+    socket.once(event, () => reject(new Error(`no answer from ${host}:${port}`)))
+  return promise.finally(() => socket.destroy())
+}
 
 /**
  * Its driver passes unknown parameters on to the server, which refuses them. Some platforms have an

@@ -1,9 +1,9 @@
 /** Tells which migrations a database has, and runs dbmate under a lock to change that. */
 import { tmpdir } from "node:os"
 import postgres from "postgres"
-import type { Statements } from "../connection.ts"
-import { writableUrl } from "../hosts/watch.ts"
-import { connectionOptions } from "../url.ts"
+import { connectionOptions } from "../../config/database-url.ts"
+import type { Statements } from "../connect.ts"
+import { writableUrl } from "../hosts/failover.ts"
 import { migrationFiles } from "./files.ts"
 
 /** Versions, the oldest first. Unknown ones were applied by a newer release. */

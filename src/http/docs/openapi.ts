@@ -1,6 +1,6 @@
 /** Makes the OpenAPI document that is served from what @elysiajs/swagger reads from the routes. */
 import { STATUS_CODES } from "node:http"
-import type { ErrorCode } from "../../errors.ts"
+import type { ErrorCode } from "../problem.ts"
 import {
   headersOf,
   type Json,
@@ -10,8 +10,8 @@ import {
   requestHeaders,
   responseHeaders,
 } from "./headers.ts"
+import { type Schema, translate } from "./json-schema.ts"
 import { brokenRule, refusal, statusOf } from "./problems.ts"
-import { type Schema, translate } from "./schema.ts"
 
 type Content = { [type: string]: { schema: Schema } }
 type Answer = { $id?: string; description?: string; content?: Content }

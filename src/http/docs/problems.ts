@@ -1,5 +1,5 @@
 /** The errors in the OpenAPI document: what each code means, and the problem document it is in. */
-import { type ErrorCode, statuses } from "../../errors.ts"
+import { type ErrorCode, statuses } from "../problem.ts"
 import { headersOf, type Json, type ResponseHeader, referTo } from "./headers.ts"
 
 const string = { type: "string" }

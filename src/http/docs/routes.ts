@@ -3,7 +3,7 @@ import { Elysia, type InternalRoute } from "elysia"
 import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
   type: "file",
 }
-import { staticAsset } from "../response/static-asset.ts"
+import { staticAsset } from "../static-asset.ts"
 import { accessibility } from "./accessibility.ts"
 import { page } from "./page.ts"
 

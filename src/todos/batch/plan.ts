@@ -2,16 +2,17 @@
  * Decides in memory what each operation of a batch does, given the todos as the operations before it
  * leave them. The rows are locked, so that nobody else changes them in between.
  */
-import type { Problem } from "../../errors.ts"
-import { expectedVersions } from "../../http/response/entity-tag.ts"
+
+import { expectedVersions } from "../../http/entity-tag.ts"
+import type { Problem } from "../../http/problem.ts"
+import type { KeyUse } from "../idempotency.ts"
 import { firstAnswer } from "../keys/create-once.ts"
-import type { KeyUse } from "../keys/queries.ts"
-import type { TodoChanges } from "../model.ts"
+import type { TodoChanges } from "../members.ts"
 import { noSuchTodo, preconditionFailed } from "../problems.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded, type Room } from "../quota/quota.ts"
-import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./model.ts"
 import type { LockedTodo, Writes } from "./queries.ts"
+import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./schemas.ts"
 
 export type Outcome =
   /** The todo is known when it has been written. */

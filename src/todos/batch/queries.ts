@@ -1,9 +1,9 @@
 /** All SQL over batches. Every statement names the owner. */
-import { PREPARED, type Statements } from "../../database/connection.ts"
-import { KEY_LIFETIME, type KeyUse } from "../keys/queries.ts"
-import type { Todo } from "../model.ts"
+import { PREPARED, type Statements } from "../../database/connect.ts"
+import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
+import type { Todo } from "../members.ts"
 import type { Versioned } from "../queries.ts"
-import { COUNTING, nextRevision } from "../revisions/queries.ts"
+import { COUNTING, nextRevision } from "../revisions.ts"
 
 /** `now` is when the transaction began. */
 export type LockedTodo = Versioned & { now: string }

@@ -1,11 +1,11 @@
 /** Idempotency-Key: a repeated create gets the first answer again. */
 import { createHash } from "node:crypto"
-import type { Sql } from "../../database/connection.ts"
-import { Problem } from "../../errors.ts"
-import { FIRST_VERSION } from "../../http/response/entity-tag.ts"
-import type { NewTodo } from "../model.ts"
+import type { Sql } from "../../database/connect.ts"
+import { FIRST_VERSION } from "../../http/entity-tag.ts"
+import { Problem } from "../../http/problem.ts"
+import { findKeyUse, insertTodoOnce, type KeyUse } from "../idempotency.ts"
+import type { NewTodo } from "../members.ts"
 import type { Versioned, Written } from "../queries.ts"
-import { findKeyUse, insertTodoOnce, type KeyUse } from "./queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
 

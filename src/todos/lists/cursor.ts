@@ -1,7 +1,7 @@
 /** Cursors: signed positions in a list, which clients can neither make up nor use for other lists. */
-import { badRequest } from "../../errors.ts"
+import { badRequest } from "../../http/problem.ts"
 import { createMac, type Secrets } from "../../keys/mac.ts"
-import type { Selection } from "./model.ts"
+import type { Selection } from "./parameters.ts"
 
 /** The position of a row in an order: its id, and its sort key exactly as Postgres writes it. */
 export type Position = { key: string; id: number }

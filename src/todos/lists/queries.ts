@@ -1,9 +1,9 @@
 /** All SQL over lists of todos. Every statement names the owner. */
-import { PREPARED, type Sql, type Value } from "../../database/connection.ts"
-import type { Todo } from "../model.ts"
-import { listState } from "../sync/queries.ts"
+import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
+import { listState } from "../changes/queries.ts"
+import type { Todo } from "../members.ts"
 import type { Position } from "./cursor.ts"
-import type { Selection } from "./model.ts"
+import type { Selection } from "./parameters.ts"
 
 /** Written as in the indexes: otherwise Postgres would sort. */
 const SORT_KEYS = {

@@ -1,5 +1,5 @@
 /** Limits the searches of each user: a few run at once, and the others wait in a queue. */
-import { Problem } from "../../errors.ts"
+import { Problem } from "../../http/problem.ts"
 
 const AT_ONCE = 2
 const QUEUE_LIMIT = 100

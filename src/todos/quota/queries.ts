@@ -1,5 +1,5 @@
 /** The SQL that counts a user's todos. It names the owner. */
-import type { Statements } from "../../database/connection.ts"
+import type { Statements } from "../../database/connect.ts"
 
 /** Counts up to `max` todos, and reads the revision at the same moment. */
 export const countUpTo = async (sql: Statements, ownerId: number, max: number) => {

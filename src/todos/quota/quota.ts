@@ -4,9 +4,9 @@
  * revision `revision + max - count`. A create locks and increments the revision anyway, so it can check
  * that at no cost, on any number of instances. Beyond that revision, the todos are counted again.
  */
-import type { Sql, Statements } from "../../database/connection.ts"
+import type { Sql, Statements } from "../../database/connect.ts"
 import { isNullRefused } from "../../database/errors.ts"
-import { Problem, unavailable } from "../../errors.ts"
+import { Problem, unavailable } from "../../http/problem.ts"
 import { countUpTo } from "./queries.ts"
 
 /** Users. If there are more, all are forgotten and counted again. */

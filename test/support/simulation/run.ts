@@ -1,6 +1,6 @@
 /** Simulates many seeds at once against one service, which is restarted meanwhile. */
 import type { Todo } from "../../../src/client/calls.ts"
-import { connect } from "../../../src/database/connection.ts"
+import { connect } from "../../../src/database/connect.ts"
 import { insertAccount } from "../accounts.ts"
 import { type App, startApp } from "../app.ts"
 import { readHistory, recordHistory } from "./history.ts"

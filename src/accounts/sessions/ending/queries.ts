@@ -1,5 +1,5 @@
 /** The SQL that ends sessions: one, all of a user, or those of a deleted user. */
-import type { Sql, Statements } from "../../../database/connection.ts"
+import type { Sql, Statements } from "../../../database/connect.ts"
 import { changedKey, sessionKeyOf } from "../../revocation-keys.ts"
 
 /** A CTE that ends a session. Constant time: its rows in refresh_tokens expire by themselves. */

@@ -1,0 +1,84 @@
+/** All SQL by which users manage their personal tokens. Every statement of a request names the user. */
+import type postgres from "postgres"
+import type { Sql, Statements } from "../../database/connect.ts"
+import { deleteExpiredRows } from "../../database/expired-rows.ts"
+import type { NewPersonalToken, PersonalToken } from "../personal-tokens/model.ts"
+
+/** What clients see of a token. */
+const columns = (sql: Statements) => sql`
+  id, name, to_json(scopes) as scopes, created_at, expires_at, last_used_at`
+
+type Stored = NewPersonalToken & { hash: Uint8Array }
+
+/**
+ * Undefined if the user has as many as allowed. The user's row is locked, so that of concurrent
+ * creates one waits for the other. Counting is a statement of its own, so that it sees what the other
+ * one committed.
+ */
+export const insertPersonalToken = (
+  sql: Sql,
+  userId: number,
+  { name, scopes, expires_at = null, hash }: Stored,
+  max: number,
+) =>
+  sql.begin(async (transaction) => {
+    await transaction`
+      select id
+      from users
+      where id = ${userId}
+      for no key update`
+    const [row] = await transaction<PersonalToken[]>`
+      insert into personal_tokens (user_id, name, scopes, expires_at, hash)
+      select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
+        ${expires_at}::timestamptz, ${hash}::bytea
+      where (
+        select count(*)
+        from personal_tokens
+        where user_id = ${userId}
+          and coalesce(expires_at > now(), true)
+      ) < ${max}
+      returning ${columns(transaction)}`
+    return row
+  })
+
+export const listPersonalTokens = async (sql: Sql, userId: number) => {
+  const rows = await sql<PersonalToken[]>`
+    select ${columns(sql)}
+    from personal_tokens
+    where user_id = ${userId}
+      and coalesce(expires_at > now(), true)
+    order by created_at, id`
+  // With the driver's subclass of Array, Elysia would lose the headers of the answer.
+  return [...rows]
+}
+
+/**
+ * Makes revocation keys of hashes, as personalTokenKey does. Other instances need them only to forget
+ * verdicts that they remember: a token without a row is refused anyway.
+ */
+const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) => sql<
+  { key: string }[]
+>`
+  with ended as (
+    delete from personal_tokens
+    where ${which}
+    returning hash
+  )
+  insert into revocations (key, expires_at)
+  select
+    'token:' || rtrim(translate(encode(hash, 'base64'), '+/', '-_'), '='),
+    now() + interval '1 hour'
+  from ended
+  on conflict on constraint revocations_pkey do nothing
+  returning key`
+
+/** Returns a list with the key to revoke. It is empty if the user has no such token. */
+export const deletePersonalToken = (sql: Sql, userId: number, id: string) =>
+  revoked(sql, sql`user_id = ${userId} and id = ${id}::uuid`)
+
+/** Deletes all of a user's tokens, when the password was reset. Returns the keys to revoke. */
+export const deletePersonalTokens = (sql: Statements, userId: number) =>
+  revoked(sql, sql`user_id = ${userId}`)
+
+export const deleteExpiredPersonalTokens = (sql: Sql, limit: number) =>
+  deleteExpiredRows(sql, "personal_tokens", limit)

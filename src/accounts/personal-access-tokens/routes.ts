@@ -1,0 +1,132 @@
+/** /users/me/tokens: personal access tokens, for scripts. Shapes: model.ts. SQL: queries.ts. */
+
+import { Elysia, t } from "elysia"
+import type { Sql } from "../../database/connect.ts"
+import { constraintOf } from "../../database/errors.ts"
+import { clientAddress } from "../../http/client-address.ts"
+import { type Authenticate, bearer, signedIn } from "../../http/guard.ts"
+import { jsonBody } from "../../http/json-body.ts"
+import { badRequest, Problem } from "../../http/problem.ts"
+import { noStore } from "../../http/response/no-store.ts"
+import { createOutsideUser } from "../outside-users.ts"
+import * as model from "../personal-tokens/model.ts"
+import { goneUser } from "../problems.ts"
+import { hashOf } from "../random-token.ts"
+import type { LogEvent } from "../security-log.ts"
+import { newPersonalToken } from "../tokens/personal-access-token.ts"
+import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./queries.ts"
+
+type Deps = {
+  sql: Sql
+  authenticate: Authenticate
+  /** Makes this instance refuse the tokens with these keys at once. */
+  revoke: (keys: string[]) => void
+  logEvent: LogEvent
+  trustedProxies: string[]
+}
+
+const TOKENS_PER_USER = 50
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+const tooMany = () =>
+  new Problem("QUOTA_EXCEEDED", `A user has at most ${TOKENS_PER_USER} personal access tokens`)
+
+const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal access token")
+
+/** Checks the day, too: `Date` takes 30 February for 2 March. */
+const isTime = (text: string) => {
+  const time = new Date(text)
+  const day = new Date(`${text.slice(0, 10)}T00:00:00Z`)
+  return (
+    Number.isFinite(time.getTime()) &&
+    Number.isFinite(day.getTime()) &&
+    day.toISOString().startsWith(text.slice(0, 10))
+  )
+}
+
+/** In the form that Postgres reads. */
+const readExpiry = (text: string | null | undefined) => {
+  if (text === null || text === undefined) return null
+  const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
+  if (!isTime(text.toUpperCase())) throw wrong("must be a time that exists")
+  const time = new Date(text.toUpperCase())
+  if (time.getTime() <= Date.now()) throw wrong("must be in the future")
+  // Its time zone may move a time to the year 10000, which RFC 3339 cannot write.
+  if (time.getUTCFullYear() > 9_999) throw wrong("must be before the year 10000")
+  return time.toISOString()
+}
+
+const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalToken) => {
+  const expires_at = readExpiry(wanted.expires_at)
+  await createOutsideUser(sql, userId)
+  const token = newPersonalToken()
+  const stored = { ...wanted, expires_at, hash: hashOf(token) }
+  const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
+    (error: unknown) => {
+      // The user was deleted at this very moment.
+      throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
+    },
+  )
+  if (!created) throw tooMany()
+  return { ...created, token }
+}
+
+export const personalTokens = (deps: Deps) =>
+  new Elysia({ prefix: "/users/me/tokens", detail: { tags: ["accounts"], security: bearer } })
+    .onTransform(noStore)
+    .use(signedIn(deps.authenticate))
+    .use(clientAddress(deps.trustedProxies))
+    .post(
+      "",
+      async ({ caller: { userId }, body, address, status }) => {
+        const created = await create(deps, userId, body)
+        deps.logEvent("personal_token_made", { userId, address })
+        return status(201, created)
+      },
+      {
+        ...jsonBody(model.newPersonalToken),
+        response: { 201: model.createdPersonalToken },
+        detail: {
+          operationId: "createPersonalToken",
+          summary: "Create a personal access token",
+          errors: ["QUOTA_EXCEEDED"],
+          description:
+            "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
+            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
+        },
+      },
+    )
+    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
+      response: { 200: t.Array(model.personalToken) },
+      detail: {
+        operationId: "listPersonalTokens",
+        summary: "List the caller's personal access tokens",
+        description: "The tokens that have not expired, the oldest first.",
+      },
+    })
+    .delete(
+      "/:id",
+      async ({ caller: { userId }, params, address, status }) => {
+        if (!UUID.test(params.id)) throw noSuchToken()
+        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
+        if (revoked.length === 0) throw noSuchToken()
+        deps.revoke(revoked.map(({ key }) => key))
+        deps.logEvent("personal_token_revoked", { userId, address })
+        return status(204, undefined)
+      },
+      {
+        params: t.Object({
+          id: t.String({
+            description: "The id of a personal access token",
+            encodes: { type: "string", format: "uuid" },
+          }),
+        }),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deletePersonalToken",
+          summary: "Revoke a personal access token",
+          description: "This instance refuses the token at once, all others within 5 seconds.",
+        },
+      },
+    )

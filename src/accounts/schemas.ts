@@ -1,0 +1,103 @@
+/** The shapes of accounts and tokens, as clients send and get them. */
+import { Type } from "@sinclair/typebox"
+import { type Static, t } from "elysia"
+import { Text } from "../http/schema.ts"
+import { id } from "../http/schema-id.ts"
+
+/** No white space and no control characters, in what every engine of regular expressions knows. */
+const part = "[^\\s@\\x00-\\x1f\\x7f-\\x9f]+"
+
+/** The user of the README's tour and of all examples. */
+export const ada = { email: "ada@example.org", password: "correct horse battery staple" }
+
+export const email = Text({
+  description: "Trimmed, and compared ignoring case. Invisible characters are refused",
+  examples: [ada.email],
+  minLength: 3,
+  maxLength: 254,
+  pattern: `^${part}@${part}$`,
+  // Format characters and others that are ignored where text is shown.
+  forbidden: "[\\p{Cf}\\p{DI}]",
+  patternMessage: "must be an email address",
+  trimmed: true,
+})
+export const password = Text({ format: "password", minLength: 8, maxLength: 256 })
+
+export const registration = t.Object(
+  {
+    email,
+    password,
+    invite: t.Optional(
+      Text({
+        description:
+          "A token from the operator, where registration is by invite. Can be used once.",
+      }),
+    ),
+  },
+  { $id: "Registration", examples: [ada], additionalProperties: false },
+)
+export type Registration = Static<typeof registration>
+
+/** Looser than a registration: an email that nobody could have registered is simply wrong. */
+export const credentials = t.Object(
+  {
+    email: Text(),
+    password: Text({ format: "password" }),
+  },
+  { $id: "Credentials", examples: [ada], additionalProperties: false },
+)
+export type Credentials = Static<typeof credentials>
+
+/** Only the form is real. */
+const exampleTokens = {
+  access_token: [
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9",
+    "eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9",
+    "NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+  ].join("."),
+  token_type: "bearer",
+  expires_in: 1800,
+  refresh_token:
+    "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk",
+}
+
+export const refreshToken = t.Object(
+  { refresh_token: Text({ description: "The refresh token of the last answer" }) },
+  {
+    $id: "RefreshToken",
+    examples: [{ refresh_token: exampleTokens.refresh_token }],
+    additionalProperties: false,
+  },
+)
+
+export const user = t.Object(
+  {
+    id,
+    email: t.Union([t.String(), t.Null()], {
+      description: "Null for users of an outside issuer",
+    }),
+    created_at: t.String({ format: "date-time" }),
+  },
+  {
+    $id: "User",
+    description: "A user's account",
+    examples: [{ id: 4503599627370496, email: ada.email, created_at: "2026-11-22T16:40:03.123Z" }],
+    additionalProperties: false,
+  },
+)
+export type User = Static<typeof user>
+
+export const tokens = t.Object(
+  {
+    access_token: t.String({ description: "A JWT for the Authorization header" }),
+    token_type: t.Literal("bearer"),
+    expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
+    refresh_token: t.String({ description: "Opaque and single-use" }),
+  },
+  {
+    $id: "Tokens",
+    description: "The tokens of a session",
+    examples: [exampleTokens],
+    additionalProperties: false,
+  },
+)

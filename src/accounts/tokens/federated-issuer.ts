@@ -1,0 +1,115 @@
+/** Verifies tokens of the configured outside issuer, and finds the users of their subjects. */
+import {
+  decodeJwt,
+  errors,
+  type JWTPayload,
+  type JWTVerifyOptions,
+  type JWTVerifyResult,
+  jwtVerify,
+} from "jose"
+import type { Logger } from "pino"
+import { createCache } from "../../concurrency/cache.ts"
+import type { Config } from "../../config/config.ts"
+import type { Sql } from "../../database/connect.ts"
+import { constraintOf } from "../../database/errors.ts"
+import { Problem } from "../../http/problem.ts"
+import { brokenTextRule, Text } from "../../http/schema.ts"
+import { invalidToken } from "../problems.ts"
+import { findIdentity, insertIdentity } from "../users.ts"
+import { createJwks } from "./jwks.ts"
+
+/** Only signatures by a private key: with HS*, anybody could sign by the public key. */
+const ALGORITHMS = ["EdDSA", "ES256", "ES384", "PS256", "RS256"]
+const CACHE_LIMIT = 10_000
+
+const subjectSchema = Text({ minLength: 1, maxLength: 255 })
+
+const issuerOf = (token: string): string | undefined => {
+  try {
+    return decodeJwt(token).iss
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The issuer also signs tokens that give no access: logout tokens (OpenID Connect Back-Channel Logout
+ * 1.0), and ID tokens, which tell a client who its user is.
+ */
+const isAccessToken = ({ protectedHeader, payload }: JWTVerifyResult) =>
+  protectedHeader.typ?.toLowerCase() !== "logout+jwt" &&
+  payload["nonce"] === undefined &&
+  payload["at_hash"] === undefined
+
+/** Finds the user of a subject, or creates one. */
+const createUserIds = (sql: Sql, issuer: string) => {
+  const known = createCache<number>(CACHE_LIMIT)
+
+  const insert = (subject: string) =>
+    insertIdentity(sql, issuer, subject).catch((error: unknown) => {
+      // Another token took the id at this very moment.
+      if (constraintOf(error) === "users_pkey") return undefined
+      throw error
+    })
+
+  return async (subject: string): Promise<number> => {
+    let id = known.get(subject)
+    while (id === undefined)
+      id = (await findIdentity(sql, issuer, subject)) ?? (await insert(subject))
+    known.set(subject, id)
+    return id
+  }
+}
+
+type Settings = Pick<Config, "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE">
+
+/** Undefined if no issuer is configured. */
+export const createIssuer = (
+  sql: Sql,
+  { JWT_ISSUER, JWKS_URL, JWT_AUDIENCE }: Settings,
+  log: Logger,
+) => {
+  if (JWT_ISSUER === undefined || JWKS_URL === undefined) return undefined
+  const findKey = createJwks(JWKS_URL, log)
+  const userIds = createUserIds(sql, JWT_ISSUER)
+
+  const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTVerifyResult> => {
+    try {
+      return await jwtVerify(token, findKey, options)
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+      // A token without a `kid` may be signed by any key of its type.
+      for await (const key of error) {
+        const result = await jwtVerify(token, key, options).catch(() => undefined)
+        if (result) return result
+      }
+      throw error
+    }
+  }
+
+  return {
+    /** Whether a token names this issuer. That decides which keys verify it. */
+    claims: (token: string) => issuerOf(token) === JWT_ISSUER,
+
+    /** The claims of a token with a good signature. Throws a 401, or a 503 if the keys cannot be fetched. */
+    async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+      const result = await verified(token, {
+        ...options,
+        algorithms: ALGORITHMS,
+        issuer: JWT_ISSUER,
+        ...(JWT_AUDIENCE !== undefined && { audience: JWT_AUDIENCE }),
+      }).catch((error: unknown) => {
+        throw error instanceof Problem ? error : invalidToken("The token is invalid")
+      })
+      if (!isAccessToken(result)) throw invalidToken("The token is no access token")
+      return result.payload
+    },
+
+    async userId(subject: unknown): Promise<number> {
+      if (brokenTextRule(subjectSchema as never, subject) !== undefined)
+        throw invalidToken("The subject is no user id")
+      return userIds(subject as string)
+    },
+  }
+}
+export type Issuer = NonNullable<ReturnType<typeof createIssuer>>

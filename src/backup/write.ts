@@ -1,0 +1,77 @@
+/** Writes one consistent snapshot of the database into a stream. */
+import type { Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
+import { constants, createZstdCompress } from "node:zlib"
+import { schemaState } from "../database/migrations/migrate.ts"
+import { version } from "../version.ts"
+import { type Progress, writeArchive } from "./archive.ts"
+import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
+import { BackupError } from "./format/damage.ts"
+import { format } from "./manifest.ts"
+import { columnsOf, copyOut, nextNumbers, serverVersion, useKnownSettings } from "./queries.ts"
+import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES } from "./tables.ts"
+import { createSealer } from "./trailer.ts"
+
+type Options = {
+  /** The current key and the previous ones. Empty if the backup is not to contain them. */
+  secretKeys: readonly string[]
+  output: Writable
+  signal: AbortSignal
+  onProgress: Progress
+}
+
+const appliedMigrations = async (sql: Transaction) => {
+  const { applied, unknown } = await schemaState(sql)
+  if (applied.length === 0) throw new BackupError("The database is empty: there is nothing to keep")
+  if (unknown.length > 0)
+    throw new BackupError(
+      `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
+        "Use the todo-api that serves it.",
+    )
+  return applied
+}
+
+/** The columns of every table that a restore writes. */
+export const columnsToKeep = async (sql: Transaction) =>
+  Object.fromEntries(
+    (await columnsOf(sql, TABLES)).map(({ table, columns }) => [
+      table,
+      columns.filter((column) => !Object.hasOwn(COLUMNS_LEFT_OUT, `${table}.${column}`)),
+    ]),
+  )
+
+export const writeBackup = async (
+  url: string,
+  { secretKeys, output, signal, onProgress }: Options,
+) => {
+  const sql = connectForBackup(url)
+  try {
+    await inTransaction(sql, "isolation level repeatable read read only", async (snapshot) => {
+      await useKnownSettings(snapshot)
+      const header = {
+        format,
+        version: version(),
+        postgres: await serverVersion(snapshot),
+        created_at: new Date().toISOString(),
+        migrations: await appliedMigrations(snapshot),
+        columns: await columnsToKeep(snapshot),
+        has_secret_key: secretKeys.length > 0,
+      } as const
+      await pipeline(
+        writeArchive({
+          header,
+          secretKeys,
+          rowsOf: (table) => copyOut(snapshot, table, header.columns[table] ?? []),
+          sequences: () => nextNumbers(snapshot, SEQUENCES),
+          onProgress,
+        }),
+        createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } }),
+        createSealer(),
+        output,
+        { signal },
+      )
+    })
+  } finally {
+    await sql.end()
+  }
+}

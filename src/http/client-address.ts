@@ -1,0 +1,77 @@
+/** Finds the address of the client, also behind proxies. */
+import { Elysia } from "elysia"
+import ipaddr from "ipaddr.js"
+import { isAddress } from "../config/readers.ts"
+
+type Address = ipaddr.IPv4 | ipaddr.IPv6
+type Network = [Address, number]
+
+/** Parses an entry of X-Forwarded-For, to which some proxies add a port. Undefined if it is no address. */
+const parseHop = (text: string): Address | undefined => {
+  const hop = text.trim().replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, "$1$3")
+  return isAddress(hop) ? ipaddr.process(hop) : undefined
+}
+
+/** Parses `10.0.0.0/8` or an address. IPv4 mapped to IPv6 (`::ffff:10.0.0.0/104`) is taken as IPv4. */
+const parseNetwork = (text: string): Network => {
+  const [address = "", bits] = text.split("/")
+  const parsed = ipaddr.parse(address)
+  const prefix = bits === undefined ? parsed.toByteArray().length * 8 : Number(bits)
+  return parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress() && prefix >= 96
+    ? [parsed.toIPv4Address(), prefix - 96]
+    : [parsed, prefix]
+}
+
+const isIn = (address: Address, [network, bits]: Network) =>
+  address.kind() === network.kind() && address.match(network, bits)
+
+/** RFC 6052: a NAT64 writes the IPv4 address of its client into this network. */
+const NAT64 = parseNetwork("64:ff9b::/96")
+
+const translated = (address: Address): Address =>
+  isIn(address, NAT64) ? new ipaddr.IPv4(address.toByteArray().slice(-4)) : address
+
+/** An IPv6 subscriber can use any address of a /64, so the /64 stands for the client. */
+const subscriber = (address: Address): string =>
+  address instanceof ipaddr.IPv6
+    ? address.parts
+        .slice(0, 4)
+        .map((part) => part.toString(16))
+        .join(":")
+    : address.toString()
+
+/** The /48 of a client's IPv6 address: one site may own all of it. Undefined for IPv4. */
+export const networkOf = (address: string): string | undefined =>
+  address.includes(":") ? address.split(":").slice(0, 3).join(":") : undefined
+
+/**
+ * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
+ * trusted proxy wrote no address, the proxy itself is the client.
+ */
+export const createClientAddress = (trustedProxies: string[]) => {
+  const networks = trustedProxies.map(parseNetwork)
+  const isTrusted = (address: Address) => networks.some((network) => isIn(address, network))
+
+  return (peer: string, forwardedFor: string | null): string => {
+    let client = parseHop(peer)
+    if (!client) return peer
+    const hops = forwardedFor?.split(",") ?? []
+    while (isTrusted(client)) {
+      const hop = parseHop(hops.pop() ?? "")
+      if (!hop) break
+      client = hop
+    }
+    return subscriber(translated(client))
+  }
+}
+
+/** Gives the routes of an instance the client's address. */
+export const clientAddress = (trustedProxies: string[]) => {
+  const addressOf = createClientAddress(trustedProxies)
+  return new Elysia().derive({ as: "scoped" }, ({ request, server }) => ({
+    address: addressOf(
+      server?.requestIP(request)?.address ?? "",
+      request.headers.get("x-forwarded-for"),
+    ),
+  }))
+}

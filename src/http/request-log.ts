@@ -1,0 +1,75 @@
+/** Logs and measures every request. While the service stops, adds `Connection: close`. */
+import { Elysia, ElysiaCustomStatusResponse } from "elysia"
+import type { Log } from "../log.ts"
+import type { Metrics } from "./metrics.ts"
+
+export type LoggedRequest = {
+  startedAt: number
+  request: Request
+  /** The pattern. Undefined if no route matched. */
+  route?: string
+  caller?: { userId: number } | undefined
+  set: { headers: Record<string, string | number | undefined> }
+}
+
+/** Methods with routes. All others count as one, because clients can invent any number of them. */
+const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+
+/** W3C Trace Context: version, trace, parent, flags. Ids of only zeros are invalid. */
+const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-[\da-f]{2}$/
+
+/** The caller's trace, so that the line can be found by it. An invalid traceparent is ignored. */
+const traceOf = (request: Request) => {
+  const [, trace, span] = TRACEPARENT.exec(request.headers.get("traceparent") ?? "") ?? []
+  return trace === undefined ? "" : `,"trace_id":"${trace}","span_id":"${span}"`
+}
+
+const statusOf = (answer: unknown, status: number | string | undefined): number => {
+  if (answer instanceof Response) return answer.status
+  if (answer instanceof ElysiaCustomStatusResponse) return Number(answer.code)
+  return typeof status === "number" ? status : 200
+}
+
+export const createRequestLog = (
+  log: Log,
+  metrics: Metrics | undefined,
+  isStopping: () => boolean,
+) => {
+  /** Has to be called once for each answer. */
+  const logRequest = (
+    { startedAt, request, route = "none", caller, set }: LoggedRequest,
+    status: number,
+  ) => {
+    const method = METHODS.has(request.method) ? request.method : "other"
+    const milliseconds = performance.now() - startedAt
+    metrics?.request(method, route, status, milliseconds / 1000)
+    // Nothing needs escaping: request ids have a safe alphabet, and the rest is our own text.
+    log.line(
+      `"request_id":"${set.headers["x-request-id"]}","method":"${method}","route":"${route}",` +
+        `"status":${status},"duration_ms":${milliseconds.toFixed(2)}` +
+        (caller ? `,"user_id":${caller.userId}` : "") +
+        traceOf(request),
+    )
+    if (isStopping()) set.headers["connection"] = "close"
+  }
+
+  return {
+    logRequest,
+    hooks: new Elysia({ name: "request-log" })
+      .decorate("startedAt", 0)
+      .decorate("caller", undefined as LoggedRequest["caller"])
+      .onRequest((context) => {
+        context.startedAt = performance.now()
+      })
+      // Destructured: a context that is passed on as a whole makes Elysia parse everything.
+      .mapResponse(
+        { as: "global" },
+        ({ startedAt, request, route, caller, set, responseValue }) => {
+          logRequest(
+            { startedAt, request, route, caller, set },
+            statusOf(responseValue, set.status),
+          )
+        },
+      ),
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * POST /todos/batch: many operations in one transaction and a few statements. To avoid deadlocks, all
+ * transactions lock in the same order: todos by id, keys by name, and the owner's revision last.
+ */
+import type { Statements } from "../../database/connect.ts"
+import { entityTag } from "../../http/entity-tag.ts"
+import { Problem } from "../../http/problem.ts"
+import { bodyHashOf, keyReused } from "../keys/create-once.ts"
+import type { Versioned } from "../queries.ts"
+import { endless } from "../quota/quota.ts"
+import { asUser, type WriteDeps } from "../writes.ts"
+import { type ByKey, type Outcome, planBatch } from "./plan.ts"
+import {
+  applyWrites,
+  claimKeys,
+  findKeyUses,
+  lockTodos,
+  releaseKeys,
+  type Writes,
+} from "./queries.ts"
+import type { Batch, BatchResult, KeyedOperation, Operation } from "./schemas.ts"
+
+type Keyed = KeyedOperation & { key: string }
+const isKeyed = (operation: Operation): operation is Keyed =>
+  operation.op !== "delete" && operation.key !== undefined
+
+/** Tells a repeat from another operation with the same key. */
+const hashOf = (operation: KeyedOperation) =>
+  bodyHashOf(
+    operation.op === "create" ? operation.todo : { id: operation.id, todo: operation.todo },
+  )
+
+/** Claims the keys that are free. Returns what the keys mean for each operation. */
+const claim = async (sql: Statements, ownerId: number, operations: Operation[]): Promise<ByKey> => {
+  const firsts = new Map<string, { index: number; bodyHash: Buffer; todoId: number | null }>()
+  for (const [index, operation] of operations.entries())
+    if (isKeyed(operation) && !firsts.has(operation.key))
+      firsts.set(operation.key, {
+        index,
+        bodyHash: hashOf(operation),
+        todoId: operation.op === "update" ? operation.id : null,
+      })
+  if (firsts.size === 0) return () => ({ kind: "free", id: null })
+
+  const claims = [...firsts].map(([key, { bodyHash, todoId }]) => ({ key, bodyHash, todoId }))
+  const claimed = new Map(
+    (await claimKeys(sql, ownerId, claims)).map(({ key, todo_id }) => [key, todo_id]),
+  )
+  const taken = [...firsts.keys()].filter((key) => !claimed.has(key))
+  const uses = new Map(
+    taken.length === 0 ? [] : (await findKeyUses(sql, ownerId, taken)).map((use) => [use.key, use]),
+  )
+
+  return (operation, index) => {
+    if (operation.key === undefined) return { kind: "free", id: null }
+    const bodyHash = hashOf(operation)
+    const use = uses.get(operation.key)
+    if (use)
+      return bodyHash.equals(use.body_hash)
+        ? { kind: "used", use }
+        : { kind: "refused", problem: keyReused() }
+    const first = firsts.get(operation.key)
+    if (first === undefined || first.index === index)
+      return { kind: "free", id: claimed.get(operation.key) ?? null }
+    return bodyHash.equals(first.bodyHash)
+      ? { kind: "repeated", index: first.index }
+      : { kind: "refused", problem: keyReused() }
+  }
+}
+
+const isEmpty = ({ creations, updates, deletions }: Writes) =>
+  creations.length + updates.length + deletions.length === 0
+
+const shown = ({ version, ...todo }: Versioned) => ({ etag: entityTag(version), todo })
+
+const createdAs = (created: Map<number, Versioned>, index: number) => {
+  const todo = created.get(index)
+  if (!todo) throw new Error("A batch did not create what it was to create")
+  return { status: 201, ...shown(todo) }
+}
+
+const toResult = (
+  outcome: Outcome,
+  index: number,
+  created: Map<number, Versioned>,
+): BatchResult => {
+  switch (outcome.kind) {
+    case "created":
+      return createdAs(created, index)
+    case "replayed":
+      return { status: 201, ...shown(outcome.todo), replayed: true }
+    case "repeated":
+      return { ...createdAs(created, outcome.index), replayed: true }
+    case "updated":
+      return { status: 200, ...shown(outcome.todo), ...(outcome.isReplay && { replayed: true }) }
+    case "deleted":
+      return { status: 204 }
+    case "refused":
+      return {
+        status: outcome.problem.status,
+        ...(outcome.current && shown(outcome.current)),
+        error: outcome.problem.toDocument(),
+      }
+  }
+}
+
+const undone = () =>
+  new Problem("BATCH_ROLLED_BACK", "Another operation of the batch was refused", { status: 424 })
+
+/** Thrown within the transaction, so that it is rolled back. */
+const rolledBack = (outcomes: Outcome[]) =>
+  new Problem("BATCH_ROLLED_BACK", "An operation was refused, so all were undone; see results", {
+    results: outcomes
+      .map(
+        (outcome): Outcome =>
+          outcome.kind === "refused" ? outcome : { kind: "refused", problem: undone() },
+      )
+      .map((outcome, index) => toResult(outcome, index, new Map())),
+  })
+
+/** Throws a 409 if the batch is atomic and an operation was refused. */
+export const runBatch = async (
+  { sql, createOutsideUser, quota, changed }: WriteDeps,
+  ownerId: number,
+  { operations, atomic = false }: Batch,
+): Promise<{ results: BatchResult[] }> => {
+  const ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
+  const creates = operations.some(({ op }) => op === "create")
+  const transact = () =>
+    quota.forMany(ownerId, (measureRoom) =>
+      sql.begin(async (transaction) => {
+        const todos = ids.size === 0 ? [] : await lockTodos(transaction, ownerId, [...ids])
+        const byKey = await claim(transaction, ownerId, operations)
+        const room = creates ? await measureRoom(transaction) : endless
+        const { outcomes, unusedKeys, writes } = planBatch(operations, todos, byKey, room)
+        if (atomic && outcomes.some(({ kind }) => kind === "refused")) throw rolledBack(outcomes)
+        if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
+        const rows = isEmpty(writes)
+          ? []
+          : await applyWrites(transaction, ownerId, writes, room.room)
+        const created = new Map(
+          rows.flatMap(({ index, revision: _, ...todo }): [number, Versioned][] =>
+            index === null ? [] : [[index, todo]],
+          ),
+        )
+        const results = outcomes.map((outcome, index) => toResult(outcome, index, created))
+        return { results, revision: rows[0]?.revision }
+      }),
+    )
+  const { results, revision } = await asUser({ createOutsideUser }, ownerId, transact)
+  if (revision !== undefined) changed(ownerId, revision)
+  return { results }
+}

@@ -1,0 +1,136 @@
+/** The shapes of a batch: its operations and their results. */
+import { Type } from "@sinclair/typebox"
+import { type Static, t } from "elysia"
+import { Text } from "../../http/schema.ts"
+import { id } from "../../http/schema-id.ts"
+import { newTodo, todo, todoChanges } from "../members.ts"
+
+/** Bytes. Enough for a hundred of the longest creates with their keys, even if every character is escaped. */
+export const BATCH_BODY_LIMIT = 1024 * 1024
+const MOST_OPERATIONS = 100
+
+const ifMatch = Text({
+  description: "Like the header If-Match: entity tags, or `*`",
+  examples: ['"1"'],
+})
+
+const keyText = {
+  minLength: 1,
+  maxLength: 255,
+  pattern: "^[!-~]+$",
+  patternMessage: "must be visible ASCII characters",
+}
+
+const create = t.Object(
+  {
+    op: t.Literal("create"),
+    todo: newTodo,
+    key: t.Optional(
+      Text({
+        description: "Like the header Idempotency-Key, and remembered together with those",
+        ...keyText,
+      }),
+    ),
+  },
+  { $id: "CreateOperation", additionalProperties: false },
+)
+
+const update = t.Object(
+  {
+    op: t.Literal("update"),
+    id,
+    todo: todoChanges,
+    key: t.Optional(
+      Text({
+        description:
+          "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
+        ...keyText,
+      }),
+    ),
+    if_match: t.Optional(ifMatch),
+  },
+  { $id: "UpdateOperation", additionalProperties: false },
+)
+
+const remove = t.Object(
+  { op: t.Literal("delete"), id, if_match: t.Optional(ifMatch) },
+  { $id: "DeleteOperation", additionalProperties: false },
+)
+
+const operation = t.Union([create, update, remove], {
+  $id: "Operation",
+  description: "A create, an update or a delete, as `op` says",
+})
+
+/** An HTTP status. */
+const status = Type.Integer({ minimum: 200, maximum: 599 })
+
+export const batch = t.Object(
+  {
+    operations: t.Array(operation, {
+      minItems: 1,
+      maxItems: MOST_OPERATIONS,
+    }),
+    atomic: t.Optional(t.Boolean({ description: "Whether one refusal undoes all" })),
+  },
+  {
+    $id: "Batch",
+    examples: [
+      {
+        operations: [
+          { op: "create", todo: { title: "Buy oats" } },
+          { op: "update", id: 1, todo: { is_completed: true } },
+        ],
+      },
+    ],
+    additionalProperties: false,
+  },
+)
+export type Batch = Static<typeof batch>
+export type Operation = Batch["operations"][number]
+export type CreateOperation = Static<typeof create>
+export type UpdateOperation = Static<typeof update>
+export type KeyedOperation = CreateOperation | UpdateOperation
+
+const problem = t.Object(
+  {
+    type: t.String(),
+    title: t.String(),
+    status,
+    detail: t.String({ description: "What is wrong, for people" }),
+    error_code: t.String({ description: "What is wrong, for programs" }),
+    timestamp: t.String({ format: "date-time" }),
+  },
+  {
+    $id: "OperationProblem",
+    description: "The error that the single call would have had",
+    additionalProperties: false,
+  },
+)
+
+const batchResult = t.Object(
+  {
+    status,
+    etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
+    todo: t.Optional(todo),
+    replayed: t.Optional(
+      t.Boolean({ description: "Whether an earlier operation with the same key was done instead" }),
+    ),
+    error: t.Optional(problem),
+  },
+  {
+    $id: "BatchResult",
+    description: "The result of an operation. With a 412, `todo` is the current one",
+    additionalProperties: false,
+  },
+)
+export type BatchResult = Static<typeof batchResult>
+
+export const batchResults = t.Object(
+  { results: t.Array(batchResult) },
+  {
+    $id: "BatchResults",
+    description: "The results, in the order of the operations",
+    additionalProperties: false,
+  },
+)

@@ -1,0 +1,139 @@
+/** GET /todos/events: a stream of states, which tells clients when to fetch changes. */
+import type { Sql } from "../../database/connect.ts"
+import { findFeed } from "./queries.ts"
+import type { Feed, States } from "./sync-token.ts"
+import type { Watcher, Watchers } from "./watchers.ts"
+
+export type EventsDeps<Caller> = {
+  sql: Sql
+  states: States
+  watchers: Watchers
+  /** Whether the token of the stream is still good. */
+  remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
+}
+
+/** Proxies and clients close connections on which nothing is sent. */
+const HEARTBEAT_MS = 15_000
+/** A connection is closed if nothing could be sent for this long, not even a heartbeat. */
+const IDLE_SECONDS = 30
+/** Random, so that the clients of an instance that stops do not all come back at once. */
+const RETRY_MS = { min: 1_000, max: 5_000 }
+
+const HEARTBEAT = ": still here\n\n"
+
+const stateEvent = (state: string) =>
+  `event: state\nid: ${state}\ndata: ${JSON.stringify({ state })}\n\n`
+
+const retryEvent = () =>
+  `retry: ${Math.round(RETRY_MS.min + Math.random() * (RETRY_MS.max - RETRY_MS.min))}\n\n`
+
+const encoder = new TextEncoder()
+
+/**
+ * A state that could not be sent yet is replaced by a newer one, so that many commits become one event. A
+ * class, because there may be thousands of streams, and closures would take twice the memory.
+ */
+class EventStream<Caller extends { userId: number }> implements Watcher {
+  readonly body: ReadableStream<Uint8Array>
+  private epoch: string | undefined
+  private latest = -1
+  private text: string | undefined
+  private isClosed = false
+  /** Defined while the client has taken everything, and waits for more. */
+  private asking: ReadableStreamDefaultController<Uint8Array> | undefined
+  private sentAt = performance.now()
+
+  constructor(
+    private readonly deps: EventsDeps<Caller>,
+    private readonly caller: Caller,
+    private readonly authorization: string | null,
+  ) {
+    this.body = new ReadableStream(this, { highWaterMark: 0 })
+  }
+
+  begin({ epoch, revision }: Feed) {
+    this.epoch = epoch
+    this.changed(revision)
+  }
+
+  changed(revision: number) {
+    if (this.epoch === undefined || revision <= this.latest) return
+    this.latest = revision
+    const { states } = this.deps
+    const { userId } = this.caller
+    this.put(stateEvent(states.write({ kind: "complete", revision }, this.epoch, userId)))
+  }
+
+  tick(now: number) {
+    if (this.text === undefined && now - this.sentAt > HEARTBEAT_MS) this.put(HEARTBEAT)
+  }
+
+  isOf(epoch: string) {
+    return this.epoch === undefined || this.epoch === epoch
+  }
+
+  isAuthorized() {
+    return this.deps.remainsGood(this.caller, this.authorization)
+  }
+
+  closed() {
+    const last = this.deps.watchers.isDraining() ? retryEvent() : ""
+    this.text = (this.text ?? "") + last || undefined
+    this.isClosed = true
+    this.flush()
+  }
+
+  /** Called by the body, when the client has taken everything. */
+  pull(asking: ReadableStreamDefaultController<Uint8Array>) {
+    this.asking = asking
+    this.flush()
+  }
+
+  /** Called by the body, when the client has gone. */
+  cancel() {
+    this.deps.watchers.unwatch(this.caller.userId, this)
+  }
+
+  private put(text: string) {
+    this.text = text
+    this.flush()
+  }
+
+  private flush() {
+    const { asking, text } = this
+    if (!asking || (text === undefined && !this.isClosed)) return
+    this.asking = undefined
+    this.text = undefined
+    this.sentAt = performance.now()
+    if (text !== undefined) asking.enqueue(encoder.encode(text))
+    if (this.isClosed) asking.close()
+  }
+}
+
+export const eventStream = async <Caller extends { userId: number }>(
+  deps: EventsDeps<Caller>,
+  caller: Caller,
+  request: Request,
+  server: Pick<Bun.Server<unknown>, "timeout"> | null,
+) => {
+  server?.timeout(request, IDLE_SECONDS)
+  const stream = new EventStream(deps, caller, request.headers.get("authorization"))
+  deps.watchers.watch(caller.userId, stream)
+  try {
+    // Read after watching has begun, so that no commit is missed.
+    stream.begin(await findFeed(deps.sql, caller.userId))
+  } catch (error) {
+    stream.cancel()
+    throw error
+  }
+  return new Response(stream.body, { headers: EVENT_STREAM })
+}
+
+const EVENT_STREAM = {
+  "content-type": "text/event-stream",
+  // Otherwise nginx would hold events back until its buffer is full.
+  "x-accel-buffering": "no",
+}
+
+/** For HEAD, which must not open a stream. */
+export const noStream = () => new Response(null, { headers: EVENT_STREAM })

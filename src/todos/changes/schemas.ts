@@ -1,0 +1,66 @@
+/** The shapes of changes: the query, the answer, and the stream of events. */
+import { type Static, t } from "elysia"
+import { Parameter, Text } from "../../http/schema.ts"
+import { id } from "../../http/schema-id.ts"
+import { todo } from "../members.ts"
+
+export const PAGE_LIMIT = 1_000
+const DEFAULT_LIMIT = 500
+
+export const changesQuery = t.Object(
+  {
+    since: t.Optional(
+      Text({
+        description: "Opaque: the `next` of an earlier answer. Without it all todos are listed",
+      }),
+    ),
+    limit: t.Optional(
+      Parameter({
+        type: "integer",
+        description: `How many changes at most. Default: ${DEFAULT_LIMIT}`,
+        minimum: 1,
+        maximum: PAGE_LIMIT,
+        pattern: "^([1-9]\\d{0,2}|1000)$",
+        patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+type ChangesQuery = Static<typeof changesQuery>
+
+export const readChangesQuery = ({ since, limit }: ChangesQuery) => ({
+  since,
+  limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
+})
+
+const change = t.Object(
+  {
+    id,
+    etag: t.Union([t.String({ description: "Its entity tag" }), t.Null()]),
+    todo: t.Union([
+      t.Object(todo.properties, {
+        description: "The todo as it is now. Null if it was deleted",
+        additionalProperties: false,
+      }),
+      t.Null(),
+    ]),
+  },
+  { $id: "Change", description: "A todo that has changed", additionalProperties: false },
+)
+
+export const changesPage = t.Object(
+  {
+    changes: t.Array(change),
+    next: t.String({ description: "The `since` of the next request" }),
+    has_more: t.Boolean({ description: "Whether there are more changes to fetch at once" }),
+  },
+  { $id: "Changes", description: "A page of changes", additionalProperties: false },
+)
+export type ChangesPage = Static<typeof changesPage>
+
+export const eventsBody = t.String({
+  contentType: "text/event-stream",
+  description: "Server-sent events of the HTML standard",
+  examples: ['event: state\nid: WyJh.b2Nh\ndata: {"state":"WyJh.b2Nh"}\n\n'],
+})

@@ -1,0 +1,79 @@
+/** The query of GET /todos: its parameters, and what they select. */
+import { type Static, t } from "elysia"
+import { badRequest } from "../../http/problem.ts"
+import { Parameter, Text } from "../../http/schema.ts"
+
+export const PAGE_LIMIT = 1_000
+
+const sorts = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"] as const
+export type Sort = (typeof sorts)[number]
+
+export const listQuery = t.Object(
+  {
+    limit: t.Optional(
+      Parameter({
+        type: "integer",
+        description: "The number of todos on a page. Without it the whole list is streamed",
+        minimum: 1,
+        maximum: PAGE_LIMIT,
+        pattern: "^([1-9]\\d{0,2}|1000)$",
+        patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
+      }),
+    ),
+    cursor: t.Optional(
+      Text({ description: "Opaque, from the link on the previous page. Needs limit" }),
+    ),
+    is_completed: t.Optional(
+      Parameter({
+        type: "boolean",
+        description: "Only todos that are done, or that are not",
+        pattern: "^(true|false)$",
+        patternMessage: "must be true or false",
+      }),
+    ),
+    q: t.Optional(
+      Text({
+        description: "Only todos whose title or description contains this, ignoring case",
+        minLength: 1,
+        maxLength: 100,
+      }),
+    ),
+    sort: t.Optional(
+      Parameter<Sort>({
+        type: "string",
+        description:
+          "Ascending, or with a minus descending; titles by code point. Default: created_at",
+        enum: [...sorts],
+        "x-enum-varnames": sorts.map((sort) => sort.replace(/^-(.*)/, "$1_desc").toUpperCase()),
+        pattern: `^(${sorts.join("|")})$`,
+        patternMessage: `must be one of ${sorts.join(", ")}`,
+      }),
+    ),
+    count: t.Optional(
+      Parameter({
+        type: "boolean",
+        description: "Whether to say in X-Total-Count how many todos match",
+        pattern: "^(true|false)$",
+        patternMessage: "must be true or false",
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type ListQuery = Static<typeof listQuery>
+
+/** Which todos in which order. Cursors are bound to it. */
+export type Selection = { sort: Sort; isCompleted: boolean | undefined; q: string | undefined }
+
+const flag = (value: string | undefined) => (value === undefined ? undefined : value === "true")
+
+export const readListQuery = ({ limit, cursor, is_completed, q, sort, count }: ListQuery) => {
+  if (cursor !== undefined && limit === undefined)
+    throw badRequest([{ parameter: "cursor", message: "needs limit" }])
+  const selection: Selection = { sort: sort ?? "created_at", isCompleted: flag(is_completed), q }
+  return {
+    selection,
+    limit: limit === undefined ? undefined : Number(limit),
+    wantsCount: flag(count) ?? false,
+  }
+}
