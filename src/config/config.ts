@@ -34,6 +34,8 @@ const schema = {
   SMTP_FROM: sender,
   PASSWORD_RESET_URL: resetUrl,
   MAX_TODOS_PER_USER: integer(undefined, 1, 1_000_000_000),
+  // No longer than deletions are remembered: of what is forgotten, replicas could not learn that it is back.
+  TRASH_DAYS: integer(30, 0, 90),
   REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),
   JWT_ISSUER: text(undefined),
   JWT_AUDIENCE: text(undefined),

@@ -38,6 +38,7 @@ const wrong: [name: string, ...values: string[]][] = [
   ["PORT", "65536", "-1", "80a", "1e3", " 80", "0x50"],
   ["METRICS_PORT", "65536"],
   ["MAX_TODOS_PER_USER", "1.5"],
+  ["TRASH_DAYS", "91", "-1"],
   ["REQUESTS_PER_MINUTE", "1.5", "2e3"],
   ["REUSE_PORT", "yes"],
   ["DATABASE_POOL_SIZE", "1001", "1.5"],
