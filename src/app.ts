@@ -92,7 +92,6 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
       quota: createQuota(sql, config.MAX_TODOS_PER_USER),
       changed: commits.changed,
       watchers,
-      remainsGood: deps.tokens.remainsGood,
     },
   }
 }

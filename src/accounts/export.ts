@@ -61,13 +61,15 @@ export const exportOfAccount = (deps: Deps) => {
     .use(signedIn(deps.authenticate))
     .get(
       "/export",
-      async ({ caller: { userId } }) => {
+      async ({ caller }) => {
+        const { userId } = caller
         const user = await findOrCreateAccount(deps.sql, userId)
         const pages = Object.entries(lists).map(([name, list]) => [name, list.pages(userId)])
         return streamObject(
           { exported_at: new Date().toISOString(), user },
           Object.fromEntries(pages),
           { "content-disposition": 'attachment; filename="todo-api-export.json"' },
+          caller,
           deps.log,
         )
       },

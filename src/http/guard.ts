@@ -15,7 +15,15 @@ export type AnyCaller = {
   userId: number
   /** What the token allows. Undefined if it allows everything that its user may do. */
   scopes?: readonly Scope[] | undefined
+  /**
+   * Whether the token is still valid, for responses that take long: to be asked before each part. Cheap
+   * unless something about the token has changed.
+   */
+  isStillValid: () => boolean | Promise<boolean>
 }
+
+/** Ends a response under way, when the caller's token is no longer valid. Resets the connection. */
+export const invalidated = () => new Problem("UNAUTHORIZED", "The token is no longer valid")
 
 type Headers = Record<string, string | number | undefined>
 

@@ -1,6 +1,8 @@
 /** Streams a JSON object of any length. Its lists are read page by page, as fast as the client reads. */
 import type { TSchema } from "@sinclair/typebox"
 import type { Logger } from "pino"
+import { type AnyCaller, invalidated } from "./guard.ts"
+import { Problem } from "./problem.ts"
 
 /** A list in the object: the schema of its items, and its pages for a user. */
 export type StreamedList = {
@@ -42,12 +44,14 @@ async function* objectText(
 
 /**
  * Sends `members` first, at least one, and then the lists. A page is read when the client has taken the
- * previous one. A failure resets the connection, so that the object never looks complete.
+ * previous one, and only if the caller's token is still valid. A failure resets the connection, so that
+ * the object never looks complete.
  */
 export const streamObject = (
   members: Record<string, unknown>,
   lists: Record<string, AsyncIterable<readonly object[]>>,
   headers: Record<string, string>,
+  { isStillValid }: Pick<AnyCaller, "isStillValid">,
   log: Logger,
 ): Response => {
   const encoder = new TextEncoder()
@@ -56,11 +60,12 @@ export const streamObject = (
     {
       async pull(controller) {
         try {
+          if (!(await isStillValid())) throw invalidated()
           const { value, done } = await text.next()
           if (done) controller.close()
           else controller.enqueue(encoder.encode(value))
         } catch (err) {
-          log.error({ err }, "a streamed object ended early")
+          if (!(err instanceof Problem)) log.error({ err }, "a streamed object ended early")
           throw err
         }
       },

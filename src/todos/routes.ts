@@ -18,10 +18,7 @@ import { noSuchTodo } from "./problems.ts"
 import { findTodo } from "./queries.ts"
 import { createTodo, deleteTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
-type Deps<Caller extends { userId: number }> = ListDeps &
-  WriteDeps &
-  WaitDeps &
-  EventsDeps<Caller> & { authenticate: Authenticate<Caller> }
+type Deps = ListDeps & WriteDeps & WaitDeps & EventsDeps & { authenticate: Authenticate }
 
 /** Throws a 404 if the text is no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -74,7 +71,7 @@ const refuseMethods = (method: string, params: { id?: string } | undefined) => {
 /** How long an answer may take in addition to the wait that was asked for. */
 const ANSWER_SECONDS = 10
 
-export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
+export const todos = (deps: Deps) =>
   new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
     .onTransform(({ set, request, params }) => {
       set.headers["cache-control"] = "private, no-cache"
@@ -101,9 +98,7 @@ export const todos = <Caller extends { userId: number }>(deps: Deps<Caller>) =>
           server?.timeout(request, seconds + ANSWER_SECONDS)
         }
         const asked = { since, limit, seconds: seconds ?? 0 }
-        const authorization = request.headers.get("authorization")
-        const isAuthorized = () => deps.remainsGood(caller, authorization)
-        return changesAfterWait(deps, caller.userId, asked, isAuthorized, request.signal)
+        return changesAfterWait(deps, caller.userId, asked, caller.isStillValid, request.signal)
       },
       { query: changesQuery, response: { 200: changesPage }, detail: documentation.getChanges },
     )

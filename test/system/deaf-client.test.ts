@@ -25,14 +25,14 @@ test("it is disconnected after half a minute, and one that reads is not", async 
     leave(ownerId)
     watchers.unwatch(ownerId, watcher)
   }
-  const deps = { sql, states, watchers: { ...watchers, unwatch }, remainsGood: () => true }
+  const deps = { sql, states, watchers: { ...watchers, unwatch } }
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     development: false,
     fetch: (request, server) => {
       const userId = Number(request.headers.get("authorization")?.replace("Bearer ", ""))
-      return eventStream(deps, { userId }, request, server)
+      return eventStream(deps, { userId, isStillValid: () => true }, request, server)
     },
   })
   try {

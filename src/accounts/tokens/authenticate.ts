@@ -8,7 +8,7 @@ import type { Authenticate } from "../../http/guard.ts"
 import { Problem } from "../../http/problem.ts"
 import type { Secrets } from "../../keys/mac.ts"
 import { missingToken } from "../problems.ts"
-import type { Accepted, Caller } from "./caller.ts"
+import type { Caller, Verified } from "./caller.ts"
 import { createIssuer } from "./federated-issuer.ts"
 import { createJudge } from "./jwt.ts"
 import { createRevocations } from "./revocations.ts"
@@ -39,7 +39,7 @@ type Deps = {
 
 export const createTokens = (config: Settings, secrets: Secrets, { sql, log, noteUse }: Deps) => {
   const { sign, verify } = createSignature(secrets, config.ALGORITHM)
-  const accepted = createCache<Accepted>(ACCEPTED_LIMIT)
+  const accepted = createCache<Caller>(ACCEPTED_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
   const revocations = createRevocations(sql, log, () =>
     accepted.deleteWhere(({ judgedAt, watched }) => revocations.changedSince(judgedAt, watched)),
@@ -53,25 +53,23 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
   })
   const expiresIn = config.ACCESS_TOKEN_EXPIRE_MINUTES * 60
 
-  const isStillGood = ({ expiresAt, judgedAt, watched }: Accepted) =>
+  const isCurrent = ({ expiresAt, judgedAt, watched }: Verified) =>
     expiresAt > Date.now() / 1000 &&
     judgedAt > performance.now() - ACCEPTED_MS &&
     revocations.isTrusted(judgedAt) &&
     !revocations.changedSince(judgedAt, watched)
 
-  const used = (caller: Accepted): Caller => {
+  const used = (caller: Caller): Caller => {
     if (caller.sessionId !== undefined) noteUse(caller.sessionId, caller.userId)
     caller.used?.()
     return caller
   }
 
-  /** The caller whom an Authorization header names. Throws a 401 if it names none. */
-  const authenticate = async (authorization: string | null): Promise<Caller> => {
-    const token = authorization?.match(BEARER)?.[1]
-    if (token === undefined) throw missingToken()
+  /** Throws a 401 if the token is not valid. */
+  const verified = async (token: string): Promise<Caller> => {
     revocations.use()
     const known = accepted.get(token)
-    if (known && isStillGood(known)) return used(known)
+    if (known && isCurrent(known)) return known
     const refusal = refused.get(token)
     if (refusal) throw refusal
     const verdict = await judge(token)
@@ -79,8 +77,48 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
       refused.set(token, verdict)
       throw verdict
     }
-    if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, verdict)
-    return used(verdict)
+    const caller = { ...verdict, isStillValid: validityOf(token, verdict) }
+    if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, caller)
+    return caller
+  }
+
+  /** Answers from memory, if possible: thousands of streams ask every second. */
+  const validityOf = (token: string, first: Verified) => {
+    let latest = first
+    /** When it was valid by all that was known. */
+    let validAt = first.judgedAt
+
+    const isUnchanged = () => {
+      if (!revocations.remembersSince(validAt) || !isCurrent(latest)) return false
+      validAt = performance.now()
+      return true
+    }
+
+    const askAgain = async () => {
+      try {
+        await revocations.catchUp()
+        if (isUnchanged()) return true
+        latest = await verified(token)
+        validAt = latest.judgedAt
+        return true
+      } catch (error) {
+        // If the database is away, whatever needs it fails by itself.
+        return !(error instanceof Problem && error.status === 401)
+      }
+    }
+
+    return () => {
+      if (latest.expiresAt <= Date.now() / 1000) return false
+      revocations.use()
+      return isUnchanged() || askAgain()
+    }
+  }
+
+  /** The caller whom an Authorization header names. Throws a 401 if it names none. */
+  const authenticate = async (authorization: string | null): Promise<Caller> => {
+    const token = authorization?.match(BEARER)?.[1]
+    if (token === undefined) throw missingToken()
+    return used(await verified(token))
   }
 
   return {
@@ -95,23 +133,6 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
         jti: `${sessionId}.${randomUUID()}`,
         exp: Math.floor(Date.now() / 1000) + seconds,
       }),
-
-    /**
-     * Whether a token that was accepted is still good, for answers that take long. The token is judged
-     * again only if something about it has changed.
-     */
-    remainsGood(
-      { expiresAt, judgedAt, watched }: Caller,
-      authorization: string | null,
-    ): boolean | Promise<boolean> {
-      if (expiresAt <= Date.now() / 1000) return false
-      revocations.use()
-      if (!revocations.changedSince(judgedAt, watched)) return true
-      return authenticate(authorization).then(
-        () => true,
-        (error: unknown) => !(error instanceof Problem && error.status === 401),
-      )
-    },
 
     /** Makes this instance judge the tokens with these keys again, at once. */
     revoke: revocations.add,

@@ -1,7 +1,8 @@
 /** The caller of a request, and what decides whether the same token is accepted again. */
-import type { Scope } from "../../http/guard.ts"
+import type { AnyCaller, Scope } from "../../http/guard.ts"
 
-export type Caller = {
+/** What was found out about a token that is valid. */
+export type Verified = {
   userId: number
   /** The session that the token belongs to, if it is one of ours. */
   sessionId: string | undefined
@@ -15,10 +16,8 @@ export type Caller = {
   watched: string[]
   /** When the database was asked about them, by performance.now(). */
   judgedAt: number
-}
-
-/** A caller whose token was found good. */
-export type Accepted = Caller & {
   /** To be called for each request. */
   used?: () => void
 }
+
+export type Caller = Verified & Pick<AnyCaller, "isStillValid">

@@ -5,7 +5,7 @@ import type { Sql } from "../../database/connect.ts"
 import { Problem } from "../../http/problem.ts"
 import { disabledUser, invalidToken, revokedToken } from "../problems.ts"
 import { changedKey, sessionKey, tokenKey, userKey } from "../revocation-keys.ts"
-import type { Accepted } from "./caller.ts"
+import type { Verified } from "./caller.ts"
 import type { Issuer } from "./federated-issuer.ts"
 import { isPersonal, judgePersonalToken } from "./personal-access-token.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
@@ -57,7 +57,7 @@ type Claimed = {
 
 /** A Problem that is returned is final. One that is thrown may not be: the token may be good later. */
 export const createJudge = ({ sql, log, verify, issuer, changedSince }: Deps) => {
-  const judgePersonal = async (token: string): Promise<Accepted | Problem> => {
+  const judgePersonal = async (token: string): Promise<Verified | Problem> => {
     for (;;) {
       const verdict = await judgePersonalToken(sql, token, log)
       if (verdict instanceof Problem) return verdict
@@ -85,7 +85,7 @@ export const createJudge = ({ sql, log, verify, issuer, changedSince }: Deps) =>
     return { userId, sessionId: isOurs ? SESSION_ID.exec(jti)?.[1] : undefined, iat, exp }
   }
 
-  return async (token: string): Promise<Accepted | Problem> => {
+  return async (token: string): Promise<Verified | Problem> => {
     if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
     if (isPersonal(token)) return judgePersonal(token)
     const claimed = await readClaims(token)

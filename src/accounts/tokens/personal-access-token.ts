@@ -6,7 +6,7 @@ import type { Problem } from "../../http/problem.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
 import { hashOf } from "../random-token.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
-import type { Accepted } from "./caller.ts"
+import type { Verified } from "./caller.ts"
 import { findPersonalToken, touchPersonalToken } from "./queries.ts"
 
 /** Tells them from JWTs, also for scanners that look for leaked secrets. */
@@ -37,7 +37,7 @@ export const judgePersonalToken = async (
   sql: Sql,
   token: string,
   log: Logger,
-): Promise<Accepted | Problem> => {
+): Promise<Verified | Problem> => {
   if (!FORM.test(token)) return invalidToken("The token is invalid")
   const judgedAt = performance.now()
   const hash = hashOf(token)

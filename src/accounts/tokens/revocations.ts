@@ -38,6 +38,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   let polledAt = Number.NEGATIVE_INFINITY
   let usedAt = Number.NEGATIVE_INFINITY
   let isSwept = true
+  let underWay: Promise<void> | undefined
 
   const learn = (key: string, transactionId?: string) => {
     recent.delete(key)
@@ -59,15 +60,25 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     }
   }
 
-  const poll = async () => {
+  const pollNow = async () => {
     const startedAt = performance.now()
-    if (usedAt < startedAt - IDLE_MS) return
     const found = await inTime(revokedSince(sql, horizon))
     for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
     forgetSwept(startedAt)
     horizon = found.horizon
     polledAt = startedAt
   }
+
+  /** Concurrent calls share one statement. */
+  const poll = () => {
+    underWay ??= pollNow().finally(() => {
+      underWay = undefined
+    })
+    return underWay
+  }
+
+  const isTrusted = (judgedAt: number) =>
+    Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS
 
   /** Has to be called before a verdict is relied on: polling pauses while there are no requests. */
   const use = () => {
@@ -83,12 +94,25 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
       for (const key of keys) learn(key)
     },
     /** Whether revocations since that time (performance.now) would be known here by now. */
-    isTrusted: (judgedAt: number) => Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS,
+    isTrusted,
+    /** Whether `changedSince` knows all that was learned since that time (performance.now). */
+    remembersSince: (time: number) => time > performance.now() - REMEMBERED_MS,
+    /** Polls, unless the last poll is trusted. */
+    async catchUp() {
+      if (!isTrusted(Number.NEGATIVE_INFINITY)) await poll()
+    },
     /** Resolves when polling has begun, to the function that stops it. */
     async follow() {
       use()
       await poll()
-      return repeat({ name: "reading revocations", everyMs: POLL_MS, log, work: poll })
+      return repeat({
+        name: "reading revocations",
+        everyMs: POLL_MS,
+        log,
+        work: async () => {
+          if (usedAt > performance.now() - IDLE_MS) await poll()
+        },
+      })
     },
   }
 }

@@ -1,16 +1,11 @@
 /** GET /todos/events: a stream of states, which tells clients when to fetch changes. */
 import type { Sql } from "../../database/connect.ts"
+import type { AnyCaller } from "../../http/guard.ts"
 import { findFeed } from "./queries.ts"
 import type { Feed, States } from "./sync-token.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
 
-export type EventsDeps<Caller> = {
-  sql: Sql
-  states: States
-  watchers: Watchers
-  /** Whether the token of the stream is still good. */
-  remainsGood: (caller: Caller, authorization: string | null) => boolean | Promise<boolean>
-}
+export type EventsDeps = { sql: Sql; states: States; watchers: Watchers }
 
 /** Proxies and clients close connections on which nothing is sent. */
 const HEARTBEAT_MS = 15_000
@@ -33,7 +28,7 @@ const encoder = new TextEncoder()
  * A state that could not be sent yet is replaced by a newer one, so that many commits become one event. A
  * class, because there may be thousands of streams, and closures would take twice the memory.
  */
-class EventStream<Caller extends { userId: number }> implements Watcher {
+class EventStream implements Watcher {
   readonly body: ReadableStream<Uint8Array>
   private epoch: string | undefined
   private latest = -1
@@ -44,9 +39,8 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   private sentAt = performance.now()
 
   constructor(
-    private readonly deps: EventsDeps<Caller>,
-    private readonly caller: Caller,
-    private readonly authorization: string | null,
+    private readonly deps: EventsDeps,
+    private readonly caller: AnyCaller,
   ) {
     this.body = new ReadableStream(this, { highWaterMark: 0 })
   }
@@ -73,7 +67,7 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   }
 
   isAuthorized() {
-    return this.deps.remainsGood(this.caller, this.authorization)
+    return this.caller.isStillValid()
   }
 
   closed() {
@@ -110,14 +104,14 @@ class EventStream<Caller extends { userId: number }> implements Watcher {
   }
 }
 
-export const eventStream = async <Caller extends { userId: number }>(
-  deps: EventsDeps<Caller>,
-  caller: Caller,
+export const eventStream = async (
+  deps: EventsDeps,
+  caller: AnyCaller,
   request: Request,
   server: Pick<Bun.Server<unknown>, "timeout"> | null,
 ) => {
   server?.timeout(request, IDLE_SECONDS)
-  const stream = new EventStream(deps, caller, request.headers.get("authorization"))
+  const stream = new EventStream(deps, caller)
   deps.watchers.watch(caller.userId, stream)
   try {
     // Read after watching has begun, so that no commit is missed.

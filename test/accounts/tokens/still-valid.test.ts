@@ -1,0 +1,191 @@
+/** Whether a caller's token is still valid, which responses that take long ask before each part. */
+import { afterAll, expect, test } from "bun:test"
+import { setDisabled } from "../../../src/accounts/admin.ts"
+import { createTokens } from "../../../src/accounts/tokens/authenticate.ts"
+import { readConfig } from "../../../src/config/config.ts"
+import { connect } from "../../../src/database/connect.ts"
+import { createLog } from "../../../src/log.ts"
+import { clockTest, setClock } from "../../support/clock.ts"
+import { createKey, startIssuer } from "../../support/issuer.ts"
+import { LAST_CHUNK, openPaused } from "../../support/paused.ts"
+import { within5s } from "../../support/sessions.ts"
+import { shareApp } from "../../support/shared-app.ts"
+import { SECRET_KEY, secondsFromNow, tokenFor } from "../../support/tokens.ts"
+
+const key = createKey()
+const issuer = startIssuer(key)
+const { app, sql, account } = await shareApp(issuer.settings)
+
+type Account = Awaited<ReturnType<typeof account>>
+
+/** Another instance, as far as it authenticates. Its statements are counted, and may be made to fail. */
+const startInstance = async () => {
+  const database = connect(app.databaseUrl, 1)
+  const state = { statements: 0, isAway: false }
+  const counted = new Proxy(database, {
+    apply(target, self, args) {
+      // An identifier or a list of values is none.
+      if (Array.isArray(args[0]) && "raw" in args[0]) state.statements++
+      if (state.isAway) throw new Error("The database is away")
+      return Reflect.apply(target as never, self, args)
+    },
+  })
+  const settings = { DATABASE_URL: app.databaseUrl, SECRET_KEY, ...issuer.settings }
+  const tokens = createTokens(readConfig(settings), [SECRET_KEY], {
+    sql: counted,
+    log: createLog("silent"),
+    noteUse() {},
+  })
+  return {
+    state,
+    poll: async () => (await tokens.followRevocations())(),
+    caller: (token: string) => tokens.authenticate(`Bearer ${token}`),
+    [Symbol.asyncDispose]: () => database.end(),
+  }
+}
+
+const personalToken = async (ada: Account) => {
+  const wanted = { name: "script", scopes: ["todos:read"] }
+  return (await ada.post("/users/me/tokens", wanted)).body as { id: string; token: string }
+}
+
+const changePassword = (ada: Account) =>
+  ada.put("/users/me/password", {
+    current_password: ada.password,
+    new_password: "tractor beige lagoon",
+  })
+
+const operator = connect(app.databaseUrl, 1)
+afterAll(() => operator.end())
+const disable = ({ id }: Account) => setDisabled(operator, id, true)
+
+const federated = () => key.sign(issuer.claims(crypto.randomUUID()))
+
+test("each kind of token is valid until it is revoked in one of its ways", async () => {
+  await using instance = await startInstance()
+  const ways: [string, (ada: Account) => Promise<{ token: string; revoke: () => unknown }>][] = [
+    ["logout", async (ada) => ({ token: ada.token, revoke: () => ada.post("/auth/logout") })],
+    ["password", async (ada) => ({ token: ada.token, revoke: () => changePassword(ada) })],
+    ["deletion", async (ada) => ({ token: ada.token, revoke: () => ada.delete("/users/me") })],
+    ["disabling", async (ada) => ({ token: ada.token, revoke: () => disable(ada) })],
+    [
+      "a foreign-signed token's logout",
+      async () => {
+        const bob = await app.user()
+        return { token: bob.token, revoke: () => bob.post("/auth/logout") }
+      },
+    ],
+    [
+      "a foreign-signed token of before the password change",
+      async (ada) => ({
+        token: tokenFor(ada.id, { iat: secondsFromNow(-5) }),
+        revoke: () => changePassword(ada),
+      }),
+    ],
+    [
+      "a federated token's logout",
+      async () => {
+        const bob = app.withToken(federated())
+        return { token: bob.token, revoke: () => bob.post("/auth/logout") }
+      },
+    ],
+    [
+      "a personal token's end",
+      async (ada) => {
+        const { id, token } = await personalToken(ada)
+        return { token, revoke: () => ada.delete(`/users/me/tokens/${id}`) }
+      },
+    ],
+    [
+      "a personal token of a user who is disabled",
+      async (ada) => ({
+        token: (await personalToken(ada)).token,
+        revoke: () => disable(ada),
+      }),
+    ],
+  ]
+  for (const [way, prepare] of ways) {
+    const { token, revoke } = await prepare(await account())
+    const caller = await instance.caller(token)
+    await instance.poll()
+    expect(await caller.isStillValid(), way).toBe(true)
+    await revoke()
+    await instance.poll()
+    expect(await caller.isStillValid(), way).toBe(false)
+  }
+})
+
+test("to ask takes no statement, however often", async () => {
+  await using instance = await startInstance()
+  const caller = await instance.caller(tokenFor(1))
+  await instance.poll()
+  const before = instance.state.statements
+  for (let i = 0; i < 1_000; i++) expect(caller.isStillValid()).toBe(true)
+  expect(instance.state.statements).toBe(before)
+})
+
+test("a token that expires is no longer valid", async () => {
+  await using instance = await startInstance()
+  const caller = await instance.caller(tokenFor(1, { exp: secondsFromNow(2) }))
+  expect(await caller.isStillValid()).toBe(true)
+  expect(await within5s(async () => !(await caller.isStillValid()))).toBe(true)
+})
+
+clockTest("a revocation is known however long nobody asked", async () => {
+  await using instance = await startInstance()
+  const [asked, silent] = await Promise.all([account(), account()])
+  using clock = setClock()
+  const callers = await Promise.all([asked, silent].map(({ token }) => instance.caller(token)))
+  await instance.poll()
+  await asked.post("/auth/logout")
+  // Nothing was polled meanwhile: the question itself has to.
+  clock.advance(20)
+  expect(await callers[0]?.isStillValid()).toBe(false)
+  await silent.post("/auth/logout")
+  await instance.poll()
+  // By now the instance has forgotten what it polled.
+  clock.advance(90)
+  await instance.poll()
+  expect(await callers[1]?.isStillValid()).toBe(false)
+})
+
+clockTest("while the database is away, nothing ends but what has expired", async () => {
+  await using instance = await startInstance()
+  using clock = setClock()
+  const caller = await instance.caller(tokenFor(1, { exp: secondsFromNow(2) }))
+  instance.state.isAway = true
+  clock.advance(90)
+  expect(await caller.isStillValid()).toBe(true)
+  expect(await within5s(async () => !(await caller.isStillValid()))).toBe(true)
+})
+
+clockTest("a federated token whose key is withdrawn is valid for five minutes more", async () => {
+  const other = createKey()
+  issuer.publish(key, other)
+  await using instance = await startInstance()
+  using clock = setClock()
+  const caller = await instance.caller(other.sign(issuer.claims("grace")))
+  issuer.publish(key)
+  clock.advance(240)
+  expect(await caller.isStillValid()).toBe(true)
+  clock.advance(121)
+  expect(await caller.isStillValid()).toBe(false)
+})
+
+test("an export that is being read is cut off when its session ends, and holds nothing later", async () => {
+  for (const end of [(ada: Account) => ada.post("/auth/logout"), changePassword]) {
+    const ada = await account()
+    await sql`
+      insert into todos (owner_id, title, description)
+      select ${ada.id}::bigint, 'todo ' || n, ${"😀".repeat(999)}
+      from generate_series(1, 4000) as n`
+    const { rest } = await openPaused(app.url, "/users/me/export", ada.token, sql)
+    const { status } = await end(ada)
+    expect([200, 204]).toContain(status)
+    await sql`insert into todos (owner_id, title) values (${ada.id}, 'made afterwards')`
+    const text = await rest()
+    expect(text).toStartWith("HTTP/1.1 200")
+    expect(text).not.toContain(LAST_CHUNK)
+    expect(text).not.toContain("made afterwards")
+  }
+})
