@@ -951,7 +951,7 @@ export interface components {
             expires_at: string;
         };
         /**
-         * @description `todos:read` allows GET, `todos:write` everything that changes todos
+         * @description `todos:read` allows reading todos, `todos:write` allows changing and reading them
          * @enum {string}
          */
         Scope: "todos:read" | "todos:write";
@@ -1179,18 +1179,6 @@ export interface components {
             description?: string | null;
             /** @description Whether it is done */
             is_completed?: boolean;
-            /** Format: int64 */
-            readonly id?: number;
-            /**
-             * Format: date-time
-             * @description When it was created
-             */
-            readonly created_at?: string;
-            /**
-             * Format: date-time
-             * @description When it last changed
-             */
-            readonly updated_at?: string;
         };
         /** @description A todo that has changed */
         Change: {
@@ -1321,18 +1309,6 @@ export interface components {
             description?: string | null;
             /** @description Whether it is done */
             is_completed?: boolean;
-            /** Format: int64 */
-            readonly id?: number;
-            /**
-             * Format: date-time
-             * @description When it was created
-             */
-            readonly created_at?: string;
-            /**
-             * Format: date-time
-             * @description When it last changed
-             */
-            readonly updated_at?: string;
         };
         UpdateOperation: {
             /** @enum {string} */

@@ -39,6 +39,10 @@ export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
 const scopeOf = (resource: Resource, method: string): Scope =>
   `${resource}:${method === "GET" || method === "HEAD" ? "read" : "write"}`
 
+/** Writing includes reading: a change is answered with the todo, and a refused one with the current todo. */
+const isAllowed = (scopes: readonly Scope[], scope: Scope | undefined): boolean =>
+  scopes.some((allowed) => allowed === scope || allowed.replace("write", "read") === scope)
+
 /** RFC 6750, section 3.1. Names the scope that would be enough, if there is one. */
 const insufficientScope = (scope: Scope | undefined) =>
   new Problem(
@@ -60,7 +64,7 @@ export const signedInWithQuery = <Caller extends AnyCaller>(
     .derive({ as: "scoped" }, async ({ request, set }) => {
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       const scope = resource && scopeOf(resource, request.method)
-      if (caller.scopes && !(scope && caller.scopes.includes(scope))) throw insufficientScope(scope)
+      if (caller.scopes && !isAllowed(caller.scopes, scope)) throw insufficientScope(scope)
       return { caller }
     })
     .onTransform({ as: "scoped" }, strictQuery)

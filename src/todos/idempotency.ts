@@ -1,7 +1,7 @@
 /** All SQL over idempotency keys, except in batches. Every statement of a request names the owner. */
 import type { Sql } from "../database/connect.ts"
-import type { NewTodo } from "./members.ts"
-import type { Written } from "./queries.ts"
+import * as members from "./members.ts"
+import { shown, type Written } from "./queries.ts"
 import { changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
 
 /** How long a key is remembered. */
@@ -10,7 +10,7 @@ export const KEY_LIFETIME = "interval '30 days'"
 const INSERT_ONCE = `
   with claimed as (
     insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-    select $1::bigint, $7, $8::bytea, nextval('todo_ids')
+    select $1::bigint, $4, $5::bytea, nextval('todo_ids')
     where ${LIMITED_WAIT}
     on conflict on constraint idempotency_keys_pkey do update
     set body_hash = excluded.body_hash,
@@ -21,11 +21,11 @@ const INSERT_ONCE = `
   ), revised as (
     ${nextRevision("from claimed", { room: "$3" })}
   )
-  insert into todos (owner_id, id, title, description, is_completed, revision)
-  select $1::bigint, todo_id, $4, $5, $6::boolean, revision
+  insert into todos (owner_id, id, revision, ${members.columns()})
+  select $1::bigint, todo_id, revision, ${members.placeholders(6)}
   from claimed
   cross join revised
-  returning id, title, description, is_completed, created_at, updated_at, version, revision`
+  returning ${shown("todos")}, revision`
 
 /**
  * Undefined if the key is in use. A concurrent request with the same key waits for this one to commit. An
@@ -36,10 +36,10 @@ export const insertTodoOnce = async (
   ownerId: number,
   key: string,
   bodyHash: Uint8Array,
-  { title, description = null, is_completed = false }: NewTodo,
+  body: members.NewTodo,
   room: number | null,
 ) => {
-  const values = [room, title, description, is_completed, key, bodyHash]
+  const values = [room, key, bodyHash, ...members.createdValues(body)]
   const [row] = await changing<Written>(sql, ownerId, INSERT_ONCE, values)
   return row
 }

@@ -1,6 +1,7 @@
 /** All SQL over single todos. Every statement names the owner. */
-import type { Sql } from "../database/connect.ts"
+import { PREPARED, type Sql } from "../database/connect.ts"
 import type { NewTodo, Todo, TodoChanges } from "./members.ts"
+import * as members from "./members.ts"
 import { COUNTING, changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
 
 /** A todo with the version from which its entity tag is made. */
@@ -8,34 +9,35 @@ export type Versioned = Todo & { version: number }
 /** A todo that was written, with the owner's revision for that change. */
 export type Written = Versioned & { revision: number }
 
+/** What a statement gives of a row, as `Versioned`. */
+export const shown = (row: string) =>
+  `${row}.id, ${members.columns(row)}, ${row}.created_at, ${row}.updated_at, ${row}.version`
+
 const INSERT = `
   with revised as (
     ${nextRevision(`where ${LIMITED_WAIT}`, { room: "$3" })}
   )
-  insert into todos (owner_id, title, description, is_completed, revision)
-  select $1::bigint, $4, $5, $6::boolean, revision
+  insert into todos (owner_id, revision, ${members.columns()})
+  select $1::bigint, revision, ${members.placeholders(4)}
   from revised
-  returning id, title, description, is_completed, created_at, updated_at, version, revision`
+  returning ${shown("todos")}, revision`
 
 /** `room` is the revision beyond which none may be added. */
-export const insertTodo = async (
-  sql: Sql,
-  ownerId: number,
-  { title, description = null, is_completed = false }: NewTodo,
-  room: number | null,
-) => {
-  const values = [room, title, description, is_completed]
+export const insertTodo = async (sql: Sql, ownerId: number, body: NewTodo, room: number | null) => {
+  const values = [room, ...members.createdValues(body)]
   const [row] = await changing<Written>(sql, ownerId, INSERT, values)
   if (!row) throw new Error("A todo was not inserted")
   return row
 }
 
+const FIND = `
+  select ${shown("todos")}
+  from todos
+  where owner_id = $1
+    and id = $2`
+
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
-  const [row] = await sql.brief<Versioned[]>`
-    select id, title, description, is_completed, created_at, updated_at, version
-    from todos
-    where owner_id = ${ownerId}
-      and id = ${id}`
+  const [row] = await sql.brief.unsafe<Versioned[]>(FIND, [ownerId, id], PREPARED)
   return row
 }
 
@@ -46,7 +48,7 @@ const arrayOf = (versions: number[] | undefined) => (versions ? `{${versions.joi
 
 const UPDATE = `
   with before as (
-    select id, title, description, is_completed, created_at, updated_at, version,
+    select ${shown("todos")},
       ${IS_EXPECTED} as is_expected
     from todos
     where owner_id = $1
@@ -54,27 +56,16 @@ const UPDATE = `
       and ${LIMITED_WAIT}
     for update
   ), wanted as (
-    select title, description, is_completed
-    from (
-      select
-        coalesce($5, title) as title,
-        case when $6::boolean then $7 else description end as description,
-        coalesce($8::boolean, is_completed) as is_completed,
-        title as old_title,
-        description as old_description,
-        is_completed as was_completed
-      from before
-      where is_expected
-    ) as compared
-    where (title, description, is_completed)
-      is distinct from (old_title, old_description, was_completed)
+    select wanted.*
+    from before
+    cross join lateral (select ${members.merged(5, "before")}) as wanted
+    where is_expected
+      and (${members.columns("wanted")}) is distinct from (${members.columns("before")})
   ), revised as (
     ${nextRevision("from wanted")}
   ), after as (
     update todos
-    set title = wanted.title,
-      description = wanted.description,
-      is_completed = wanted.is_completed,
+    set ${members.assignments("wanted")},
       -- Counted up alone it would be given out anew by a database that was brought back to an
       -- older state, for other content than the one for which a client still holds it.
       version = greatest(todos.version + 1, floor(extract(epoch from now()) * 1000)::bigint),
@@ -89,14 +80,12 @@ const UPDATE = `
     cross join revised
     where todos.owner_id = $1
       and todos.id = $3
-    returning todos.id, todos.title, todos.description, todos.is_completed, todos.created_at,
-      todos.updated_at, todos.version, todos.revision
+    returning ${shown("todos")}, todos.revision
   )
-  select id, title, description, is_completed, created_at, updated_at, version, revision,
-    true as is_expected
+  select ${shown("after")}, revision, true as is_expected
   from after
   union all
-  select id, title, description, is_completed, created_at, updated_at, version, null, is_expected
+  select ${shown("before")}, null, is_expected
   from before
   where not exists (select from after)`
 
@@ -108,21 +97,14 @@ export const updateTodo = async (
   sql: Sql,
   ownerId: number,
   id: number,
-  { title, description, is_completed }: TodoChanges,
+  changes: TodoChanges,
   versions: number[] | undefined,
 ) => {
   const [row] = await changing<Versioned & { revision: number | null; is_expected: boolean }>(
     sql,
     ownerId,
     UPDATE,
-    [
-      id,
-      arrayOf(versions),
-      title ?? null,
-      description !== undefined,
-      description ?? null,
-      is_completed ?? null,
-    ],
+    [id, arrayOf(versions), ...members.mergedValues(changes)],
   )
   return row
 }

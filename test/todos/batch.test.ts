@@ -102,6 +102,38 @@ test("a create is repeated by its key, of a batch, of a single create, or of the
   expect(await titles(ada)).toEqual(["single", "batch"])
 })
 
+test("creates keep their order in ids and in every list, with keys, without, and mixed", async () => {
+  const ada = await app.user()
+  const words = ["delta", "alpha", "echo", "bravo", "charlie", "foxtrot"]
+  for (const keyOf of [
+    () => undefined,
+    (word: string) => `${word} ${ada.id}`.replace(" ", "-"),
+    (word: string, i: number) => (i % 2 ? `mixed-${word}-${ada.id}` : undefined),
+  ]) {
+    const { results } = await send(ada, [
+      ...words.map((title, i) => ({ op: "create", todo: { title }, key: keyOf(title, i) })),
+      {
+        op: "update",
+        id: 1,
+        todo: { title: "not there" },
+        key: `update-${ada.id}-${Math.random()}`,
+      },
+    ])
+    const made = results.flatMap(({ todo }) => (todo ? [todo] : []))
+    expect(made.map(({ title }) => title)).toEqual(words)
+    const ids = made.map(({ id }) => id)
+    expect(ids).toEqual(ids.toSorted((a, b) => a - b))
+    for (const sort of ["created_at", "updated_at"]) {
+      expect((await ada.get(`/todos?sort=${sort}`)).body).toEqual(made)
+      expect((await ada.get(`/todos?sort=-${sort}`)).body).toEqual(made.toReversed())
+    }
+    await send(
+      ada,
+      ids.map((id) => ({ op: "delete", id })),
+    )
+  }
+})
+
 test("an update with a key is made once, whatever others have made of the todo since", async () => {
   const ada = await app.user()
   const { id, etag } = await create(ada)

@@ -51,9 +51,30 @@ test("what a client got can be sent back with PUT, and changes nothing", async (
   expect(put.headers.get("etag")).toBe(headers.get("etag"))
 })
 
-test("the read-only members are ignored, whatever they hold", async () => {
-  const { todo } = await create({ title: "x", id: "7", created_at: [], updated_at: false })
-  expect(todo.id).toBeNumber()
+test("the read-only members are ignored, and as small as a client got them", async () => {
+  const { todo } = await create({ title: "x", id: 7, created_at: "long ago", updated_at: "" })
+  expect(todo.id).not.toBe(7)
+  for (const [member, value] of [
+    ["id", "7"],
+    ["id", null],
+    ["id", 1.5],
+    ["id", 1e300],
+    ["id", [7]],
+    ["created_at", 5],
+    ["created_at", null],
+    ["updated_at", { at: "now" }],
+    ["updated_at", "x".repeat(41)],
+  ] as const) {
+    const broken = { title: "x", [member]: value }
+    const rule = { status: 400, body: { errors: [{ pointer: `/${member}` }] } }
+    expect(await ada.post("/todos", broken)).toMatchObject(rule)
+    expect(await ada.patch(`/todos/${todo.id}`, broken)).toMatchObject(rule)
+    const operations = [{ op: "create", todo: broken }]
+    expect(await ada.post("/todos/batch", { operations })).toMatchObject({
+      status: 400,
+      body: { errors: [{ pointer: `/operations/0/todo/${member}` }] },
+    })
+  }
 })
 
 test("members that are left out of an update stay, and null clears the description", async () => {

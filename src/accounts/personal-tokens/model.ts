@@ -15,7 +15,7 @@ const name = Text({
 const [read, write] = SCOPES
 const scope = t.Union([t.Literal(read), t.Literal(write)], {
   $id: "Scope",
-  description: "`todos:read` allows GET, `todos:write` everything that changes todos",
+  description: "`todos:read` allows reading todos, `todos:write` allows changing and reading them",
   "x-enum-varnames": ["TODOS_READ", "TODOS_WRITE"],
 })
 const scopes = t.Array(scope, {

@@ -5,9 +5,11 @@ export type Schema = Json & {
   $id?: string
   anyOf?: Schema[]
   examples?: unknown[]
-  /** The schema to document, where the route parses the value itself or ignores it. */
+  /** The schema to document, where the route parses the value itself. */
   encodes?: Schema
-  readOnly?: boolean
+  properties?: Record<string, Schema>
+  /** Properties that are accepted, but that nobody needs to know of. */
+  undocumented?: string[]
   /** The content type of an answer that is not JSON. */
   contentType?: string
 }
@@ -22,6 +24,7 @@ const TRANSLATED = new Set([
   "patternMessage",
   "trimmed",
   "contentType",
+  "undocumented",
 ])
 
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
@@ -36,14 +39,17 @@ const translateChoices = (choices: Schema[], named: Json): Json => {
     : { anyOf: choices.map((choice) => translate(choice, named)) }
 }
 
+const without = (names: string[], properties: Record<string, Schema>) =>
+  Object.fromEntries(Object.entries(properties).filter(([name]) => !names.includes(name)))
+
 /** Puts a schema that has an `$id` into `named`, and returns a reference to it. */
 export const translate = (schema: Schema, named: Json): Json => {
   const inner = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(inner)
     return isSchema(value) ? translate(value, named) : value
   }
-  const { $id, anyOf = [], examples, const: only, encodes, readOnly } = schema
-  if (encodes) return { ...translate(encodes, named), ...(readOnly && { readOnly }) }
+  const { $id, anyOf = [], examples, const: only, encodes, undocumented, properties } = schema
+  if (encodes) return translate(encodes, named)
   // The pattern of a number, a boolean or an enum in a query is for its text, so it is left out.
   const isText = schema["type"] === "string" && !("enum" in schema)
   const kept = Object.entries(schema).filter(
@@ -52,6 +58,7 @@ export const translate = (schema: Schema, named: Json): Json => {
   const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Json = {
     ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
+    ...(undocumented && properties && { properties: inner(without(undocumented, properties)) }),
     ...translateChoices(choices, named),
     ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
     ...(only !== undefined && { enum: [only] }),

@@ -7,7 +7,7 @@ import { expectedVersions } from "../../http/entity-tag.ts"
 import type { Problem } from "../../http/problem.ts"
 import type { KeyUse } from "../idempotency.ts"
 import { firstAnswer } from "../keys/create-once.ts"
-import type { TodoChanges } from "../members.ts"
+import { contentOf, merge, type TodoChanges } from "../members.ts"
 import { noSuchTodo, preconditionFailed } from "../problems.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded, type Room } from "../quota/quota.ts"
@@ -39,22 +39,12 @@ const later = (instant: string, milliseconds: number) =>
   new Date(Date.parse(instant) + milliseconds).toISOString()
 
 /** Returns the same object if nothing changes. */
-const changed = (
-  todo: Versioned,
-  { title, description, is_completed }: TodoChanges,
-  now: string,
-): Versioned => {
-  const content = {
-    title: title ?? todo.title,
-    description: description === undefined ? todo.description : description,
-    is_completed: is_completed ?? todo.is_completed,
-  }
-  const members = Object.keys(content) as (keyof typeof content)[]
-  if (members.every((member) => content[member] === todo[member])) return todo
+const changed = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
+  const after = merge(todo, changes)
+  if (after === todo) return todo
   const moved = later(todo.updated_at, 1)
   return {
-    ...todo,
-    ...content,
+    ...after,
     version: Math.max(todo.version + 1, Date.parse(now)),
     updated_at: moved > now ? moved : now,
   }
@@ -97,8 +87,7 @@ export const planBatch = (
       return { kind: "refused", problem: quotaExceeded(max) }
     }
     free--
-    const { title, description = null, is_completed = false } = operation.todo
-    creations.push({ index, id: outcome.id, title, description, is_completed })
+    creations.push({ index, id: outcome.id, ...contentOf(operation.todo) })
     return { kind: "created" }
   }
 

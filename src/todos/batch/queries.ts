@@ -1,8 +1,8 @@
 /** All SQL over batches. Every statement names the owner. */
 import { PREPARED, type Statements } from "../../database/connect.ts"
 import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
-import type { Todo } from "../members.ts"
-import type { Versioned } from "../queries.ts"
+import { assignments, type Content, columns, record } from "../members.ts"
+import { shown, type Versioned } from "../queries.ts"
 import { COUNTING, nextRevision } from "../revisions.ts"
 
 /** `now` is when the transaction began. */
@@ -10,40 +10,49 @@ export type LockedTodo = Versioned & { now: string }
 
 /** Locks by id, so that batches do not deadlock. */
 export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sql<LockedTodo[]>`
-  select id, title, description, is_completed, created_at, updated_at, version, now() as now
+  select ${sql.unsafe(shown("todos"))}, now() as now
   from todos
   where owner_id = ${ownerId}
     and id = any(${`{${ids.join()}}`}::bigint[])
   order by id
   for update`
 
-/** `todoId` is for updates. A create gets a new id. */
-type KeyClaim = { key: string; bodyHash: Uint8Array; todoId: number | null }
+/** A create without a key claims nothing: it only gets the id for its todo. */
+type Claim = { index: number; key?: string; body_hash?: string; todo_id?: number }
+
+const CLAIM = `
+  with drawn as materialized (
+    select index, key, body_hash, coalesce(todo_id, nextval('todo_ids')) as todo_id
+    from jsonb_to_recordset($2::jsonb) as claim (
+      index integer, key text, body_hash text, todo_id bigint
+    )
+  ), claimed as (
+    insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
+    select $1::bigint, key, decode(body_hash, 'hex'), todo_id
+    from drawn
+    where key is not null
+    order by key collate "C"
+    on conflict on constraint idempotency_keys_pkey do update
+    set body_hash = excluded.body_hash,
+      todo_id = excluded.todo_id,
+      created_at = excluded.created_at
+    where excluded.created_at - known.created_at >= ${KEY_LIFETIME}
+    returning key
+  )
+  select drawn.index, drawn.todo_id, claimed.key
+  from drawn
+  left join claimed on claimed.key = drawn.key`
 
 /**
- * Claims the keys that are free. Returns them with the ids of their todos. Locks by key, so that batches
- * do not deadlock.
+ * Draws the ids of what is created, in the order of the operations, and claims the keys that are free.
+ * Locks by key, so that batches do not deadlock. Returns the keys that it has claimed.
  */
-export const claimKeys = (sql: Statements, ownerId: number, claims: KeyClaim[]) => sql<
-  { key: string; todo_id: number }[]
->`
-  insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-  select ${ownerId}::bigint, key, decode(body_hash, 'hex'),
-    coalesce(todo_id, nextval('todo_ids'))
-  from jsonb_to_recordset(${sql.json(
-    claims.map(({ key, bodyHash, todoId }) => ({
-      key,
-      body_hash: Buffer.from(bodyHash).toString("hex"),
-      todo_id: todoId,
-    })),
-  )}) as claim (key text, body_hash text, todo_id bigint)
-  order by key collate "C"
-  on conflict on constraint idempotency_keys_pkey do update
-  set body_hash = excluded.body_hash,
-    todo_id = excluded.todo_id,
-    created_at = excluded.created_at
-  where excluded.created_at - known.created_at >= ${sql.unsafe(KEY_LIFETIME)}
-  returning key, todo_id`
+export const claimKeys = (sql: Statements, ownerId: number, claims: Claim[]) =>
+  sql.unsafe<{ index: number; todo_id: number; key: string | null }[]>(
+    CLAIM,
+    [ownerId, sql.json(claims)],
+    PREPARED,
+  )
 
 /** Releases the keys of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
@@ -60,10 +69,7 @@ export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) =>
     and key in ${sql(keys)}`
 
 /** `index` is that of the operation, `id` the one that its key was claimed for. */
-type Creation = Pick<Todo, "title" | "description" | "is_completed"> & {
-  index: number
-  id: number | null
-}
+type Creation = Content & { index: number; id: number | null }
 /** The todo as it will be. The row is locked, so that its next version is known. */
 type Update = Omit<Versioned, "created_at">
 
@@ -76,27 +82,22 @@ const APPLY = `
   with revised as (
     ${nextRevision(`where ${COUNTING}`, { room: "$2", added: "$3", steps: "$4" })}
   ), drawn as materialized (
-    select index, coalesce(id, nextval('todo_ids')) as id, title, description, is_completed
-    from jsonb_to_recordset($5::jsonb) as creation (
-      index integer, id bigint, title text, description text, is_completed boolean
-    )
+    select index, coalesce(id, nextval('todo_ids')) as id, ${columns()}
+    from jsonb_to_recordset($5::jsonb) as creation (index integer, id bigint, ${record})
   ), created as (
-    insert into todos (owner_id, id, title, description, is_completed, revision)
-    select $1::bigint, id, title, description, is_completed, revision
+    insert into todos (owner_id, id, revision, ${columns()})
+    select $1::bigint, id, revision, ${columns()}
     from drawn
     cross join revised
-    returning id, title, description, is_completed, created_at, updated_at, version
+    returning ${shown("todos")}
   ), updated as (
     update todos
-    set title = wanted.title,
-      description = wanted.description,
-      is_completed = wanted.is_completed,
+    set ${assignments("wanted")},
       version = wanted.version,
       revision = revised.revision,
       updated_at = wanted.updated_at
     from jsonb_to_recordset($6::jsonb) as wanted (
-      id bigint, title text, description text, is_completed boolean, version bigint,
-      updated_at timestamptz
+      id bigint, version bigint, updated_at timestamptz, ${record}
     )
     cross join revised
     where todos.owner_id = $1
@@ -113,8 +114,7 @@ const APPLY = `
     from gone
     cross join revised
   )
-  select drawn.index, created.id, created.title, created.description, created.is_completed,
-    created.created_at, created.updated_at, created.version, revised.revision
+  select drawn.index, ${shown("created")}, revised.revision
   from revised
   left join created on true
   left join drawn on drawn.id = created.id`

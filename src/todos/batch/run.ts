@@ -32,27 +32,31 @@ const hashOf = (operation: KeyedOperation) =>
 
 /** Claims the keys that are free. Returns what the keys mean for each operation. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]): Promise<ByKey> => {
-  const firsts = new Map<string, { index: number; bodyHash: Buffer; todoId: number | null }>()
-  for (const [index, operation] of operations.entries())
-    if (isKeyed(operation) && !firsts.has(operation.key))
-      firsts.set(operation.key, {
-        index,
-        bodyHash: hashOf(operation),
-        todoId: operation.op === "update" ? operation.id : null,
-      })
-  if (firsts.size === 0) return () => ({ kind: "free", id: null })
-
-  const claims = [...firsts].map(([key, { bodyHash, todoId }]) => ({ key, bodyHash, todoId }))
-  const claimed = new Map(
-    (await claimKeys(sql, ownerId, claims)).map(({ key, todo_id }) => [key, todo_id]),
-  )
-  const taken = [...firsts.keys()].filter((key) => !claimed.has(key))
+  if (!operations.some(isKeyed)) return () => ({ kind: "free", id: null })
+  /** Of each key, its first operation. */
+  const firsts = new Map<string, { index: number; bodyHash: Buffer }>()
+  const claims = operations.flatMap((operation, index) => {
+    if (!isKeyed(operation)) return operation.op === "create" ? [{ index }] : []
+    const { key } = operation
+    if (firsts.has(key)) return []
+    const bodyHash = hashOf(operation)
+    firsts.set(key, { index, bodyHash })
+    const body_hash = bodyHash.toString("hex")
+    return operation.op === "create"
+      ? [{ index, key, body_hash }]
+      : [{ index, key, body_hash, todo_id: operation.id }]
+  })
+  const rows = await claimKeys(sql, ownerId, claims)
+  const ids = new Map(rows.map(({ index, todo_id }) => [index, todo_id]))
+  const claimed = new Set(rows.map(({ key }) => key))
+  const used = [...firsts.keys()].filter((key) => !claimed.has(key))
   const uses = new Map(
-    taken.length === 0 ? [] : (await findKeyUses(sql, ownerId, taken)).map((use) => [use.key, use]),
+    used.length === 0 ? [] : (await findKeyUses(sql, ownerId, used)).map((use) => [use.key, use]),
   )
 
   return (operation, index) => {
-    if (operation.key === undefined) return { kind: "free", id: null }
+    const id = ids.get(index) ?? null
+    if (operation.key === undefined) return { kind: "free", id }
     const bodyHash = hashOf(operation)
     const use = uses.get(operation.key)
     if (use)
@@ -60,8 +64,7 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]):
         ? { kind: "used", use }
         : { kind: "refused", problem: keyReused() }
     const first = firsts.get(operation.key)
-    if (first === undefined || first.index === index)
-      return { kind: "free", id: claimed.get(operation.key) ?? null }
+    if (first === undefined || first.index === index) return { kind: "free", id }
     return bodyHash.equals(first.bodyHash)
       ? { kind: "repeated", index: first.index }
       : { kind: "refused", problem: keyReused() }

@@ -4,7 +4,7 @@ import type { Sql } from "../../database/connect.ts"
 import { FIRST_VERSION } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
 import { findKeyUse, insertTodoOnce, type KeyUse } from "../idempotency.ts"
-import type { NewTodo } from "../members.ts"
+import { contentOf, type NewTodo } from "../members.ts"
 import type { Versioned, Written } from "../queries.ts"
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
@@ -26,9 +26,7 @@ export const keyReused = () =>
 /** The todo of the first answer, which follows from the body and the key. */
 export const firstAnswer = (body: NewTodo, use: KeyUse): Versioned => ({
   id: use.todo_id,
-  title: body.title,
-  description: body.description ?? null,
-  is_completed: body.is_completed ?? false,
+  ...contentOf(body),
   created_at: use.created_at,
   updated_at: use.created_at,
   version: FIRST_VERSION,
