@@ -1,4 +1,4 @@
-/** Finds the address of the client, also behind proxies. */
+/** Who sends a request, also behind proxies. */
 import { Elysia } from "elysia"
 import ipaddr from "ipaddr.js"
 import { isAddress } from "../config/readers.ts"
@@ -63,6 +63,59 @@ export const createClientAddress = (trustedProxies: string[]) => {
     }
     return subscriber(translated(client))
   }
+}
+
+/** Seconds without a byte, after which a connection is closed: more than proxies keep theirs (60 to 75). */
+export const IDLE_SECONDS = 75
+/**
+ * The same while a long response is being read. A kernel with 4 MB of buffers asks for more only when a third
+ * of them is free: from a client that reads 10 kB a second that takes two minutes.
+ */
+export const READING_SECONDS = 180
+
+const USER_AGENT_LENGTH = 256
+
+type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
+
+/** A class with getters, because reading a header or the signal takes time, and few routes need them. */
+class RequestClient {
+  readonly address: string
+
+  constructor(
+    private readonly request: Request,
+    private readonly server: Server,
+    addressOf: ReturnType<typeof createClientAddress>,
+  ) {
+    // At once: it is not known any more when the client has left.
+    this.address = addressOf(
+      server?.requestIP(request)?.address ?? "",
+      request.headers.get("x-forwarded-for"),
+    )
+    this.closeAfter(IDLE_SECONDS)
+  }
+
+  /** Shown to people: so it is short, and without invisible characters. */
+  get userAgent(): string | null {
+    const text = this.request.headers.get("user-agent") ?? ""
+    const visible = text.replace(/[\p{Cc}\p{Cf}]/gu, "").trim()
+    return visible === "" ? null : [...visible].slice(0, USER_AGENT_LENGTH).join("")
+  }
+
+  /** Aborted when the client has left. */
+  get signal(): AbortSignal {
+    return this.request.signal
+  }
+
+  /** Closes the connection after so many seconds in which nothing is sent or received. Stays after the response. */
+  closeAfter(seconds: number) {
+    this.server?.timeout(this.request, seconds)
+  }
+}
+export type Client = Pick<RequestClient, "address" | "userAgent" | "signal" | "closeAfter">
+
+export const createClientOf = (trustedProxies: string[]) => {
+  const addressOf = createClientAddress(trustedProxies)
+  return (request: Request, server: Server): Client => new RequestClient(request, server, addressOf)
 }
 
 /** Gives the routes of an instance the client's address. */

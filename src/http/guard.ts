@@ -1,10 +1,12 @@
-/** Makes the routes of an instance require a bearer token, and gives them the caller. */
+/**
+ * What the routes of an instance demand: a token and its scope, or nothing; and a query without surprises.
+ * Gives them `caller`, `client`, and of the headers those that each route declares.
+ */
 import { Elysia } from "elysia"
+import { createClientOf } from "./client-address.ts"
+import { expectedVersions } from "./entity-tag.ts"
 import { Problem } from "./problem.ts"
-import { noQuery, strictQuery } from "./request/query.ts"
-
-/** For the `detail` of such an instance: the document then shows the requirement. */
-export const bearer = [{ bearerAuth: [] }]
+import { noQuery, strictQuery } from "./validation.ts"
 
 /** The scopes that personal access tokens may have. */
 export const SCOPES = ["todos:read", "todos:write"] as const
@@ -29,7 +31,7 @@ type Headers = Record<string, string | number | undefined>
 
 /**
  * Resolves to the caller whom an Authorization header names. Throws a 401 if it names none. May set
- * headers of the answer.
+ * headers of the response.
  */
 export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
   authorization: string | null,
@@ -54,6 +56,111 @@ const insufficientScope = (scope: Scope | undefined) =>
       },
     },
   )
+
+const checkScope = ({ scopes }: AnyCaller, resource: Resource | undefined, method: string) => {
+  if (!scopes) return
+  const scope = resource && scopeOf(resource, method)
+  if (!isAllowed(scopes, scope)) throw insufficientScope(scope)
+}
+
+const VISIBLE_ASCII = /^[!-~]{1,255}$/
+
+const idempotencyKeyOf = (given: string | null) => {
+  if (given === null || VISIBLE_ASCII.test(given)) return given
+  throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
+}
+
+const WAIT = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i
+const WAIT_LIMIT_SECONDS = 60
+
+const preferredWait = (prefer: string | null): number | undefined => {
+  const seconds = WAIT.exec(prefer ?? "")?.[1]
+  return seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT_SECONDS)
+}
+
+/** A route declares the headers that it minds, such as `ifMatch: true`. The OpenAPI document follows. */
+const headers = {
+  /** The versions of which the todo must have one. Undefined: any. */
+  ifMatch: {
+    detail: { requestHeaders: ["If-Match" as const] },
+    resolve: ({ request }: { request: Request }) => ({
+      ifMatch: expectedVersions(request.headers.get("if-match")),
+    }),
+  },
+  /** For `matchesWeakly`. */
+  ifNoneMatch: {
+    detail: { requestHeaders: ["If-None-Match" as const] },
+    resolve: ({ request }: { request: Request }) => ({
+      ifNoneMatch: request.headers.get("if-none-match"),
+    }),
+  },
+  idempotencyKey: {
+    detail: { requestHeaders: ["Idempotency-Key" as const] },
+    resolve: ({ request }: { request: Request }) => ({
+      idempotencyKey: idempotencyKeyOf(request.headers.get("idempotency-key")),
+    }),
+  },
+  /** `wait`: seconds. */
+  prefer: {
+    detail: { requestHeaders: ["Prefer" as const] },
+    resolve: ({ request }: { request: Request }) => ({
+      wait: preferredWait(request.headers.get("prefer")),
+    }),
+  },
+}
+
+/** For the `detail` of such an instance: the document then shows the requirement. */
+export const bearer = [{ bearerAuth: [] }]
+
+type Gate<Caller extends AnyCaller> = {
+  tokens: { authenticate: Authenticate<Caller> }
+  trustedProxies: string[]
+}
+
+/**
+ * Each route has to declare its query, or `noQuery`. (The schema of a guard would win over the route's.)
+ * Tokens with scopes are refused, unless the routes belong to a resource. Without a resource the responses
+ * tell of accounts, so that nobody may store them.
+ */
+export const authenticatedWithQueries = <Caller extends AnyCaller>(
+  { tokens: { authenticate }, trustedProxies }: Gate<Caller>,
+  prefix: string,
+  tag: string,
+  resource?: Resource,
+) => {
+  const clientOf = createClientOf(trustedProxies)
+  const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
+  return new Elysia({ prefix, detail: { tags: [tag], security: bearer } })
+    .macro(headers)
+    .derive(async ({ request, server, set }) => {
+      set.headers["cache-control"] = cacheControl
+      const caller = await authenticate(request.headers.get("authorization"), set.headers)
+      checkScope(caller, resource, request.method)
+      return { caller, client: clientOf(request, server) }
+    })
+    .onTransform(strictQuery)
+}
+
+/** For routes without a query. */
+export const authenticated = <Caller extends AnyCaller>(
+  ...args: Parameters<typeof authenticatedWithQueries<Caller>>
+) => authenticatedWithQueries<Caller>(...args).guard({ query: noQuery })
+
+/** For routes that anybody may call, to get or end a credential. They take no query. */
+export const anonymous = (
+  { trustedProxies }: { trustedProxies: string[] },
+  prefix: string,
+  tag: string,
+) => {
+  const clientOf = createClientOf(trustedProxies)
+  return new Elysia({ prefix, detail: { tags: [tag] } })
+    .derive(({ request, server, set }) => {
+      set.headers["cache-control"] = "no-store"
+      return { client: clientOf(request, server) }
+    })
+    .onTransform(strictQuery)
+    .guard({ query: noQuery })
+}
 
 /** Each route has to declare its own query. (The schema of a guard would win over the route's.) */
 export const signedInWithQuery = <Caller extends AnyCaller>(

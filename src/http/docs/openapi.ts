@@ -90,7 +90,7 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
     security,
     parameters: [
       ...parameters.map((given) => parameter(given, named)),
-      ...sent.map((name) => referTo("parameters", name)),
+      ...[...new Set(sent)].map((name) => referTo("parameters", name)),
     ],
     ...(body && {
       requestBody: {
