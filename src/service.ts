@@ -119,17 +119,22 @@ export const startService = async (options: Options): Promise<Service> => {
     }),
     assemble(options, secrets, sql, () => isStopping),
   ])
-  opened.defer(await tokens.followRevocations())
-  opened.defer(lastUse.start())
-  opened.defer(watchers.follow(log))
-  opened.defer(lostCommits.follow(log))
+  opened.defer(lastUse.flush)
+  const jobs: (() => unknown)[] = []
+  await using working = new AsyncDisposableStack()
+  working.defer(async () => void (await Promise.all(jobs.map((stop) => stop()))))
+  jobs.push(await tokens.followRevocations())
+  jobs.push(lastUse.start())
+  jobs.push(watchers.follow(log))
+  jobs.push(lostCommits.follow(log))
   const expiries = [...expiryOfAccounts(sql), ...expiryOfTodos(sql)]
-  opened.defer(startExpiry(expiries, log, () => sql.state().ended))
-  opened.defer(await outbox(config, sql, log))
+  jobs.push(startExpiry(expiries, log, () => sql.state().ended))
+  jobs.push(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
   const server = listen(app, config, log)
 
+  const work = working.move()
   const resources = opened.move()
   const drain = () => {
     isStopping = true
@@ -143,10 +148,18 @@ export const startService = async (options: Options): Promise<Service> => {
     async stop() {
       drain()
       const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
-      if (!(await isOverWithin(patience * (1 - CLOSING_SHARE), close(server)))) {
+      const inTime = (ended: Promise<unknown>) =>
+        isOverWithin(patience * (1 - CLOSING_SHARE), ended)
+      const [isClosed, isAtRest] = await Promise.all([
+        inTime(close(server)),
+        // At the same time: a mail that is being sent takes as long as the mail server likes.
+        inTime(work.disposeAsync()),
+      ])
+      if (!isClosed) {
         log.warn({ requests: server.pendingRequests }, "out of time: requests were cut off")
         server.stop(true)
       }
+      if (!isAtRest) log.warn("out of time: a background job was cut off")
       if (!(await isOverWithin(patience * CLOSING_SHARE, resources.disposeAsync())))
         log.warn("out of time: the database was left to close by itself")
     },

@@ -72,8 +72,8 @@ export const startOutbox = (deps: Deps) =>
     name: "sending mails",
     everyMs: POLL_MS,
     log: deps.log,
-    work: async () => {
-      for (;;) {
+    work: async (isStopping) => {
+      while (!isStopping()) {
         const mails = await takeDueMails(deps.sql, AT_ONCE, LEASE_SECONDS)
         if (mails.length === 0) return
         await Promise.all(mails.map((mail) => deliver(deps, mail)))

@@ -19,9 +19,10 @@ export const startExpiry = (deletions: DeleteExpired[], log: Logger, statements:
     name: "deleting what has expired",
     everyMs: EVERY_MS,
     log,
-    work: async () => {
+    work: async (isStopping) => {
       if (statements() === before) return
-      for (const deleteExpired of deletions) while ((await deleteExpired(BATCH)) > 0);
+      for (const deleteExpired of deletions)
+        while (!isStopping() && (await deleteExpired(BATCH)) > 0);
       before = statements()
     },
   })

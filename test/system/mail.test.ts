@@ -167,6 +167,24 @@ test.concurrent("a mail is given up after a day", async () => {
   expect(server.mails).toEqual([])
 })
 
+test.concurrent("a stop waits for the mail that is being sent, so that it is sent once", async () => {
+  const { promise: isSending, resolve: begin } = Promise.withResolvers<void>()
+  await using server = await startMailServer({
+    async onData(stream, _session, done) {
+      for await (const _ of stream);
+      begin()
+      await Bun.sleep(1_500)
+      done()
+    },
+  })
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  await request(app, ada.email)
+  await isSending
+  await app.stop()
+  expect(await waiting(app)).toHaveLength(0)
+})
+
 for (const [name, scheme, options] of [
   ["TLS from the start", "smtps", { secure: true }],
   ["STARTTLS", "smtp", { hideSTARTTLS: false }],

@@ -26,14 +26,10 @@ export const createLastUse = (sql: Sql, log: Logger) => {
     note(sessionId: string, userId: number) {
       if (used.size < LIMIT) used.set(sessionId, userId)
     },
-    /** Returns the function that stops it. That one writes what is left, unless the database is away. */
-    start() {
-      const name = "writing when sessions were used"
-      const stop = repeat({ name, everyMs: EVERY_MS, log, work: flush })
-      return async () => {
-        await stop()
-        await flush().catch(() => {})
-      }
-    },
+    /** Returns the function that stops it. */
+    start: () =>
+      repeat({ name: "writing when sessions were used", everyMs: EVERY_MS, log, work: flush }),
+    /** Writes what is left at the end, unless the database is away. */
+    flush: () => flush().catch(() => {}),
   }
 }
