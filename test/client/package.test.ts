@@ -1,8 +1,8 @@
 /** The package that `bun run build:client` makes, as those see it who install it. */
 import { expect, test } from "bun:test"
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { buildClient } from "../../.ci/build-client.ts"
+import { buildClient, packClient } from "../../.ci/build-client.ts"
 import { startApp } from "../support/app.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
@@ -49,8 +49,10 @@ test("what is built is one small module without dependencies, and works where it
   const installed = join(directory, "node_modules", "todo-api")
   mkdirSync(installed, { recursive: true })
   const built = join(directory, "built")
-  expect(await buildClient(built)).toBeLessThan(10_000)
-  cpSync(built, installed, { recursive: true })
+  expect(await buildClient(built)).toBeLessThan(12_000)
+  const tarball = join(directory, "client.tgz")
+  writeFileSync(tarball, packClient(built))
+  Bun.spawnSync(["tar", "--extract", "--strip-components=1", "--file", tarball], { cwd: installed })
   const bundle = readFileSync(join(installed, "index.js"), "utf8")
   expect(bundle).not.toMatch(/\bimport\b\s*[{*"(]/)
   expect(JSON.parse(readFileSync(join(installed, "package.json"), "utf8"))).not.toHaveProperty(
@@ -83,4 +85,23 @@ test("what is built is one small module without dependencies, and works where it
   const compiled = Bun.spawnSync([process.execPath, "x", "tsc", "-p", directory])
   expect(compiled.stdout.toString()).toBe("")
   expect(compiled.exitCode).toBe(0)
-})
+
+  // Resolvers that know no `exports` find the types, too.
+  const old = { ...compiler, module: "ESNext", moduleResolution: "node10" }
+  writeFileSync(
+    join(directory, "tsconfig.json"),
+    JSON.stringify({ compilerOptions: old, files: ["page.ts"] }),
+  )
+  const typescript5 = join(import.meta.dir, "../../node_modules/typescript-5/bin/tsc")
+  const compiledOld = Bun.spawnSync([process.execPath, typescript5, "-p", directory])
+  expect(compiledOld.stdout.toString()).toBe("")
+}, 60_000)
+
+test("the tarball has the same bytes for the same source", async () => {
+  using temporary = temporaryDirectory()
+  const build = async (name: string) => {
+    await buildClient(join(temporary.path, name))
+    return packClient(join(temporary.path, name))
+  }
+  expect(await build("one")).toEqual(await build("another"))
+}, 60_000)
