@@ -4,52 +4,20 @@ import { connectionOptions, hostUrls, targetOf } from "../config/database-url.ts
 import { CONNECT_LIMIT_SECONDS } from "./deadlines.ts"
 import { isUnreplicatedCommit } from "./driver.ts"
 import { watchHosts } from "./hosts/failover.ts"
-import { createPool, type PoolState } from "./pool.ts"
+import { createPool } from "./pool.ts"
+import {
+  type Columns,
+  PREPARED,
+  type Sql,
+  type Statements,
+  type Types,
+  type Value,
+  type Waiting,
+} from "./sql.ts"
 
-type Types = { id: postgres.PostgresType<number>; instant: postgres.PostgresType<string> }
-type Columns = { id: number; instant: string }
+export { PREPARED, type Sql, type Statements, type Value } from "./sql.ts"
+
 type Tag = postgres.Sql<Columns>
-
-export type Value = string | number | boolean | Uint8Array | null
-
-/**
- * An option of `unsafe`: prepares the statement on the server. Its text must not contain anything of a
- * client, and has `$1` and so on for the values. Making a text of fragments takes a microsecond for each.
- */
-export const PREPARED = { prepare: true }
-
-/** Makes statements, fragments of them, and the helpers of postgres.js for names and lists. */
-export interface Statements {
-  <Rows extends readonly (object | undefined)[] = postgres.Row[]>(
-    template: TemplateStringsArray,
-    ...parameters: readonly postgres.ParameterOrFragment<number | string>[]
-  ): postgres.PendingQuery<Rows>
-  (name: string): postgres.Helper<string>
-  <Value extends postgres.SerializableParameter>(values: readonly Value[]): postgres.Helper<Value[]>
-  json: Tag["json"]
-  unsafe: Tag["unsafe"]
-}
-
-export interface Sql extends Statements {
-  /** For statements that touch few rows, and wait for no lock that is held for long. */
-  brief: Statements
-  /**
-   * Runs a statement after the earlier ones of the same lane, because they would wait for each other's
-   * locks: pool/lanes.ts. One that is not brief has the connection to itself. The text is as for
-   * `unsafe` with PREPARED.
-   */
-  inLane<Row extends object | undefined>(
-    lane: number,
-    text: string,
-    values: Value[],
-    isBrief: boolean,
-  ): Promise<Row[]>
-  begin<Result>(work: (transaction: Statements) => Promise<Result>): Promise<Result>
-  /** Resolves when a host was chosen, or all hosts were asked in vain. */
-  found: Promise<void>
-  state(): PoolState
-  end(): Promise<void>
-}
 
 /** Converts `2026-01-03 09:30:00.1+00`, as Postgres writes it in UTC, to `2026-01-03T09:30:00.100Z`. */
 const toRfc3339 = (text: string): string => {
@@ -60,13 +28,16 @@ const toRfc3339 = (text: string): string => {
 
 type AnyTag = postgres.ISql<Columns>
 
+type Limit = <Made>(make: (tag: AnyTag) => Made, waiting?: Waiting) => Made
+
 /** The tag of postgres.js. Each of its queries goes through `limit`. */
-const limitedTag = (limit: <Made>(make: (tag: AnyTag) => Made) => Made): Statements =>
+const limitedTag = (limit: Limit): Statements =>
   Object.assign(
     ((...args: Parameters<AnyTag>) => limit((tag) => tag(...args))) as unknown as Statements,
     {
       json: (value: postgres.JSONValue) => limit((tag) => tag.json(value)),
-      unsafe: ((...args) => limit((tag) => tag.unsafe(...args))) as Statements["unsafe"],
+      unsafe: ((text, values, options) =>
+        limit((tag) => tag.unsafe(text, values, options), options)) as Statements["unsafe"],
     },
   )
 
@@ -130,10 +101,10 @@ export const connect = (
       }),
   )
   return Object.assign(
-    limitedTag((make) => pool.limited(make)),
+    limitedTag((make, waiting) => pool.limited(make, false, waiting)),
     {
       // A statement that is not prepared takes two round trips, so that none can be sent behind it.
-      brief: limitedTag((make) => pool.limited(make, prepare)),
+      pipelined: limitedTag((make, waiting) => pool.limited(make, prepare, waiting)),
       inLane: <Row extends object | undefined>(
         lane: number,
         text: string,
@@ -141,8 +112,11 @@ export const connect = (
         isBrief: boolean,
       ) =>
         pool.inLane(lane, (tag) => tag.unsafe<Row[]>(text, values, PREPARED), isBrief && prepare),
-      begin: <Result>(work: (transaction: Statements) => Promise<Result>) =>
-        pool.begin((limit, transaction) => work(limitedTag((make) => limit(make(transaction))))),
+      begin: <Result>(work: (transaction: Statements) => Promise<Result>, waiting?: Waiting) =>
+        pool.begin(
+          (limit, transaction) => work(limitedTag((make) => limit(make(transaction)))),
+          waiting,
+        ),
       found: hosts?.found ?? Promise.resolve(),
       state: pool.state,
       end() {

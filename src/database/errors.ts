@@ -29,6 +29,14 @@ export class PoolExhausted extends Error {
   }
 }
 
+/** Nobody waits for the answer any more. */
+export class ClientLeft extends Error {
+  override name = "ClientLeft"
+  constructor() {
+    super("The client has left")
+  }
+}
+
 /** The commit exists on the primary alone. If that is lost now, so is the commit: it is not acknowledged. */
 export class Unreplicated extends Error {
   override name = "Unreplicated"

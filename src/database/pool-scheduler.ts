@@ -10,6 +10,8 @@
  * ended. Slots are only shared while none is idle.
  */
 
+import { ClientLeft } from "./errors.ts"
+
 /** The number of brief tasks that may be under way on a connection. */
 const PIPELINE = 8
 /** A task that takes longer is not as brief as promised, perhaps because the disk is slow. */
@@ -33,6 +35,7 @@ export type Slot<Connection, Task> = {
 export type Waiter<Connection, Task> = {
   isBrief: boolean
   askedAt: number
+  signal?: (() => AbortSignal) | undefined
   /** Tracks its task at once. The promise settles when the task has ended. */
   start: (slot: Slot<Connection, Task>, askedAt: number) => Promise<unknown>
   reject: (reason: unknown) => void
@@ -103,6 +106,19 @@ export const createScheduler = <Connection, Task>(
     }
   }
 
+  /** Dropped when its client has left. */
+  const wait = (waiter: Waiter<Connection, Task>) => {
+    const signal = waiter.signal?.()
+    if (signal?.aborted) return waiter.reject(new ClientLeft())
+    waiting.push(waiter)
+    signal?.addEventListener("abort", () => {
+      const place = waiting.indexOf(waiter)
+      if (place === -1) return
+      waiting.splice(place, 1)
+      waiter.reject(new ClientLeft())
+    })
+  }
+
   return {
     slots,
     waiting,
@@ -110,7 +126,7 @@ export const createScheduler = <Connection, Task>(
     schedule(waiter) {
       const slot = waiting.length === 0 ? assign(waiter.isBrief) : undefined
       if (slot) waiter.start(slot, waiter.askedAt)
-      else waiting.push(waiter)
+      else wait(waiter)
     },
     canFollow: (slot) =>
       waiting.length === 0 &&

@@ -28,21 +28,10 @@ import {
 import { isReadOnly, Unreplicated } from "./errors.ts"
 import { createLanes } from "./pool-lanes.ts"
 import { createScheduler, type Slot, type Waiter } from "./pool-scheduler.ts"
+import type { PoolState, Waiting } from "./sql.ts"
 
 /** Writes to a database that stays read-only must not each open a new connection. */
 const RETIRE_AFTER_MS = 1_000
-
-export type PoolState = {
-  size: number
-  busy: number
-  waiting: number
-  /** Statements and transactions that have ended so far. */
-  ended: number
-  /** Statements that exceeded their time limit. */
-  cancelled: number
-  /** How often all connections were replaced. */
-  replaced: number
-}
 
 /** The part of postgres.js that the pool uses, with one connection. */
 type Instance<Transaction> = {
@@ -101,9 +90,14 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     return slot.connection
   }
 
-  const waiterFor = (query: Query, isBrief: boolean): Waiter<Opened<Tag>, Task> => ({
+  const waiterFor = (
+    query: Query,
+    isBrief: boolean,
+    { askedAt = performance.now(), signal }: Waiting = {},
+  ): Waiter<Opened<Tag>, Task> => ({
     isBrief,
-    askedAt: performance.now(),
+    askedAt,
+    signal,
     start(slot, askedAt) {
       try {
         connectionOf(slot).start(query)
@@ -131,9 +125,17 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
 
   return {
     /** Makes a query by `make`, which is scheduled on any connection when it is awaited. */
-    limited<Made>(make: (maker: Tag) => Made, isBrief = false): Made {
+    limited<Made>(make: (maker: Tag) => Made, isBrief: boolean, waiting?: Waiting): Made {
       const made = make(maker)
-      if (isQuery(made)) interceptStart(made, isBrief ? scheduleBrief : scheduleExclusive)
+      if (isQuery(made))
+        interceptStart(
+          made,
+          waiting
+            ? (query) => schedule(waiterFor(query, isBrief, waiting))
+            : isBrief
+              ? scheduleBrief
+              : scheduleExclusive,
+        )
       return made
     },
     /** Like `limited`, but in the lane of the key, behind earlier queries with the same key. */
@@ -146,6 +148,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     /** A transaction is scheduled as one task, and has the limits of one statement. */
     begin<Result>(
       work: (limit: <Made>(made: Made) => Made, transaction: Transaction) => Promise<Result>,
+      { askedAt = performance.now(), signal }: Waiting = {},
     ): Promise<Result> {
       const { promise, resolve, reject } = Promise.withResolvers<Result>()
       const start = (slot: PoolSlot, askedAt: number) => {
@@ -169,7 +172,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
         }
         return promise
       }
-      schedule({ isBrief: false, askedAt: performance.now(), start, reject })
+      schedule({ isBrief: false, askedAt, signal, start, reject })
       return promise
     },
     replaceConnections,

@@ -1,6 +1,6 @@
 /** Turns whatever was thrown into a problem document for the client, and logs the cause. */
 import { ValidationError } from "elysia"
-import { isAway } from "../database/errors.ts"
+import { ClientLeft, isAway } from "../database/errors.ts"
 import type { Log } from "../log.ts"
 import { methodTable, type Route, unrouted } from "./methods.ts"
 import type { Metrics } from "./metrics.ts"
@@ -46,6 +46,7 @@ export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
   const toProblem = (error: unknown, requestId: unknown): Problem => {
     if (error instanceof Problem) return error
     if (isAway(error)) return databaseAway(error, requestId)
+    if (error instanceof ClientLeft) return new Problem("BAD_REQUEST", error.message)
     const invalid = error instanceof ValidationError ? validationProblem(error) : undefined
     if (invalid) return invalid
     log.error({ err: error, request_id: requestId }, "unexpected error")

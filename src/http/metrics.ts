@@ -1,6 +1,6 @@
 /** Metrics for Prometheus, named as in https://prometheus.io/docs/practices/naming/ */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
-import type { PoolState } from "../database/pool.ts"
+import type { PoolState } from "../database/sql.ts"
 import { Problem } from "./problem.ts"
 
 /** Seconds, from a cached answer to beyond the time limit of a statement. */

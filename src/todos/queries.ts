@@ -37,7 +37,7 @@ const FIND = `
     and id = $2`
 
 export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
-  const [row] = await sql.brief.unsafe<Versioned[]>(FIND, [ownerId, id], PREPARED)
+  const [row] = await sql.pipelined.unsafe<Versioned[]>(FIND, [ownerId, id], PREPARED)
   return row
 }
 

@@ -41,7 +41,7 @@ const tag = postgres({
   },
 })
 const inLane: Sql["inLane"] = (_lane, text, values) => tag.unsafe(text, values, { prepare: true })
-const sql = Object.assign(tag, { brief: tag, inLane }) as unknown as Sql
+const sql = Object.assign(tag, { pipelined: tag, inLane }) as unknown as Sql
 const cursors = createCursors([SECRET_KEY])
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/

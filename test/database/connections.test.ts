@@ -10,7 +10,7 @@ const withConnections = async (size: number, work: (sql: Sql) => Promise<void>) 
   const { url, drop } = await createDatabase()
   const sql = connect(url, size)
   // Connected, and the statement prepared: what comes next is under way at once.
-  await Promise.all(Array.from({ length: size }, () => sql.brief`select pg_sleep(${0})`))
+  await Promise.all(Array.from({ length: size }, () => sql.pipelined`select pg_sleep(${0})`))
   await work(sql)
   await sql.end()
   await drop()
@@ -21,12 +21,12 @@ const send = <T>(statement: Promise<T>): Promise<T> => Promise.resolve(statement
 
 test.concurrent("brief statements share a connection, and no other is sent behind them", () =>
   withConnections(1, async (sql) => {
-    const slow = send(sql.brief`select pg_sleep(${0.5})`)
+    const slow = send(sql.pipelined`select pg_sleep(${0.5})`)
     const answers = [
-      send(sql.brief`select 'second' as name`),
-      send(sql.brief`select 'third' as name`),
+      send(sql.pipelined`select 'second' as name`),
+      send(sql.pipelined`select 'third' as name`),
       send(sql`select 'other' as name`),
-      send(sql.brief`select 'fifth' as name`),
+      send(sql.pipelined`select 'fifth' as name`),
     ]
     await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 1, waiting: 2 })
@@ -38,9 +38,9 @@ test.concurrent("brief statements share a connection, and no other is sent behin
 
 test.concurrent("nothing is sent behind a statement that is not brief, or turned out not to be", () =>
   withConnections(2, async (sql) => {
-    const slow = [send(sql`select pg_sleep(${1})`), send(sql.brief`select pg_sleep(${1})`)]
+    const slow = [send(sql`select pg_sleep(${1})`), send(sql.pipelined`select pg_sleep(${1})`)]
     await Bun.sleep(50)
-    const late = send(sql.brief`select 'late' as name`)
+    const late = send(sql.pipelined`select 'late' as name`)
     await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 2, waiting: 1 })
     expect(await late).toMatchObject([{ name: "late" }])
@@ -53,7 +53,7 @@ test.concurrent("brief statements do not keep others out", () =>
     let isOver = false
     const brief = async () => {
       while (!isOver) {
-        await sql.brief`select pg_sleep(${0.001})`
+        await sql.pipelined`select pg_sleep(${0.001})`
         order.push("brief")
       }
     }
@@ -68,9 +68,9 @@ test.concurrent("brief statements do not keep others out", () =>
 
 test.concurrent("who was sent behind a statement that is cancelled gets its own answer", () =>
   withConnections(1, async (sql) => {
-    const outcome = send(sql.brief`select pg_sleep(${60})`).catch((error) => error.code)
+    const outcome = send(sql.pipelined`select pg_sleep(${60})`).catch((error) => error.code)
     const names = ["ada", "bob", "eve"]
-    const behind = names.map((name) => send(sql.brief`select ${name} as name`))
+    const behind = names.map((name) => send(sql.pipelined`select ${name} as name`))
     await Bun.sleep(1)
     expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
     expect(await outcome).toBe("57014")
@@ -88,6 +88,37 @@ test.concurrent("whoever waits is served as long as others are, and has the rest
     expect(await last).toBe("57014")
     // Its wait of two seconds is a part of its four: with four to run it would be six.
     expect(performance.now() - start).toBeLessThan(5_500)
+  }))
+
+test.concurrent("what waits for a client that has left is dropped, and is no error where it has begun", () =>
+  withConnections(1, async (sql) => {
+    const leaving = new AbortController()
+    const options = { prepare: true, signal: () => leaving.signal }
+    const codeOf = (error: Error) => error.name
+    const slow = send(sql.unsafe("select 'begun' as name, pg_sleep($1)", [0.2], options))
+    await Bun.sleep(1)
+    const statement = sql.pipelined.unsafe("select 'left' where $1", [true], options).catch(codeOf)
+    const transaction = sql.begin(() => expect.unreachable(), options).catch(codeOf)
+    const late = sql.unsafe("select $1", ["late"], options)
+    await Bun.sleep(20)
+    expect(sql.state()).toMatchObject({ busy: 1, waiting: 2 })
+    leaving.abort()
+    expect(await Promise.all([statement, transaction])).toEqual(["ClientLeft", "ClientLeft"])
+    expect(await late.catch(codeOf)).toBe("ClientLeft")
+    expect(await slow).toMatchObject([{ name: "begun" }])
+    expect(sql.state()).toMatchObject({ busy: 0, waiting: 0 })
+  }))
+
+test.concurrent("what was waited for elsewhere counts into the time limits", () =>
+  withConnections(1, async (sql) => {
+    const start = performance.now()
+    const options = { prepare: true, askedAt: start - 3_000 }
+    const slow = sql.unsafe("select pg_sleep($1)", [60], options).catch((error) => error.code)
+    await Bun.sleep(1)
+    const waiting = sql.begin(() => expect.unreachable(), options)
+    expect(await waiting.catch((error) => error.code)).toBe("POOL_EXHAUSTED")
+    expect(await slow).toBe("57014")
+    expect(performance.now() - start).toBeLessThan(2_000)
   }))
 
 const lane = (sql: Sql, key: number, seconds: number, isBrief = true) =>

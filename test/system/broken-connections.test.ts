@@ -25,7 +25,7 @@ test("connections that are reset while writes are pending take no later ones alo
   let asked = 0
   const ask = async () => {
     while (++asked < 2_000) {
-      await outcomeOf(sql.brief`select 1`)
+      await outcomeOf(sql.pipelined`select 1`)
       // So that it is not always the answer of a connection that leads to its next statement.
       await new Promise(setImmediate)
     }
@@ -45,7 +45,7 @@ test("what a statement was answered when its connection broke off is no answer t
   })
   const sql = connect(server.url, 1)
   expect(await outcomeOf(sql`select 1`)).toBe("answered")
-  const lost = await Promise.all([1, 2, 3].map(() => outcomeOf(sql.brief`select 1`)))
+  const lost = await Promise.all([1, 2, 3].map(() => outcomeOf(sql.pipelined`select 1`)))
   expect(lost).not.toContain("answered")
   await untilClosed()
   expect(await outcomeOf(sql`select 1`)).toBe("57P03")

@@ -17,7 +17,7 @@ const feedOf = (sql: Sql, ownerId: number) => sql`
   ) as own on true`
 
 export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
-  const [{ epoch, feed_revision, forgotten }] = await sql.brief<
+  const [{ epoch, feed_revision, forgotten }] = await sql.pipelined<
     [{ epoch: string; feed_revision: number; forgotten: number }]
   >`${feedOf(sql, ownerId)}`
   return { epoch, revision: feed_revision, forgotten }
@@ -34,7 +34,7 @@ export const listState = (owner: string) => `(
   from epochs)`
 
 export const findListState = async (sql: Sql, ownerId: number) => {
-  const [row] = await sql.brief.unsafe<[{ state: string }]>(
+  const [row] = await sql.pipelined.unsafe<[{ state: string }]>(
     `select ${listState("$1")} as state`,
     [ownerId],
     PREPARED,
@@ -76,7 +76,7 @@ const readPage = async (
   lastId: ReturnType<typeof feedOf>,
   page: ReturnType<typeof feedOf>,
 ): Promise<Read> => {
-  const tag = limit <= BRIEF_LIMIT ? sql.brief : sql
+  const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
   const rows = await tag<
     (ChangedRow & {
       epoch: string

@@ -89,7 +89,7 @@ export const readRange = (
     isCompleted === undefined
       ? `(${branch(false)}) union all (${branch(true)})`
       : branch(isCompleted)
-  const tag = q === undefined && limit <= BRIEF_LIMIT ? sql.brief : sql
+  const tag = q === undefined && limit <= BRIEF_LIMIT ? sql.pipelined : sql
   return tag.unsafe<Listed[]>(
     `
     select id, title, description, is_completed, created_at, updated_at, key,
