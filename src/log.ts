@@ -7,6 +7,8 @@ import postgres from "postgres"
 export type Log = pino.Logger & {
   /** Writes members that already are JSON, at level info. */
   line: (members: string) => void
+  /** Drops what is not written yet, and whatever is logged from now on. */
+  abandon: () => void
 }
 
 /** Lines are collected for this long, so that one write takes many of them. */
@@ -16,8 +18,6 @@ const WRITE_FROM = 48 * 1024
 const WRITE_AT_MOST = 64 * 1024
 /** Bytes that may wait while nobody reads the output. After that lines are dropped and counted. */
 const BACKLOG_LIMIT = 16 * 1024 * 1024
-/** How long the process waits at its end for the last lines to be read. */
-const LAST_FLUSH_MS = 1_000
 
 /** Data exceptions, whose messages quote the value. */
 const quotesValues = (code: string) => code.startsWith("22")
@@ -56,7 +56,7 @@ const readable = (line: string): string => {
   return `${new Date(time).toISOString().slice(11, 23)} ${label} ${said}${details}${cause}\n`
 }
 
-/** Writes in batches, so that not every line costs a system call. Commands that print a result log to 2. */
+/** Commands that print a result log to 2. */
 const createOutput = (dest: 1 | 2) => {
   const output = pino.destination({
     dest,
@@ -71,46 +71,46 @@ const createOutput = (dest: 1 | 2) => {
   })
   output.on("drain", () => {
     if (dropped === 0) return
-    const line = {
-      level: 40,
-      time: Date.now(),
-      dropped,
-      msg: "nobody read the log: lines were lost",
-    }
+    const line = { level: 40, time: Date.now(), dropped }
     dropped = 0
-    output.write(`${JSON.stringify(line)}\n`)
+    write(`${JSON.stringify({ ...line, msg: "nobody read the log: lines were lost" })}\n`)
   })
   // The reader of the log has gone: that is no reason to stop serving.
   output.on("error", () => {})
 
-  // Gathered here: the destination would measure all that it has gathered again with each line.
+  // Gathered here: pino's destination measures all that it has gathered again with each line, or makes
+  // a buffer of each. Either costs more than the line itself.
   let batch = ""
   let timer: Timer | undefined
+  let isAbandoned = false
   const handOver = () => {
     clearTimeout(timer)
     timer = undefined
     const lines = batch
     batch = ""
-    if (lines !== "") output.write(lines)
+    if (lines !== "" && !isAbandoned) output.write(lines)
   }
-  return {
-    write(line: string) {
-      batch += line
-      if (batch.length >= WRITE_FROM) handOver()
-      else timer ??= setTimeout(handOver, FLUSH_MS)
-    },
-    flush(done: (error?: Error) => void) {
-      handOver()
-      output.flush(done)
-    },
+  const write = (line: string) => {
+    batch += line
+    if (batch.length >= WRITE_FROM) handOver()
+    else timer ??= setTimeout(handOver, FLUSH_MS)
   }
+  const flush = (done: (error?: Error) => void) => {
+    handOver()
+    output.flush(done)
+  }
+  const abandon = () => {
+    isAbandoned = true
+    output.destroy()
+  }
+  return { write, flush, abandon }
 }
 
 export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
   const output = createOutput(dest)
   const write = (dest === 1 ? process.stdout : process.stderr).isTTY
     ? (line: string) => output.write(readable(line))
-    : (line: string) => output.write(line)
+    : output.write
   const destination = { write, flush: output.flush }
   const log = pino(
     { level, base: null, serializers: { err: (error) => describeError(error) } },
@@ -119,12 +119,15 @@ export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
   const line = log.isLevelEnabled("info")
     ? (members: string) => write(`{"level":30,"time":${Date.now()},${members}}\n`)
     : () => {}
-  return Object.assign(log, { line })
+  return Object.assign(log, { line, abandon: output.abandon })
 }
 
-/** Resolves when all lines have been written, or after a while if nobody reads them. */
-export const flushLog = (log: Log) =>
-  Promise.race([
-    new Promise<void>((resolve) => log.flush(() => resolve())),
-    Bun.sleep(LAST_FLUSH_MS),
-  ])
+/**
+ * Resolves when all lines have been written. Nobody may read them: then the rest is abandoned in time,
+ * because pino would wait for a reader when the process exits, for ever.
+ */
+export const endLog = async (log: Log, patienceMs: number) => {
+  const flushed = new Promise<void>((resolve) => log.flush(() => resolve()))
+  await Promise.race([flushed, Bun.sleep(patienceMs)])
+  log.abandon()
+}

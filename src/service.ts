@@ -26,8 +26,11 @@ export type Service = {
   databaseEnded: Promise<void>
   /** Makes the readiness probe fail, and each answer close its connection. */
   drain(): void
-  /** Accepts no new connections, answers the requests that have begun, and closes the database. */
-  stop(): Promise<void>
+  /**
+   * Accepts no new connections, answers the requests that have begun, and closes the database. What is
+   * not done in time (by default SHUTDOWN_TIMEOUT_SECONDS) is left to end with the process.
+   */
+  stop(patienceMs?: number): Promise<void>
 }
 
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
@@ -145,9 +148,8 @@ export const startService = async (options: Options): Promise<Service> => {
     metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
     databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
     drain,
-    async stop() {
+    async stop(patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000) {
       drain()
-      const patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000
       const inTime = (ended: Promise<unknown>) =>
         isOverWithin(patience * (1 - CLOSING_SHARE), ended)
       const [isClosed, isAtRest] = await Promise.all([

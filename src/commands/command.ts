@@ -1,5 +1,8 @@
 /** What makes up a command: its help, its options, and what it does. */
+import { writeSync } from "node:fs"
 import { parseArgs } from "node:util"
+
+const STANDARD_OUTPUT = 1
 
 /** A wrong command line, explained to the person who wrote it. */
 export class UsageError extends Error {
@@ -64,11 +67,22 @@ export const parseOptions = (argv: string[], options: Options) => {
   }
 }
 
+/** Somebody may have made the pipe one that is never waited for. */
+const FULL_PIPE_MS = 5
+
+/** Arrives whole, also through a pipe that is read slowly. */
 export const print = async (text: string) => {
-  await Bun.write(Bun.stdout, text).catch((error: NodeJS.ErrnoException) => {
-    // The reader, such as head, has read enough.
-    if (error.code !== "EPIPE") throw error
-  })
+  for (let rest = Buffer.from(text); rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(STANDARD_OUTPUT, rest))
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      // The reader, such as head, has read enough.
+      if (code === "EPIPE") break
+      if (code !== "EAGAIN") throw error
+      await Bun.sleep(FULL_PIPE_MS)
+    }
+  }
   return 0
 }
 

@@ -1,5 +1,6 @@
 /** `todo-api healthcheck`: exits with 0 if the service on HOST and PORT is ready, for probes of containers. */
 import { readConfig } from "../config/config.ts"
+import { print } from "./command.ts"
 
 const TIMEOUT_MS = 5_000
 
@@ -18,10 +19,10 @@ export const healthcheck = async (env: NodeJS.ProcessEnv): Promise<number> => {
   const url = `http://${reachable(HOST)}:${PORT}/health/ready`
   try {
     const { ok, status } = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-    console.log(ok ? "ready" : `not ready: ${status}`)
+    await print(ok ? "ready\n" : `not ready: ${status}\n`)
     return ok ? 0 : 1
   } catch {
-    console.log(`not ready: no answer from ${url}`)
+    await print(`not ready: no answer from ${url}\n`)
     return 1
   }
 }

@@ -2,6 +2,7 @@
 import { readConfig } from "../config/config.ts"
 import { startEmbedded } from "../database/embedded/start.ts"
 import { migrate } from "../database/migrations/migrate.ts"
+import { print } from "./command.ts"
 
 export const runMigrate = async (
   env: NodeJS.ProcessEnv,
@@ -13,11 +14,13 @@ export const runMigrate = async (
     const { changed, ...state } = await migrate(DATABASE_URL ?? embedded?.url ?? "", command, {
       dataDir: DATA_DIR,
     })
-    for (const version of changed)
-      console.log(`${command === "down" ? "rolled back" : "applied"} ${version}`)
-    for (const [name, versions] of Object.entries(state))
-      console.log(`${name}: ${versions.join(" ") || "none"}`)
-    return 0
+    const lines = [
+      ...changed.map((version) => `${command === "down" ? "rolled back" : "applied"} ${version}`),
+      ...Object.entries(state).map(
+        ([name, versions]) => `${name}: ${versions.join(" ") || "none"}`,
+      ),
+    ]
+    return print(lines.map((line) => `${line}\n`).join(""))
   } finally {
     await embedded?.stop()
   }

@@ -5,7 +5,10 @@ import { createSecurityLog, type LogEvent } from "../accounts/security-log.ts"
 import { readConfig } from "../config/config.ts"
 import { connect, type Sql } from "../database/connect.ts"
 import { schemaState } from "../database/migrations/migrate.ts"
-import { createLog, flushLog } from "../log.ts"
+import { createLog, endLog } from "../log.ts"
+
+/** How long a reader of standard error may take. */
+const LAST_LINES_MS = 1_000
 
 type Opened = { sql: Sql; logEvent: LogEvent }
 
@@ -29,7 +32,7 @@ export const withUsers = async <Result>(
   opened.defer(() => sql.end())
   // Standard output is for the result.
   const log = createLog(config.LOG_LEVEL, 2)
-  opened.defer(() => flushLog(log))
+  opened.defer(() => endLog(log, LAST_LINES_MS))
   if ((await schemaState(sql)).pending.length > 0)
     throw new Error("the database is not migrated: start the service, or run todo-api migrate")
   return await work({ sql, logEvent: createSecurityLog(log) })

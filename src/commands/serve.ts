@@ -1,7 +1,7 @@
 /** `todo-api serve`: runs the service until a signal stops it. */
-import { readConfig } from "../config/config.ts"
+import { type Config, readConfig } from "../config/config.ts"
 import { warningsOf } from "../config/warnings.ts"
-import { createLog, flushLog } from "../log.ts"
+import { createLog, endLog } from "../log.ts"
 import { startService } from "../service.ts"
 
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
@@ -11,6 +11,15 @@ export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
  * already be sending its next request on a connection that is being closed.
  */
 const DRAIN_MS = 250
+/** How long the last lines of the log may take, if nobody reads them. */
+const LAST_LINES_MS = 1_000
+
+/** The parts of the time for stopping, which all lie within SHUTDOWN_TIMEOUT_SECONDS. */
+const timesOf = ({ SHUTDOWN_TIMEOUT_SECONDS }: Config) => {
+  const total = SHUTDOWN_TIMEOUT_SECONDS * 1_000
+  const [drain, lastLines] = [Math.min(DRAIN_MS, total / 4), Math.min(LAST_LINES_MS, total / 10)]
+  return { drain, stop: total - drain - lastLines, lastLines }
+}
 
 /** Under `bun run` one Ctrl-C arrives twice: from the terminal and from the runner. */
 const REPEAT_MS = 1_000
@@ -20,7 +29,7 @@ const listenForSignals = () => {
   const first = Promise.withResolvers<string>()
   const second = Promise.withResolvers<string>()
   let firstAt: number | undefined
-  for (const signal of ["SIGTERM", "SIGINT"])
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"])
     process.on(signal, () => {
       firstAt ??= performance.now()
       first.resolve(signal)
@@ -38,6 +47,7 @@ const nextBug = () =>
 
 export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<number> => {
   const config = readConfig(env)
+  const times = timesOf(config)
   const log = createLog(config.LOG_LEVEL)
   for (const warning of warningsOf(config)) log.warn(warning)
   try {
@@ -56,16 +66,16 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
     if (typeof reason !== "string") {
       if (reason) log.fatal({ err: reason.bug }, "unexpected error: stopping")
       else log.fatal("the embedded database ended: see postgres.log in DATA_DIR")
-      await service.stop()
+      await service.stop(times.stop)
       return 1
     }
     log.info({ signal: reason }, "stopping")
     service.drain()
-    const stopped = Bun.sleep(DRAIN_MS).then(() => service.stop())
+    const stopped = Bun.sleep(times.drain).then(() => service.stop(times.stop))
     const again = await Promise.race([stopped, signals.second])
     log.info(again ? { signal: again } : {}, again ? "stopped at once" : "stopped")
     return again ? 1 : 0
   } finally {
-    await flushLog(log)
+    await endLog(log, times.lastLines)
   }
 }

@@ -1,9 +1,10 @@
 /** The command line: what it prints, and its exit codes. */
 import { expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { version } from "../../package.json"
-import { runCommand, spawnCommand, startCommand } from "../support/command.ts"
+import { program, runCommand, spawnCommand, startCommand } from "../support/command.ts"
 import { query, usedDataDir } from "../support/embedded.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -26,6 +27,25 @@ test("--help and --version answer, and need nothing configured", async () => {
     expect(help.out).toContain(word)
   expect(told).toMatchObject({ code: 0, err: "" })
   expect(told.out).toStartWith(`todo-api ${version} (commit `)
+})
+
+test("what is printed arrives whole and once through a pipe that is read slowly, or is left", async () => {
+  const shell = async (pipeline: string) => {
+    const command = Bun.spawn(["sh", "-c", `"$@" | ${pipeline}`, "sh", ...program, "openapi"], {
+      cwd: tmpdir(),
+      env: { PATH: process.env["PATH"] ?? "" },
+      stdio: ["ignore", "pipe", "pipe"],
+    })
+    return Promise.all([command.stdout.text(), command.stderr.text()])
+  }
+  const { out } = await runCommand(["openapi"])
+  expect(out.length).toBeGreaterThan(2 * 65_536)
+  expect(JSON.parse(out)).toHaveProperty("openapi")
+  expect(await Promise.all(["cat", "(sleep 1; cat)"].map(shell))).toEqual([
+    [out, ""],
+    [out, ""],
+  ])
+  expect(await shell("head -c 10")).toEqual([out.slice(0, 10), ""])
 })
 
 for (const args of [

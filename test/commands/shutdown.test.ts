@@ -1,13 +1,21 @@
 /** Signals: what is under way is answered, and then the service ends. */
 import { expect, test } from "bun:test"
-import type { Command } from "../support/command.ts"
+import { closeSync, openSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { createClient } from "../support/client.ts"
+import { type Command, program } from "../support/command.ts"
+import { freePort } from "../support/ports.ts"
+import { createDatabase } from "../support/postgres.ts"
 import { startProcess } from "../support/process.ts"
 import { openRaw, rawRequest } from "../support/raw.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+import { SECRET_KEY } from "../support/tokens.ts"
 
 const TITLE = JSON.stringify({ title: "sent slowly" })
 
 /** A request that is under way until its body is finished. */
-const openSlow = async (service: Command, token: string) => {
+const openSlow = async (service: Pick<Command, "url" | "call">, token: string) => {
   const client = openRaw(service.url)
   const headers = {
     Authorization: `Bearer ${token}`,
@@ -26,7 +34,7 @@ const takesConnections = ({ url }: { url: string }) =>
     () => false,
   )
 
-for (const signal of ["SIGTERM", "SIGINT"] as const) {
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
   test.concurrent(`${signal} answers what is under way, takes nothing new, and ends with 0`, async () => {
     await using service = await startProcess()
     const ada = await service.user()
@@ -60,8 +68,7 @@ test.concurrent("a request that does not end is cut off in time for SHUTDOWN_TIM
   const told = performance.now()
   service.kill("SIGTERM")
   expect(await service.exited).toBe(0)
-  // Without a limit of its own it would be ten seconds.
-  expect(performance.now() - told).toBeLessThan(6_000)
+  expect(performance.now() - told).toBeLessThan(1_500)
   await client.closed
   expect(await service.log()).toContain("cut off")
 })
@@ -88,4 +95,62 @@ test.concurrent("a signal that arrives twice, as a runner passes it on, is one",
   await finish()
   expect(await client.statuses(1)).toEqual([201])
   expect(await service.exited).toBe(0)
+})
+
+/** Its output is a pipe that is full, and that nobody reads. */
+const startUnread = async (settings: Record<string, string>) => {
+  const directory = temporaryDirectory()
+  const { url, drop } = await createDatabase()
+  const path = join(directory.path, "log")
+  Bun.spawnSync(["mkfifo", path])
+  const pipe = openSync(path, "r+")
+  const port = freePort()
+  const command = Bun.spawn([...program, "serve"], {
+    cwd: tmpdir(),
+    env: {
+      PATH: process.env["PATH"] ?? "",
+      DATABASE_URL: url,
+      SECRET_KEY,
+      ...settings,
+      PORT: `${port}`,
+    },
+    stdio: ["ignore", pipe, pipe],
+  })
+  const address = `http://127.0.0.1:${port}`
+  const live = () => fetch(`${address}/health/live`).then(({ ok }) => ok)
+  while (!(await live().catch(() => false))) await Bun.sleep(20)
+  // A line each, three times as much as the pipe holds.
+  for (let round = 0; round < 20; round++) await Promise.all(Array.from({ length: 50 }, live))
+  await Bun.sleep(200)
+  return {
+    command,
+    ...createClient(address),
+    url: address,
+    async [Symbol.asyncDispose]() {
+      command.kill("SIGKILL")
+      await command.exited
+      closeSync(pipe)
+      directory[Symbol.dispose]()
+      await drop()
+    },
+  }
+}
+
+test.concurrent("a stop ends in time although the log is a full pipe that nobody reads", async () => {
+  await using service = await startUnread({ SHUTDOWN_TIMEOUT_SECONDS: "2" })
+  const told = performance.now()
+  service.command.kill("SIGTERM")
+  expect(await service.command.exited).toBe(0)
+  expect(performance.now() - told).toBeLessThan(2_500)
+})
+
+test.concurrent("a second signal ends at once although nobody reads the log", async () => {
+  await using service = await startUnread({ SHUTDOWN_TIMEOUT_SECONDS: "60" })
+  await openSlow(service, (await service.user()).token)
+  service.command.kill("SIGTERM")
+  await Bun.sleep(1_050)
+  const told = performance.now()
+  service.command.kill("SIGTERM")
+  expect(await service.command.exited).toBe(1)
+  expect(performance.now() - told).toBeLessThan(1_500)
 })

@@ -7,7 +7,7 @@ import { connect } from "../../src/database/connect.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { secretKeys } from "../../src/keys/secret-keys.ts"
 import { runCommand } from "../support/command.ts"
-import { query, startService, usedDataDir } from "../support/embedded.ts"
+import { query, startService, startServiceAs, usedDataDir } from "../support/embedded.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const isRoot = process.geteuid?.() === 0
@@ -83,11 +83,9 @@ test.if(isRoot)(
 
 test.if(isRoot)("an ordinary user's service starts, and root's leaves its data alone", async () => {
   using data = await usedDataDir()
-  const home = dirname(data.path)
-  Bun.spawnSync(["chown", "-R", `${nobody.uid}:${nobody.gid}`, home])
-  const service = await startService(data.path, nobody)
+  const service = await startServiceAs(nobody, dirname(data.path), data.path)
   await query(service.url, "update kept set row = 2")
-  await service.kill("SIGTERM")
+  expect(await service.kill("SIGTERM")).toBe(0)
   await expect(startEmbedded(data.path)).rejects.toThrow(`belongs to user ${nobody.uid}`)
 })
 

