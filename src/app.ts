@@ -21,7 +21,7 @@ import { docs } from "./http/docs/routes.ts"
 import { answerError } from "./http/error-handler.ts"
 import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
-import { leaveUnread } from "./http/json-body.ts"
+import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
 import { limitRequests } from "./http/request-limit.ts"
 import { createRequestLog } from "./http/request-log.ts"
@@ -110,6 +110,7 @@ export const createApp = (deps: Deps) => {
   return app
     .onError(answerError({ log, metrics, logRequest, routes: () => app.routes }))
     .onParse(leaveUnread)
+    .decorate("largeBodies", createLargeBodies())
     .use(hooks)
     .use(headers)
     .use(cors(config.CORS_ORIGINS, log))

@@ -42,7 +42,7 @@ export const brokenTextRule = (schema: TextSchema, value: unknown): string | und
   // A string has at most as many code points as UTF-16 units, and at least half as many.
   if (text.length < minLength || (text.length < 2 * minLength && codePoints(text) < minLength))
     return minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`
-  if (text.length > maxLength && codePoints(text) > maxLength)
+  if (text.length > 2 * maxLength || (text.length > maxLength && codePoints(text) > maxLength))
     return `must have at most ${maxLength} characters`
   const { pattern, forbidden } = schema
   const isWrong =

@@ -149,7 +149,7 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
  * Throws a 400 for a body that breaks its schema. Runs before Elysia's own validation, which would
  * write the whole body into an error message, a dozen times.
  */
-export const bodyJudge = (schema: TSchema) => {
+export const bodyCheck = (schema: TSchema) => {
   let compiled: ReturnType<typeof TypeCompiler.Compile> | undefined
   return (body: unknown) => {
     compiled ??= TypeCompiler.Compile(schema)

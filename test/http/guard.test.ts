@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test"
 import { Elysia, t } from "elysia"
 import { answerError } from "../../src/http/error-handler.ts"
 import { anonymous, authenticated, authenticatedWithQueries } from "../../src/http/guard.ts"
-import { jsonBody, leaveUnread } from "../../src/http/json-body.ts"
+import { createLargeBodies, jsonBody, leaveUnread } from "../../src/http/json-body.ts"
 import { Problem } from "../../src/http/problem.ts"
 import { createLog } from "../../src/log.ts"
 
@@ -28,6 +28,7 @@ app
     }),
   )
   .onParse(leaveUnread)
+  .decorate("largeBodies", createLargeBodies())
   .use(authenticated(gate, "/users", "accounts").get("", ({ caller: { userId } }) => ({ userId })))
   .use(
     anonymous(gate, "/auth", "accounts").get("", ({ client: { address, userAgent, signal } }) => ({

@@ -65,6 +65,46 @@ describe("bodies", () => {
       expectProblem(await app.call("POST", TODOS, { body }), 401, "UNAUTHORIZED")
   })
 
+  test("of more values or levels than any route takes are refused before they are parsed", async () => {
+    const batch = (body: string) =>
+      app.call("POST", `${TODOS}/batch`, { body, headers: credentials })
+    const names = Array.from({ length: 60_000 }, (_, n) => `"k${n}":0`).join()
+    for (const body of [
+      `[${"0,".repeat(500_000)}0]`,
+      `{${names}}`,
+      `[${"[],".repeat(300_000)}[]]`,
+    ]) {
+      const answer = await batch(body)
+      expectProblem(answer, 400, "BAD_REQUEST")
+      expect(answer.body).toMatchObject({ errors: [{ message: "has more than 10000 values" }] })
+    }
+    for (const body of ["[".repeat(1_000_000), `${'{"a":'.repeat(17)}0${"}".repeat(17)}`])
+      expect((await batch(body)).body).toMatchObject({ errors: [{ message: "nests too deeply" }] })
+    // Brackets and commas in strings are no values, and escaped quotes do not end one.
+    const title = '[[[[{{{{,\\"'.repeat(20)
+    expect((await post({ title })).body).toMatchObject({ title })
+    expect((await post({ title: "a", description: ",".repeat(999) })).status).toBe(201)
+  })
+
+  test("that are large are read in turns: one user's do not delay another's", async () => {
+    const bob = await app.user()
+    const bobs = { Authorization: `Bearer ${bob.token}`, "content-type": "application/json" }
+    const body = `{"operations":[]${" ".repeat(1_000_000)}}`
+    const ended: string[] = []
+    const send = async (name: string, headers: Record<string, string>) => {
+      const { status } = await app.call("POST", `${TODOS}/batch`, { body, headers })
+      expect(status).toBe(400)
+      ended.push(name)
+    }
+    await Promise.all([
+      ...Array(20)
+        .fill(credentials)
+        .map((own) => send("ada", own)),
+      send("bob", bobs),
+    ])
+    expect(ended.indexOf("bob")).toBeLessThan(15)
+  })
+
   test("that a client gives up on harm nobody", async () => {
     const client = openRaw(app.url)
     await client.send(rawRequest(`POST ${TODOS}`, { ...credentials, "Content-Length": "100" }, "{"))
