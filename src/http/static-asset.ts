@@ -1,4 +1,4 @@
-/** Serves content that stays the same while the process runs: compressed once, with an entity tag. */
+/** Serves content that stays the same while the process runs: made and compressed once, with an entity tag. */
 import { promisify } from "node:util"
 import { gzip } from "node:zlib"
 import { matchesWeakly } from "./entity-tag.ts"
@@ -9,11 +9,12 @@ type Source = () => Promise<Uint8Array | string>
 const acceptsGzip = (request: Request) =>
   /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers.get("accept-encoding") ?? "")
 
-/** Only the compressed form is kept, because few clients need the other. */
-const compress = async (source: Source) => {
+/** Blobs, because a response would copy bytes. */
+const prepare = async (source: Source) => {
   const content = await source()
   return {
-    gzipped: await promisify(gzip)(content),
+    plain: new Blob([content]),
+    gzipped: new Blob([await promisify(gzip)(content)]),
     // Weak, because both forms have the same tag.
     etag: `W/"${Bun.hash(content).toString(36)}"`,
   }
@@ -22,10 +23,10 @@ const compress = async (source: Source) => {
 type Context = { request: Request; set: { headers: Record<string, string | number | undefined> } }
 
 export const staticAsset = (source: Source, headers: Record<string, string>) => {
-  let compressed: ReturnType<typeof compress> | undefined
+  let prepared: ReturnType<typeof prepare> | undefined
   return async ({ request, set }: Context): Promise<Response> => {
-    compressed ??= compress(source)
-    const { gzipped, etag } = await compressed
+    prepared ??= prepare(source)
+    const { plain, gzipped, etag } = await prepared
     // CORS may have set it to Origin.
     const vary = [set.headers["vary"], "accept-encoding"].filter(Boolean).join(", ")
     const all = { ...headers, etag, vary, "cache-control": "no-cache" }
@@ -33,6 +34,6 @@ export const staticAsset = (source: Source, headers: Record<string, string>) => 
       return new Response(null, { status: 304, headers: all })
     return acceptsGzip(request)
       ? new Response(gzipped, { headers: { ...all, "content-encoding": "gzip" } })
-      : new Response(await source(), { headers: all })
+      : new Response(plain, { headers: all })
   }
 }
