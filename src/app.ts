@@ -19,7 +19,6 @@ import type { Sql, Statements } from "./database/connect.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError } from "./http/error-handler.ts"
-import { headers } from "./http/headers.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
@@ -112,7 +111,6 @@ export const createApp = (deps: Deps) => {
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)
-    .use(headers)
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>

@@ -69,9 +69,9 @@ export const createClientAddress = (trustedProxies: string[]) => {
 export const IDLE_SECONDS = 75
 /**
  * The same while a long response is being read. A kernel with 4 MB of buffers asks for more only when a third
- * of them is free: from a client that reads 10 kB a second that takes two minutes.
+ * of them is free: from a client that reads 10 kB a second that takes three minutes.
  */
-export const READING_SECONDS = 180
+export const READING_SECONDS = 240
 
 const USER_AGENT_LENGTH = 256
 

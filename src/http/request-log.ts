@@ -1,4 +1,7 @@
-/** Logs and measures every request. While the service stops, adds `Connection: close`. */
+/**
+ * What every request has: its id, nosniff, its line in the log and its place in the metrics. While the
+ * service stops, `Connection: close`.
+ */
 import { Elysia, ElysiaCustomStatusResponse } from "elysia"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
@@ -10,6 +13,15 @@ export type LoggedRequest = {
   route?: string
   caller?: { userId: number } | undefined
   set: { headers: Record<string, string | number | undefined> }
+}
+
+/** Request ids that a caller may choose. No log and no header has to escape them. */
+export const REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
+const REQUEST_ID = new RegExp(REQUEST_ID_PATTERN)
+
+const requestIdOf = ({ headers }: Request): string => {
+  const given = headers.get("x-request-id")
+  return given !== null && REQUEST_ID.test(given) ? given : Bun.randomUUIDv7()
 }
 
 /** Methods with routes. All others count as one, because clients can invent any number of them. */
@@ -60,6 +72,8 @@ export const createRequestLog = (
       .decorate("caller", undefined as LoggedRequest["caller"])
       .onRequest((context) => {
         context.startedAt = performance.now()
+        context.set.headers["x-request-id"] = requestIdOf(context.request)
+        context.set.headers["x-content-type-options"] = "nosniff"
       })
       // Destructured: a context that is passed on as a whole makes Elysia parse everything.
       .mapResponse(

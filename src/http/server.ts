@@ -1,6 +1,7 @@
-/** Makes the app listen on HOST and PORT. */
+/** Listens on HOST and PORT, and closes the socket without losing requests. */
 import type { AnyElysia } from "elysia"
 import type { Log } from "../log.ts"
+import { IDLE_SECONDS } from "./client-address.ts"
 import { Problem, unavailable } from "./problem.ts"
 
 const describe = ({ HOST, PORT }: Settings, error: unknown) =>
@@ -33,6 +34,7 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
       port: PORT,
       // Not by default: a second service would silently take half of the requests.
       reusePort: REUSE_PORT === "true",
+      idleTimeout: IDLE_SECONDS,
       // The framework's error pages show source code.
       development: false,
       // The server itself would answer without a body: request/json-body.ts enforces the real limit.
@@ -48,4 +50,27 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
   }
   if (!app.server) throw new Error("The server does not listen")
   return app.server
+}
+
+/** Milliseconds in which no request has begun or ended: then the socket is closed. */
+const QUIET_MS = 3
+/** A busy service is never quiet: the socket is closed after this time anyway. */
+const QUIET_LIMIT_MS = 250
+
+/** Closing resets the connections that the kernel has accepted, but Bun has not. */
+const betweenRequests = async (server: Bun.Server<unknown>) => {
+  const deadline = performance.now() + QUIET_LIMIT_MS
+  let before = server.pendingRequests
+  for (let quiet = 0; quiet < QUIET_MS && performance.now() < deadline; quiet++) {
+    await Bun.sleep(1)
+    // Slow requests may be pending all the time, so that the number need not be zero.
+    if (server.pendingRequests !== before) quiet = -1
+    before = server.pendingRequests
+  }
+}
+
+/** Resolves when all requests have been answered. */
+export const close = async (server: Bun.Server<unknown>) => {
+  await betweenRequests(server)
+  await server.stop()
 }

@@ -1,8 +1,8 @@
 /** The headers in the OpenAPI document, and how a route declares which of them it has. */
 
 import type { ExposedHeader, SentHeader } from "../cors.ts"
-import { REQUEST_ID_PATTERN } from "../headers.ts"
 import type { ErrorCode } from "../problem.ts"
+import { REQUEST_ID_PATTERN } from "../request-log.ts"
 
 /** A part of the document, as plain JSON. */
 export type Json = { [name: string]: unknown }
