@@ -25,48 +25,6 @@ begin
 end
 $$;
 
-CREATE FUNCTION public.next_revision(owner bigint) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-declare
-  taken bigint;
-begin
-  select revision into taken
-  from revisions
-  where owner_id = owner
-    and xmin = pg_current_xact_id()::xid;
-  if not found then
-    insert into revisions as known (owner_id, revision)
-    values (owner, 1)
-    on conflict on constraint revisions_pkey do update
-    set revision = known.revision + 1
-    returning known.revision into taken;
-  end if;
-  return taken;
-end
-$$;
-
-CREATE FUNCTION public.remember_deletion() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  if exists (select from users where id = old.owner_id) then
-    insert into deleted_todos (owner_id, id, revision)
-    values (old.owner_id, old.id, next_revision(old.owner_id));
-  end if;
-  return null;
-end
-$$;
-
-CREATE FUNCTION public.take_revision() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-begin
-  new.revision := next_revision(new.owner_id);
-  return new;
-end
-$$;
-
 CREATE TABLE public.deleted_todos (
     owner_id bigint NOT NULL,
     id bigint NOT NULL,
@@ -145,18 +103,18 @@ CREATE TABLE public.personal_tokens (
     CONSTRAINT personal_tokens_scopes_known CHECK (((scopes <@ ARRAY['todos:read'::text, 'todos:write'::text]) AND ((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 2))))
 );
 
-CREATE TABLE public.refresh_tokens (
-    hash bytea NOT NULL,
-    session_id uuid NOT NULL,
-    rotated_at timestamp with time zone,
+CREATE TABLE public.rate_limits (
+    key text NOT NULL,
+    attempts bigint NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT refresh_tokens_hash_sha256 CHECK ((octet_length(hash) = 32))
+    CONSTRAINT rate_limits_attempts_not_negative CHECK ((attempts >= 0))
 );
 
 CREATE TABLE public.revisions (
     owner_id bigint NOT NULL,
     revision bigint NOT NULL,
-    forgotten bigint DEFAULT 0 NOT NULL
+    tombstones_forgotten_up_to bigint DEFAULT 0 NOT NULL,
+    todos bigint DEFAULT 0 NOT NULL
 )
 WITH (fillfactor='50');
 
@@ -172,18 +130,13 @@ CREATE TABLE public.sessions (
     user_id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    generation bigint DEFAULT 0 NOT NULL,
-    moved_at timestamp with time zone DEFAULT now() NOT NULL,
+    generation bigint DEFAULT 1 NOT NULL,
+    rotated_at timestamp with time zone DEFAULT now() NOT NULL,
     user_agent text,
     address text,
-    last_used_at timestamp with time zone DEFAULT now() NOT NULL
-);
-
-CREATE TABLE public.throttles (
-    key text NOT NULL,
-    attempts bigint NOT NULL,
-    expires_at timestamp with time zone NOT NULL,
-    CONSTRAINT throttles_attempts_not_negative CHECK ((attempts >= 0))
+    last_used_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sessions_address_length CHECK ((char_length(address) <= 64)),
+    CONSTRAINT sessions_user_agent_length CHECK ((char_length(user_agent) <= 256))
 );
 
 CREATE SEQUENCE public.todo_ids
@@ -203,7 +156,7 @@ CREATE TABLE public.todos (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     search_text text GENERATED ALWAYS AS (((upper(lower((title COLLATE "und-x-icu"))) || 'x'::text) || upper(lower((COALESCE(description, ''::text) COLLATE "und-x-icu"))))) STORED NOT NULL,
-    revision bigint DEFAULT 0 NOT NULL,
+    revision bigint NOT NULL,
     CONSTRAINT todos_is_todo CHECK (public.is_todo(id, title, description))
 )
 WITH (autovacuum_vacuum_scale_factor='0.05');
@@ -221,7 +174,6 @@ CREATE TABLE public.users (
     password_hash text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     tokens_valid_from timestamp with time zone,
-    shares_email boolean DEFAULT false NOT NULL,
     disabled_at timestamp with time zone,
     CONSTRAINT users_email_length CHECK (((char_length(email) >= 3) AND (char_length(email) <= 254))),
     CONSTRAINT users_email_with_password CHECK (((email IS NULL) = (password_hash IS NULL))),
@@ -262,8 +214,8 @@ ALTER TABLE ONLY public.personal_tokens
 ALTER TABLE ONLY public.personal_tokens
     ADD CONSTRAINT personal_tokens_pkey PRIMARY KEY (id);
 
-ALTER TABLE ONLY public.refresh_tokens
-    ADD CONSTRAINT refresh_tokens_pkey PRIMARY KEY (hash);
+ALTER TABLE ONLY public.rate_limits
+    ADD CONSTRAINT rate_limits_pkey PRIMARY KEY (key);
 
 ALTER TABLE ONLY public.revisions
     ADD CONSTRAINT revisions_pkey PRIMARY KEY (owner_id);
@@ -271,17 +223,8 @@ ALTER TABLE ONLY public.revisions
 ALTER TABLE ONLY public.revocations
     ADD CONSTRAINT revocations_pkey PRIMARY KEY (key);
 
-ALTER TABLE public.sessions
-    ADD CONSTRAINT sessions_address_length CHECK ((char_length(address) <= 64)) NOT VALID;
-
 ALTER TABLE ONLY public.sessions
     ADD CONSTRAINT sessions_pkey PRIMARY KEY (id);
-
-ALTER TABLE public.sessions
-    ADD CONSTRAINT sessions_user_agent_length CHECK ((char_length(user_agent) <= 256)) NOT VALID;
-
-ALTER TABLE ONLY public.throttles
-    ADD CONSTRAINT throttles_pkey PRIMARY KEY (key);
 
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_pkey PRIMARY KEY (owner_id, id);
@@ -309,9 +252,7 @@ CREATE INDEX personal_tokens_by_expires_at ON public.personal_tokens USING btree
 
 CREATE INDEX personal_tokens_by_user_id ON public.personal_tokens USING btree (user_id);
 
-CREATE INDEX refresh_tokens_by_expires_at ON public.refresh_tokens USING btree (expires_at);
-
-CREATE INDEX refresh_tokens_by_session_id ON public.refresh_tokens USING btree (session_id);
+CREATE INDEX rate_limits_by_expires_at ON public.rate_limits USING btree (expires_at);
 
 CREATE INDEX revocations_by_expires_at ON public.revocations USING btree (expires_at);
 
@@ -321,25 +262,15 @@ CREATE INDEX sessions_by_expires_at ON public.sessions USING btree (expires_at);
 
 CREATE INDEX sessions_by_user_id ON public.sessions USING btree (user_id);
 
-CREATE INDEX throttles_by_expires_at ON public.throttles USING btree (expires_at);
-
 CREATE INDEX todos_by_created_at ON public.todos USING btree (owner_id, is_completed, created_at, id);
 
-CREATE INDEX todos_by_revision ON public.todos USING btree (owner_id, revision, id) WHERE (revision > 0);
+CREATE INDEX todos_by_revision ON public.todos USING btree (owner_id, revision, id);
 
 CREATE INDEX todos_by_title ON public.todos USING btree (owner_id, is_completed, title COLLATE "C", id);
 
 CREATE INDEX todos_by_updated_at ON public.todos USING btree (owner_id, is_completed, updated_at, id);
 
-CREATE UNIQUE INDEX users_email_folded_key ON public.users USING btree (upper(lower((email COLLATE "und-x-icu")))) WHERE (NOT shares_email);
-
-CREATE UNIQUE INDEX users_email_key ON public.users USING btree (lower((email COLLATE "und-x-icu")));
-
-CREATE TRIGGER todos_deleted AFTER DELETE ON public.todos FOR EACH ROW WHEN ((COALESCE(current_setting('todo_api.counts'::text, true), ''::text) = ''::text)) EXECUTE FUNCTION public.remember_deletion();
-
-CREATE TRIGGER todos_inserted BEFORE INSERT ON public.todos FOR EACH ROW WHEN ((new.revision = 0)) EXECUTE FUNCTION public.take_revision();
-
-CREATE TRIGGER todos_updated BEFORE UPDATE ON public.todos FOR EACH ROW WHEN ((new.revision = old.revision)) EXECUTE FUNCTION public.take_revision();
+CREATE UNIQUE INDEX users_email_folded_key ON public.users USING btree (upper(lower((email COLLATE "und-x-icu"))));
 
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
@@ -361,4 +292,34 @@ ALTER TABLE ONLY public.sessions
 
 ALTER TABLE ONLY public.todos
     ADD CONSTRAINT todos_owner_id_fkey FOREIGN KEY (owner_id) REFERENCES public.users(id) ON DELETE CASCADE;
+
+ALTER TABLE public.deleted_todos ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.epochs ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.identities ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.invites ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.known_addresses ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.mails ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.password_resets ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.personal_tokens ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.rate_limits ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.revisions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.revocations ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.sessions ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.todos ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
 

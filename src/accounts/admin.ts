@@ -27,9 +27,7 @@ export const findAccount = async (sql: Sql, user: number | string) => {
   const [row] = await sql<Account[]>`
     select id, email, created_at, disabled_at
     from users
-    where ${typeof user === "number" ? sql`id = ${user}` : ofEmail(sql, user)}
-    order by shares_email desc
-    limit 1`
+    where ${typeof user === "number" ? sql`id = ${user}` : ofEmail(sql, user)}`
   return row
 }
 

@@ -25,8 +25,7 @@ export const changeEmail = (sql: Sql, { userId, email, passwordHash, isTold }: E
     if (!before) return false
     await unlessEmailTaken(transaction`
       update users
-      set email = ${email},
-        shares_email = false
+      set email = ${email}
       where id = ${userId}`)
     // Its mail went to the old address.
     await deletePasswordReset(transaction, userId)

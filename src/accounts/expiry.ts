@@ -5,13 +5,12 @@ import { deleteExpiredMails } from "./mail-queries.ts"
 import { deleteExpiredPasswordResets } from "./password-resets/queries.ts"
 import { deleteExpiredPersonalTokens } from "./personal-access-tokens/queries.ts"
 import { deleteExpiredInvites } from "./registration-queries.ts"
-import { deleteExpiredRefreshTokens, deleteExpiredSessions } from "./sessions/queries.ts"
+import { deleteExpiredSessions } from "./sessions/queries.ts"
 import { deleteExpiredKnownAddresses, deleteExpiredThrottles } from "./throttle/queries.ts"
 import { deleteExpiredRevocations } from "./tokens/queries.ts"
 
 export const expiryOfAccounts = (sql: Sql): DeleteExpired[] => [
   (limit) => deleteExpiredSessions(sql, limit),
-  (limit) => deleteExpiredRefreshTokens(sql, limit),
   (limit) => deleteExpiredPersonalTokens(sql, limit),
   (limit) => deleteExpiredRevocations(sql, limit),
   (limit) => deleteExpiredThrottles(sql, limit),

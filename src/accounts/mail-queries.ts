@@ -51,10 +51,8 @@ export const findRecipient = async (sql: Sql, email: string) => {
   const [row] = await sql<{ id: number; email: string }[]>`
     select id, email
     from users
-    where (${ofEmail(sql, email)})
-      and disabled_at is null
-    order by shares_email desc
-    limit 1`
+    where ${ofEmail(sql, email)}
+      and disabled_at is null`
   return row
 }
 

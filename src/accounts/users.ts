@@ -43,8 +43,6 @@ export const findCredentials = async (sql: Sql, email: string, addressHash: Uint
       select id, password_hash
       from users
       where ${ofEmail(sql, email)}
-      order by shares_email desc
-      limit 1
     ) as found on true`
   const { id, password_hash } = row
   return {

@@ -7,7 +7,8 @@ import { BackupError, damaged } from "./format/damage.ts"
 import type { Manifest } from "./manifest.ts"
 import { copyIn, countRows } from "./queries.ts"
 
-type Source = { manifest: Manifest; open(): Readable }
+/** `columnsOf`: the names of a table's columns in the database; none if its rows are left out. */
+type Source = { manifest: Manifest; open(): Readable; columnsOf(table: string): string[] }
 
 /** Whether an earlier statement of the transaction failed. */
 const isAborted = (error: unknown) =>
@@ -46,7 +47,7 @@ const openCopy = async (sql: Transaction, table: string, columns: string[]) => {
 
 export const load = async (
   sql: Transaction,
-  { manifest, open }: Source,
+  { manifest, open, columnsOf }: Source,
   { signal, onProgress }: { signal: AbortSignal; onProgress: Progress },
 ) => {
   const total = { rows: 0, bytes: 0 }
@@ -66,9 +67,10 @@ export const load = async (
       signal.throwIfAborted()
       if (copy?.table !== table) {
         await endCopy()
-        copy = await openCopy(sql, table, manifest.columns[table] ?? [])
+        const columns = columnsOf(table)
+        if (columns.length > 0) copy = await openCopy(sql, table, columns)
       }
-      await copy.write(block)
+      await copy?.write(block)
     },
   })
   await endCopy()

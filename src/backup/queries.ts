@@ -2,6 +2,7 @@
 import type { Readable, Writable } from "node:stream"
 import type postgres from "postgres"
 import type { Transaction } from "./connection.ts"
+import { COLUMN_GONE } from "./tables.ts"
 
 /** The text that COPY writes must not depend on settings of the server or the role. */
 export const useKnownSettings = (sql: Transaction) => sql`
@@ -86,22 +87,6 @@ export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
 export const lockTables = (sql: Transaction, tables: string[]) => sql`
   lock table ${sql(tables)} in access exclusive mode`
 
-/** Without triggers, which record changes: a restore is none. */
-export const withoutTriggers = async (
-  sql: Transaction,
-  tables: string[],
-  work: () => Promise<void>,
-) => {
-  const found = await sql<{ table: string }[]>`
-    select distinct named.table
-    from json_array_elements_text(${names(tables)}::text::json) as named ("table")
-    join pg_trigger on tgrelid = to_regclass(named.table)
-    where not tgisinternal`
-  for (const { table } of found) await sql`alter table ${sql(table)} disable trigger user`
-  await work()
-  for (const { table } of found) await sql`alter table ${sql(table)} enable trigger user`
-}
-
 /**
  * Drops indexes and foreign keys during the work, and makes them again afterwards. That takes a fraction
  * of the time of maintaining them row by row, and still checks every row.
@@ -141,27 +126,34 @@ export const setNextNumber = (
   from pg_sequence
   where seqrelid = to_regclass(${sequence})`
 
-/**
- * The changes after the backup are lost, so that the states that clients keep must not be good any more:
- * they belong to an older epoch. Schemas before the feed of changes have no epoch.
- */
-export const renewEpoch = async (sql: Transaction) => {
-  if ((await columnsOf(sql, ["epochs"])).length > 0)
-    await sql`update epochs set epoch = gen_random_uuid()`
-}
+/** The changes after the backup are lost, so that sync tokens from then must be refused. */
+export const renewEpoch = (sql: Transaction) => sql`update epochs set epoch = gen_random_uuid()`
 
 /**
- * A distributed Postgres has no foreign key by which the first todo of a user from outside would
- * find that there is no such user yet. A schema without revisions was never distributed.
+ * A distributed Postgres has no foreign key by which the first todo of a federated user would find that
+ * there is no such user yet.
  */
-export const addMissingUsers = async (sql: Transaction) => {
-  if ((await columnsOf(sql, ["revisions"])).length > 0)
-    await sql`
-      insert into users (id)
-      select owner_id
-      from revisions
-      on conflict do nothing`
-}
+export const addMissingUsers = (sql: Transaction) => sql`
+  insert into users (id)
+  select owner_id
+  from revisions
+  on conflict do nothing`
+
+/** As 20260101000020 does, for a backup from before it. */
+export const countTodos = (sql: Transaction) => sql`
+  insert into revisions (owner_id, revision, todos)
+  select owner_id, 0, count(*)
+  from todos
+  group by owner_id
+  on conflict on constraint revisions_pkey do update
+  set todos = excluded.todos`
+
+/** COPY cannot leave out a column of the rows that it reads. */
+export const addColumnGone = (sql: Transaction) => sql`
+  alter table ${sql(COLUMN_GONE.table)} add column ${sql(COLUMN_GONE.column)} text`
+
+export const dropColumnGone = (sql: Transaction) => sql`
+  alter table ${sql(COLUMN_GONE.table)} drop column ${sql(COLUMN_GONE.column)}`
 
 /** Without it the first statements would be planned as for empty tables. */
 export const analyze = (sql: postgres.Sql, tables: string[]) => sql`analyze ${sql(tables)}`

@@ -12,7 +12,6 @@ export const TABLES = [
   "known_addresses",
   "personal_tokens",
   "sessions",
-  "refresh_tokens",
   "revocations",
   "todos",
   "revisions",
@@ -23,9 +22,9 @@ export const TABLES = [
 /** With the reasons. */
 export const TABLES_LEFT_OUT: Record<string, string> = {
   schema_migrations: "the manifest names the migrations, and a restore applies them",
-  throttles: "it counts the attempts of the last minutes",
+  rate_limits: "it counts the attempts of the last minutes",
   mails: "the service that the backup was taken from sends them",
-  epochs: "a restored database has another one, so that states of the old one are refused",
+  epochs: "a restored database has another one, so that sync tokens of the old one are refused",
 }
 
 export const COLUMNS_LEFT_OUT: Record<string, string> = {
@@ -33,3 +32,13 @@ export const COLUMNS_LEFT_OUT: Record<string, string> = {
 }
 
 export const SEQUENCES = ["user_ids", "todo_ids"]
+
+/** What backups from before 20260101000020 call by another name. */
+export const COLUMNS_RENAMED: Record<string, string> = {
+  "sessions.moved_at": "rotated_at",
+  "revisions.forgotten": "tombstones_forgotten_up_to",
+}
+
+/** What backups from before 20260101000020 hold and nothing reads any more. */
+export const TABLES_GONE = ["refresh_tokens"]
+export const COLUMN_GONE = { table: "users", column: "shares_email" }

@@ -1,13 +1,8 @@
 /** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
 import type { Sql } from "./connect.ts"
-import { migrate, schemaState } from "./migrations/migrate.ts"
+import { migrate, SchemaError, schemaState } from "./migrations/migrate.ts"
 import { awaitDatabase, mayWrite } from "./wait.ts"
-
-/** A schema that this version cannot serve. */
-class SchemaError extends Error {
-  override name = "SchemaError"
-}
 
 type Options = {
   log: Logger

@@ -1,19 +1,17 @@
 /** The SQL that deletes a user's todos, together with the user. Every statement names the owner. */
 import type { Sql, Statements } from "../database/connect.ts"
 import { isLockTimeout } from "../database/errors.ts"
-import { COUNTING } from "./revisions.ts"
 
 /** Rows. Deleting so many takes about 100 ms, far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
 
-/** Leaves no tombstones: `forgotten` makes clients with a copy begin again. */
+/** Leaves no tombstones: `tombstones_forgotten_up_to` makes clients with a copy begin again. */
 const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
   const [row] = await sql<[{ count: number }]>`
     with chosen as (
       select id
       from todos
       where owner_id = ${ownerId}
-        and ${sql.unsafe(COUNTING)}
       order by id
       limit ${limit}
       for update
@@ -27,13 +25,13 @@ const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
       select count(*) as count
       from gone
     ), revised as (
-      insert into revisions as known (owner_id, revision, forgotten)
+      insert into revisions as known (owner_id, revision, tombstones_forgotten_up_to)
       select ${ownerId}::bigint, 1, 1
       from counted
       where count > 0
       on conflict on constraint revisions_pkey do update
       set revision = known.revision + 1,
-        forgotten = known.revision + 1
+        tombstones_forgotten_up_to = known.revision + 1
     )
     select count
     from counted`

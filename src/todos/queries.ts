@@ -2,7 +2,7 @@
 import { PREPARED, type Sql } from "../database/connect.ts"
 import type { NewTodo, Todo, TodoChanges } from "./members.ts"
 import * as members from "./members.ts"
-import { COUNTING, changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
+import { changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
 
 /** A todo with the version from which its entity tag is made. */
 export type Versioned = Todo & { version: number }
@@ -118,7 +118,7 @@ const DELETE = `
       and ${LIMITED_WAIT}
     for update
   ), revised as (
-    ${nextRevision(`from before where is_expected and ${COUNTING}`)}
+    ${nextRevision("from before where is_expected")}
   ), gone as (
     delete from todos
     using revised

@@ -48,6 +48,3 @@ export const nextRevision = (condition: string, counting: Counting = {}) => `
   on conflict on constraint revisions_pkey do update
   set revision = ${counted("known.revision", counting)}
   returning revision`
-
-/** Always true. Tells the trigger on deletions that the statement increments the revision itself. */
-export const COUNTING = "set_config('todo_api.counts', 'true', true) <> ''"

@@ -64,7 +64,7 @@ test("a wrong password is a 403, and counts as a failed login of the account", a
   const wrong = answers.find(({ status }) => status === 403)
   expect(wrong?.body).toMatchObject({ error_code: "INVALID_CREDENTIALS" })
   expect((await app.logIn(ada)).status).toBe(429)
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
 })
 
 test("an email that is taken is no failed login, but one of the ten tries of an hour", async () => {

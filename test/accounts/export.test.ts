@@ -1,6 +1,7 @@
 /** The export: all that is stored about a user, as one document. */
 import { expect, test } from "bun:test"
 import { LAST_CHUNK, openPaused } from "../support/paused.ts"
+import { insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
@@ -8,10 +9,8 @@ const { app, sql, account } = await shareApp()
 
 type Export = Record<string, object[]>
 
-const fill = (ownerId: number, count: number, description: string | null = null) => sql`
-  insert into todos (owner_id, title, description)
-  select ${ownerId}::bigint, 'todo ' || n, ${description}
-  from generate_series(1, ${count}) as n`
+const fill = (ownerId: number, count: number, description = "") =>
+  insertMany(sql, ownerId, count, { description: `nullif('${description}', '')` })
 
 test("an export is all that is stored about the user, and nothing that lets anybody in", async () => {
   const ada = await account()

@@ -34,7 +34,7 @@ const guesses = async (times: number, email: string, options = {}) =>
 /** One that is made, and eight that are only counted: each costs a hash. */
 const nineGuesses = async (email: string) => {
   expect((await logIn(email, "wrong")).status).toBe(401)
-  await sql`update throttles set attempts = attempts + 8 where attempts > 0`
+  await sql`update rate_limits set attempts = attempts + 8 where attempts > 0`
 }
 
 test("of any number of concurrent guesses at an account ten are judged", async () => {
@@ -61,7 +61,7 @@ test("after ten failed logins the right password is refused too, and only there"
     TRUSTED_PROXIES: "127.0.0.1",
   })
   expect((await logIn(ada.email, ada.password, { at: other })).status).toBe(429)
-  await sql`update throttles set expires_at = now()`
+  await sql`update rate_limits set expires_at = now()`
   await using later = await startApp({
     DATABASE_URL: app.databaseUrl,
     TRUSTED_PROXIES: "127.0.0.1",
@@ -91,11 +91,11 @@ test("right passwords are never throttled, however many log in at once", async (
 test("a hundred failed logins from an address are the last, whoever they name", async () => {
   const ada = await account()
   const hundredth = async () => {
-    await sql`delete from throttles`
+    await sql`delete from rate_limits`
     await logIn("a@example.org", "wrong")
     await logIn("b@example.org", "wrong")
     // Both of them counted for the address, and once each for an email.
-    await sql`update throttles set attempts = 99 where attempts = 2`
+    await sql`update rate_limits set attempts = 99 where attempts = 2`
     return logIn("c@example.org", "wrong")
   }
   expect((await hundredth()).status).toBe(401)
@@ -104,11 +104,11 @@ test("a hundred failed logins from an address are the last, whoever they name", 
 })
 
 test("what is refused by the throttle is not counted as a failed login of the address", async () => {
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
   await nineGuesses("nobody@example.org")
   expect((await logIn("nobody@example.org", "wrong")).status).toBe(401)
   expect(await guesses(20, "nobody@example.org")).toEqual({ 429: 20 })
-  const counts = await sql<{ attempts: number }[]>`select attempts from throttles`
+  const counts = await sql<{ attempts: number }[]>`select attempts from rate_limits`
   expect(counts.map(({ attempts }) => attempts)).toEqual([10, 10, 10])
 })
 
@@ -137,9 +137,9 @@ test("a right current password clears the count", async () => {
 })
 
 test("neither emails nor addresses are stored with the counts", async () => {
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
   await logIn("nobody@example.org", "wrong")
-  const rows = await sql<{ row: string }[]>`select throttles::text as row from throttles`
+  const rows = await sql<{ row: string }[]>`select rate_limits::text as row from rate_limits`
   expect(rows).toHaveLength(3)
   for (const { row } of rows) expect(row).not.toMatch(/nobody|198\.18/)
 })
@@ -165,7 +165,7 @@ test("X-Forwarded-For means nothing unless a trusted proxy says it", async () =>
   await using exposed = await startApp({ DATABASE_URL: app.databaseUrl })
   const guess = (from: string) => logIn("nobody@example.org", "wrong", { from, at: exposed })
   expect((await guess(address(1))).status).toBe(401)
-  await sql`update throttles set attempts = attempts + 9 where attempts > 0`
+  await sql`update rate_limits set attempts = attempts + 9 where attempts > 0`
   expect((await guess(address(2))).status).toBe(429)
 })
 
@@ -216,11 +216,11 @@ test("an address stays known for 30 days, and a user has the 20 latest", async (
   expect(known.map(({ days }) => days)).toEqual(Array.from({ length: 20 }, () => 29))
   for (const { row } of known) expect(row).not.toContain("198.18")
 
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
   await logIn(ada.email, "wrong", { from: address(30) })
   await logIn(ada.email, "wrong", { from: address(31) })
   // Both of them counted for the account, and once each for an address.
-  await sql`update throttles set attempts = 100 where attempts = 2`
+  await sql`update rate_limits set attempts = 100 where attempts = 2`
   expect((await logIn(ada.email, ada.password, { from: address(1) })).status).toBe(429)
   expect((await logIn(ada.email, ada.password, { from: address(21) })).status).toBe(200)
   await sql`update known_addresses set expires_at = now() where user_id = ${ada.id}`
@@ -231,22 +231,22 @@ test("neighbours' failed logins do not lock an account where it is known", async
   const ada = await account()
   const bob = await account()
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
   await logIn("a@example.org", "wrong")
   await logIn("b@example.org", "wrong")
   // Both of them counted for the address, and once each for an email.
-  await sql`update throttles set attempts = 100 where attempts = 2`
+  await sql`update rate_limits set attempts = 100 where attempts = 2`
   expect((await logIn(bob.email, bob.password)).status).toBe(429)
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
   expect(await guesses(11, ada.email)).toEqual({ 401: 10, 429: 1 })
 })
 
 test("a thousand failed logins from a /48 are the last, whichever of its /64 they come from", async () => {
-  await sql`delete from throttles`
+  await sql`delete from rate_limits`
   const prefix = `2001:db8:f${network.toString(16)}`
   await logIn("a@example.org", "wrong", { from: `${prefix}:1::1` })
   await logIn("b@example.org", "wrong", { from: `${prefix}:2::1` })
-  await sql`update throttles set attempts = 1000 where attempts = 2`
+  await sql`update rate_limits set attempts = 1000 where attempts = 2`
   expect((await logIn("c@example.org", "wrong", { from: `${prefix}:3::1` })).status).toBe(429)
   expect((await logIn("c@example.org", "wrong", { from: site(7) })).status).toBe(401)
 })
@@ -281,7 +281,7 @@ test("sixty logins of an account in 15 minutes are the last, wherever they come 
   const refused = await logIn(ada.email, ada.password)
   expect(refused.status).toBe(429)
   expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(800)
-  await sql`update throttles set expires_at = now()`
+  await sql`update rate_limits set expires_at = now()`
   await using later = await startApp({ DATABASE_URL: app.databaseUrl })
   expect((await logIn(ada.email, ada.password, { at: later })).status).toBe(200)
 })

@@ -7,6 +7,7 @@ import postgres from "postgres"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { insertTodos } from "../support/rows.ts"
 import { superuserUrl } from "../support/superuser.ts"
 import { cpuTime } from "./load.ts"
 
@@ -44,17 +45,23 @@ export const fillDatabase = async (url: string, { hoard = HOARD, superuser = url
     insert into users (id, email, password_hash)
     select n, 'user-' || n || '@example.org', ${passwordHash}
     from generate_series(1, ${HOARDER}::int) as n`
-  await sql`
-    insert into todos (owner_id, title, description, is_completed, created_at)
-    select owner, 'Todo ' || nth || ' of user ' || owner, repeat('What it is about. ', nth % 6),
-      nth % 3 = 0, now() - interval '1 minute' * (${TODOS_EACH} - nth)
-    from generate_series(1, ${USERS}::int) as owner, generate_series(1, ${TODOS_EACH}::int) as nth
-    order by owner, nth`
-  await sql`
-    insert into todos (owner_id, title, description, is_completed, created_at)
-    select ${HOARDER}, 'Todo ' || nth, repeat('What it is about. ', nth % 6),
-      nth % 3 = 0, now() - interval '1 second' * (${hoard} - nth)
-    from generate_series(1, ${hoard}::int) as nth`
+  const columns = "title, description, is_completed, created_at"
+  await insertTodos(
+    sql,
+    columns,
+    `select owner::bigint, 'Todo ' || nth || ' of user ' || owner,
+      repeat('What it is about. ', nth % 6), nth % 3 = 0,
+      now() - interval '1 minute' * (${TODOS_EACH} - nth)
+    from generate_series(1, ${USERS}) as owner, generate_series(1, ${TODOS_EACH}) as nth
+    order by owner, nth`,
+  )
+  await insertTodos(
+    sql,
+    columns,
+    `select ${HOARDER}::bigint, 'Todo ' || nth, repeat('What it is about. ', nth % 6), nth % 3 = 0,
+      now() - interval '1 second' * (${hoard} - nth)
+    from generate_series(1, ${hoard}) as nth`,
+  )
   await sql`vacuum analyze`
   return sql
 }
@@ -68,10 +75,12 @@ export const startDatabase = async (hoard = HOARD) => {
     url: server.url,
     /** Todos that nobody changed yet, their ids counted from a number on: each user has every 1,000th. */
     async addTodos(first: number, count: number) {
-      await sql`
-        insert into todos (owner_id, id, title)
-        select 1 + id % ${USERS}, id, 'Todo ' || id
-        from generate_series(${first}::bigint, ${first + count - 1}::bigint) as id`
+      await insertTodos(
+        sql,
+        "id, title",
+        `select 1 + id % ${USERS}, id, 'Todo ' || id
+        from generate_series(${first}::bigint, ${first + count - 1}::bigint) as id`,
+      )
     },
     /** Milliseconds of the processes that serve the servers' connections, so far. */
     async cpuTimes() {

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs"
 import { connect } from "node:net"
 import postgres from "postgres"
 import { connectionOptions } from "../../src/config/database-url.ts"
+import { insertTodos } from "../support/rows.ts"
 import { signToken, startDatabase } from "./data.ts"
 import { table } from "./report.ts"
 import { startServer } from "./servers.ts"
@@ -67,8 +68,7 @@ try {
 
   const toldBefore = told
   // As another instance would: one commit that changes a todo of each.
-  await sql`update todos set is_completed = not is_completed where (owner_id, id) in (
-    select owner_id, min(id) from todos where owner_id = any(${users}) group by owner_id)`
+  await insertTodos(sql, "title", `select unnest(array[${users}]), 'another'`)
   const committed = performance.now()
   while (told - toldBefore < STREAMS) await Bun.sleep(1)
   const milliseconds = performance.now() - committed

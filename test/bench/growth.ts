@@ -17,9 +17,6 @@ const ROW: Record<string, string> = {
   sessions: `(id, user_id, expires_at, generation, user_agent, address)
     select gen_random_uuid(), n, now() + interval '1 ms' * n, 1,
       'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0', '198.51.100.' || n % 256`,
-  refresh_tokens: `(hash, session_id, expires_at)
-    select sha256(n::text::bytea), id, expires_at
-    from (select id, expires_at, row_number() over () as n from sessions) as opened`,
   personal_tokens: `(user_id, name, scopes, hash, expires_at)
     select 1 + n % 100, 'Backup of the wiki', '{todos:read}', sha256(n::text::bytea), now() + interval '1 day'`,
   revocations: `(key, expires_at)
@@ -32,10 +29,10 @@ const ROW: Record<string, string> = {
     select n, sha256(n::text::bytea), now() + interval '1 ms' * n`,
   mails: `(id, kind, recipient, expires_at)
     select gen_random_uuid(), 'password_reset', 'user-' || n || '@example.org', now() + interval '1 ms' * n`,
-  throttles: `(key, attempts, expires_at)
+  rate_limits: `(key, attempts, expires_at)
     select encode(sha256(n::text::bytea), 'base64'), 1, now() + interval '1 ms' * n`,
-  todos: `(owner_id, title, description)
-    select 1 + n % (${ROWS} / 10), 'Todo ' || n, repeat('What it is about. ', n % 6)`,
+  todos: `(owner_id, title, description, revision)
+    select 1 + n % (${ROWS} / 10), 'Todo ' || n, repeat('What it is about. ', n % 6), 10`,
   idempotency_keys: `(owner_id, key, body_hash, todo_id)
     select 1 + n % (${ROWS} / 10), gen_random_uuid()::text, sha256(n::text::bytea), n`,
   revisions: "(owner_id, revision) select n, 10",
@@ -47,9 +44,8 @@ const sql = postgres({ ...connectionOptions(server), max: 1, onnotice: () => {} 
 await migrate(server, "up")
 const rows = []
 for (const [name, row] of Object.entries(ROW)) {
-  const series = row.includes("from (") ? "" : `from generate_series(1, ${ROWS}) as n`
   await sql.unsafe(`truncate ${name} cascade`)
-  await sql.unsafe(`insert into ${name} ${row} ${series}`)
+  await sql.unsafe(`insert into ${name} ${row} from generate_series(1, ${ROWS}) as n`)
   const [size] = await sql<[{ heap: number; indexes: number }]>`
     select
       round(pg_table_size(${name}::regclass)::numeric / ${ROWS})::int as heap,

@@ -14,6 +14,7 @@ import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { createCursors, type Position } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/pages.ts"
 import type { Selection, Sort } from "../../src/todos/lists/parameters.ts"
+import { insertTodos } from "../support/rows.ts"
 import { superuserUrl } from "../support/superuser.ts"
 
 const SECRET_KEY = "a secret key for benchmarks, and long enough for every algorithm there is"
@@ -36,16 +37,18 @@ const seed = async (sql: postgres.Sql) => {
     [HOARDER, 1, HOARD],
     [HOARDER + 1, OTHERS, TODOS_EACH],
   ] as const)
-    await sql`
-      insert into todos (owner_id, title, description, is_completed, created_at, updated_at)
-      select
+    await insertTodos(
+      sql,
+      "title, description, is_completed, created_at, updated_at",
+      `select
         ${first}::bigint + n % ${owners}::integer,
         'todo ' || md5(n::text),
         repeat('What it is about. ', n % 6),
         n % 10 = 0,
         timestamptz '2026-01-01' + n * interval '1 second',
         timestamptz '2026-03-01' + (n::bigint * 7919 % 1000003) * interval '1 second'
-      from generate_series(1, ${owners * each}::integer) as n`
+      from generate_series(1, ${owners * each}::integer) as n`,
+    )
   await sql`vacuum analyze`
 }
 

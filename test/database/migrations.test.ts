@@ -2,19 +2,21 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { migrationFiles } from "../../src/database/migrations/files.ts"
-import { migrate } from "../../src/database/migrations/migrate.ts"
+import { migrate, migrationFiles } from "../../src/database/migrations/migrate.ts"
 import { query } from "../support/embedded.ts"
 import { createEmptyDatabase, type TestDatabase } from "../support/postgres.ts"
 
 const directory = join(import.meta.dir, "../..", "db", "migrations")
 
+const [FIRST, SECOND] = ["30000101000001", "30000101000002"]
+
 const first = {
-  "1_first.sql": "-- migrate:up\ncreate table a (id integer);\n-- migrate:down\ndrop table a;",
+  "30000101000001_first.sql":
+    "-- migrate:up\ncreate table a (id integer);\n-- migrate:down\ndrop table a;",
 }
 const second = {
   ...first,
-  "2_second.sql": "-- migrate:up\ncreate table b ();\n-- migrate:down\ndrop table b;",
+  "30000101000002_second.sql": "-- migrate:up\ncreate table b ();\n-- migrate:down\ndrop table b;",
 }
 
 let database: TestDatabase
@@ -38,11 +40,11 @@ test("the release contains exactly the files of db/migrations", () => {
 
 test("up applies what is pending, and then nothing", async () => {
   expect(await migrate(database.url, "up", { files: first })).toMatchObject({
-    changed: ["1"],
+    changed: [FIRST],
     pending: [],
   })
   expect(await migrate(database.url, "up", { files: second })).toMatchObject({
-    changed: ["2"],
+    changed: [SECOND],
     pending: [],
   })
   expect(await migrate(database.url, "up", { files: second })).toMatchObject({
@@ -55,9 +57,9 @@ test("up applies what is pending, and then nothing", async () => {
 test("down rolls the last migration back", async () => {
   await migrate(database.url, "up", { files: second })
   expect(await migrate(database.url, "down", { files: second })).toEqual({
-    changed: ["2"],
-    applied: ["1"],
-    pending: ["2"],
+    changed: [SECOND],
+    applied: [FIRST],
+    pending: [SECOND],
     unknown: [],
   })
   expect(await tables()).toEqual(["a"])
@@ -65,17 +67,17 @@ test("down rolls the last migration back", async () => {
 
 test("status tells applied, pending and unknown migrations, and changes nothing", async () => {
   expect(await migrate(database.url, "status", { files: second })).toMatchObject({
-    pending: ["1", "2"],
+    pending: [FIRST, SECOND],
   })
   await migrate(database.url, "up", { files: first })
   const status = await migrate(database.url, "status", { files: second })
-  expect(status).toEqual({ applied: ["1"], pending: ["2"], unknown: [], changed: [] })
+  expect(status).toEqual({ applied: [FIRST], pending: [SECOND], unknown: [], changed: [] })
 })
 
 test("a schema that is newer than the release is told from a current one", async () => {
   await migrate(database.url, "up", { files: second })
   expect(await migrate(database.url, "up", { files: first })).toMatchObject({
-    unknown: ["2"],
+    unknown: [SECOND],
     pending: [],
   })
 })
@@ -83,13 +85,13 @@ test("a schema that is newer than the release is told from a current one", async
 test("instances that start at once apply each migration once", async () => {
   const instances = [1, 2, 3, 4].map(() => migrate(database.url, "up", { files: second }))
   const changed = (await Promise.all(instances)).map((migrated) => migrated.changed)
-  expect(changed.toSorted()).toEqual([[], [], [], ["1", "2"]])
+  expect(changed.toSorted()).toEqual([[], [], [], [FIRST, SECOND]])
 })
 
 test("instances that wait do not block an index that is built concurrently", async () => {
   const files = {
     ...first,
-    "2_index.sql":
+    "30000101000002_index.sql":
       "-- migrate:up transaction:false\ncreate index concurrently a_id on a (id);\n-- migrate:down",
   }
   const instances = [1, 2, 3].map(() => migrate(database.url, "up", { files }))
@@ -99,10 +101,11 @@ test("instances that wait do not block an index that is built concurrently", asy
 test("a migration that fails is named with Postgres' reason and leaves nothing behind", async () => {
   const files = {
     ...first,
-    "2_broken.sql": "-- migrate:up\ncreate table b ();\nselect 1 / 0;\n-- migrate:down",
+    "30000101000002_broken.sql":
+      "-- migrate:up\ncreate table b ();\nselect 1 / 0;\n-- migrate:down",
   }
   const migration = migrate(database.url, "up", { files })
-  await expect(migration).rejects.toThrow(/2_broken\.sql.*division by zero/)
+  await expect(migration).rejects.toThrow(/30000101000002_broken\.sql.*division by zero/)
   expect(await tables()).toEqual(["a"])
-  expect(await migrate(database.url, "up", { files: second })).toMatchObject({ changed: ["2"] })
+  expect(await migrate(database.url, "up", { files: second })).toMatchObject({ changed: [SECOND] })
 })

@@ -1,6 +1,7 @@
 /** Databases and files for tests of backup and restore. */
 import { runCommand } from "./command.ts"
 import { createDatabase, createEmptyDatabase } from "./postgres.ts"
+import { insertMany } from "./rows.ts"
 import { openSql, type TestSql } from "./sql.ts"
 import { SECRET_KEY } from "./tokens.ts"
 
@@ -32,10 +33,10 @@ export const databaseWithTodos = async (count: number) => {
   const { url, drop } = await createDatabase()
   await withSql(url, async (sql) => {
     await sql`insert into users (id) values (7)`
-    await sql`
-      insert into todos (owner_id, title, description)
-      select 7, gen_random_uuid()::text, repeat(gen_random_uuid()::text, 5)
-      from generate_series(1, ${count}::integer)`
+    await insertMany(sql, 7, count, {
+      title: "gen_random_uuid()::text",
+      description: "repeat(gen_random_uuid()::text, 5)",
+    })
   })
   return { url, [Symbol.asyncDispose]: drop }
 }

@@ -49,7 +49,7 @@ const fill = (text: string, values: Record<string, string>) =>
   text.replace(/\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole)
 
 /** Once many logins failed, nothing more is seen of this address but its refusal. */
-const reopenLogin = (sql: Statements) => sql`delete from throttles`
+const reopenLogin = (sql: Statements) => sql`delete from rate_limits`
 
 /** A user with a todo: what the placeholders of a generated request stand for. */
 const newCaller = async (app: App, sql: Statements) => {

@@ -1,6 +1,7 @@
 /** Lists for tests: rows as a test wants them, and the walk through all their pages. */
 import type postgres from "postgres"
 import type { User } from "./client.ts"
+import { insertTodos } from "./rows.ts"
 
 export type Row = {
   title: string
@@ -19,15 +20,17 @@ export const insertRows = async (
   rows: Row[],
 ): Promise<Listed[]> => {
   if (rows.length === 0) return []
-  const ids = await sql<{ id: string }[]>`
-    insert into todos (owner_id, title, description, is_completed, created_at, updated_at)
-    select ${ownerId}, title, description, is_completed, created_at, updated_at
-    from jsonb_to_recordset(${sql.json(rows)}) as row (
-      title text, description text, is_completed boolean,
-      created_at timestamptz, updated_at timestamptz
-    )
-    returning id`
-  return rows.map((row, i) => ({ ...row, id: Number(ids[i]?.id) }))
+  const ids = await insertTodos(
+    sql,
+    "title, description, is_completed, created_at, updated_at",
+    `select ${ownerId}::bigint, title, description, is_completed, created_at, updated_at
+      from jsonb_to_recordset($1::text::jsonb) as row (
+        title text, description text, is_completed boolean,
+        created_at timestamptz, updated_at timestamptz
+      )`,
+    [JSON.stringify(rows)],
+  )
+  return rows.map((row, i) => ({ ...row, id: ids[i] as number }))
 }
 
 /** The path of the next page, as a client under /api/v1 calls it. */

@@ -11,6 +11,7 @@ import {
   spawnCommand,
   startCommand,
 } from "../support/command.ts"
+import { insertMany } from "../support/rows.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 setDefaultTimeout(180_000)
@@ -155,9 +156,7 @@ test("a backup and a restore go through PgBouncer in transaction mode", async ()
   expect(await runCommand(["migrate"], { DATABASE_URL: one })).toMatchObject({ code: 0 })
   await withSql(one, async (sql) => {
     await sql.unsafe("insert into users (id) values (7)")
-    await sql.unsafe(
-      "insert into todos (owner_id, title) select 7, n from generate_series(1, 5000) as n",
-    )
+    await insertMany(sql, 7, 5_000)
   })
   expect(await backup(one, file)).toMatchObject({ code: 0, err: "" })
   expect(await runCommand(["restore", file], { DATABASE_URL: other })).toMatchObject({ code: 0 })

@@ -4,15 +4,14 @@ import { expect, jest, test } from "bun:test"
 import type postgres from "postgres"
 import { createSearchLimiter } from "../../src/todos/lists/search-limiter.ts"
 import { startApp } from "../support/app.ts"
+import { insertMany } from "../support/rows.ts"
 import { openSql } from "../support/sql.ts"
 
 /** At each of them strpos compares 100 characters with the text before it knows. */
 const WORST = `b${"a".repeat(99)}`
 
-const insertWorst = (sql: postgres.Sql, ownerId: number, count: number) => sql`
-  insert into todos (owner_id, title, description)
-  select ${ownerId}, repeat('a', 254), repeat('a', 999)
-  from generate_series(1, ${count}::integer)`
+const insertWorst = (sql: postgres.Sql, ownerId: number, count: number) =>
+  insertMany(sql, ownerId, count, { title: "repeat('a', 254)", description: "repeat('a', 999)" })
 
 test("twelve of the worst searches at once are answered, two at a time, while others go on", async () => {
   await using app = await startApp()

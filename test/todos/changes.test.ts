@@ -4,6 +4,7 @@ import { connect } from "../../src/database/connect.ts"
 import { deleteExpiredTombstones } from "../../src/todos/changes/expiry.ts"
 import type { User } from "../support/client.ts"
 import { Copy, listById, type Page } from "../support/copy.ts"
+import { changeTitle, insertTodos } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, sql } = await shareApp()
@@ -101,13 +102,8 @@ test("what a long transaction commits late is in every state from before", async
   const { promise, resolve } = Promise.withResolvers<void>()
   const written = Promise.withResolvers<void>()
   const late = sql.begin(async (transaction) => {
-    // As the release before this one wrote.
-    await transaction`insert into todos (owner_id, title) values (${user.id}, 'late')`
-    await transaction`
-      update todos
-      set title = 'changed late'
-      where owner_id = ${user.id}
-        and id = ${id as number}`
+    await insertTodos(transaction, "title", `select ${user.id}::bigint, 'late'`)
+    await changeTitle(transaction, user.id, id as number, "changed late")
     written.resolve()
     await promise
   })
@@ -125,15 +121,6 @@ test("what a long transaction commits late is in every state from before", async
     expect(copy.todos().map(({ title }) => title)).toEqual(["changed late", "late", "in between"])
     expect(copy.todos()).toEqual(await listById(user))
   }
-})
-
-test("deletions by hand are in the feed, one by one and many at once", async () => {
-  const user = await app.user()
-  const ids = await createMany(user, 4)
-  const copy = await state(user)
-  await sql`delete from todos where owner_id = ${user.id} and id < ${ids[3] as number}`
-  await copy.fetch()
-  expect(copy.todos().map(({ id }) => id)).toEqual(ids.slice(3))
 })
 
 const refusal = async (user: User, since: string) => {

@@ -4,7 +4,7 @@ import fc from "fast-check"
 import type { User } from "../support/client.ts"
 import { Copy, listById } from "../support/copy.ts"
 import { seed } from "../support/documented.ts"
-import { previousRelease } from "../support/previous-release.ts"
+import { deleteTodo, insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, sql } = await shareApp()
@@ -14,7 +14,7 @@ type Step =
   | { does: "update"; nth: number; title: number }
   | { does: "delete"; nth: number }
   | { does: "fetch"; client: number; isLost: boolean }
-  | { does: "old"; nth: number; isDeleted: boolean; commitsLate: boolean }
+  | { does: "other"; nth: number; isDeleted: boolean; commitsLate: boolean }
 
 const small = fc.nat(5)
 const CLIENTS = 3
@@ -32,7 +32,7 @@ const rounds = fc.array(
           isLost: fc.boolean(),
         }),
         fc.record({
-          does: fc.constant("old" as const),
+          does: fc.constant("other" as const),
           nth: small,
           isDeleted: fc.boolean(),
           commitsLate: fc.boolean(),
@@ -54,12 +54,13 @@ const createWorld = async (limit: number) => {
   const some = (nth: number) => ids[nth % Math.max(ids.length, 1)] ?? 0
   const fetching = copies.map(() => Promise.resolve())
 
-  const writeLate = async ({ nth, isDeleted, commitsLate }: Extract<Step, { does: "old" }>) => {
+  const writeLate = async ({ nth, isDeleted, commitsLate }: Extract<Step, { does: "other" }>) => {
     const { promise, resolve } = Promise.withResolvers<void>()
     const written = Promise.withResolvers<void>()
     const ended = sql.begin(async (transaction) => {
-      const old = previousRelease(transaction, user.id)
-      await (isDeleted ? old.delete(some(nth)) : old.create("old"))
+      await (isDeleted
+        ? deleteTodo(transaction, user.id, some(nth))
+        : insertMany(transaction, user.id, 1))
       written.resolve()
       await promise
     })
@@ -89,7 +90,7 @@ const createWorld = async (limit: number) => {
         })
         return fetching[client]
       }
-      case "old":
+      case "other":
         return writeLate(step)
     }
   }
@@ -123,14 +124,13 @@ test("copies that are fetched while many write miss nothing", async () => {
   const copies = [new Copy(user, 3), new Copy(user, 50), new Copy(user)]
   let isWriting = true
   const write = async (writer: number) => {
-    const old = previousRelease(sql, user.id)
     const mine: number[] = []
     for (let i = 0; i < 30; i++) {
       const title = `${writer} ${i}`
       const { body } = await user.post("/todos", { title })
-      mine.push((body as { id: number }).id, await old.create(title))
+      mine.push((body as { id: number }).id, ...(await insertMany(sql, user.id, 1)))
       if (i % 3 === 0) await user.delete(`/todos/${mine.shift()}`)
-      if (i % 3 === 1) await old.delete(mine.shift() ?? 0)
+      if (i % 3 === 1) await deleteTodo(sql, user.id, mine.shift() ?? 0)
       await user.put(`/todos/${mine[i % mine.length]}`, { title: `changed ${title}` })
     }
   }

@@ -3,6 +3,7 @@
 import { expect, test } from "bun:test"
 import { type App, startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
+import { insertMany } from "../support/rows.ts"
 import { openSql } from "../support/sql.ts"
 import { tokenFor } from "../support/tokens.ts"
 
@@ -104,10 +105,7 @@ test("far below the limit nobody's todos are counted for a create", async () => 
   await using app = await start({ MAX_TODOS_PER_USER: "1000000", DATABASE_POOL_SIZE: "1" })
   const ada = await app.user()
   const sql = openSql(app.databaseUrl)
-  await sql`
-    insert into todos (owner_id, title)
-    select ${ada.id}::bigint, 'todo ' || n
-    from generate_series(1, 20000) as n`
+  await insertMany(sql, ada.id, 20_000)
   await sql`analyze todos`
   const creates = 20
   for (let i = 0; i < creates; i++) expect((await create(ada)).status).toBe(201)

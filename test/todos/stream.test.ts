@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"
 import { LAST_CHUNK, openPaused } from "../support/paused.ts"
+import { insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 /** With long descriptions more than the sockets in between hold. */
@@ -10,15 +11,13 @@ const MANY = 4_000
 // One connection: a list that kept it would block everything else.
 const { app, sql } = await shareApp({ DATABASE_POOL_SIZE: "1" })
 
-const fill = (user: User, count: number, description: string | null = null) => sql`
-  insert into todos (owner_id, title, description, is_completed)
-  select ${user.id}, 'todo ' || i, ${description}, i % 3 = 0
-  from generate_series(1, ${count}::integer) as i`
+const fill = (user: User, count: number, description = "null") =>
+  insertMany(sql, user.id, count, { description, isCompleted: "n % 3 = 0" })
 
 const ada = await app.user()
 /** Has MANY todos, 16 MB. */
 const hoarder = await app.user()
-await fill(hoarder, MANY, "😀".repeat(999))
+await fill(hoarder, MANY, "repeat('😀', 999)")
 
 const empty = () => sql`delete from todos where owner_id = ${ada.id}`
 afterEach(async () => {

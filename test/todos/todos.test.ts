@@ -259,7 +259,7 @@ test("the tables themselves refuse what the service would", async () => {
   const sql = openSql(app.databaseUrl)
   const codeOf = (error: postgres.PostgresError) => error.code
   const insertTodo = (todo: object) =>
-    sql`insert into todos ${sql({ owner_id: ada.id, title: "Milk", ...todo })}`.then(
+    sql`insert into todos ${sql({ owner_id: ada.id, title: "Milk", revision: 1, ...todo })}`.then(
       () => "",
       codeOf,
     )

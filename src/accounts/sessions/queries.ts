@@ -104,6 +104,3 @@ export const touchSessions = (sql: Sql, used: Used[]) => sql`
 
 export const deleteExpiredSessions = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "sessions", limit)
-
-export const deleteExpiredRefreshTokens = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "refresh_tokens", limit)

@@ -7,30 +7,14 @@ import type { Client } from "../client.ts"
 import { wrongRefreshToken } from "../problems.ts"
 import { sessionKey } from "../revocation-keys.ts"
 import { type SessionDeps, tokensOf } from "./issue.ts"
-import { moveOn, repeatOrEnd, takeStored } from "./refresh.ts"
-import type { Presented } from "./refresh-tokens.ts"
-
-type Claim = {
-  sessionId: string
-  /** Null for a token that has certainly been used. */
-  generation: number | null
-}
-
-/** Tokens of releases before generations are of generation 0. */
-const claimOf = async ({ sql }: SessionDeps, presented: Presented): Promise<Claim | undefined> => {
-  if (!("hash" in presented)) return presented
-  const stored = await takeStored(sql, presented.hash)
-  return stored && { sessionId: stored.session_id, generation: stored.is_late ? null : 0 }
-}
+import { moveOn, repeatOrEnd } from "./refresh.ts"
 
 export const refreshSession = async (deps: SessionDeps, token: string, client: Client) => {
   const { sql, tokens, refreshTokens, lifetimes, logEvent } = deps
   const presented = refreshTokens.read(token)
-  const claim = presented && (await claimOf(deps, presented))
-  if (!claim) throw wrongRefreshToken()
-  const { sessionId, generation } = claim
-  const moved =
-    generation === null ? undefined : await moveOn(sql, sessionId, generation, client, lifetimes)
+  if (!presented) throw wrongRefreshToken()
+  const { sessionId, generation } = presented
+  const moved = await moveOn(sql, sessionId, generation, client, lifetimes)
   if (moved) return tokensOf(deps, sessionId, moved)
   const repeated = await repeatOrEnd(sql, sessionId, generation, lifetimes)
   if (!repeated) throw wrongRefreshToken()

@@ -19,7 +19,7 @@ export const moveOn = async (
   const [link] = await sql<Link[]>`
     update sessions
     set generation = ${generation}::bigint + 1,
-      moved_at = now(),
+      rotated_at = now(),
       last_used_at = now(),
       expires_at = ${extendedEnd(sql, lifetimes)},
       user_agent = ${userAgent},
@@ -27,7 +27,7 @@ export const moveOn = async (
     from users
     where sessions.id = ${sessionId}::uuid
       and generation <= ${generation}::bigint
-      and (generation = 0 or moved_at > now() - make_interval(days => ${lifetimes.refreshDays}))
+      and rotated_at > now() - make_interval(days => ${lifetimes.refreshDays})
       and ${isAlive(sql, lifetimes)}
     returning sessions.user_id, generation, ${secondsLeft(sql, lifetimes)} as seconds_left`
   return link
@@ -38,12 +38,12 @@ type Repeated = Link & { is_reuse: boolean }
 /**
  * For a token of an earlier generation. If the answer to it may have been lost, and nobody has used
  * that answer's token, the refresh is repeated. Otherwise two parties have the token, and the session
- * ends. Undefined if it has ended already. A generation of null is never repeated.
+ * ends. Undefined if it has ended already.
  */
 export const repeatOrEnd = async (
   sql: Sql,
   sessionId: string,
-  generation: number | null,
+  generation: number,
   lifetimes: Lifetimes,
 ) => {
   const [link] = await sql<Repeated[]>`
@@ -53,12 +53,12 @@ export const repeatOrEnd = async (
         sessions.user_id,
         generation,
         ${secondsLeft(sql, lifetimes)} as seconds_left,
-        generation is distinct from ${generation}::bigint + 1
-          or moved_at < now() - interval '10 seconds' as is_reuse
+        generation <> ${generation}::bigint + 1
+          or rotated_at < now() - interval '10 seconds' as is_reuse
       from sessions
       join users on ${isAlive(sql, lifetimes)}
       where sessions.id = ${sessionId}::uuid
-        and generation > coalesce(${generation}::bigint, -1)
+        and generation > ${generation}::bigint
     ), ended as (
       delete from sessions
       using presented
@@ -74,21 +74,4 @@ export const repeatOrEnd = async (
     select user_id, generation, seconds_left, is_reuse
     from presented`
   return link
-}
-
-type Stored = {
-  session_id: string
-  /** It was used too long ago: its answer cannot have been lost. */
-  is_late: boolean
-}
-
-/** Uses a token of releases before generations. Undefined if there is none. */
-export const takeStored = async (sql: Sql, hash: Uint8Array) => {
-  const [row] = await sql<Stored[]>`
-    update refresh_tokens
-    set rotated_at = coalesce(rotated_at, now())
-    where hash = ${hash}
-      and expires_at > now()
-    returning session_id, rotated_at < now() - interval '10 seconds' as is_late`
-  return row
 }

@@ -1,4 +1,4 @@
-/** All SQL over throttles: counts of attempts in windows of time, and the addresses that are exempt. */
+/** All SQL over rate_limits: counts of attempts in windows of time, and the addresses that are exempt. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../../database/connect.ts"
 import { deleteExpiredRows } from "../../database/expired-rows.ts"
@@ -21,9 +21,9 @@ export const LOGINS = { max: 60, seconds: 15 * 60 }
 
 /** The end of an upsert. If the window of the count has ended, a new one begins. */
 const countOn = (sql: Statements) => sql`
-  on conflict on constraint throttles_pkey do update
-  set attempts = case when throttles.expires_at > now() then throttles.attempts + 1 else 1 end,
-    expires_at = case when throttles.expires_at > now() then throttles.expires_at
+  on conflict on constraint rate_limits_pkey do update
+  set attempts = case when rate_limits.expires_at > now() then rate_limits.attempts + 1 else 1 end,
+    expires_at = case when rate_limits.expires_at > now() then rate_limits.expires_at
       else excluded.expires_at end
   returning key, attempts, expires_at`
 
@@ -38,12 +38,12 @@ export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
       as given (key text, max integer, seconds integer, is_counted boolean)
   ), full_before as (
     select key, expires_at
-    from throttles
+    from rate_limits
     join rule using (key)
     where attempts >= max
       and expires_at > now()
   ), counted as (
-    insert into throttles (key, attempts, expires_at)
+    insert into rate_limits (key, attempts, expires_at)
     select key, 1, now() + make_interval(secs => seconds)
     from rule
     where is_counted
@@ -61,7 +61,7 @@ export const countAttempt = (sql: Sql, rules: Rule[]) => sql<Full[]>`
 /** A CTE `login_count`, which counts a login of the accounts in a relation. */
 export const countedLogin = (sql: Statements, key: string, accounts: Fragment) => sql`
   login_count as (
-    insert into throttles (key, attempts, expires_at)
+    insert into rate_limits (key, attempts, expires_at)
     select ${key}, 1, now() + make_interval(secs => ${LOGINS.seconds})
     from ${accounts}
     ${countOn(sql)}
@@ -79,19 +79,19 @@ type Counted = {
  */
 export const forgiven = (sql: Statements, { pair, counted }: Counted, when: Fragment) => sql`
   held as (
-    select throttles.key
-    from throttles
+    select rate_limits.key
+    from rate_limits
     join jsonb_array_elements_text(${sql.json(counted)}) with ordinality as given (key, place)
-      on given.key = throttles.key
+      on given.key = rate_limits.key
     where ${when}
     order by place
-    for update of throttles
+    for update of rate_limits
   ), cleared as (
-    delete from throttles
+    delete from rate_limits
     where key = ${pair}
       and key in (select key from held)
   ), uncounted as (
-    update throttles
+    update rate_limits
     set attempts = attempts - 1
     where key in (select key from held)
       and key <> ${pair}
@@ -143,7 +143,7 @@ export const isKnownAddress = (sql: Statements, addressHash: Uint8Array, id: Fra
   )`
 
 export const deleteExpiredThrottles = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "throttles", limit)
+  deleteExpiredRows(sql, "rate_limits", limit)
 
 export const deleteExpiredKnownAddresses = (sql: Sql, limit: number) =>
   deleteExpiredRows(sql, "known_addresses", limit)

@@ -1,17 +1,62 @@
-/** Tells which migrations a database has, and runs dbmate under a lock to change that. */
+/** The migration files, which of them a database has, and dbmate under a lock to change that. */
+import { readdirSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
+import { join } from "node:path"
 import postgres from "postgres"
 import { connectionOptions } from "../../config/database-url.ts"
 import type { Statements } from "../connect.ts"
 import { writableUrl } from "../hosts/failover.ts"
-import { migrationFiles } from "./files.ts"
+
+/** In the executable the build puts the folder beside the code. */
+const directory = Bun.isStandaloneExecutable
+  ? join(import.meta.dir, "migrations")
+  : join(import.meta.dir, "..", "..", "..", "db", "migrations")
+
+type Files = Record<string, string>
+
+let texts: Files | undefined
+
+/** The texts of db/migrations by file name. */
+export const migrationFiles = (): Files => {
+  texts ??= Object.fromEntries(
+    readdirSync(directory)
+      .sort()
+      .map((name) => [name, readFileSync(join(directory, name), "utf8")]),
+  )
+  return texts
+}
+
+export const versionOf = (file: string) => file.slice(0, file.indexOf("_"))
+
+/** A schema that this version cannot use. */
+export class SchemaError extends Error {
+  override name = "SchemaError"
+}
+
+/**
+ * The migrations before JOINING. It brings a database that has all of them to the schema that the files
+ * of today give to an empty one. Those have numbers of these, so that such a database does not lack them,
+ * but not the first one, which tells it from a database that began with the files of today.
+ */
+const FORMER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19].map(
+  (number) => `202601010000${String(number).padStart(2, "0")}`,
+)
+export const JOINING = "20260101000020"
+
+export const hasFormer = (applied: string[]) => applied.includes("20260101000001")
+
+const refuseOlder = (applied: string[], what: string) => {
+  if (hasFormer(applied) && !FORMER.every((version) => applied.includes(version)))
+    throw new SchemaError(
+      `${what} is too old for this version, which begins with ${FORMER.at(-1)}: migrate it with ` +
+        "todo-api of commit 168fbfb first, or restore it there and back it up again. Nothing was changed.",
+    )
+}
 
 /** Versions, the oldest first. Unknown ones were applied by a newer release. */
 export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 /** `changed`: what this call applied or rolled back. */
 type Migrated = SchemaState & { changed: string[] }
-
-type Files = Record<string, string>
 
 const lockPollMs = 100
 const undefinedTable = "42P01"
@@ -29,18 +74,23 @@ const appliedVersions = async (sql: Statements): Promise<string[]> => {
   }
 }
 
-export const schemaState = async (
-  sql: Statements,
+/** What the files mean for a database, or a backup, that has these versions. */
+export const stateOf = (
+  applied: string[],
   files = migrationFiles(),
-): Promise<SchemaState> => {
-  const known = Object.keys(files).map((file) => file.slice(0, file.indexOf("_")))
-  const applied = await appliedVersions(sql)
+  what = "The database",
+): SchemaState => {
+  refuseOlder(applied, what)
+  const known = Object.keys(files).map(versionOf)
   return {
     applied,
     pending: known.filter((version) => !applied.includes(version)).sort(),
-    unknown: applied.filter((version) => !known.includes(version)),
+    unknown: applied.filter((version) => version >= JOINING && !known.includes(version)),
   }
 }
+
+export const schemaState = async (sql: Statements, files?: Files) =>
+  stateOf(await appliedVersions(sql), files)
 
 /**
  * Undefined while another instance holds the lock. The lock belongs to a transaction, because behind

@@ -3,7 +3,7 @@ import { PREPARED, type Statements } from "../../database/connect.ts"
 import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
 import { assignments, type Content, columns, record } from "../members.ts"
 import { shown, type Versioned } from "../queries.ts"
-import { COUNTING, nextRevision } from "../revisions.ts"
+import { nextRevision } from "../revisions.ts"
 
 /** `now` is when the transaction began. */
 export type LockedTodo = Versioned & { now: string }
@@ -80,7 +80,7 @@ type WrittenRow = Versioned & { index: number | null; revision: number }
 
 const APPLY = `
   with revised as (
-    ${nextRevision(`where ${COUNTING}`, { room: "$2", added: "$3", steps: "$4" })}
+    ${nextRevision("", { room: "$2", added: "$3", steps: "$4" })}
   ), drawn as materialized (
     select index, coalesce(id, nextval('todo_ids')) as id, ${columns()}
     from jsonb_to_recordset($5::jsonb) as creation (index integer, id bigint, ${record})

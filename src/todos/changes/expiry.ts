@@ -25,7 +25,7 @@ const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
       returning id
     ), forgotten as (
       update revisions
-      set forgotten = greatest(forgotten, ${revision}::bigint)
+      set tombstones_forgotten_up_to = greatest(tombstones_forgotten_up_to, ${revision}::bigint)
       where owner_id = ${ownerId}
         and exists (select from gone)
     )

@@ -8,10 +8,10 @@ const feedOf = (sql: Sql, ownerId: number) => sql`
   select
     epoch,
     coalesce(own.revision, 0) as feed_revision,
-    coalesce(own.forgotten, 0) as forgotten
+    coalesce(own.tombstones_forgotten_up_to, 0) as forgotten
   from epochs
   left join (
-    select revision, forgotten
+    select revision, tombstones_forgotten_up_to
     from revisions
     where owner_id = ${ownerId}
   ) as own on true`

@@ -1,6 +1,6 @@
 /** A session is one chain of refresh tokens. */
 import { expect, test } from "bun:test"
-import { createHash, randomBytes, randomUUID } from "node:crypto"
+import { randomBytes, randomUUID } from "node:crypto"
 import { createMac } from "../../../src/keys/mac.ts"
 import { insertAccount } from "../../support/accounts.ts"
 import { startApp } from "../../support/app.ts"
@@ -15,7 +15,7 @@ const { refresh, works } = sessionCalls(app)
 /** As if the session had been refreshed so long ago. */
 const age = (sessionId: string, seconds: number) => sql`
   update sessions
-  set moved_at = moved_at - make_interval(secs => ${seconds})
+  set rotated_at = rotated_at - make_interval(secs => ${seconds})
   where id = ${sessionId}`
 
 test("a refresh gives two new tokens that work", async () => {
@@ -135,13 +135,10 @@ test("a refresh token that is wrong, forged, expired or of another kind is refus
 
 test("the database holds nothing of a refresh token", async () => {
   const ada = await account()
-  const [row] = await sql<[{ row: string; tokens: number }]>`
-    select
-      sessions::text as row,
-      (select count(*) from refresh_tokens where session_id = sessions.id) as tokens
+  const [row] = await sql<[{ row: string }]>`
+    select sessions::text as row
     from sessions
     where id = ${sessionIdOf(ada.token)}`
-  expect(row.tokens).toBe(0)
   expect(row.row).not.toContain(ada.refreshToken.split(".")[2] ?? "")
 })
 
@@ -153,62 +150,6 @@ test("a refresh token that a restored backup does not know yet goes on", async (
   expect(third.status).toBe(200)
   expect((await refresh(ada.refreshToken)).status).toBe(401)
   expect((await refresh(third.pair.refresh_token)).status).toBe(401)
-})
-
-/** As the previous release opened sessions. */
-const storedSession = async () => {
-  const ada = await account()
-  const id = randomUUID()
-  const token = async (rotatedSecondsAgo: number | null = null) => {
-    const given = randomBytes(32).toString("base64url")
-    await sql`
-      insert into refresh_tokens (hash, session_id, rotated_at, expires_at)
-      values (
-        ${createHash("sha256").update(given).digest()},
-        ${id},
-        now() - make_interval(secs => ${rotatedSecondsAgo}),
-        now() + interval '30 days'
-      )`
-    return given
-  }
-  await sql`
-    insert into sessions (id, user_id, created_at, expires_at)
-    values (${id}, ${ada.id}, now() - interval '40 days', now() + interval '30 days')`
-  return { id, token }
-}
-
-test("a stored refresh token of the previous release moves its session into the chain", async () => {
-  const { token } = await storedSession()
-  const stored = await token()
-  const answers = await Promise.all(Array.from({ length: 5 }, () => refresh(stored)))
-  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
-  expect(new Set(answers.map(({ pair }) => pair.refresh_token)).size).toBe(1)
-  const next = await refresh(answers[0]?.pair.refresh_token ?? "")
-  expect(next.status).toBe(200)
-  expect((await refresh(stored)).status).toBe(401)
-  await expectEnded([next.pair.access_token], next.pair.refresh_token)
-})
-
-test("a stored refresh token that was used longer than 10 s ago ends its session", async () => {
-  const { token } = await storedSession()
-  const [late, current] = [await token(11), await token()]
-  expect((await refresh(late)).status).toBe(401)
-  expect((await refresh(current)).status).toBe(401)
-})
-
-test("ending a session waits for none of its stored refresh tokens, however many there are", async () => {
-  const { id, token } = await storedSession()
-  const { pair } = await refresh(await token())
-  await token(1)
-  await sql.begin(async (transaction) => {
-    await transaction`
-      select hash
-      from refresh_tokens
-      where session_id = ${id}
-      for update`
-    expect((await app.withToken(pair.access_token).post("/auth/logout")).status).toBe(204)
-  })
-  await expectEnded([pair.access_token], pair.refresh_token)
 })
 
 test("a session ends SESSION_MAX_DAYS after its login, however often it is refreshed", async () => {

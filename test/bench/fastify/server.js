@@ -61,7 +61,7 @@ app.post(
   },
   async ({ user, body: { title, description = null, is_completed = false } }, reply) => {
     const [row] = await sql`
-      insert into todos ${sql({ owner_id: user.sub, title, description, is_completed })}
+      insert into todos ${sql({ owner_id: user.sub, title, description, is_completed, revision: 1 })}
       returning ${sql(columns)}`
     return reply.code(201).send(row)
   },

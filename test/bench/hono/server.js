@@ -46,7 +46,7 @@ app.get("/todos", zValidator("query", query), async (c) => {
 app.post("/todos", zValidator("json", newTodo), async (c) => {
   const { sub } = c.get("jwtPayload")
   const [row] = await sql`
-    insert into todos ${sql({ owner_id: sub, ...c.req.valid("json") })}
+    insert into todos ${sql({ owner_id: sub, revision: 1, ...c.req.valid("json") })}
     returning ${sql(columns)}`
   return c.json(found(row), 201)
 })

@@ -2,7 +2,7 @@
 import type { Sql, Statements } from "../../../database/connect.ts"
 import { changedKey, sessionKeyOf } from "../../revocation-keys.ts"
 
-/** A CTE that ends a session. Constant time: its rows in refresh_tokens expire by themselves. */
+/** A CTE that ends a session. */
 const ended = (sql: Sql, userId: number, id: string | null) => sql`
   ended as (
     delete from sessions

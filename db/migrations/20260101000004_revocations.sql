@@ -1,6 +1,6 @@
 -- migrate:up
 
--- Whose access tokens are refused although their signature is good: "user:" and an id,
+-- Whose access tokens are refused although their signature is valid: "user:" and an id,
 -- "session:" and an id, or "token:" and the SHA-256 of what its signature signs.
 create table revocations (
   key text not null,
@@ -13,10 +13,11 @@ create table revocations (
   constraint revocations_pkey primary key (key),
   constraint revocations_key_kind check (key ~ '^(user|session|token):.')
 );
+alter table revocations enable row level security;
 
 -- Every instance asks once a second for what is new.
 create index revocations_by_transaction_id on revocations (transaction_id);
--- The clean-up deletes what expired.
+-- Expiry deletes by it.
 create index revocations_by_expires_at on revocations (expires_at);
 
 -- migrate:down

@@ -12,16 +12,17 @@ create table mails (
   -- Whoever sends it moves this on first: it is theirs until then.
   due_at timestamptz not null default now(),
   created_at timestamptz not null default now(),
-  -- When it is given up.
+  -- When it is abandoned.
   expires_at timestamptz not null,
   constraint mails_pkey primary key (id),
   constraint mails_kind check (kind in ('password_reset', 'email_changed')),
   constraint mails_recipient_length check (char_length(recipient) between 3 and 254)
 );
+alter table mails enable row level security;
 
 -- Every instance that sends mails asks once a second for what is due.
 create index mails_by_due_at on mails (due_at);
--- The clean-up deletes what expired.
+-- Expiry deletes by it.
 create index mails_by_expires_at on mails (expires_at);
 
 -- migrate:down

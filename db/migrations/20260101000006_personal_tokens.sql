@@ -24,10 +24,11 @@ create table personal_tokens (
     scopes <@ array['todos:read', 'todos:write'] and cardinality(scopes) between 1 and 2
   )
 );
+alter table personal_tokens enable row level security;
 
 -- A user lists theirs, and a password reset ends them.
 create index personal_tokens_by_user_id on personal_tokens (user_id);
--- The clean-up deletes what expired.
+-- Expiry deletes by it.
 create index personal_tokens_by_expires_at on personal_tokens (expires_at)
   where expires_at is not null;
 
