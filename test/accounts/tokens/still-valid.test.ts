@@ -8,6 +8,7 @@ import { createLog } from "../../../src/log.ts"
 import { clockTest, setClock } from "../../support/clock.ts"
 import { createKey, startIssuer } from "../../support/issuer.ts"
 import { LAST_CHUNK, openPaused } from "../../support/paused.ts"
+import { insertMany } from "../../support/rows.ts"
 import { within5s } from "../../support/sessions.ts"
 import { shareApp } from "../../support/shared-app.ts"
 import { SECRET_KEY, secondsFromNow, tokenFor } from "../../support/tokens.ts"
@@ -175,14 +176,11 @@ clockTest("a federated token whose key is withdrawn is valid for five minutes mo
 test("an export that is being read is cut off when its session ends, and holds nothing later", async () => {
   for (const end of [(ada: Account) => ada.post("/auth/logout"), changePassword]) {
     const ada = await account()
-    await sql`
-      insert into todos (owner_id, title, description)
-      select ${ada.id}::bigint, 'todo ' || n, ${"😀".repeat(999)}
-      from generate_series(1, 4000) as n`
+    await insertMany(sql, ada.id, 4_000, { description: "repeat('😀', 999)" })
     const { rest } = await openPaused(app.url, "/users/me/export", ada.token, sql)
     const { status } = await end(ada)
     expect([200, 204]).toContain(status)
-    await sql`insert into todos (owner_id, title) values (${ada.id}, 'made afterwards')`
+    await insertMany(sql, ada.id, 1, { title: "'made afterwards'" })
     const text = await rest()
     expect(text).toStartWith("HTTP/1.1 200")
     expect(text).not.toContain(LAST_CHUNK)
