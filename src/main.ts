@@ -11,7 +11,7 @@ import {
   UsageError,
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
-import { ConfigError } from "./config/config-error.ts"
+import { ConfigError } from "./config/config.ts"
 import { version } from "./version.ts"
 
 const EXIT_CODES = `
@@ -120,9 +120,16 @@ const failure = async (error: unknown): Promise<[message: string, code: number]>
   return [message, EXIT.failure]
 }
 
+/** The driver and the programs would read libpq's variables, too: what counts is what the configuration says. */
+const takeEnv = (): NodeJS.ProcessEnv => {
+  const env = { ...process.env }
+  for (const name of Object.keys(env)) if (name.startsWith("PG")) delete process.env[name]
+  return env
+}
+
 const main = async (): Promise<number> => {
   try {
-    return await run(process.argv.slice(2), process.env)
+    return await run(process.argv.slice(2), takeEnv())
   } catch (error) {
     const [message, code] = await failure(error)
     console.error(`todo-api: ${message}`)

@@ -1,6 +1,5 @@
 /** `todo-api rotate-key`: replaces the generated secret key. */
-import { readConfig } from "../config/config.ts"
-import { ConfigError } from "../config/config-error.ts"
+import { ConfigError, readConfig } from "../config/config.ts"
 import { rotateGeneratedKey } from "../keys/secret-keys.ts"
 import { print } from "./command.ts"
 

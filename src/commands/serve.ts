@@ -49,7 +49,7 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
   const config = readConfig(env)
   const times = timesOf(config)
   const log = createLog(config.LOG_LEVEL)
-  for (const warning of warningsOf(config)) log.warn(warning)
+  for (const warning of warningsOf(config, env)) log.warn(warning)
   try {
     const signals = listenForSignals()
     const starting = startService({ config, log, ...flags })

@@ -1,10 +1,13 @@
 /** Reads the configuration from environment variables, and reports all problems at once. */
-import { ConfigError } from "./config-error.ts"
+import { readFileSync } from "node:fs"
+import { readDatabaseUrl } from "./database-url.ts"
 import {
-  databaseUrl,
+  type Env,
   host,
   integer,
+  LARGEST_PORT,
   list,
+  metricsPort,
   network,
   oneOf,
   origin,
@@ -15,6 +18,14 @@ import {
   text,
   url,
 } from "./readers.ts"
+
+/** An error that the operator has to mend before the service can start. Exit code 78. */
+export class ConfigError extends Error {
+  override name = "ConfigError"
+}
+
+const databaseUrl: Reader<string | undefined> = (value, env) =>
+  value === undefined ? undefined : readDatabaseUrl(value, env)
 
 const schema = {
   DATABASE_URL: databaseUrl,
@@ -39,11 +50,11 @@ const schema = {
   REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),
   JWT_ISSUER: text(undefined),
   JWT_AUDIENCE: text(undefined),
-  JWKS_URL: url((value) => new URL(value), "https:", "http:"),
+  JWKS_URL: url("https:", "http:"),
   HOST: host,
-  PORT: integer(8000, 0, 65_535),
+  PORT: integer(8000, 0, LARGEST_PORT),
   REUSE_PORT: oneOf("false", "true", "false"),
-  METRICS_PORT: integer(undefined, 0, 65_535),
+  METRICS_PORT: metricsPort,
   CORS_ORIGINS: list(origin),
   TRUSTED_PROXIES: list(network),
   LOG_LEVEL: oneOf("info", "trace", "debug", "info", "warn", "error", "fatal", "silent"),
@@ -54,8 +65,6 @@ export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)
 
 /** Bytes. RFC 7518, section 3.2: a key must be at least as long as the hash. */
 const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
-
-type Env = Record<string, string | undefined>
 
 /** Looks at what is set, not at what could be read, so that no wrong value hides another problem. */
 const contradictions = (env: Env, config: Config, needsSecretKey: boolean): string[] => {
@@ -71,16 +80,38 @@ const contradictions = (env: Env, config: Config, needsSecretKey: boolean): stri
       problems.push(`${name} must have at least ${bytes} bytes for ${ALGORITHM}`)
   if (!JWT_ISSUER !== !JWKS_URL) problems.push("JWT_ISSUER and JWKS_URL must be set together")
   if (env["SMTP_URL"] && !env["SMTP_FROM"]) problems.push("SMTP_FROM is required with SMTP_URL")
+  if (config.METRICS_PORT && config.METRICS_PORT === config.PORT)
+    problems.push("METRICS_PORT and PORT must differ")
   if (JWT_AUDIENCE && !JWT_ISSUER) problems.push("JWT_AUDIENCE needs JWT_ISSUER")
   return problems
 }
 
+/** Secrets may also lie in files, as Docker, systemd and Kubernetes give them. */
+const FROM_FILES = ["DATABASE_URL", "SECRET_KEY", "SECRET_KEY_PREVIOUS", "SMTP_URL"]
+
+const readFiles = (env: Env, problems: string[]): Env => {
+  const read = { ...env }
+  for (const name of FROM_FILES) {
+    const file = env[`${name}_FILE`]
+    if (!file) continue
+    if (env[name]) problems.push(`${name}_FILE and ${name} are both set: unset one of them`)
+    try {
+      read[name] = readFileSync(file, "utf8").replace(/\r?\n$/, "")
+      if (read[name] === "") problems.push(`${name}_FILE is empty`)
+    } catch {
+      problems.push(`${name}_FILE cannot be read`)
+    }
+  }
+  return read
+}
+
 /** An empty variable counts as unset. Throws a ConfigError that names every problem. */
-export const readConfig = (env: Env, needsSecretKey = true): Config => {
+export const readConfig = (given: Env, needsSecretKey = true): Config => {
   const problems: string[] = []
+  const env = readFiles(given, problems)
   const read = ([name, reader]: [string, Reader<unknown>]) => {
     try {
-      return [name, reader(env[name] || undefined)]
+      return [name, reader(env[name] || undefined, env)]
     } catch (error) {
       problems.push(`${name} ${error instanceof RangeError ? error.message : "cannot be read"}`)
       return [name, undefined]

@@ -1,103 +1,285 @@
-/** Parses a DATABASE_URL as libpq does: one host or several, by TCP or a Unix socket. */
-import { tlsOptions } from "./tls.ts"
+/**
+ * The one reading of DATABASE_URL: as libpq reads it, with its PG* variables for what the URL leaves out. What
+ * this reads means the same to the driver, to dbmate and to all commands; anything else is refused.
+ */
+import { readFileSync, statSync } from "node:fs"
+import { isIP } from "node:net"
+import { userInfo } from "node:os"
+import type { ConnectionOptions } from "node:tls"
+
+/** libpq's parameters that count here; `search_path`, which is dbmate's, is a setting of the session. */
+const KNOWN = [
+  ...["host", "port", "user", "password", "dbname", "target_session_attrs"],
+  ...["application_name", "options", "search_path", "sslmode", "sslrootcert", "sslcert", "sslkey"],
+]
+
+/** Values that ask for nothing else than what is done anyway. */
+const HARMLESS: Record<string, RegExp> = {
+  // Neon's own URL asks for it, and only libpq can do it.
+  channel_binding: /^(disable|prefer|require)$/,
+  // The service has limits of its own, which are shorter.
+  connect_timeout: /^\d+$/,
+  client_encoding: /^(auto|utf-?8)$/i,
+  gssencmode: /^(disable|prefer)$/,
+  sslnegotiation: /^postgres$/,
+  ssl_min_protocol_version: /^TLSv1(\.[12])?$/i,
+}
+
+/** What libpq has a variable for, so that one that is set is not passed over in silence. */
+const UNSUPPORTED = [
+  ...["hostaddr", "load_balance_hosts", "passfile", "require_auth", "requirepeer", "service"],
+  ...["sslcertmode", "sslcrl", "sslcrldir", "ssl_max_protocol_version"],
+]
+
+const IRREGULAR: Record<string, string> = {
+  application_name: "PGAPPNAME",
+  connect_timeout: "PGCONNECT_TIMEOUT",
+  dbname: "PGDATABASE",
+}
+const variableOf = (name: string) =>
+  IRREGULAR[name] ?? `PG${name.replaceAll("_", "").toUpperCase()}`
 
 const TARGETS = ["any", "read-write", "primary"] as const
 /** Which hosts are suitable: libpq's target_session_attrs. */
 export type Target = (typeof TARGETS)[number]
 
-const DEFAULT_PORT = 5432
+const MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] as const
+type Mode = (typeof MODES)[number]
 
-/** `URL` refuses a user without a host (`postgres://todo@/todo?host=/directory`), which libpq accepts. */
-export const parseDatabaseUrl = (url: string): URL =>
-  new URL(url.replace(/^(\w+:\/\/[^/@]*@)(?=\/)/, "$1localhost"))
+const DEFAULT_PORT = "5432"
 
-/** Splits the list of hosts, which `URL` refuses, from a URL. `withHost` makes a URL with one of them. */
-const splitAuthority = (url: string) => {
-  const [, start = "", hosts = "", end = ""] =
-    /^(\w+:\/\/(?:[^/?#]*@)?)([^/?#]*)(.*)$/s.exec(url) ?? []
-  const list = hosts.split(",")
-  return { list, withHost: (host: string) => parseDatabaseUrl(start + host + end) }
+type Env = Record<string, string | undefined>
+type Parameters = Record<string, string | undefined>
+
+/** The message completes a sentence that begins with the name of the variable, and holds no value. */
+const fail = (message: string): never => {
+  throw new RangeError(message)
 }
 
-export const parseFirstHost = (url: string): URL => {
-  const { list, withHost } = splitAuthority(url)
-  return withHost(list[0] ?? "")
+const RAW =
+  "has a character in its user, password or database that must be written as " +
+  "%2F (/), %3F (?), %23 (#), %40 (@) or %25 (%)"
+
+const decode = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return fail(RAW)
+  }
 }
 
-/** The port of each host, from a list of one port for all or one for each. Throws a RangeError. */
-const portsOf = (hosts: string[], list: string | null): (string | undefined)[] => {
-  if (list === null) return hosts.map(() => undefined)
+/** The hosts before the path and their ports, as libpq's lists of both. */
+const readHosts = (list: string): Parameters => {
+  const hosts = list.split(",").map((entry) => {
+    const [, host = "", port = ""] =
+      /^(\[[^\]]*\]|[^[\]:]*)(?::([^:]*))?$/.exec(entry) ??
+      fail("must have an IPv6 address in brackets, such as [::1]:5432")
+    return [decode(host.replace(/^\[|\]$/g, "")), port]
+  })
+  const ports = hosts.map(([, port]) => port).join(",")
+  return {
+    host: hosts.map(([host]) => host).join(","),
+    port: /^,*$/.test(ports) ? "" : ports,
+  }
+}
+
+const readQuery = (query: string): Parameters => {
+  if (query.includes("+"))
+    fail("has a raw + in its parameters: write %2B for a plus sign, %20 for a blank")
+  const entries = (query === "" ? [] : query.split("&")).map((entry) => {
+    const [, name = "", value = ""] =
+      /^([^=]+)=(.*)$/s.exec(entry) ?? fail("has a parameter without a value, or a raw ? (%3F)")
+    return [decode(name), decode(value)]
+  })
+  return Object.fromEntries(entries)
+}
+
+const SHAPE = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?(#)?/s
+
+/** What the URL says, by libpq's names. Parameters win, as in libpq. */
+const readUrl = (url: string): Parameters => {
+  const [, credentials = "", hosts = "", path = "", query = "", hash] =
+    SHAPE.exec(url) ?? fail("must be a URL that starts with postgres:// or postgresql://")
+  // After a raw / or # in the password its end looks like a path, and its user like a host.
+  if (hash || `${hosts}${path}`.includes("@")) fail(RAW)
+  const [user = "", ...password] = credentials.split(":")
+  const parts = { user, password: password.join(":"), dbname: path }
+  return {
+    ...Object.fromEntries(Object.entries(parts).map(([name, text]) => [name, decode(text)])),
+    ...readHosts(hosts),
+    ...readQuery(query),
+  }
+}
+
+const readEnv = (env: Env): Parameters =>
+  Object.fromEntries(
+    [...KNOWN, ...Object.keys(HARMLESS), ...UNSUPPORTED].map((name) => [
+      name,
+      env[variableOf(name)],
+    ]),
+  )
+
+const withoutEmpty = (parameters: Parameters) =>
+  Object.fromEntries(Object.entries(parameters).filter(([, value]) => value))
+
+const ownName = () => {
+  try {
+    return userInfo().username
+  } catch {
+    return fail("must name a user")
+  }
+}
+
+const read = (url: string, env: Env = {}): Parameters => {
+  const said = withoutEmpty(readUrl(url))
+  const all = { ...withoutEmpty(readEnv(env)), ...said }
+  for (const [name, value = ""] of Object.entries(all)) {
+    if (value.includes("\0")) fail("must not hold the character U+0000")
+    if (KNOWN.includes(name)) continue
+    const shown = Object.hasOwn(said, name) ? name : variableOf(name)
+    if (name === "ssl") fail("must have sslmode=require in place of ssl")
+    if (!HARMLESS[name]?.test(value)) fail(`must do without ${shown}, or this value of it`)
+  }
+  if (!all["host"]) fail("must name a host, or a socket's directory: ?host=/run/postgresql")
+  const user = all["user"] ?? ownName()
+  return { ...all, user, dbname: all["dbname"] ?? user }
+}
+
+/** The port of each host, from a list of one port for all or one for each. */
+const portsOf = (hosts: string[], list = DEFAULT_PORT): string[] => {
   const ports = list.split(",")
   if (ports.length !== 1 && ports.length !== hosts.length)
-    throw new RangeError("must name one port, or as many ports as hosts")
-  return hosts.map((_, n) => ports[n] ?? ports[0])
+    fail("must name one port, or as many ports as hosts")
+  for (const port of ports)
+    if (!/^\d*$/.test(port) || port === "0" || Number(port) > 65_535)
+      fail("must have ports from 1 to 65535")
+  return hosts.map((_, n) => (ports.length === 1 ? ports[0] : ports[n]) || DEFAULT_PORT)
 }
 
-/**
- * A URL for each host, in their order. Hosts are listed before the path (`a:1,b:2`) or by parameters
- * (`?host=a,b&port=1,2`), which win, as in libpq. Throws a RangeError whose message completes a
- * sentence that begins with the variable's name.
- */
-export const hostUrls = (url: string): string[] => {
-  const { list, withHost } = splitAuthority(url)
-  const named = parseFirstHost(url)
-  const listed = named.searchParams.get("host")
-  const hosts = listed?.split(",") ?? list
-  const port = named.searchParams.get("port")
-  if (hosts.length === 1 && !port?.includes(",")) return [url]
-  if (hosts.includes("")) throw new RangeError("must name every host of its list")
-  const ports = portsOf(hosts, port)
-  return hosts.map((host, n) => {
-    const single = listed === null ? withHost(host) : parseFirstHost(url)
-    if (listed !== null) single.searchParams.set("host", host)
-    const own = ports[n]
-    if (own !== undefined) single.searchParams.set("port", own)
-    return single.toString()
-  })
+/** In one form, from which all is read alike. */
+const write = ({ user = "", password = "", dbname = "", ...others }: Parameters) => {
+  const encode = encodeURIComponent
+  const credentials = encode(user) + (password && `:${encode(password)}`)
+  const parameters = Object.entries(others)
+    .filter(([name, value]) => value && KNOWN.includes(name))
+    .map(([name, value = ""]) => `${name}=${encode(value)}`)
+  return `postgres://${credentials}@localhost/${encode(dbname)}?${parameters.join("&")}`
 }
 
-/** Undefined if the URL names none. Throws like `hostUrls`. */
-export const targetOf = (url: string): Target | undefined => {
-  const named = parseFirstHost(url).searchParams.get("target_session_attrs")
-  const target = TARGETS.find((known) => known === named)
-  if (named !== null && target === undefined)
-    throw new RangeError(
-      `must have one of ${TARGETS.join(", ")} as target_session_attrs: the service writes`,
-    )
-  return target
+const split = (parameters: Parameters): Parameters[] => {
+  const hosts = parameters["host"]?.split(",") ?? []
+  if (hosts.includes("")) fail("must name every host of its list")
+  const ports = portsOf(hosts, parameters["port"])
+  return hosts.map((host, n) => ({ ...parameters, host, port: ports[n] }))
 }
 
-const portOf = (text: string) => {
-  const port = Number(text)
-  if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
-    throw new RangeError("must have ports from 1 to 65535")
-  return port
+/** A URL for each host, in their order. */
+export const hostUrls = (url: string): string[] => split(read(url)).map(write)
+
+/** Whether the connection stays on this machine. */
+export const isLocal = (host: string) =>
+  host.startsWith("/") ||
+  host === "localhost" ||
+  host === "::1" ||
+  /^127\.\d+\.\d+\.\d+$/.test(host)
+
+const oneOf = <Choice extends string>(
+  parameters: Parameters,
+  name: string,
+  choices: readonly Choice[],
+) => {
+  const said = parameters[name]
+  if (said === undefined) return undefined
+  const found = choices.find((choice) => choice === said)
+  return found ?? fail(`must have one of ${choices.join(", ")} as ${name} (${variableOf(name)})`)
 }
 
-/**
- * The options of postgres.js for a URL with one host. Given the URL itself, postgres.js would pass unknown
- * parameters on to the server, which refuses them.
- */
-export const connectionOptions = (url: string) => {
-  const { searchParams, hostname, port, username, password, pathname } = parseDatabaseUrl(url)
-  const host = searchParams.get("host") ?? decodeURIComponent(hostname).replace(/^\[|\]$/g, "")
-  const options = searchParams.get("options")
+/** Undefined if the URL names none. */
+export const targetOf = (url: string): Target | undefined =>
+  oneOf(read(url), "target_session_attrs", TARGETS)
+
+/** The sslmode that holds. As in libpq, a "require" with an authority verifies it. */
+const modeOf = (parameters: Parameters): Mode => {
+  const { host = "", sslrootcert, sslcert, sslkey } = parameters
+  const isSystem = sslrootcert === "system"
+  const said = oneOf(parameters, "sslmode", MODES)
+  // libpq's default is "prefer", but a connection within this machine needs no TLS.
+  const mode = said ?? (isSystem ? "verify-full" : isLocal(host) ? "disable" : "prefer")
+  if (isSystem && mode !== "verify-full")
+    fail("must have sslmode=verify-full with sslrootcert=system")
+  if (!sslcert !== !sslkey) fail("must have both sslcert and sslkey, or none")
+  if (host.startsWith("/")) return "disable"
+  if (sslcert && (mode === "prefer" || mode === "allow"))
+    fail("must have sslmode=require or stricter with sslcert")
+  return mode === "require" && sslrootcert !== undefined ? "verify-ca" : mode
+}
+
+const readPem = (name: string, file: string) => {
+  try {
+    return readFileSync(file, "utf8")
+  } catch {
+    return fail(`names a file as ${name} that cannot be read`)
+  }
+}
+
+const readKey = (file: string) => {
+  const key = readPem("sslkey", file)
+  const { mode, uid } = statSync(file)
+  // As libpq and dbmate: one of root's may be readable for its group.
+  if (mode & (uid === 0 ? 0o037 : 0o077))
+    fail("names an sslkey that is open to others: chmod 600 it")
+  return key
+}
+
+const tlsOptions = (
+  mode: Mode,
+  { host = "", sslrootcert, sslcert, sslkey }: Parameters,
+): false | "prefer" | "require" | ConnectionOptions => {
+  if (mode === "disable") return false
+  if (mode === "allow" || mode === "prefer") return "prefer"
+  const isVerified = mode !== "require"
+  if (!isVerified && !sslcert) return mode
   return {
     host,
-    port: portOf(searchParams.get("port") ?? (port || String(DEFAULT_PORT))),
-    username: decodeURIComponent(username),
-    password: decodeURIComponent(password),
-    database: decodeURIComponent(pathname.slice(1)),
-    ssl: tlsOptions(host, searchParams),
+    rejectUnauthorized: isVerified,
+    ...(!isIP(host) && { servername: host }),
+    ...(mode !== "verify-full" && { checkServerIdentity: () => undefined }),
+    // Without a file: the authorities of Bun.
+    ...(sslrootcert && sslrootcert !== "system" && { ca: readPem("sslrootcert", sslrootcert) }),
+    ...(sslcert && { cert: readPem("sslcert", sslcert), key: readKey(sslkey ?? "") }),
+  }
+}
+
+/** The options of postgres.js for a URL with one host. */
+export const connectionOptions = (url: string) => {
+  const parameters = read(url)
+  const [{ host = "", port } = {}] = split(parameters)
+  const { user = "", password = "", dbname = "" } = parameters
+  const { application_name = "todo-api", options, search_path } = parameters
+  const sslmode = modeOf(parameters)
+  return {
+    host,
+    port: Number(port),
+    username: user,
+    password,
+    database: dbname,
+    sslmode,
+    ssl: tlsOptions(sslmode, parameters),
     connection: {
-      application_name: searchParams.get("application_name") ?? "todo-api",
-      ...(options !== null && { options }),
+      application_name,
+      ...(options && { options }),
+      ...(search_path && { search_path }),
     },
   }
 }
 
-/** Checks the whole URL, and reads the files that it names. Throws a RangeError. */
-export const checkDatabaseUrl = (url: string): void => {
-  targetOf(url)
-  for (const single of hostUrls(url)) connectionOptions(single)
+/**
+ * The URL with all that the variables add, in the form that everything else reads. Throws a RangeError.
+ * Also reads the files that it names: a missing certificate must not look like an absent database.
+ */
+export const readDatabaseUrl = (url: string, env: Env): string => {
+  const whole = write(read(url, env))
+  targetOf(whole)
+  for (const single of hostUrls(whole)) connectionOptions(single)
+  return whole
 }

@@ -1,13 +1,15 @@
 /** Readers for each kind of environment variable. */
 import { isIP } from "node:net"
 import ipaddr from "ipaddr.js"
-import { checkDatabaseUrl, parseFirstHost } from "./database-url.ts"
 
 /** Needs both: isIP accepts zones, which ipaddr.js cannot read; ipaddr.js accepts octal numbers. */
 export const isAddress = (text: string) => isIP(text) !== 0 && ipaddr.isValid(text)
 
+export type Env = Record<string, string | undefined>
 /** Reads one variable. Its errors never contain the value, which may be a secret. */
-export type Reader<T> = (value: string | undefined) => T
+export type Reader<T> = (value: string | undefined, env: Env) => T
+
+export const LARGEST_PORT = 65_535
 
 const fail = (message: string): never => {
   throw new RangeError(message)
@@ -18,6 +20,9 @@ export const text =
   (value) =>
     value ?? fallback
 
+/** Kubernetes sets such a value for a service that is called like the beginning of a variable. */
+export const isOfKubernetes = (value: string | undefined) => value?.startsWith("tcp://") === true
+
 export const integer =
   <T extends number | undefined>(fallback: T, min: number, max: number): Reader<number | T> =>
   (value) => {
@@ -27,6 +32,9 @@ export const integer =
       ? number
       : fail(`must be a whole number from ${min} to ${max}`)
   }
+
+export const metricsPort: Reader<number | undefined> = (value, env) =>
+  isOfKubernetes(value) ? undefined : integer(undefined, 0, LARGEST_PORT)(value, env)
 
 export const oneOf =
   <const T extends string>(fallback: NoInfer<T>, ...choices: T[]): Reader<T> =>
@@ -45,21 +53,12 @@ export const list =
       .map(read)
 
 export const url =
-  (parse: (value: string) => URL, ...protocols: string[]): Reader<string | undefined> =>
-  (value) => {
+  (...protocols: string[]) =>
+  (value: string | undefined) => {
     if (value === undefined) return undefined
-    try {
-      if (protocols.includes(parse(value).protocol)) return value
-    } catch {}
+    if (URL.canParse(value) && protocols.includes(new URL(value).protocol)) return value
     return fail(`must be a URL that starts with ${protocols.map((p) => `${p}//`).join(" or ")}`)
   }
-
-/** Also reads the files that it names: a missing certificate must not look like an absent database. */
-export const databaseUrl: Reader<string | undefined> = (value) => {
-  const checked = url(parseFirstHost, "postgres:", "postgresql:")(value)
-  if (checked !== undefined) checkDatabaseUrl(checked)
-  return checked
-}
 
 /** An address or `name-addr` of RFC 5322, without characters that could start another header. */
 export const sender: Reader<string | undefined> = (value) =>
@@ -68,12 +67,12 @@ export const sender: Reader<string | undefined> = (value) =>
     : fail("must be an address such as todo@example.org or Todo <todo@example.org>")
 
 export const smtpUrl: Reader<string | undefined> = (value) => {
-  const checked = url((text) => new URL(text), "smtp:", "smtps:")(value)
+  const checked = url("smtp:", "smtps:")(value)
   return checked === undefined || new URL(checked).hostname !== "" ? checked : fail("names no host")
 }
 
 export const resetUrl: Reader<string | undefined> = (value) => {
-  const checked = url((text) => new URL(text), "https:", "http:")(value)
+  const checked = url("https:", "http:")(value)
   return checked === undefined || checked.includes("{token}") ? checked : fail("must hold {token}")
 }
 

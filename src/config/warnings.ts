@@ -2,8 +2,8 @@
 import { statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import type { Config } from "./config.ts"
-import { connectionOptions, hostUrls } from "./database-url.ts"
-import { isLocal } from "./tls.ts"
+import { connectionOptions, hostUrls, isLocal } from "./database-url.ts"
+import { type Env, isOfKubernetes } from "./readers.ts"
 
 /** Random keys have more. Of those with 32 hexadecimal digits one in ten thousand has fewer. */
 const DISTINCT_CHARACTERS = 10
@@ -27,7 +27,7 @@ const trustsAnyDatabase = ({ DATABASE_URL }: Config) => {
   if (DATABASE_URL === undefined) return false
   return hostUrls(DATABASE_URL)
     .map(connectionOptions)
-    .some(({ host, ssl }) => typeof ssl !== "object" && !isLocal(host))
+    .some(({ host, sslmode }) => !sslmode.startsWith("verify") && !isLocal(host))
 }
 
 const mailsInTheClear = ({ SMTP_URL }: Config) => {
@@ -51,7 +51,23 @@ const mayBeReplaced = ({ DATABASE_URL, DATA_DIR }: Config) => {
   return false
 }
 
-const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
+const isSetByKubernetes = (_: Config, env: Env) => isOfKubernetes(env["METRICS_PORT"])
+
+/** Somebody who names a host for psql may think that the service goes there, too. */
+const namesUnusedHost = ({ DATABASE_URL }: Config, env: Env) =>
+  DATABASE_URL === undefined && Boolean(env["PGHOST"])
+
+type Weakness = [isWeak: (config: Config, env: Env) => boolean, warning: string]
+
+const WEAKNESSES: Weakness[] = [
+  [
+    isSetByKubernetes,
+    "METRICS_PORT is ignored: Kubernetes set it for a service that is called metrics",
+  ],
+  [
+    namesUnusedHost,
+    "PGHOST is ignored without DATABASE_URL, and the embedded database is used: postgres:// uses it",
+  ],
   [isGuessable, "SECRET_KEY has few distinct characters: whoever guesses it signs tokens"],
   [
     takesForeignTokens,
@@ -80,5 +96,5 @@ const WEAKNESSES: [isWeak: (config: Config) => boolean, warning: string][] = [
 ]
 
 /** The warnings for the operator. None contains a value, which may be a secret. */
-export const warningsOf = (config: Config): string[] =>
-  WEAKNESSES.filter(([isWeak]) => isWeak(config)).map(([, warning]) => warning)
+export const warningsOf = (config: Config, env: Env): string[] =>
+  WEAKNESSES.filter(([isWeak]) => isWeak(config, env)).map(([, warning]) => warning)

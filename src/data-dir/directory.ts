@@ -1,7 +1,7 @@
 /** Creates DATA_DIR for the service alone, and refuses one that is open to others. */
 import { accessSync, constants, lstatSync, mkdirSync, readdirSync, statSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { ConfigError } from "../config/config-error.ts"
+import { ConfigError } from "../config/config.ts"
 import { syncDirectory } from "./private-files.ts"
 
 /** Others may only pass through: the Postgres of a service that runs as root has to. */

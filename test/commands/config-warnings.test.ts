@@ -10,8 +10,10 @@ import { SECRET_KEY } from "../support/tokens.ts"
 
 type Settings = Record<string, string>
 
-const namesOf = (settings: Settings) =>
-  warningsOf(readConfig({ SECRET_KEY, ...settings })).map((warning) => warning.split(" ")[0])
+const namesOf = (settings: Settings) => {
+  const env = { SECRET_KEY, ...settings }
+  return warningsOf(readConfig(env), env).map((warning) => warning.split(" ")[0])
+}
 
 const outside = { JWT_ISSUER: "https://app.example", JWT_AUDIENCE: "https://app.example" }
 const mails = { SMTP_FROM: "todo@example.org", PASSWORD_RESET_URL: "https://app.example/{token}" }
@@ -33,6 +35,10 @@ const configurations: [settings: Settings, ...names: string[]][] = [
   [{ DATABASE_URL: `postgres://todo@db.example/todo?${certificate}` }],
   [{ DATABASE_URL: "postgres://todo@db.example/todo" }, "DATABASE_URL"],
   [{ DATABASE_URL: "postgres://todo@db.example/todo?sslmode=require" }, "DATABASE_URL"],
+  [{ DATABASE_URL: "postgres://todo@db.example/todo", PGSSLMODE: "verify-full" }],
+  [{ DATABASE_URL: "postgres://", PGHOST: "/run/postgresql" }],
+  [{ PGHOST: "db.example" }, "PGHOST"],
+  [{ METRICS_PORT: "tcp://10.96.0.5:9464" }, "METRICS_PORT"],
   [{ ...mails, SMTP_URL: "smtp://localhost" }],
   [{ ...mails, SMTP_URL: "smtps://mail.example" }],
   [{ ...mails, SMTP_URL: "smtp://mail.example?requireTLS=true" }],

@@ -1,9 +1,10 @@
 /** The configuration: what is refused, and how a DATABASE_URL is read. */
 import { expect, test } from "bun:test"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { readConfig } from "../../src/config/config.ts"
-import { ConfigError } from "../../src/config/config-error.ts"
-import { connectionOptions, hostUrls } from "../../src/config/database-url.ts"
+import { ConfigError, readConfig } from "../../src/config/config.ts"
+import { connectionOptions, hostUrls, targetOf } from "../../src/config/database-url.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
 
 const SECRET_KEY = "s".repeat(64)
 
@@ -168,7 +169,8 @@ test("a DATABASE_URL may name several hosts, in both of libpq's ways", () => {
     ],
   ]
   for (const [url, expected] of cases) {
-    expect(readConfig({ DATABASE_URL: url, SECRET_KEY: "s".repeat(32) }).DATABASE_URL).toBe(url)
+    const { DATABASE_URL = "" } = readConfig({ DATABASE_URL: url, SECRET_KEY })
+    expect(hostUrls(DATABASE_URL)).toEqual(hostUrls(url))
     const options = hostUrls(url).map(connectionOptions)
     expect(options).toMatchObject(
       expected.map(([host, port, ssl]) => ({ host, port, ssl, username: "u", database: "todo" })),
@@ -178,6 +180,117 @@ test("a DATABASE_URL may name several hosts, in both of libpq's ways", () => {
     { password: "p,@" },
     { password: "p,@" },
   ])
+})
+
+/** What every command goes by, with these variables. */
+const optionsOf = (DATABASE_URL: string, variables: Record<string, string> = {}) =>
+  hostUrls(readConfig({ DATABASE_URL, SECRET_KEY, ...variables }).DATABASE_URL ?? "").map(
+    connectionOptions,
+  )
+
+const readings: [url: string, variables: Record<string, string>, expected: object][] = [
+  ["postgres://[::1]:6432,[fe80::2]/todo", {}, { host: "::1", port: 6432 }],
+  ["postgres://%2Frun%2Fpostgresql:5433/todo", {}, { host: "/run/postgresql", port: 5433 }],
+  ["postgres://a/b?user=u&password=p&dbname=d&host=h&port=1", {}, {}],
+  ["postgres://", { PGHOST: "h", PGPORT: "1", PGUSER: "u", PGPASSWORD: "p", PGDATABASE: "d" }, {}],
+  ["postgresql://h:1", { PGPORT: "2", PGUSER: "u", PGPASSWORD: "p", PGDATABASE: "d" }, {}],
+  ["postgres://u:p@h:1/d", { PGHOST: "x", PGUSER: "x", PGPASSWORD: "x", PGDATABASE: "x" }, {}],
+  ["postgres://u@h/", { PGSSLMODE: "verify-full" }, { database: "u", sslmode: "verify-full" }],
+  ["postgres://h/d", { PGSSLMODE: "disable", PGAPPNAME: "a" }, { ssl: false }],
+  [
+    "postgres://h/d?search_path=app",
+    { PGOPTIONS: "-c work_mem=8MB", PGAPPNAME: "a" },
+    { connection: { search_path: "app", options: "-c work_mem=8MB", application_name: "a" } },
+  ],
+  ["postgres://h/d", { PGCONNECT_TIMEOUT: "10", PGCHANNELBINDING: "require" }, { host: "h" }],
+]
+for (const [url, variables, expected] of readings)
+  test(`${url} with ${JSON.stringify(variables)} is read as libpq reads it`, () => {
+    const whole = { host: "h", port: 1, username: "u", password: "p", database: "d" }
+    const isWhole = Object.keys(expected).length === 0
+    expect(optionsOf(url, variables)[0]).toMatchObject(isWhole ? whole : expected)
+  })
+
+test("a password may hold anything, and means the same in a variable", () => {
+  const password = " a+b/c?d#e@f%g:h&i=j,k[l]é\u{1f511}'\"\\"
+  const encoded = encodeURIComponent(password)
+  for (const [url, variables] of [
+    [`postgres://u:${encoded}@h/d`, {}],
+    [`postgres://u@h/d?password=${encoded}`, {}],
+    ["postgres://u@h/d", { PGPASSWORD: password }],
+  ] as const)
+    expect(optionsOf(url, variables)).toMatchObject([{ password, host: "h", database: "d" }])
+})
+
+test("target_session_attrs may come from its variable", () => {
+  const { DATABASE_URL = "" } = readConfig({
+    DATABASE_URL: "postgres://a,b/d",
+    SECRET_KEY,
+    PGTARGETSESSIONATTRS: "primary",
+  })
+  expect(targetOf(DATABASE_URL)).toBe("primary")
+})
+
+const refusedUrls: [url: string, said: string, variables?: Record<string, string>][] = [
+  ["postgres:///d", "must name a host"],
+  ["postgres://u:a/b@h/d", "%2F (/)"],
+  ["postgres://u:a#b@h/d", "%23 (#)"],
+  ["postgres://u:a@b@h/d", "%40 (@)"],
+  ["postgres://u:a%b@h/d", "%25 (%)"],
+  ["postgres://u:a?b@h/d", "raw ? (%3F)"],
+  ["postgres://u@/d?host=/a+b", "a raw +"],
+  ["postgres://u@::1/d", "IPv6 address in brackets"],
+  ["postgres://u@h/d?ssl=true", "sslmode=require in place of ssl"],
+  ["postgres://u@h/d?pgbouncer=true", "pgbouncer"],
+  ["postgres://u@h/d?sslnegotiation=direct", "sslnegotiation"],
+  ["postgres://u@h/d?ssl_min_protocol_version=TLSv1.3", "ssl_min_protocol_version"],
+  ["postgres://u@h/d?hostaddr=127.0.0.1", "hostaddr"],
+  ["postgres://u@h/d", "PGSERVICE", { PGSERVICE: "todo" }],
+  ["postgres://u@h/d", "PGPASSFILE", { PGPASSFILE: "/root/.pgpass" }],
+  ["postgres://u@h/d", "PGSSLNEGOTIATION", { PGSSLNEGOTIATION: "direct" }],
+  ["postgres://u@h/d", "PGSSLMODE", { PGSSLMODE: "always" }],
+  ["postgres://u@h/d?sslcert=/a.crt", "both sslcert and sslkey"],
+  ["postgres://u@h/d?sslcert=/a&sslkey=/b", "sslmode=require or stricter"],
+  ["postgres://u@h/d?sslcert=/nowhere&sslkey=/b&sslmode=require", "sslcert that cannot be read"],
+  ["postgres://u@h/d?sslrootcert=system&sslmode=require", "sslmode=verify-full"],
+  ["postgres://u@h/d%00", "U+0000"],
+]
+for (const [url, said, variables = {}] of refusedUrls)
+  test(`${url} with ${JSON.stringify(variables)} is refused, and what is wrong is said`, () => {
+    const [problem = "", ...others] = problemsOf({ DATABASE_URL: url, SECRET_KEY, ...variables })
+    expect(problem).toStartWith("DATABASE_URL ")
+    expect(problem).toContain(said)
+    expect(others).toEqual([])
+  })
+
+test("secrets may lie in files; a missing, an empty and a second one are named", () => {
+  using directory = temporaryDirectory()
+  const path = (name: string) => join(directory.path, name)
+  const secret = "é".repeat(40)
+  writeFileSync(path("key"), `${secret}\n`)
+  writeFileSync(path("url"), "postgres://u:p@h/d\r\n")
+  writeFileSync(path("empty"), "\n")
+  const config = readConfig({ SECRET_KEY_FILE: path("key"), DATABASE_URL_FILE: path("url") })
+  expect(config.SECRET_KEY).toBe(secret)
+  expect(connectionOptions(config.DATABASE_URL ?? "")).toMatchObject({ host: "h", password: "p" })
+  const wrong = {
+    SECRET_KEY: "s".repeat(40),
+    SECRET_KEY_FILE: path("key"),
+    SECRET_KEY_PREVIOUS_FILE: path("none"),
+    SMTP_URL_FILE: path("empty"),
+  }
+  expect(problemsOf(wrong)).toEqual([
+    "SECRET_KEY_FILE and SECRET_KEY are both set: unset one of them",
+    "SECRET_KEY_PREVIOUS_FILE cannot be read",
+    "SMTP_URL_FILE is empty",
+  ])
+})
+
+test("METRICS_PORT is another one than PORT, and what Kubernetes sets is ignored", () => {
+  expect(problemsOf({ PORT: "9464", METRICS_PORT: "9464" })).toEqual([
+    "METRICS_PORT and PORT must differ",
+  ])
+  expect(readConfig({ METRICS_PORT: "tcp://10.96.0.5:9464" }).METRICS_PORT).toBeUndefined()
 })
 
 test("each variable is documented in the README and in .env.example", async () => {

@@ -1,6 +1,7 @@
 /** TLS to a Postgres with a certificate of its own, and the words of libpq for it. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
 import { chmodSync, chownSync, mkdirSync } from "node:fs"
+import { networkInterfaces } from "node:os"
 import { join } from "node:path"
 import { serverUser } from "../../src/database/embedded/server-user.ts"
 import { runCommand, startCommand } from "../support/command.ts"
@@ -30,6 +31,10 @@ const certify = (ca: string, name: string, subject: string) => {
   run("openssl", "req", "-x509", ...key, ...signer, ...names, "-subj", `/CN=${name}`, "-days", "2")
 }
 
+const hasIPv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === "::1"),
+)
+
 let server: Bun.Subprocess
 
 beforeAll(async () => {
@@ -45,13 +50,21 @@ beforeAll(async () => {
   chmodSync(path("password"), 0o644)
   const cluster = ["--pgdata=pg/data", "--username=todo", "--encoding=UTF8", "--locale=C.UTF-8"]
   run(join(programs, "initdb"), ...cluster, "--auth=scram-sha-256", "--pwfile=password")
-  // Nobody gets in without TLS.
-  run("sh", "-c", "echo 'hostssl all all 127.0.0.1/32 scram-sha-256' > pg/data/pg_hba.conf")
+  // Over a network nobody gets in without TLS, and `certified` by a certificate alone.
+  await Bun.write(
+    path("pg/data/pg_hba.conf"),
+    `hostssl all certified 127.0.0.1/32 cert
+     hostssl all all 127.0.0.1/32 scram-sha-256
+     hostssl all all ::1/128 scram-sha-256
+     local all all scram-sha-256\n`,
+  )
+  certify("authority", "certified", "DNS:certified")
   const settings = {
     port: String(port),
-    listen_addresses: "127.0.0.1",
-    unix_socket_directories: "",
+    listen_addresses: hasIPv6 ? "127.0.0.1,::1" : "127.0.0.1",
+    unix_socket_directories: path("."),
     ssl: "on",
+    ssl_ca_file: path("authority.crt"),
     ssl_cert_file: path("server.crt"),
     ssl_key_file: path("server.key"),
   }
@@ -65,6 +78,8 @@ beforeAll(async () => {
   )
   const probe = [join(programs, "pg_isready"), "--quiet", "--host=127.0.0.1", `--port=${port}`]
   while (!Bun.spawnSync(probe).success) await Bun.sleep(50)
+  await using sql = openSql(url("127.0.0.1", "sslmode=require"))
+  await sql`create role certified superuser login`
 })
 
 afterAll(async () => {
@@ -76,11 +91,34 @@ afterAll(async () => {
 const url = (host: string, parameters: string) =>
   `postgres://todo:${encodeURIComponent(password)}@${host}:${port}/postgres?${parameters}`
 
-/** So that each start migrates: dbmate has a driver of its own. */
+/** So that each migrates: dbmate has a driver of its own. */
 const emptyDatabase = async () => {
   await using sql = openSql(url("127.0.0.1", "sslmode=require"))
+  await sql`drop schema if exists app cascade`
   await sql`drop schema public cascade`
   await sql`create schema public`
+}
+
+type Settings = Record<string, string>
+
+/** `migrate`, `serve` and `backup`: each has a driver, or options, of its own. */
+const expectAll = async (env: Settings, inOtherSchema = false) => {
+  await emptyDatabase()
+  if (inOtherSchema) {
+    await using sql = openSql(url("127.0.0.1", "sslmode=require"))
+    await sql`create schema app`
+  }
+  const migrated = await runCommand(["migrate"], env)
+  expect(migrated).toMatchObject({ code: 0, err: "" })
+  await using service = await startCommand(env)
+  const ada = await service.account(`${crypto.randomUUID()}@example.org`)
+  expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
+  const backup = path(`${crypto.randomUUID()}.backup`)
+  expect((await runCommand(["backup", backup], env)).code).toBe(0)
+  expect(await service.stop()).toBe(0)
+  await using sql = openSql(url("127.0.0.1", "sslmode=require"))
+  const [table] = await sql`select schemaname from pg_tables where tablename = 'todos'`
+  expect(table?.["schemaname"]).toBe(inOtherSchema ? "app" : "public")
 }
 
 const authority = () => `sslrootcert=${path("authority.crt")}`
@@ -102,16 +140,66 @@ const accepted: [name: string, host: string, parameters: () => string, authoriti
   ["sslrootcert=system", "localhost", () => "sslrootcert=system", "authority.crt"],
 ]
 for (const [name, host, parameters, authorities] of accepted)
-  test(`${name}: the service starts, migrates and serves`, async () => {
-    await emptyDatabase()
-    await using service = await startCommand({
+  test(`${name}: migrations, the service and a backup get in`, () =>
+    expectAll({
       DATABASE_URL: url(host, parameters()),
       NODE_EXTRA_CA_CERTS: authorities === undefined ? "" : path(authorities),
-    })
-    const ada = await service.account(`${crypto.randomUUID()}@example.org`)
-    expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
-    expect(await service.stop()).toBe(0)
+    }))
+
+const socket = () => encodeURIComponent(path("."))
+const named = `todo:${encodeURIComponent(password)}@`
+const settings: [name: string, DATABASE_URL: () => string, variables?: () => Settings][] = [
+  ["a socket's directory as host", () => `postgres://${named}${socket()}:${port}/postgres`],
+  [
+    "a socket's directory as parameter",
+    () => `postgres://${named}/postgres?host=${socket()}&port=${port}`,
+  ],
+  [
+    "all by parameters",
+    () =>
+      `postgres://?host=127.0.0.1&port=${port}&user=todo&dbname=postgres&sslmode=require&password=${encodeURIComponent(password)}`,
+  ],
+  [
+    "all by variables",
+    () => "postgres://",
+    () => ({
+      PGHOST: "127.0.0.1",
+      PGPORT: String(port),
+      PGUSER: "todo",
+      PGPASSWORD: password,
+      PGDATABASE: "postgres",
+      PGSSLMODE: "verify-ca",
+      PGSSLROOTCERT: path("authority.crt"),
+    }),
+  ],
+  [
+    "a client's certificate",
+    () => `postgres://certified@127.0.0.1:${port}/postgres`,
+    () => ({
+      PGSSLMODE: "require",
+      PGSSLCERT: path("certified.crt"),
+      PGSSLKEY: path("certified.key"),
+    }),
+  ],
+  ["another schema", () => url("127.0.0.1", "sslmode=require&search_path=app")],
+  [
+    "another schema by options",
+    () => url("127.0.0.1", "sslmode=require"),
+    () => ({ PGOPTIONS: "-c search_path=app" }),
+  ],
+]
+for (const [name, DATABASE_URL, variables = () => ({})] of settings)
+  test(`${name}: migrations, the service and a backup get in`, async () => {
+    await expectAll({ DATABASE_URL: DATABASE_URL(), ...variables() }, name.includes("schema"))
   })
+
+test.if(hasIPv6)(
+  "IPv6 addresses, in lists too: migrations, the service and a backup get in",
+  async () => {
+    await expectAll({ DATABASE_URL: url("[::1]", "sslmode=require") })
+    await expectAll({ DATABASE_URL: url("[::1]:1,[::1]", "sslmode=require") })
+  },
+)
 
 const refused: [name: string, host: string, parameters: () => string][] = [
   ["verify-full by another name", "127.0.0.1", () => `sslmode=verify-full&${authority()}`],

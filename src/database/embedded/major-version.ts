@@ -1,7 +1,7 @@
 /** Refuses data of another major version of Postgres, which could not open them. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { ConfigError } from "../../config/config-error.ts"
+import { ConfigError } from "../../config/config.ts"
 import { clusterIn } from "./url.ts"
 
 /** The version of the programs that come with the service. */

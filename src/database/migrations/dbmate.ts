@@ -5,7 +5,7 @@ import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { getCACertificates } from "node:tls"
-import { connectionOptions, parseDatabaseUrl } from "../../config/database-url.ts"
+import { connectionOptions, hostUrls } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram } from "../../programs/program.ts"
@@ -25,38 +25,16 @@ const offersTls = (host: string, port: number): Promise<boolean> => {
   return promise.finally(() => socket.destroy())
 }
 
-/**
- * Its driver passes unknown parameters on to the server, which refuses them. Some platforms have an
- * older dbmate (see package.json), so these are the parameters that both know.
- */
-const understood = new Set([
-  "application_name",
-  "connect_timeout",
-  "host",
-  "options",
-  "port",
-  "search_path",
-  "sslcert",
-  "sslkey",
-  "sslmode",
-  "sslrootcert",
-])
-
-/** The sslmode for dbmate that does the same as the service. Older drivers do not know "prefer". */
-const sslMode = async (url: string) => {
-  const { host, port, ssl } = connectionOptions(url)
-  if (ssl === false) return "disable"
-  if (ssl === "prefer") return (await offersTls(host, port)) ? "require" : "disable"
-  if (ssl === "require") return ssl
-  return ssl.checkServerIdentity ? "verify-ca" : "verify-full"
-}
-
-/** The URL of the same database for dbmate's driver (lib/pq). */
+/** The URL of the same database for dbmate's driver (lib/pq), which passes what it does not know on. */
 const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
-  const named = parseDatabaseUrl(url)
+  const [single = url] = hostUrls(url)
+  const { host, port, sslmode } = connectionOptions(single)
+  const named = new URL(single)
   const parameters = named.searchParams
-  for (const name of [...parameters.keys()]) if (!understood.has(name)) parameters.delete(name)
-  const mode = await sslMode(url)
+  parameters.delete("target_session_attrs")
+  const isOptional = sslmode === "allow" || sslmode === "prefer"
+  // Not every version of its driver knows these two.
+  const mode = isOptional ? ((await offersTls(host, port)) ? "require" : "disable") : sslmode
   parameters.set("sslmode", mode)
   const file = parameters.get("sslrootcert")
   if (mode.startsWith("verify") && (file === null || file === "system")) {
