@@ -8,7 +8,7 @@ import type { Config } from "./config/config.ts"
 import { connect, type Sql } from "./database/connect.ts"
 import { startExpiry } from "./database/expiry.ts"
 import { isReady, prepareSchema } from "./database/schema.ts"
-import { close, expectFreePort, listen } from "./http/server.ts"
+import { close, expectFreePorts, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
@@ -94,7 +94,7 @@ export const startService = async (options: Options): Promise<Service> => {
   const { config, log } = options
   // Everything that was opened is closed in reverse order: if the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
-  await expectFreePort(config)
+  await expectFreePorts(config)
   const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""

@@ -4,26 +4,33 @@ import type { Log } from "../log.ts"
 import { IDLE_SECONDS } from "./client-address.ts"
 import { Problem, unavailable } from "./problem.ts"
 
-const describe = ({ HOST, PORT }: Settings, error: unknown) =>
+type Settings = {
+  HOST: string
+  PORT: number
+  METRICS_PORT: number | undefined
+  REUSE_PORT: "true" | "false"
+}
+
+const describe = ({ HOST }: Settings, name: string, port: number, error: unknown) =>
   // A new error without the code: by its code an unknown host would look like an absent database.
-  new Error(`HOST ${HOST}, PORT ${PORT}: ${error instanceof Error ? error.message : error}`)
+  new Error(`HOST ${HOST}, ${name} ${port}: ${error instanceof Error ? error.message : error}`)
 
-type Settings = { HOST: string; PORT: number; REUSE_PORT: "true" | "false" }
-
-/** Throws if the port is taken, so that a start fails before it changes the database. */
-export const expectFreePort = async (settings: Settings) => {
-  const { HOST, PORT, REUSE_PORT } = settings
-  try {
-    const server = Bun.serve({
-      hostname: HOST,
-      port: PORT,
-      reusePort: REUSE_PORT === "true",
-      fetch: () => unavailable("The service is starting").toResponse(),
-    })
-    await server.stop(true)
-  } catch (error) {
-    throw describe(settings, error)
-  }
+/** Throws if a port is in use, so that a start fails before it changes the database. */
+export const expectFreePorts = async (settings: Settings) => {
+  const { HOST, PORT, METRICS_PORT, REUSE_PORT } = settings
+  for (const [name, port] of Object.entries({ PORT, METRICS_PORT }))
+    try {
+      if (port === undefined) continue
+      const server = Bun.serve({
+        hostname: HOST,
+        port,
+        reusePort: name === "PORT" && REUSE_PORT === "true",
+        fetch: () => unavailable("The service is starting").toResponse(),
+      })
+      await server.stop(true)
+    } catch (error) {
+      throw describe(settings, name, port ?? 0, error)
+    }
 }
 
 export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
@@ -46,7 +53,7 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
       },
     })
   } catch (error) {
-    throw describe(settings, error)
+    throw describe(settings, "PORT", PORT, error)
   }
   if (!app.server) throw new Error("The server does not listen")
   return app.server

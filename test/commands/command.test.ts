@@ -125,16 +125,17 @@ test("a port that is taken ends the second service with 1, and the first goes on
   await drop()
 })
 
-test("a port that is taken is told before anything is migrated", async () => {
-  const { url, drop } = await createEmptyDatabase()
-  using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
-  const env = { DATABASE_URL: url, SECRET_KEY, PORT: String(server.port) }
-  const { code, err } = await runCommand(["serve"], env)
-  expect(code).toBe(1)
-  expect(err).toContain(`PORT ${server.port}`)
-  expect(await query(url, "select 1 from pg_tables where schemaname = 'public'")).toEqual([])
-  await drop()
-})
+for (const name of ["PORT", "METRICS_PORT"])
+  test(`a ${name} that is in use is named before anything is migrated`, async () => {
+    const { url, drop } = await createEmptyDatabase()
+    using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() })
+    const env = { DATABASE_URL: url, SECRET_KEY, [name]: String(server.port) }
+    const { code, err } = await runCommand(["serve"], env)
+    expect(code).toBe(1)
+    expect(err).toContain(` ${name} ${server.port}`)
+    expect(await query(url, "select 1 from pg_tables where schemaname = 'public'")).toEqual([])
+    await drop()
+  })
 
 test("an older Bun is told which one is needed, and how to get it", async () => {
   const script = join(import.meta.dir, "../..", ".ci", "require-bun.js")
