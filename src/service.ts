@@ -69,10 +69,7 @@ const assemble = async (
 /** Loaded only if the service sends mails. */
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
   if (!SMTP_URL || !SMTP_FROM) return () => {}
-  const [{ startOutbox }, { createSmtp }] = await Promise.all([
-    import("./accounts/mail.ts"),
-    import("./accounts/mail-smtp.ts"),
-  ])
+  const { createSmtp, startOutbox } = await import("./accounts/mail.ts")
   const send = createSmtp(SMTP_URL, SMTP_FROM)
   return startOutbox({
     sql,

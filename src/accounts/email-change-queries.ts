@@ -1,7 +1,7 @@
 /** The SQL that changes an email. */
 import type { Sql } from "../database/connect.ts"
 import { folded, unlessEmailTaken } from "./emails.ts"
-import { enqueueMail } from "./mail-queries.ts"
+import { enqueueMail } from "./mail.ts"
 import { deletePasswordReset } from "./password-resets/queries.ts"
 
 type EmailChange = {

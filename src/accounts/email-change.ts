@@ -16,6 +16,7 @@ import { ada, email } from "./schemas.ts"
 import type { LogEvent } from "./security-log.ts"
 import { forgive } from "./throttle/queries.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
+import { findUser } from "./users.ts"
 
 const body = t.Object(
   { email, password: Text({ format: "password", description: "The current password" }) },
@@ -47,7 +48,8 @@ const change = async (
   await attemptOwnPassword(deps, attempt, async (passwordHash, counts) => {
     // The password was right, even if the change fails.
     await forgive(sql, counts)
-    await throttle.countEmailChange(userId)
+    const before = hasMail ? await findUser(sql, userId) : undefined
+    await throttle.countEmailChange(userId, before?.email ?? null)
     const to = { userId, email: email.trim(), passwordHash, isTold: hasMail }
     if (!(await changeEmail(sql, to))) throw wrongCurrentPassword()
   })

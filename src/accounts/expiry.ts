@@ -1,7 +1,7 @@
 /** The expired rows that accounts delete. */
 import type { Sql } from "../database/connect.ts"
 import type { DeleteExpired } from "../database/expiry.ts"
-import { deleteExpiredMails } from "./mail-queries.ts"
+import { deleteExpiredMails } from "./mail.ts"
 import { deleteExpiredPasswordResets } from "./password-resets/queries.ts"
 import { deleteExpiredPersonalTokens } from "./personal-access-tokens/queries.ts"
 import { deleteExpiredInvites } from "./registration-queries.ts"

@@ -7,7 +7,7 @@ import { noStore } from "../http/response/no-store.ts"
 import { unauthenticated } from "../http/unauthenticated.ts"
 import { type Client, clientOf } from "./client.ts"
 import { withHashSlot } from "./hash-queue.ts"
-import { enqueueMail } from "./mail-queries.ts"
+import { enqueueMail } from "./mail.ts"
 import * as model from "./password-resets/model.ts"
 import { findResettable, usePasswordReset } from "./password-resets/queries.ts"
 import { hashPassword } from "./passwords-hashing.ts"
@@ -16,6 +16,7 @@ import { deletePersonalTokens } from "./personal-access-tokens/queries.ts"
 import { noMail, wrongResetToken } from "./problems.ts"
 import { hashOf } from "./random-token.ts"
 import type { Throttle } from "./rate-limits.ts"
+import { isEmail } from "./schemas.ts"
 import type { LogEvent } from "./security-log.ts"
 import { endAllSessions } from "./sessions/ending/queries.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
@@ -82,8 +83,10 @@ export const passwordResets = (deps: Deps) =>
       async ({ body, address, set }) => {
         if (!deps.hasMail) throw noMail()
         const email = body.email.trim()
-        await deps.throttle.countResetRequest(email, address)
-        await enqueueMail(deps.sql, "password_reset", email)
+        if (isEmail(email)) {
+          await deps.throttle.countResetRequest(email, address)
+          await enqueueMail(deps.sql, "password_reset", email)
+        }
         deps.logEvent("password_reset_requested", { address })
         // status(202) would send the body "Accepted".
         set.status = 202

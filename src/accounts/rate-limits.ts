@@ -1,5 +1,6 @@
 /** Limits logins, registrations and requests for mails. The counts are in Postgres, shared by all instances. */
 import { createHash } from "node:crypto"
+import { domainToUnicode } from "node:url"
 import { createCache } from "../concurrency/cache.ts"
 import type { Config } from "../config/config.ts"
 import type { Sql } from "../database/connect.ts"
@@ -12,7 +13,7 @@ const ATTEMPTS = { ofPair: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 
 const REGISTRATION_SECONDS = 60 * 60
 /** Somebody else may have asked for the mail. */
 const MAILS_SECONDS = 60 * 60
-const MAILS = { ofEmail: 5, ofAddress: 50, ofUser: 10 }
+const MAILS = { ofMailbox: 5, ofAddress: 50, ofUser: 10 }
 const CACHE_LIMIT = 10_000
 
 const sha256 = (...parts: string[]) => createHash("sha256").update(parts.join("\n"))
@@ -73,6 +74,42 @@ const countsOf = (account: Account, address: string, isKnownAddress: boolean): A
 /** The keys of the rules that have a limit. */
 const heldKeys = (rules: Rule[]) => rules.filter(({ max }) => max !== null).map(({ key }) => key)
 
+/** For all emails whose mails come to the same mailbox. */
+const mailKey = (kind: "requested" | "sent", email: string) => {
+  const at = email.lastIndexOf("@")
+  const domain = domainToUnicode(email.slice(at + 1).toLowerCase())
+  return digest(`mails ${kind}`, email.slice(0, at).toLowerCase().toUpperCase(), domain)
+}
+
+/**
+ * Counts a mail that is about to be sent. Returns the seconds until one may be sent, if there were enough. The
+ * window ends an hour after the last mail, so that there are never more in any hour, however long they waited.
+ */
+export const countMail = async (sql: Sql, recipient: string): Promise<number | undefined> => {
+  const key = mailKey("sent", recipient)
+  const counted = await sql`
+    insert into rate_limits as known (key, attempts, expires_at)
+    values (${key}, 1, now() + make_interval(secs => ${MAILS_SECONDS}))
+    on conflict on constraint rate_limits_pkey do update
+    set attempts = case when known.expires_at > now() then known.attempts + 1 else 1 end,
+      expires_at = excluded.expires_at
+    where known.expires_at <= now()
+      or known.attempts < ${MAILS.ofMailbox}`
+  if (counted.count > 0) return undefined
+  const [row] = await sql<{ seconds_left: number }[]>`
+    select ceil(extract(epoch from expires_at - now()))::integer as seconds_left
+    from rate_limits
+    where key = ${key}`
+  return Math.max(1, row?.seconds_left ?? 1)
+}
+
+/** For a mail that was counted and not sent. */
+export const uncountMail = (sql: Sql, recipient: string) => sql`
+  update rate_limits
+  set attempts = attempts - 1
+  where key = ${mailKey("sent", recipient)}
+    and attempts > 0`
+
 export const createThrottle = (
   sql: Sql,
   { REGISTRATIONS_PER_HOUR }: Pick<Config, "REGISTRATIONS_PER_HOUR">,
@@ -126,13 +163,17 @@ export const createThrottle = (
     /** The same whether somebody has the email or not. */
     countResetRequest: (email: string, address: string) =>
       count("Too many requests for a new password; try again later", [
-        rule(digest("reset", email.toLowerCase().toUpperCase()), MAILS.ofEmail, MAILS_SECONDS),
+        rule(mailKey("requested", email), MAILS.ofMailbox, MAILS_SECONDS),
         rule(digest("resets", address), MAILS.ofAddress, MAILS_SECONDS),
       ]),
 
-    countEmailChange: (userId: number) =>
+    /** `oldEmail`: null if nobody gets a mail. */
+    countEmailChange: (userId: number, oldEmail: string | null) =>
       count("Too many changes of the email; try again later", [
         rule(digest("email change", String(userId)), MAILS.ofUser, MAILS_SECONDS),
+        ...(oldEmail === null
+          ? []
+          : [rule(mailKey("requested", oldEmail), MAILS.ofMailbox, MAILS_SECONDS)]),
       ]),
   }
 }

@@ -737,7 +737,7 @@ export interface components {
          */
         Registration: {
             /**
-             * @description Trimmed, and compared ignoring case. Invisible characters are refused
+             * @description Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
              * @example ada@example.org
              */
             email: string;
@@ -915,7 +915,7 @@ export interface components {
          */
         EmailChange: {
             /**
-             * @description Trimmed, and compared ignoring case. Invisible characters are refused
+             * @description Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
              * @example ada@example.org
              */
             email: string;

@@ -8,9 +8,9 @@ type TextOptions = {
   minLength?: number
   maxLength?: number
   pattern?: string
-  /** What must not match, told in the description: not every engine knows Unicode's properties. */
-  forbidden?: string
-  /** The message if `pattern` does not match, or `forbidden` does. */
+  /** What else must hold, told in the description: not every engine knows Unicode's properties. */
+  isAllowed?: (text: string) => boolean
+  /** The message if `pattern` does not match, or `isAllowed` is false. */
   patternMessage?: string
   /** White space at both ends does not count: the handler removes it. */
   trimmed?: boolean
@@ -44,10 +44,10 @@ export const brokenTextRule = (schema: TextSchema, value: unknown): string | und
     return minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`
   if (text.length > 2 * maxLength || (text.length > maxLength && codePoints(text) > maxLength))
     return `must have at most ${maxLength} characters`
-  const { pattern, forbidden } = schema
+  const { pattern, isAllowed } = schema
   const isWrong =
     (pattern !== undefined && !compiled(pattern).test(text)) ||
-    (forbidden !== undefined && compiled(forbidden).test(text))
+    (isAllowed !== undefined && !isAllowed(text))
   if (isWrong) return schema.patternMessage ?? "has a wrong form"
   return undefined
 }

@@ -40,7 +40,7 @@ test("of five concurrent registrations of one email one succeeds", async () => {
 test("an email is an address of at most 254 characters", async () => {
   const long = `${"x".repeat(242)}@example.org`
   expect((await register(long)).status).toBe(201)
-  expect((await register(`🦉${long.slice(2)}`)).status).toBe(201)
+  expect((await register(`𐐀${long.slice(2)}`)).status).toBe(201)
   const broken = [`x${long}`, "", "a@", "@b", "ab", "a b@c", "a@b@c", "a\0@b.c", "\ud800@b.c"]
   for (const email of [...broken, 1, true, null, [], {}, undefined]) {
     const answer = await register(email)

@@ -24,6 +24,7 @@ const parse = (raw: string) => {
 export const startMailServer = async (options: SMTPServerOptions = {}, port = 0) => {
   const mails: Mail[] = []
   let refusals = 0
+  let refusal = 450
   const server = new SMTPServer({
     authOptional: true,
     logger: false,
@@ -31,7 +32,7 @@ export const startMailServer = async (options: SMTPServerOptions = {}, port = 0)
     hideSTARTTLS: true,
     onRcptTo(_address, _session, done) {
       refusals--
-      done(refusals >= 0 ? new Error("Not now") : null)
+      done(refusals >= 0 ? Object.assign(new Error("Not now"), { responseCode: refusal }) : null)
     },
     async onData(stream, session, done) {
       const chunks: Buffer[] = []
@@ -57,8 +58,10 @@ export const startMailServer = async (options: SMTPServerOptions = {}, port = 0)
   return {
     mails,
     port: address !== null && typeof address === "object" ? address.port : 0,
-    refuse(times: number) {
+    /** Refuses recipients, for now unless `code` says otherwise. */
+    refuse(times: number, code = 450) {
       refusals = times
+      refusal = code
     },
     /** Resolves to the mails, once there are so many. */
     async until(count: number) {

@@ -167,6 +167,47 @@ test.concurrent("a mail is given up after a day", async () => {
   expect(server.mails).toEqual([])
 })
 
+test.concurrent("a mailbox that the mail server refuses for good is not tried again", async () => {
+  await using server = await startMailServer()
+  server.refuse(1, 550)
+  await using app = await startApp(settings(server.port))
+  const ada = await app.account()
+  await request(app, ada.email)
+  await untilSent(app)
+  expect(server.mails).toEqual([])
+})
+
+test.concurrent("no mailbox gets more than five mails in an hour, of whatever kind, from whatever account", async () => {
+  await using server = await startMailServer()
+  await using app = await startApp({ ...settings(server.port), TRUSTED_PROXIES: "127.0.0.0/8" })
+  const email = "grace@bücher.example"
+  const ada = await app.account(email)
+  const bob = await app.account("grace@xn--bcher-kva.example")
+  const change = ({ put, password }: typeof ada, to: string) =>
+    put("/users/me/email", { email: to, password })
+  for (let i = 0; i < 2; i++) expect((await request(app, email)).status).toBe(202)
+  expect((await request(app, bob.email)).status).toBe(202)
+  for (const to of ["elsewhere@example.org", email, "elsewhere@example.org"])
+    expect((await change(ada, to)).status).toBe(204)
+  expect((await request(app, bob.email)).status).toBe(429)
+  expect((await change(bob, "anywhere@example.org")).status).toBe(429)
+  // What waited while the mail server was down comes at once: it is counted when it is sent, too.
+  const sql = openSql(app.databaseUrl)
+  await untilSent(app)
+  await sql`
+    insert into mails (id, kind, recipient, expires_at)
+    select gen_random_uuid(), 'email_changed', 'Grace@BÜCHER.example', now() + interval '1 day'
+    from generate_series(1, 20)`
+  while ((await sql`select from mails where due_at < now() + interval '3 minutes'`).length > 0)
+    await Bun.sleep(50)
+  const [next] = await sql<{ minutes: number }[]>`
+    select round(extract(epoch from min(due_at) - now()) / 60)::integer as minutes
+    from mails`
+  await sql.end()
+  expect(next?.minutes).toBe(60)
+  expect(server.mails.filter(({ to }) => /^grace@/i.test(to[0] ?? ""))).toHaveLength(5)
+})
+
 test.concurrent("a stop waits for the mail that is being sent, so that it is sent once", async () => {
   const { promise: isSending, resolve: begin } = Promise.withResolvers<void>()
   await using server = await startMailServer({

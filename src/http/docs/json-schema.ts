@@ -20,7 +20,7 @@ const TRANSLATED = new Set([
   "anyOf",
   "const",
   "examples",
-  "forbidden",
+  "isAllowed",
   "patternMessage",
   "trimmed",
   "contentType",
