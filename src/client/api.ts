@@ -1,58 +1,9 @@
 /** Made of the OpenAPI document by `bun run build:client`: not to be edited. */
 export interface paths {
-    "/health/live": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Ask whether the process lives
-         * @description Whoever gets no answer should restart it.
-         */
-        get: operations["getLiveness"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/health/ready": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Ask whether it can do its work
-         * @description Whether the database answers, may be written to, and has the schema that this version needs.
-         */
-        get: operations["getReadiness"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/auth/register": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -72,10 +23,7 @@ export interface paths {
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -95,10 +43,7 @@ export interface paths {
     "/api/v1/auth/refresh": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -118,10 +63,7 @@ export interface paths {
     "/api/v1/auth/password-reset": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -141,10 +83,7 @@ export interface paths {
     "/api/v1/auth/password-reset/request": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -164,10 +103,7 @@ export interface paths {
     "/api/v1/auth/logout": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -184,205 +120,10 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/users/me": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get the caller's account
-         * @description The user to whom the access token belongs.
-         */
-        get: operations["getMe"];
-        put?: never;
-        post?: never;
-        /**
-         * Delete the account
-         * @description Deletes the user, their todos and their sessions for good. All their tokens are refused. The email can be registered again.
-         */
-        delete: operations["deleteMe"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/password": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Change the password
-         * @description Ends all sessions of the user, including this one, and all tokens without a session. Answers with the tokens of a new session. A wrong current password counts as a failed login. Users of an outside issuer have no password.
-         */
-        put: operations["changePassword"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/email": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /**
-         * Change the email
-         * @description If the service sends mails, the old address gets one. A wrong password counts as a failed login. Users of an outside issuer have no password.
-         */
-        put: operations["changeEmail"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/export": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Export everything that is stored about the caller
-         * @description One document, streamed: the account, its sessions and tokens (without anything that gives access), and all todos. Changes that are made meanwhile may be in it or not. If the connection ends early, the export has failed.
-         */
-        get: operations["exportMe"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/tokens": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the caller's personal access tokens
-         * @description The tokens that have not expired, the oldest first.
-         */
-        get: operations["listPersonalTokens"];
-        put?: never;
-        /**
-         * Create a personal access token
-         * @description A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
-         */
-        post: operations["createPersonalToken"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/tokens/{id}": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Revoke a personal access token
-         * @description This instance refuses the token at once, all others within 5 seconds.
-         */
-        delete: operations["deletePersonalToken"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/sessions": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * List the caller's sessions
-         * @description The caller's sessions, the last used ones first, at most 1,000.
-         */
-        get: operations["listSessions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/users/me/sessions/{id}": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * End a session
-         * @description Ends one of the caller's sessions: its refresh token and access tokens.
-         */
-        delete: operations["endSession"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/todos": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -403,82 +144,10 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/todos/changes": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Get changes
-         * @description For clients that keep a copy. Without `since` the answer lists all todos, page by page. With it, the answer lists each todo that was created, changed or deleted since then once, in its latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there is something new, or after 30 seconds.
-         */
-        get: operations["getChanges"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/todos/events": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Stream changes
-         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change. The state is the `next` with which a complete fetch of changes would end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream ends when its token does, and when the service stops. Then `retry` says when to come back. `EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.
-         */
-        get: operations["getEvents"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/todos/batch": {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Make many changes at once
-         * @description Up to 100 operations in one transaction, in their order. Each does what its single call would do, and has its own result: if one is refused, the others are done anyway. With `atomic` one refusal undoes all: the answer is a 409 with the results, where those that would have succeeded have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may have 1 MiB.
-         */
-        post: operations["runBatch"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/todos/{id}": {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -507,6 +176,274 @@ export interface paths {
         patch: operations["patchTodo"];
         trace?: never;
     };
+    "/api/v1/todos/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get changes
+         * @description For clients that keep a copy. Without `since` the answer lists all todos, page by page. With it, the answer lists each todo that was created, changed or deleted since then once, in its latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there is something new, or after 30 seconds.
+         */
+        get: operations["getChanges"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Stream changes
+         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change. The state is the `next` with which a complete fetch of changes would end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream ends when its token does, and when the service stops. Then `retry` says when to come back. `EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.
+         */
+        get: operations["getEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make many changes at once
+         * @description Up to 100 operations in one transaction, in their order. Each does what its single call would do, and has its own result: if one is refused, the others are done anyway. With `atomic` one refusal undoes all: the answer is a 409 with the results, where those that would have succeeded have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may have 1 MiB.
+         */
+        post: operations["runBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the caller's account
+         * @description The user to whom the access token belongs.
+         */
+        get: operations["getMe"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete the account
+         * @description Deletes the user, their todos and their sessions for good. All their tokens are refused. The email can be registered again.
+         */
+        delete: operations["deleteMe"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change the password
+         * @description Ends all sessions of the user, including this one, and all tokens without a session. Answers with the tokens of a new session. A wrong current password counts as a failed login. Users of an outside issuer have no password.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change the email
+         * @description If the service sends mails, the old address gets one. A wrong password counts as a failed login. Users of an outside issuer have no password.
+         */
+        put: operations["changeEmail"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Export everything that is stored about the caller
+         * @description One document, streamed: the account, its sessions and tokens (without anything that gives access), and all todos. Changes that are made meanwhile may be in it or not. If the connection ends early, the export has failed.
+         */
+        get: operations["exportMe"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the caller's sessions
+         * @description The caller's sessions, the last used ones first, at most 1,000.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session
+         * @description Ends one of the caller's sessions: its refresh token and access tokens.
+         */
+        delete: operations["endSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the caller's personal access tokens
+         * @description The tokens that have not expired, the oldest first.
+         */
+        get: operations["listPersonalTokens"];
+        put?: never;
+        /**
+         * Create a personal access token
+         * @description A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
+         */
+        post: operations["createPersonalToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/me/tokens/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Revoke a personal access token
+         * @description This instance refuses the token at once, all others within 5 seconds.
+         */
+        delete: operations["deletePersonalToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask whether the process lives
+         * @description Whoever gets no answer should restart it.
+         */
+        get: operations["getLiveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Ask whether it can do its work
+         * @description Whether the database answers, may be written to, and has the schema that this version needs.
+         */
+        get: operations["getReadiness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -526,71 +463,6 @@ export interface components {
              */
             message: string;
         };
-        /** @description It is well */
-        Health: {
-            /** @enum {string} */
-            status: "ok";
-        };
-        /** @description The path lacks the method; `Allow` names those it has */
-        MethodNotAllowedProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "METHOD_NOT_ALLOWED";
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /** @description Something went wrong on the server's side */
-        InternalErrorProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "INTERNAL_ERROR";
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /** @description The database is away, or the service is shutting down */
-        ServiceUnavailableProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "SERVICE_UNAVAILABLE";
-            /** Format: date-time */
-            timestamp: string;
-        };
         /**
          * @description A user's account
          * @example {
@@ -607,7 +479,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        /** @description The email is registered already */
+        /** @description The email is already registered */
         EmailTakenProblem: {
             /**
              * @description Says no more than the status
@@ -647,7 +519,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description Too many requests or attempts; try again after `Retry-After` */
+        /** @description Too many requests or attempts; retry after `Retry-After` seconds */
         TooManyRequestsProblem: {
             /**
              * @description Says no more than the status
@@ -667,7 +539,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The body or the query breaks rules; `errors` names each */
+        /** @description The body or the query is invalid; `errors` lists why */
         BadRequestProblem: {
             /**
              * @description Says no more than the status
@@ -689,7 +561,27 @@ export interface components {
             /** @description The broken rules, 20 at most */
             errors?: components["schemas"]["BrokenRule"][];
         };
-        /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
+        /** @description The database is unreachable, or the service is stopping */
+        ServiceUnavailableProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "SERVICE_UNAVAILABLE";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The body is over 64 KiB, or over 1 MiB for a batch */
         PayloadTooLargeProblem: {
             /**
              * @description Says no more than the status
@@ -709,7 +601,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The body is not in a content type, charset or encoding that is taken */
+        /** @description The content type, charset or encoding of the body is not supported */
         UnsupportedMediaTypeProblem: {
             /**
              * @description Says no more than the status
@@ -765,7 +657,7 @@ export interface components {
             /** @description Opaque and single-use */
             refresh_token: string;
         };
-        /** @description The email, the password or the token of a reset is wrong */
+        /** @description The email, the password or the token of a password reset is wrong */
         InvalidCredentialsProblem: {
             /**
              * @description Says no more than the status
@@ -796,7 +688,7 @@ export interface components {
             /** Format: password */
             password: string;
         };
-        /** @description No token, or one that is invalid, expired or revoked */
+        /** @description The token is missing, invalid, expired or revoked */
         UnauthorizedProblem: {
             /**
              * @description Says no more than the status
@@ -831,7 +723,7 @@ export interface components {
             /** Format: password */
             new_password: string;
         };
-        /** @description There is nothing at this path, or nothing of the caller's */
+        /** @description Nothing is at this path, or nothing that the caller owns */
         NotFoundProblem: {
             /**
              * @description Says no more than the status
@@ -875,7 +767,305 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /**
+         * @description The todo
+         * @example {
+         *       "id": 1,
+         *       "title": "Buy milk",
+         *       "description": null,
+         *       "is_completed": false,
+         *       "created_at": "2026-11-22T16:40:03.214Z",
+         *       "updated_at": "2026-11-22T16:40:03.214Z"
+         *     }
+         */
+        Todo: {
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string;
+            /** @example Two litres, and oats */
+            description: string | null;
+            /** @description Whether it is done */
+            is_completed: boolean;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            updated_at: string;
+        };
+        /** @description The Idempotency-Key was already used with another body */
+        IdempotencyKeyReusedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "IDEMPOTENCY_KEY_REUSED";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The user has as many todos as the service allows; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        QuotaExceededOrInsufficientScopeProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "QUOTA_EXCEEDED" | "INSUFFICIENT_SCOPE";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /**
+         * @example {
+         *       "title": "Buy milk"
+         *     }
+         */
+        NewTodo: {
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string;
+            /** @example Two litres, and oats */
+            description?: string | null;
+            /** @description Whether it is done */
+            is_completed?: boolean;
+        };
+        /** @description Todo not found or not owned by the caller */
+        TodoNotFoundProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "TODO_NOT_FOUND";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The todo has changed since the version that If-Match names */
+        PreconditionFailedProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "PRECONDITION_FAILED";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /**
+         * @example {
+         *       "is_completed": true
+         *     }
+         */
+        TodoChanges: {
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title?: string;
+            /** @example Two litres, and oats */
+            description?: string | null;
+            /** @description Whether it is done */
+            is_completed?: boolean;
+        };
+        /** @description A todo that has changed */
+        Change: {
+            /** Format: int64 */
+            id: number;
+            /** @description Its entity tag */
+            etag: string | null;
+            /** @description The todo as it is now. Null if it was deleted */
+            todo: components["schemas"]["Todo"] | null;
+        };
+        /** @description A page of changes */
+        ChangesPage: {
+            changes: components["schemas"]["Change"][];
+            /** @description The `since` of the next request */
+            next: string;
+            /** @description Whether there are more changes to fetch at once */
+            has_more: boolean;
+        };
+        /** @description Changes since then are no longer known; start again without `since` */
+        ChangesExpiredProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "CHANGES_EXPIRED";
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The error that the single call would have had */
+        OperationProblem: {
+            type: string;
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /** @description What is wrong, for programs */
+            error_code: string;
+            /** Format: date-time */
+            timestamp: string;
+        };
+        /** @description The result of an operation. With a 412, `todo` is the current one */
+        BatchResult: {
+            status: number;
+            /** @description The entity tag of `todo` */
+            etag?: string;
+            todo?: components["schemas"]["Todo"];
+            /** @description Whether an earlier operation with the same key was done instead */
+            replayed?: boolean;
+            error?: components["schemas"]["OperationProblem"];
+        };
+        /** @description The results, in the order of the operations */
+        BatchResults: {
+            results: components["schemas"]["BatchResult"][];
+        };
+        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        BatchRolledBackProblem: {
+            /**
+             * @description Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** @description The status in words */
+            title: string;
+            status: number;
+            /** @description What is wrong, for people */
+            detail: string;
+            /**
+             * @description What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "BATCH_ROLLED_BACK";
+            /** Format: date-time */
+            timestamp: string;
+            /** @description The result of each operation */
+            results?: components["schemas"]["BatchResult"][];
+        };
+        CreateOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "create";
+            todo: components["schemas"]["NewTodo"];
+            /** @description Like the header Idempotency-Key, and remembered together with those */
+            key?: string;
+        };
+        UpdateOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "update";
+            /** Format: int64 */
+            id: number;
+            todo: components["schemas"]["TodoChanges"];
+            /** @description Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored */
+            key?: string;
+            /**
+             * @description Like the header If-Match: entity tags, or `*`
+             * @example "1"
+             */
+            if_match?: string;
+        };
+        DeleteOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "delete";
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description Like the header If-Match: entity tags, or `*`
+             * @example "1"
+             */
+            if_match?: string;
+        };
+        /** @description A create, an update or a delete, as `op` says */
+        Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
+        /**
+         * @example {
+         *       "operations": [
+         *         {
+         *           "op": "create",
+         *           "todo": {
+         *             "title": "Buy oats"
+         *           }
+         *         },
+         *         {
+         *           "op": "update",
+         *           "id": 1,
+         *           "todo": {
+         *             "is_completed": true
+         *           }
+         *         }
+         *       ]
+         *     }
+         */
+        Batch: {
+            operations: components["schemas"]["Operation"][];
+            /** @description Whether one refusal undoes all */
+            atomic?: boolean;
+        };
+        /** @description The email, the password or the token of a password reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         InvalidCredentialsOrInsufficientScopeProblem: {
             /**
              * @description Says no more than the status
@@ -982,40 +1172,6 @@ export interface components {
              */
             last_used_at: string | null;
         };
-        /**
-         * @description The todo
-         * @example {
-         *       "id": 1,
-         *       "title": "Buy milk",
-         *       "description": null,
-         *       "is_completed": false,
-         *       "created_at": "2026-11-22T16:40:03.214Z",
-         *       "updated_at": "2026-11-22T16:40:03.214Z"
-         *     }
-         */
-        Todo: {
-            /** Format: int64 */
-            id: number;
-            /**
-             * @description Not only white space
-             * @example Buy milk
-             */
-            title: string;
-            /** @example Two litres, and oats */
-            description: string | null;
-            /** @description Whether it is done */
-            is_completed: boolean;
-            /**
-             * Format: date-time
-             * @description When it was created
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When it last changed
-             */
-            updated_at: string;
-        };
         /** @description A deleted todo that is still remembered */
         DeletedTodo: {
             /** Format: int64 */
@@ -1049,6 +1205,27 @@ export interface components {
             deleted_todos: components["schemas"]["DeletedTodo"][];
             idempotency_keys: components["schemas"]["UsedKey"][];
         };
+        /** @description A session: a login and its refreshes */
+        Session: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When the user logged in
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it was last used, to the minute
+             */
+            last_used_at: string;
+            /** @description The User-Agent of its login or last refresh. Null if none was sent */
+            user_agent: string | null;
+            /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
+            address: string | null;
+            /** @description Whether the access token of this request belongs to it */
+            is_current: boolean;
+        };
         /** @description A new personal access token */
         CreatedPersonalToken: {
             /** Format: uuid */
@@ -1081,26 +1258,6 @@ export interface components {
              */
             token: string;
         };
-        /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
-        QuotaExceededOrInsufficientScopeProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "QUOTA_EXCEEDED" | "INSUFFICIENT_SCOPE";
-            /** Format: date-time */
-            timestamp: string;
-        };
         /**
          * @example {
          *       "name": "backup script",
@@ -1123,323 +1280,15 @@ export interface components {
              */
             expires_at?: string | null;
         };
-        /** @description A session: a login and its refreshes */
-        Session: {
-            /** Format: uuid */
-            id: string;
-            /**
-             * Format: date-time
-             * @description When the user logged in
-             */
-            created_at: string;
-            /**
-             * Format: date-time
-             * @description When it was last used, to the minute
-             */
-            last_used_at: string;
-            /** @description The User-Agent of its login or last refresh. Null if none was sent */
-            user_agent: string | null;
-            /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
-            address: string | null;
-            /** @description Whether the access token of this request belongs to it */
-            is_current: boolean;
-        };
-        /** @description The Idempotency-Key was used with another body */
-        IdempotencyKeyReusedProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "IDEMPOTENCY_KEY_REUSED";
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /**
-         * @example {
-         *       "title": "Buy milk"
-         *     }
-         */
-        NewTodo: {
-            /**
-             * @description Not only white space
-             * @example Buy milk
-             */
-            title: string;
-            /** @example Two litres, and oats */
-            description?: string | null;
-            /** @description Whether it is done */
-            is_completed?: boolean;
-        };
-        /** @description A todo that has changed */
-        Change: {
-            /** Format: int64 */
-            id: number;
-            /** @description Its entity tag */
-            etag: string | null;
-            /** @description The todo as it is now. Null if it was deleted */
-            todo: {
-                /** Format: int64 */
-                id: number;
-                /**
-                 * @description Not only white space
-                 * @example Buy milk
-                 */
-                title: string;
-                /** @example Two litres, and oats */
-                description: string | null;
-                /** @description Whether it is done */
-                is_completed: boolean;
-                /**
-                 * Format: date-time
-                 * @description When it was created
-                 */
-                created_at: string;
-                /**
-                 * Format: date-time
-                 * @description When it last changed
-                 */
-                updated_at: string;
-            } | null;
-        };
-        /** @description A page of changes */
-        Changes: {
-            changes: components["schemas"]["Change"][];
-            /** @description The `since` of the next request */
-            next: string;
-            /** @description Whether there are more changes to fetch at once */
-            has_more: boolean;
-        };
-        /** @description Changes since then are not remembered; begin without `since` */
-        ChangesExpiredProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "CHANGES_EXPIRED";
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /** @description The error that the single call would have had */
-        OperationProblem: {
-            type: string;
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /** @description What is wrong, for programs */
-            error_code: string;
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /** @description The result of an operation. With a 412, `todo` is the current one */
-        BatchResult: {
-            status: number;
-            /** @description The entity tag of `todo` */
-            etag?: string;
-            todo?: components["schemas"]["Todo"];
-            /** @description Whether an earlier operation with the same key was done instead */
-            replayed?: boolean;
-            error?: components["schemas"]["OperationProblem"];
-        };
-        /** @description The results, in the order of the operations */
-        BatchResults: {
-            results: components["schemas"]["BatchResult"][];
-        };
-        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
-        BatchRolledBackProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "BATCH_ROLLED_BACK";
-            /** Format: date-time */
-            timestamp: string;
-            /** @description What became of each operation */
-            results?: components["schemas"]["BatchResult"][];
-        };
-        CreateOperation: {
+        /** @description It is well */
+        Health: {
             /** @enum {string} */
-            op: "create";
-            todo: components["schemas"]["NewTodo"];
-            /** @description Like the header Idempotency-Key, and remembered together with those */
-            key?: string;
-        };
-        /**
-         * @example {
-         *       "is_completed": true
-         *     }
-         */
-        TodoChanges: {
-            /**
-             * @description Not only white space
-             * @example Buy milk
-             */
-            title?: string;
-            /** @example Two litres, and oats */
-            description?: string | null;
-            /** @description Whether it is done */
-            is_completed?: boolean;
-        };
-        UpdateOperation: {
-            /** @enum {string} */
-            op: "update";
-            /** Format: int64 */
-            id: number;
-            todo: components["schemas"]["TodoChanges"];
-            /** @description Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored */
-            key?: string;
-            /**
-             * @description Like the header If-Match: entity tags, or `*`
-             * @example "1"
-             */
-            if_match?: string;
-        };
-        DeleteOperation: {
-            /** @enum {string} */
-            op: "delete";
-            /** Format: int64 */
-            id: number;
-            /**
-             * @description Like the header If-Match: entity tags, or `*`
-             * @example "1"
-             */
-            if_match?: string;
-        };
-        /** @description A create, an update or a delete, as `op` says */
-        Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
-        /**
-         * @example {
-         *       "operations": [
-         *         {
-         *           "op": "create",
-         *           "todo": {
-         *             "title": "Buy oats"
-         *           }
-         *         },
-         *         {
-         *           "op": "update",
-         *           "id": 1,
-         *           "todo": {
-         *             "is_completed": true
-         *           }
-         *         }
-         *       ]
-         *     }
-         */
-        Batch: {
-            operations: components["schemas"]["Operation"][];
-            /** @description Whether one refusal undoes all */
-            atomic?: boolean;
-        };
-        /** @description The caller has no such todo */
-        TodoNotFoundProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "TODO_NOT_FOUND";
-            /** Format: date-time */
-            timestamp: string;
-        };
-        /** @description The todo has changed since the version that If-Match names */
-        PreconditionFailedProblem: {
-            /**
-             * @description Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** @description The status in words */
-            title: string;
-            status: number;
-            /** @description What is wrong, for people */
-            detail: string;
-            /**
-             * @description What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "PRECONDITION_FAILED";
-            /** Format: date-time */
-            timestamp: string;
+            status: "ok";
         };
     };
     responses: {
-        /** @description The path lacks the method; `Allow` names those it has */
-        METHOD_NOT_ALLOWED_405: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                Allow: components["headers"]["Allow"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["MethodNotAllowedProblem"];
-            };
-        };
-        /** @description Something went wrong on the server's side */
-        INTERNAL_ERROR_500: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["InternalErrorProblem"];
-            };
-        };
-        /** @description The database is away, or the service is shutting down */
-        SERVICE_UNAVAILABLE_503: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "Retry-After": components["headers"]["Retry-After"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
-            };
-        };
-        /** @description The email is registered already */
-        EMAIL_TAKEN_409: {
+        /** @description The email is already registered */
+        EmailTaken: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1450,7 +1299,7 @@ export interface components {
             };
         };
         /** @description Registration is closed, or the invite is missing, wrong, used or expired */
-        REGISTRATION_CLOSED_403: {
+        RegistrationClosed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1460,8 +1309,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["RegistrationClosedProblem"];
             };
         };
-        /** @description Too many requests or attempts; try again after `Retry-After` */
-        TOO_MANY_REQUESTS_429: {
+        /** @description Too many requests or attempts; retry after `Retry-After` seconds */
+        TooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1474,8 +1323,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
             };
         };
-        /** @description The body or the query breaks rules; `errors` names each */
-        BAD_REQUEST_400: {
+        /** @description The body or the query is invalid; `errors` lists why */
+        BadRequest: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1485,8 +1334,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["BadRequestProblem"];
             };
         };
-        /** @description The body has more than 64 KiB, or more than 1 MiB where it is a batch */
-        PAYLOAD_TOO_LARGE_413: {
+        /** @description The database is unreachable, or the service is stopping */
+        ServiceUnavailable: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
+            };
+        };
+        /** @description The body is over 64 KiB, or over 1 MiB for a batch */
+        PayloadTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1496,8 +1357,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["PayloadTooLargeProblem"];
             };
         };
-        /** @description The body is not in a content type, charset or encoding that is taken */
-        UNSUPPORTED_MEDIA_TYPE_415: {
+        /** @description The content type, charset or encoding of the body is not supported */
+        UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1508,8 +1369,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
-        /** @description The email, the password or the token of a reset is wrong */
-        INVALID_CREDENTIALS_401: {
+        /** @description The email, the password or the token of a password reset is wrong */
+        InvalidCredentials: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1520,8 +1381,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidCredentialsProblem"];
             };
         };
-        /** @description No token, or one that is invalid, expired or revoked */
-        UNAUTHORIZED_401: {
+        /** @description The token is missing, invalid, expired or revoked */
+        Unauthorized: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1532,8 +1393,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnauthorizedProblem"];
             };
         };
-        /** @description There is nothing at this path, or nothing of the caller's */
-        NOT_FOUND_404: {
+        /** @description Nothing is at this path, or nothing that the caller owns */
+        NotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1544,7 +1405,7 @@ export interface components {
             };
         };
         /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
-        INSUFFICIENT_SCOPE_403: {
+        InsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1556,21 +1417,19 @@ export interface components {
                 "application/problem+json": components["schemas"]["InsufficientScopeProblem"];
             };
         };
-        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
-        INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403: {
+        /** @description The Idempotency-Key was already used with another body */
+        IdempotencyKeyReused: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
-                "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
             content: {
-                "application/problem+json": components["schemas"]["InvalidCredentialsOrInsufficientScopeProblem"];
+                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
             };
         };
-        /** @description The caller has as many as anybody may have; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
-        QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403: {
+        /** @description The user has as many todos as the service allows; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        QuotaExceededOrInsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1582,41 +1441,8 @@ export interface components {
                 "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"];
             };
         };
-        /** @description The Idempotency-Key was used with another body */
-        IDEMPOTENCY_KEY_REUSED_422: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
-            };
-        };
-        /** @description Changes since then are not remembered; begin without `since` */
-        CHANGES_EXPIRED_410: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
-            };
-        };
-        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
-        BATCH_ROLLED_BACK_409: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["BatchRolledBackProblem"];
-            };
-        };
-        /** @description The caller has no such todo */
-        TODO_NOT_FOUND_404: {
+        /** @description Todo not found or not owned by the caller */
+        TodoNotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1627,7 +1453,7 @@ export interface components {
             };
         };
         /** @description The todo has changed since the version that If-Match names */
-        PRECONDITION_FAILED_412: {
+        PreconditionFailed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
@@ -1637,10 +1463,43 @@ export interface components {
                 "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
             };
         };
+        /** @description Changes since then are no longer known; start again without `since` */
+        ChangesExpired: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
+            };
+        };
+        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        BatchRolledBack: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BatchRolledBackProblem"];
+            };
+        };
+        /** @description The email, the password or the token of a password reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        InvalidCredentialsOrInsufficientScope: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                "WWW-Authenticate"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["InvalidCredentialsOrInsufficientScopeProblem"];
+            };
+        };
     };
     parameters: {
-        /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-        "X-Request-Id": string;
         /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
         "If-None-Match": string;
         /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
@@ -1696,8 +1555,6 @@ export interface components {
          * @example "default";q=600;w=60
          */
         "RateLimit-Policy": string;
-        /** @description The methods that the path has */
-        Allow: string;
         /** @description The content types that the route takes */
         Accept: string;
     };
@@ -1705,68 +1562,10 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    getLiveness: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is well */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-        };
-    };
-    getReadiness: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is well */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Health"];
-                };
-            };
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
     register: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1788,24 +1587,19 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            403: components["responses"]["REGISTRATION_CLOSED_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            409: components["responses"]["EMAIL_TAKEN_409"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            403: components["responses"]["RegistrationClosed"];
+            409: components["responses"]["EmailTaken"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     login: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1827,23 +1621,18 @@ export interface operations {
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["INVALID_CREDENTIALS_401"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["InvalidCredentials"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     refresh: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1865,22 +1654,17 @@ export interface operations {
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     resetPassword: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1900,22 +1684,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["INVALID_CREDENTIALS_401"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["InvalidCredentials"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     requestPasswordReset: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1935,23 +1714,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            404: components["responses"]["NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            404: components["responses"]["NotFound"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     logout: {
         parameters: {
             query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
+            header?: never;
             path?: never;
             cookie?: never;
         };
@@ -1969,382 +1743,11 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    getMe: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A user's account */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["User"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    deleteMe: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    changePassword: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PasswordChange"];
-            };
-        };
-        responses: {
-            /** @description The tokens of a session */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Tokens"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    changeEmail: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["EmailChange"];
-            };
-        };
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INVALID_CREDENTIALS_or_INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            409: components["responses"]["EMAIL_TAKEN_409"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    exportMe: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description All that is stored about the caller */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Export"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    listPersonalTokens: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description OK */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PersonalToken"][];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    createPersonalToken: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NewPersonalToken"];
-            };
-        };
-        responses: {
-            /** @description A new personal access token */
-            201: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["CreatedPersonalToken"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    deletePersonalToken: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path: {
-                /** @description The id of a personal access token */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    listSessions: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The latest used first */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Session"][];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    endSession: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path: {
-                /** @description The session's id */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description No Content */
-            204: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     listTodos: {
@@ -2364,8 +1767,6 @@ export interface operations {
                 count?: boolean;
             };
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -2388,6 +1789,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 1,
+                     *         "title": "Buy milk",
+                     *         "description": null,
+                     *         "is_completed": false,
+                     *         "created_at": "2026-11-22T16:40:03.214Z",
+                     *         "updated_at": "2026-11-22T16:40:03.214Z"
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["Todo"][];
                 };
             };
@@ -2406,21 +1819,17 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     createTodo: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
@@ -2450,145 +1859,20 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["QUOTA_EXCEEDED_or_INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            422: components["responses"]["IDEMPOTENCY_KEY_REUSED_422"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    getChanges: {
-        parameters: {
-            query?: {
-                /** @description Opaque: the `next` of an earlier answer. Without it all todos are listed */
-                since?: string;
-                /** @description How many changes at most. Default: 500 */
-                limit?: number;
-            };
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-                /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
-                Prefer?: components["parameters"]["Prefer"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description A page of changes */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    "Preference-Applied": components["headers"]["Preference-Applied"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Changes"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            410: components["responses"]["CHANGES_EXPIRED_410"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    getEvents: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Server-sent events of the HTML standard */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/event-stream": string;
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
-        };
-    };
-    runBatch: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Batch"];
-            };
-        };
-        responses: {
-            /** @description The results, in the order of the operations */
-            200: {
-                headers: {
-                    "X-Request-Id": components["headers"]["X-Request-Id"];
-                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["BatchResults"];
-                };
-            };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            409: components["responses"]["BATCH_ROLLED_BACK_409"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["QuotaExceededOrInsufficientScope"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            422: components["responses"]["IdempotencyKeyReused"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     getTodo: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
@@ -2631,22 +1915,18 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["TODO_NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["TodoNotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     putTodo: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -2680,25 +1960,21 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["TODO_NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            412: components["responses"]["PRECONDITION_FAILED_412"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["TodoNotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     deleteTodo: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -2725,23 +2001,19 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["TODO_NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            412: components["responses"]["PRECONDITION_FAILED_412"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["TodoNotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
     patchTodo: {
         parameters: {
             query?: never;
             header?: {
-                /** @description Names the request in answers and logs. A new UUIDv7 where it is missing or odd. */
-                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
                 /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
@@ -2775,17 +2047,486 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"];
                 };
             };
-            400: components["responses"]["BAD_REQUEST_400"];
-            401: components["responses"]["UNAUTHORIZED_401"];
-            403: components["responses"]["INSUFFICIENT_SCOPE_403"];
-            404: components["responses"]["TODO_NOT_FOUND_404"];
-            405: components["responses"]["METHOD_NOT_ALLOWED_405"];
-            412: components["responses"]["PRECONDITION_FAILED_412"];
-            413: components["responses"]["PAYLOAD_TOO_LARGE_413"];
-            415: components["responses"]["UNSUPPORTED_MEDIA_TYPE_415"];
-            429: components["responses"]["TOO_MANY_REQUESTS_429"];
-            500: components["responses"]["INTERNAL_ERROR_500"];
-            503: components["responses"]["SERVICE_UNAVAILABLE_503"];
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["TodoNotFound"];
+            412: components["responses"]["PreconditionFailed"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getChanges: {
+        parameters: {
+            query?: {
+                /** @description Opaque: the `next` of an earlier answer. Without it all todos are listed */
+                since?: string;
+                /** @description How many changes at most. Default: 500 */
+                limit?: number;
+            };
+            header?: {
+                /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
+                Prefer?: components["parameters"]["Prefer"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of changes */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    "Preference-Applied": components["headers"]["Preference-Applied"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangesPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            410: components["responses"]["ChangesExpired"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getEvents: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Server-sent events of the HTML standard */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    runBatch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Batch"];
+            };
+        };
+        responses: {
+            /** @description The results, in the order of the operations */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BatchResults"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            409: components["responses"]["BatchRolledBack"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A user's account */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deleteMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordChange"];
+            };
+        };
+        responses: {
+            /** @description The tokens of a session */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tokens"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InvalidCredentialsOrInsufficientScope"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    changeEmail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EmailChange"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InvalidCredentialsOrInsufficientScope"];
+            409: components["responses"]["EmailTaken"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    exportMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All that is stored about the caller */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The latest used first */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"][];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    endSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The session's id */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listPersonalTokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PersonalToken"][];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    createPersonalToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPersonalToken"];
+            };
+        };
+        responses: {
+            /** @description A new personal access token */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedPersonalToken"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["QuotaExceededOrInsufficientScope"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    deletePersonalToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of a personal access token */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    getLiveness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is well */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    getReadiness: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is well */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Health"];
+                };
+            };
+            503: components["responses"]["ServiceUnavailable"];
         };
     };
 }

@@ -16,17 +16,15 @@ const EXPOSED = [
 ] as const
 export type ExposedHeader = (typeof EXPOSED)[number]
 
-/** Headers that a page may send. */
+/** Headers of requests that mean something to this API, beside those of every request. */
+const OF_API = ["Idempotency-Key", "If-Match", "If-None-Match", "Prefer"] as const
+export type ApiHeader = (typeof OF_API)[number]
+
+/** Headers that a page may send. Those at the end are of tracing: pages add them to every request. */
 const SENT = [
-  "Authorization",
-  "Content-Type",
-  "Idempotency-Key",
-  "If-Match",
-  "If-None-Match",
-  "Prefer",
-  "X-Request-Id",
-] as const
-export type SentHeader = (typeof SENT)[number]
+  ...["Authorization", "Content-Type", "X-Request-Id", ...OF_API],
+  ...["traceparent", "tracestate", "baggage", "sentry-trace"],
+]
 
 const exposedHeaders = EXPOSED.join(", ")
 

@@ -2,7 +2,8 @@
 import { expect, test } from "bun:test"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
-import { statuses } from "../../src/http/problem.ts"
+import { openapiDocument } from "../../src/commands/openapi.ts"
+import { errorCodes } from "../../src/http/problem.ts"
 import { startApp } from "../support/app.ts"
 import { readOperations } from "../support/document.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -67,5 +68,66 @@ test("every error code that a documented route can give is documented", () => {
       }),
     ),
   )
-  expect([...documented].sort()).toEqual(Object.keys(statuses).sort())
+  // Any request can get these: the introduction says so once.
+  for (const code of ["METHOD_NOT_ALLOWED", "INTERNAL_ERROR"]) documented.add(code)
+  expect([...documented].sort()).toEqual([...errorCodes].sort())
+})
+
+const document = JSON.parse(await openapiDocument())
+
+test("the groups come in the order in which a newcomer needs them", () => {
+  const names = document.tags.map(({ name }: { name: string }) => name)
+  const order = ["Authentication", "Todos", "Sync", "Trash", "Account", "Sessions", "Access tokens"]
+  const known = [...order, "Operations"].filter((name) => names.includes(name))
+  expect(names).toEqual(known)
+  expect([...new Set(operations.flatMap(({ tags }) => tags))]).toEqual(names)
+})
+
+/** The schemas that are reached from a part of the document. */
+const reached = (part: unknown, found = new Set<string>()): Set<string> => {
+  for (const [, name = ""] of JSON.stringify(part).matchAll(/"#\/components\/schemas\/(\w+)"/g))
+    if (!found.has(name)) reached(document.components.schemas[name], found.add(name))
+  return found
+}
+
+test("what is sent is closed, and what is answered may gain members", () => {
+  const all = Object.values<Record<string, Record<string, unknown>>>(document.paths).flatMap(
+    (path) => Object.values(path),
+  )
+  const isClosed = (name: string) =>
+    document.components.schemas[name].additionalProperties === false
+  const sent = [...reached(all.map((operation) => operation["requestBody"] ?? {}))]
+  const objects = sent.filter((name) => document.components.schemas[name].type === "object")
+  expect(objects.length).toBeGreaterThan(10)
+  expect(objects.filter((name) => !isClosed(name))).toEqual([])
+  const received = reached([all.map(({ responses }) => responses), document.components.responses])
+  expect(received.size).toBeGreaterThan(20)
+  expect([...received].filter(isClosed)).toEqual([])
+})
+
+test("generators get names, variants and examples that they can use", () => {
+  const { schemas, responses, parameters } = document.components
+  for (const name of [...Object.keys(schemas), ...Object.keys(responses)])
+    expect(name).toMatch(/^([A-Z][a-z]+)+$/)
+  expect(schemas.Operation.oneOf.length).toBeGreaterThanOrEqual(3)
+  expect(schemas.Operation.discriminator).toMatchObject({
+    propertyName: "op",
+    mapping: { delete: "#/components/schemas/DeleteOperation" },
+  })
+  expect(schemas.Change.properties.todo).toMatchObject({
+    nullable: true,
+    allOf: [{ $ref: "#/components/schemas/Todo" }],
+  })
+  expect(schemas.Scope["x-enum-varnames"]).toEqual(["TodosRead", "TodosWrite"])
+  expect(Object.keys(parameters)).not.toContain("X-Request-Id")
+  for (const name of ["id", "created_at", "updated_at"])
+    expect(
+      Object.keys({ ...schemas.NewTodo.properties, ...schemas.TodoChanges.properties }),
+    ).not.toContain(name)
+  for (const { content } of Object.values<{ content: Record<string, { examples: object }> }>(
+    responses,
+  ))
+    expect(Object.keys(content["application/problem+json"]?.examples ?? {}).length).toBeGreaterThan(
+      0,
+    )
 })

@@ -32,7 +32,7 @@ type Described = {
   requestBody?: { content: Content }
   responses: Record<string, Answer>
 }
-type PathItem = { parameters: Parameter[] } & Record<string, Described>
+type PathItem = Record<string, Described>
 
 export type Operation = Described & { method: string; path: string }
 
@@ -55,12 +55,11 @@ const resolve = (value: unknown, document: unknown): unknown => {
 export const readOperations = async (): Promise<Operation[]> => {
   const document: unknown = JSON.parse(await openapiDocument())
   const { paths } = resolve(document, document) as { paths: Record<string, PathItem> }
-  return Object.entries(paths).flatMap(([path, { parameters, ...methods }]) =>
+  return Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({
       ...operation,
       method: method.toUpperCase(),
       path,
-      parameters: [...parameters, ...operation.parameters],
     })),
   )
 }

@@ -10,7 +10,7 @@ export type Entry = { todo: Todo; etag: string }
 /** `state` is undefined until all todos have been fetched for the first time. */
 export type Copy = { state?: string | undefined; entries: ReadonlyMap<number, Entry> }
 
-export type Changes = Schemas["Changes"]
+export type Changes = Schemas["ChangesPage"]
 /** The result of one operation of a batch. */
 export type Result = Schemas["BatchResult"]
 export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {

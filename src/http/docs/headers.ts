@@ -1,6 +1,6 @@
 /** The headers in the OpenAPI document, and how a route declares which of them it has. */
 
-import type { ExposedHeader, SentHeader } from "../cors.ts"
+import type { ApiHeader, ExposedHeader } from "../cors.ts"
 import type { ErrorCode } from "../problem.ts"
 import { REQUEST_ID_PATTERN } from "../request-log.ts"
 
@@ -13,10 +13,6 @@ const required = true
 
 /** They have no examples, which the reference would send with every request that is tried. */
 export const requestHeaders = {
-  "X-Request-Id": {
-    description: "Names the request in answers and logs. A new UUIDv7 where it is missing or odd.",
-    schema: { ...string, pattern: REQUEST_ID_PATTERN },
-  },
   "If-None-Match": {
     description:
       'Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list.',
@@ -36,7 +32,7 @@ export const requestHeaders = {
     description: "`wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)",
     schema: string,
   },
-} satisfies Record<Exclude<SentHeader, "Authorization" | "Content-Type">, Json>
+} satisfies Record<ApiHeader, Json>
 
 export const responseHeaders = {
   "X-Request-Id": {
@@ -106,7 +102,6 @@ export const responseHeaders = {
     schema: string,
     example: '"default";q=600;w=60',
   },
-  Allow: { required, description: "The methods that the path has", schema: string },
   Accept: { required, description: "The content types that the route takes", schema: string },
 } satisfies Record<string, Json> & Record<ExposedHeader, Json>
 

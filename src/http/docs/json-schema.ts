@@ -3,8 +3,11 @@ import { type Json, referTo } from "./headers.ts"
 
 export type Schema = Json & {
   $id?: string
+  const?: unknown
   anyOf?: Schema[]
   examples?: unknown[]
+  type?: string
+  items?: Schema
   /** The schema to document, where the route parses the value itself. */
   encodes?: Schema
   properties?: Record<string, Schema>
@@ -25,41 +28,76 @@ const TRANSLATED = new Set([
   "trimmed",
   "contentType",
   "undocumented",
+  "x-enum-varnames",
 ])
 
 const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
 
+/** `todos:read` becomes `TodosRead`: a name for generated clients, where a value is none. */
+const nameOf = (value: string) =>
+  value.replaceAll(/(?:^|\W+)(\w)/g, (_, letter: string) => letter.toUpperCase())
+
+const enumOf = (values: string[]): Json => ({
+  type: "string",
+  enum: values,
+  ...(values.some((value) => /\W/.test(value)) && { "x-enum-varnames": values.map(nameOf) }),
+})
+
+/** The member that tells the variants apart, and its value in each. */
+const discriminatorOf = (variants: Schema[]) => {
+  const literals = variants.map(({ properties = {} }) =>
+    Object.entries(properties).find(([, { const: only }]) => only !== undefined),
+  )
+  const [name] = literals[0] ?? []
+  if (name === undefined || literals.some((literal) => literal?.[0] !== name)) return undefined
+  const mapping = variants.map(({ $id }, index) => [
+    literals[index]?.[1].const,
+    `#/components/schemas/${$id}`,
+  ])
+  return { propertyName: name, mapping: Object.fromEntries(mapping) }
+}
+
 /** Code generators make a type of an enum, but not of an `anyOf` of strings. */
-const translateChoices = (choices: Schema[], named: Json): Json => {
+const translateChoices = (choices: Schema[], inner: (schema: Schema) => Json): Json => {
   const [first, ...others] = choices
-  if (!first || others.length === 0) return first ? translate(first, named) : {}
+  if (!first) return {}
+  if (others.length === 0)
+    return first.$id === undefined ? inner(first) : { type: first.type, allOf: [inner(first)] }
   const values = choices.map(({ const: only }) => only)
-  return values.every((value) => typeof value === "string")
-    ? { type: "string", enum: values }
-    : { anyOf: choices.map((choice) => translate(choice, named)) }
+  if (values.every((value) => typeof value === "string")) return enumOf(values)
+  const discriminator = discriminatorOf(choices)
+  return discriminator
+    ? { oneOf: choices.map(inner), discriminator }
+    : { anyOf: choices.map(inner) }
 }
 
 const without = (names: string[], properties: Record<string, Schema>) =>
   Object.fromEntries(Object.entries(properties).filter(([name]) => !names.includes(name)))
 
-/** Puts a schema that has an `$id` into `named`, and returns a reference to it. */
-export const translate = (schema: Schema, named: Json): Json => {
-  const inner = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(inner)
-    return isSchema(value) ? translate(value, named) : value
+/**
+ * Puts a schema that has an `$id` into `named`, and returns a reference to it. Those of responses are open:
+ * a new member must not break clients that check what they get.
+ */
+export const translate = (schema: Schema, named: Json, isResponse = false): Json => {
+  const inner = (value: Schema) => translate(value, named, isResponse)
+  const deep = (value: unknown): unknown => {
+    if (Array.isArray(value)) return value.map(deep)
+    return isSchema(value) ? inner(value) : value
   }
   const { $id, anyOf = [], examples, const: only, encodes, undocumented, properties } = schema
-  if (encodes) return translate(encodes, named)
+  if (encodes) return inner(encodes)
   // The pattern of a number, a boolean or an enum in a query is for its text, so it is left out.
-  const isText = schema["type"] === "string" && !("enum" in schema)
-  const kept = Object.entries(schema).filter(
-    ([name]) => !TRANSLATED.has(name) && (isText || name !== "pattern"),
-  )
+  const isText = schema.type === "string" && !("enum" in schema)
+  const isKept = (name: string) =>
+    !TRANSLATED.has(name) &&
+    (isText || name !== "pattern") &&
+    !(isResponse && name === "additionalProperties")
+  const kept = Object.entries(schema).filter(([name]) => isKept(name))
   const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Json = {
-    ...Object.fromEntries(kept.map(([name, value]) => [name, inner(value)])),
-    ...(undocumented && properties && { properties: inner(without(undocumented, properties)) }),
-    ...translateChoices(choices, named),
+    ...Object.fromEntries(kept.map(([name, value]) => [name, deep(value)])),
+    ...(undocumented && properties && { properties: deep(without(undocumented, properties)) }),
+    ...translateChoices(choices, inner),
     ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
     ...(only !== undefined && { enum: [only] }),
     ...(examples && { example: examples[0] }),

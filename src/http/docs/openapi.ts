@@ -1,5 +1,8 @@
-/** Makes the OpenAPI document that is served from what @elysiajs/swagger reads from the routes. */
+/** Makes the OpenAPI document of what @elysiajs/swagger reads from the routes. */
 import { STATUS_CODES } from "node:http"
+import { swagger } from "@elysiajs/swagger"
+import { Elysia, type InternalRoute } from "elysia"
+import { version } from "../../../package.json"
 import type { ErrorCode } from "../problem.ts"
 import {
   headersOf,
@@ -11,7 +14,52 @@ import {
   responseHeaders,
 } from "./headers.ts"
 import { type Schema, translate } from "./json-schema.ts"
-import { brokenRule, refusal, statusOf } from "./problems.ts"
+import {
+  brokenRule,
+  introduction,
+  isDocumented,
+  refusal,
+  refusalName,
+  statusOf,
+} from "./problems.ts"
+
+/** The groups of the operations in the order in which a newcomer needs them, and the paths of each. */
+const groups: [name: string, description: string, paths: RegExp][] = [
+  ["Authentication", "Registering, logging in and out, forgotten passwords", /^\/api\/v1\/auth\//],
+  ["Todos", "The caller's own todos: nobody else can see them", /\/todos(\/\{id\})?$/],
+  ["Sync", "For clients that keep a replica of the todos", /\/todos\/(changes|events|batch)$/],
+  ["Trash", "Deleted todos, which can be restored", /\/todos\/(deleted|\{id\}\/restore)/],
+  [
+    "Account",
+    "The caller's account and all of its data",
+    /\/users\/me(\/(password|email|export))?$/,
+  ],
+  ["Sessions", "Where the caller is logged in", /\/users\/me\/sessions/],
+  ["Access tokens", "Personal access tokens, for scripts", /\/users\/me\/tokens/],
+  ["Operations", "For load balancers and orchestrators", /^\/health\//],
+]
+const groupOf = (path: string) => groups.findIndex(([, , paths]) => paths.test(path))
+
+const documentation = {
+  info: {
+    title: "Todo API",
+    version,
+    description: introduction,
+    contact: { name: "The operator of this service" },
+  },
+  servers: [{ url: ".", description: "This server" }],
+  components: {
+    securitySchemes: {
+      bearerAuth: {
+        type: "http" as const,
+        scheme: "bearer",
+        bearerFormat: "JWT",
+        description:
+          "The `access_token` of a login, or a personal access token, which is valid for /todos alone",
+      },
+    },
+  },
+}
 
 type Content = { [type: string]: { schema: Schema } }
 type Answer = { $id?: string; description?: string; content?: Content }
@@ -25,7 +73,7 @@ type Operation = Json & {
   responseHeaders?: ResponseHeader[]
   errors?: ErrorCode[]
 }
-export type RawDocument = Json & {
+type RawDocument = Json & {
   paths: { [path: string]: { [method: string]: Operation } }
   components: Json
 }
@@ -40,17 +88,26 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json
   ...(examples && { example: examples[0] }),
 })
 
+/** Of a list: generators and readers see what its items look like. */
+const exampleOf = ({ type, items }: Schema) => {
+  const example = type === "array" ? items?.examples?.[0] : undefined
+  return example === undefined ? {} : { example: [example] }
+}
+
 const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
   // The plugin moves keywords of an object schema to its answer, and drops additionalProperties.
-  const whole = said.$id ? { ...schema, ...said, additionalProperties: false } : schema
+  const whole: Schema | undefined = said.$id ? { ...schema, ...said } : schema
   return {
     description: said.description ?? STATUS_CODES[status],
     headers: headersOf(headers),
     ...(whole && {
       content: {
-        [whole.contentType ?? "application/json"]: { schema: translate(whole, named.schemas) },
+        [whole.contentType ?? "application/json"]: {
+          schema: translate(whole, named.schemas, true),
+          ...exampleOf(whole),
+        },
       },
     }),
   }
@@ -60,7 +117,7 @@ const isApi = (path: string) => path.startsWith("/api/")
 
 /** The error codes of a route, by status: those that it declares, and those of its kind. */
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
-  const codes = new Set<ErrorCode>([...errors, "METHOD_NOT_ALLOWED", "INTERNAL_ERROR"])
+  const codes = new Set<ErrorCode>(errors.filter(isDocumented))
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
@@ -81,7 +138,7 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
   for (const [status, given] of Object.entries(responses))
     answers[status] = answer(status, given, headers, named)
   for (const [status, codes] of refusals(path, raw)) {
-    const name = `${codes.join("_or_")}_${status}`
+    const name = refusalName(codes)
     named.responses[name] = refusal(status, codes, named.schemas)
     answers[status] = referTo("responses", name)
   }
@@ -105,24 +162,27 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
 const mapValues = <In, Out>(object: { [key: string]: In }, map: (value: In, key: string) => Out) =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
 
-/** Routes that need no token come first, because one gets a token there. Else the order is kept. */
-const publicFirst = (paths: RawDocument["paths"]): RawDocument["paths"] => {
-  const needsToken = (path: string) =>
-    Object.values(paths[path] ?? {}).every(({ security }) => security)
-  return Object.fromEntries(
-    Object.entries(paths).sort(([a], [b]) => Number(needsToken(a)) - Number(needsToken(b))),
-  )
-}
+const needsToken = (operations: RawDocument["paths"][string]) =>
+  Object.values(operations).every(({ security }) => security)
 
 /** The document, indented so that people can read it, too. */
-export const openapi = ({ paths, components, ...rest }: RawDocument): string => {
+const write = ({ paths, components, ...rest }: RawDocument): string => {
   const named: Named = { schemas: { BrokenRule: brokenRule }, responses: {} }
+  // What needs no token comes first in its group, because one gets a token there.
+  const inOrder = Object.entries(paths).sort(
+    ([a, these], [b, those]) =>
+      groupOf(a) - groupOf(b) || Number(needsToken(these)) - Number(needsToken(those)),
+  )
+  const used = groups.filter(([, , those]) => inOrder.some(([path]) => those.test(path)))
   const document = {
     ...rest,
-    paths: mapValues(publicFirst(paths), (operations, path) => ({
-      parameters: [referTo("parameters", "X-Request-Id")],
-      ...mapValues(operations, (raw) => operation(path, raw, named)),
-    })),
+    tags: used.map(([name, description]) => ({ name, description })),
+    paths: mapValues(Object.fromEntries(inOrder), (operations, path) =>
+      mapValues(operations, (raw) => ({
+        ...operation(path, raw, named),
+        tags: [groups[groupOf(path)]?.[0]],
+      })),
+    ),
     components: {
       ...components,
       ...named,
@@ -131,4 +191,14 @@ export const openapi = ({ paths, components, ...rest }: RawDocument): string => 
     },
   }
   return `${JSON.stringify(document, null, 2)}\n`
+}
+
+export const describe = async (routes: InternalRoute[]): Promise<string> => {
+  const plugin = swagger({ path: "/docs", documentation })
+  // It describes the instance that it is part of. The app is serving, and takes no more plugins.
+  const described = new Elysia().use(plugin)
+  for (const { method, path, handler, hooks } of routes)
+    described.route(method, path, handler, hooks)
+  const raw = await plugin.handle(new Request("http://localhost/docs/json"))
+  return write((await raw.json()) as RawDocument)
 }

@@ -1,10 +1,6 @@
-/** The page at /docs: without inline scripts, so that its Content-Security-Policy can be strict. */
+/** The page at /docs: without inline scripts, so that its policy can be strict; with relative addresses, for any prefix. */
 
-/**
- * Raises the contrast of Scalar's colours to WCAG 2's 4.5:1 where it is lower. Corrects its dialog
- * on phones, which a long path would make wider than the screen, and whose first button would cover
- * the URL.
- */
+/** Scalar's colours with a contrast of at least 4.5:1 (WCAG 2), where its own have less. */
 const customCss = `
 .light-mode {
   --scalar-color-2: #5f5f5f; --scalar-color-3: #6b6b6b; --scalar-color-green: #04724d;
@@ -12,15 +8,11 @@ const customCss = `
   --scalar-color-yellow: #7d6200;
 }
 .dark-mode { --scalar-color-3: #9a9a9a; --scalar-color-red: #ff7a7d; }
-@media (max-width: 1000px) {
-  .scalar-client * { min-width: 0; }
-  .scalar-client .t-app__top-container { padding-inline-start: 44px; }
-}
 `
 
 /** The configuration of Scalar: https://scalar.com/products/api-references/configuration */
 const configuration = {
-  url: "/openapi.json",
+  url: "openapi.json",
   layout: "modern",
   theme: "default",
   customCss,
@@ -51,9 +43,9 @@ export const page = `<!doctype html>
     <link rel="icon" href="${icon}">
   </head>
   <body>
-    <noscript>The API reference needs JavaScript; the document is at /openapi.json.</noscript>
+    <noscript>The API reference needs JavaScript; the document is <a href="openapi.json">openapi.json</a>.</noscript>
     <script id="api-reference" data-configuration="${attribute(JSON.stringify(configuration))}"></script>
-    <script src="/docs/scalar.js"></script>
+    <script src="docs/scalar.js"></script>
   </body>
 </html>
 `

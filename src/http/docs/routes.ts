@@ -4,7 +4,6 @@ import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/sta
   type: "file",
 }
 import { staticAsset } from "../static-asset.ts"
-import { accessibility } from "./accessibility.ts"
 import { page } from "./page.ts"
 
 /** Scalar's script adds inline styles, and icons as `data:` URLs. All else is from this server. */
@@ -26,7 +25,7 @@ const hidden = { detail: { hide: true } }
 export const docs = (routes: () => InternalRoute[]) => {
   let document: Promise<string> | undefined
   // Imported on the first request for it, because that would take a fifth of the time of a start.
-  const describe = async () => (await import("./document.ts")).describe(routes())
+  const describe = async () => (await import("./openapi.ts")).describe(routes())
   const json = staticAsset(() => (document ??= describe()), { "content-type": "application/json" })
   const html = staticAsset(async () => page, {
     "content-type": "text/html; charset=utf-8",
@@ -34,7 +33,7 @@ export const docs = (routes: () => InternalRoute[]) => {
     "referrer-policy": "no-referrer",
   })
   const script = staticAsset(
-    async () => Buffer.concat([Buffer.from(quiet + accessibility), await Bun.file(scalar).bytes()]),
+    async () => Buffer.concat([Buffer.from(quiet), await Bun.file(scalar).bytes()]),
     {
       "content-type": "text/javascript; charset=utf-8",
     },

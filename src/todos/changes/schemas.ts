@@ -38,13 +38,9 @@ const change = t.Object(
   {
     id,
     etag: t.Union([t.String({ description: "Its entity tag" }), t.Null()]),
-    todo: t.Union([
-      t.Object(todo.properties, {
-        description: "The todo as it is now. Null if it was deleted",
-        additionalProperties: false,
-      }),
-      t.Null(),
-    ]),
+    todo: t.Union([todo, t.Null()], {
+      description: "The todo as it is now. Null if it was deleted",
+    }),
   },
   { $id: "Change", description: "A todo that has changed", additionalProperties: false },
 )
@@ -55,7 +51,7 @@ export const changesPage = t.Object(
     next: t.String({ description: "The `since` of the next request" }),
     has_more: t.Boolean({ description: "Whether there are more changes to fetch at once" }),
   },
-  { $id: "Changes", description: "A page of changes", additionalProperties: false },
+  { $id: "ChangesPage", description: "A page of changes", additionalProperties: false },
 )
 export type ChangesPage = Static<typeof changesPage>
 
