@@ -14,25 +14,26 @@ import { auth } from "./accounts/sessions/login.ts"
 import { ownSessions } from "./accounts/sessions/own-sessions.ts"
 import { createRefreshTokens } from "./accounts/sessions/refresh-tokens.ts"
 import type { Tokens } from "./accounts/tokens/authenticate.ts"
+import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
 import type { Sql, Statements } from "./database/connect.ts"
+import { ClientLeft } from "./database/errors.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError } from "./http/error-handler.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
+import { tooManyRequests } from "./http/problem.ts"
 import { limitRequests } from "./http/request-limit.ts"
 import { createRequestLog } from "./http/request-log.ts"
 import type { Secrets } from "./keys/mac.ts"
 import type { Log } from "./log.ts"
-import type { Commits } from "./todos/changes/commits.ts"
-import { createStates } from "./todos/changes/sync-token.ts"
+import { createSyncTokens } from "./todos/changes/sync-token.ts"
 import type { Watchers } from "./todos/changes/watchers.ts"
 import { deleteTodosOf } from "./todos/erase.ts"
-import { exportedLists } from "./todos/export-lists.ts"
-import { createCursors } from "./todos/lists/cursor.ts"
-import { createSearchLimiter } from "./todos/lists/search-limiter.ts"
+import { exportedLists } from "./todos/export.ts"
+import { createCursors, createListTags } from "./todos/lists/cursor.ts"
 import { createQuota } from "./todos/quota/quota.ts"
 import { todos } from "./todos/routes.ts"
 
@@ -41,7 +42,6 @@ type Deps = {
   secrets: Secrets
   sql: Sql
   tokens: Tokens
-  commits: Commits
   watchers: Watchers
   log: Log
   metrics?: Metrics | undefined
@@ -49,8 +49,20 @@ type Deps = {
   isStopping: () => boolean
 }
 
+/** Searches, and what may be large: whole lists, exports, more than 100 todos or changes. Users do not feel others'. */
+const createSlowReads = () =>
+  createLimiter<number>({
+    perKey: 2,
+    queuePerKey: 100,
+    waitMs: 5_000,
+    refuse: (why) =>
+      why === "left"
+        ? new ClientLeft()
+        : tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
+  })
+
 /** What each feature gets from the service. */
-const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) => {
+const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
   const accounts = {
@@ -70,9 +82,17 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
     deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
       deleteTodosOf(sql, userId, thenDelete),
   }
+  const slowReads = createSlowReads()
   return {
     accounts,
-    exports: { sql, log, authenticate, lists: exportedLists(sql) },
+    exports: {
+      sql,
+      log,
+      tokens,
+      trustedProxies: config.TRUSTED_PROXIES,
+      slowReads,
+      lists: exportedLists(sql),
+    },
     personalTokens: {
       sql,
       authenticate,
@@ -83,13 +103,15 @@ const wire = ({ config, secrets, sql, commits, watchers, log, ...deps }: Deps) =
     todos: {
       sql,
       log,
-      authenticate,
+      tokens,
+      trustedProxies: config.TRUSTED_PROXIES,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
-      limitSearches: createSearchLimiter(),
-      states: createStates(secrets),
+      tagOf: createListTags(secrets),
+      slowReads,
+      syncTokens: createSyncTokens(secrets),
       quota: createQuota(sql, config.MAX_TODOS_PER_USER),
-      changed: commits.changed,
+      changed: watchers.committed,
       watchers,
     },
   }

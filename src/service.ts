@@ -12,7 +12,6 @@ import { close, expectFreePorts, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
-import { createCommits } from "./todos/changes/commits.ts"
 import { createLostCommits } from "./todos/changes/epoch.ts"
 import { createWatchers } from "./todos/changes/watchers.ts"
 import { expiryOfTodos } from "./todos/expiry.ts"
@@ -49,14 +48,12 @@ const assemble = async (
   const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
   const lastUse = createLastUse(sql, log)
   const tokens = createTokens(config, secrets, { sql, log, noteUse: lastUse.note })
-  const commits = createCommits()
-  const watchers = createWatchers(sql, commits)
+  const watchers = createWatchers(sql)
   const app = createApp({
     config,
     secrets,
     sql,
     tokens,
-    commits,
     watchers,
     log,
     metrics,
@@ -124,7 +121,7 @@ export const startService = async (options: Options): Promise<Service> => {
   working.defer(async () => void (await Promise.all(jobs.map((stop) => stop()))))
   jobs.push(await tokens.followRevocations())
   jobs.push(lastUse.start())
-  jobs.push(watchers.follow(log))
+  jobs.push(watchers.start(log))
   jobs.push(lostCommits.follow(log))
   const expiries = [...expiryOfAccounts(sql), ...expiryOfTodos(sql)]
   jobs.push(startExpiry(expiries, log, () => sql.state().ended))

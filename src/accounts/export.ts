@@ -1,88 +1,157 @@
-/** /users/me/export: everything that is stored about the caller, as one document. */
-
-import { Elysia } from "elysia"
+/** GET /users/me/export: everything that is stored about the caller, as one document. */
+import type { TSchema } from "@sinclair/typebox"
+import { t } from "elysia"
 import type { Logger } from "pino"
+import type { Limiter } from "../concurrency/limiter.ts"
 import type { Sql } from "../database/connect.ts"
-import { type Authenticate, bearer, signedIn } from "../http/guard.ts"
-import { pagesAfter, type StreamedList, streamObject } from "../http/json-stream.ts"
-import { noStore } from "../http/response/no-store.ts"
+import { type AnyCaller, authenticated, type Gate } from "../http/guard.ts"
 import {
-  exported,
-  identity,
-  type KnownAddress,
-  knownAddress,
-  type Session,
-  session,
-} from "./export-model.ts"
-import { listIdentities, readKnownAddresses, readSessions } from "./export-queries.ts"
+  inTurns,
+  objectParts,
+  patientTurns,
+  rowsOf,
+  type StreamedList,
+  streamJson,
+} from "../http/json-stream.ts"
 import { findOrCreateAccount } from "./outside-users.ts"
 import { listPersonalTokens } from "./personal-access-tokens/queries.ts"
 import { personalToken } from "./personal-tokens/model.ts"
+import { user } from "./schemas.ts"
 
-type Deps = {
+type Deps = Gate<AnyCaller> & {
   sql: Sql
   log: Logger
-  authenticate: Authenticate
+  slowReads: Limiter<number>
   /** What the other features store about a user. */
   lists: Record<string, StreamedList>
 }
 
-const AT_ONCE = 500
-
-/** For lists that are short: one page has all. */
-async function* onePage<Item extends object>(read: Promise<readonly Item[]>) {
-  yield await read
+export const exportOfAccount = ({ lists, ...deps }: Deps) => {
+  const all = { ...listsOf(deps.sql), ...lists }
+  return authenticated(deps, "/users/me", "accounts").get(
+    "/export",
+    async ({ caller, client }) => {
+      const { userId } = caller
+      const { sql, log, slowReads } = deps
+      const find = () => findOrCreateAccount(sql, userId)
+      const user = await slowReads.run(userId, find, { signal: () => client.signal })
+      const members = { exported_at: new Date().toISOString(), user }
+      const headers = { "content-disposition": 'attachment; filename="todo-api-export.json"' }
+      return streamJson(
+        (left) => {
+          const turn = patientTurns(slowReads, userId, left)
+          const pages = Object.entries(all).map(([name, list]) => [
+            name,
+            inTurns(list.pages(userId, left), turn),
+          ])
+          return objectParts(members, Object.fromEntries(pages))
+        },
+        { caller, client, log, headers },
+      )
+    },
+    {
+      response: { 200: exported(all) },
+      detail: {
+        operationId: "exportMe",
+        summary: "Export everything that is stored about the caller",
+        description:
+          "One document, streamed: the account, its sessions and tokens (without anything that " +
+          "gives access), and all todos. Changes that are made meanwhile may be in it or not. If " +
+          "the connection ends early, the export has failed.",
+      },
+    },
+  )
 }
 
+/** Never anything that could be used to log in. */
 const listsOf = (sql: Sql): Record<string, StreamedList> => ({
-  identities: { items: identity, pages: (userId) => onePage(listIdentities(sql, userId)) },
+  identities: {
+    items: identity,
+    pages: rowsOf(sql, {
+      name: "identities",
+      owner: "user_id",
+      columns: "issuer, subject",
+      key: { issuer: (at) => at, subject: (at) => at },
+    }),
+  },
   sessions: {
     items: session,
-    pages: (userId) =>
-      pagesAfter<Session>(AT_ONCE, (limit, after) => readSessions(sql, userId, limit, after)),
+    pages: rowsOf(sql, {
+      name: "sessions",
+      owner: "user_id",
+      columns: "id, created_at, last_used_at, expires_at, user_agent, address",
+      key: { id: (at) => `${at}::uuid` },
+    }),
   },
   known_addresses: {
     items: knownAddress,
-    pages: (userId) =>
-      pagesAfter<KnownAddress>(AT_ONCE, (limit, after) =>
-        readKnownAddresses(sql, userId, limit, after),
-      ),
+    pages: rowsOf(sql, {
+      name: "known_addresses",
+      owner: "user_id",
+      columns: "encode(address_hash, 'hex') as address_hash, expires_at",
+      key: { address_hash: (at) => `decode(${at}, 'hex')` },
+    }),
   },
   personal_tokens: {
     items: personalToken,
-    pages: (userId) => onePage(listPersonalTokens(sql, userId)),
+    async *pages(userId) {
+      yield Buffer.from(JSON.stringify(await listPersonalTokens(sql, userId)).slice(1, -1))
+    },
   },
 })
 
-export const exportOfAccount = (deps: Deps) => {
-  const lists = { ...listsOf(deps.sql), ...deps.lists }
-  return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(noStore)
-    .use(signedIn(deps.authenticate))
-    .get(
-      "/export",
-      async ({ caller }) => {
-        const { userId } = caller
-        const user = await findOrCreateAccount(deps.sql, userId)
-        const pages = Object.entries(lists).map(([name, list]) => [name, list.pages(userId)])
-        return streamObject(
-          { exported_at: new Date().toISOString(), user },
-          Object.fromEntries(pages),
-          { "content-disposition": 'attachment; filename="todo-api-export.json"' },
-          caller,
-          deps.log,
-        )
-      },
-      {
-        response: { 200: exported(lists) },
-        detail: {
-          operationId: "exportMe",
-          summary: "Export everything that is stored about the caller",
-          description:
-            "One document, streamed: the account, its sessions and tokens (without anything that " +
-            "gives access), and all todos. Changes that are made meanwhile may be in it or not. If " +
-            "the connection ends early, the export has failed.",
-        },
-      },
-    )
-}
+const instant = t.String({ format: "date-time" })
+const nullableText = t.Union([t.String(), t.Null()])
+
+const identity = t.Object(
+  { issuer: t.String(), subject: t.String() },
+  {
+    $id: "Identity",
+    description: "The user's identity at an outside issuer",
+    additionalProperties: false,
+  },
+)
+
+const session = t.Object(
+  {
+    id: t.String({ format: "uuid" }),
+    created_at: instant,
+    last_used_at: instant,
+    expires_at: instant,
+    user_agent: nullableText,
+    address: nullableText,
+  },
+  {
+    $id: "ExportedSession",
+    description: "A session: a login and its refreshes",
+    additionalProperties: false,
+  },
+)
+
+const knownAddress = t.Object(
+  {
+    address_hash: t.String({ description: "SHA-256, in hexadecimal" }),
+    expires_at: instant,
+  },
+  {
+    $id: "KnownAddress",
+    description: "An address from which the user logged in lately",
+    additionalProperties: false,
+  },
+)
+
+const exported = (lists: Record<string, StreamedList>) =>
+  t.Object(
+    {
+      exported_at: t.String({ format: "date-time", description: "When the export began" }),
+      user,
+      ...Object.fromEntries(
+        Object.entries(lists).map(([name, { items }]): [string, TSchema] => [name, t.Array(items)]),
+      ),
+    },
+    {
+      $id: "Export",
+      description: "All that is stored about the caller",
+      additionalProperties: false,
+    },
+  )

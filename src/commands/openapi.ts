@@ -4,7 +4,6 @@ import { createApp } from "../app.ts"
 import { readConfig } from "../config/config.ts"
 import { connect } from "../database/connect.ts"
 import { createLog } from "../log.ts"
-import { createCommits } from "../todos/changes/commits.ts"
 import { createWatchers } from "../todos/changes/watchers.ts"
 
 export const openapiDocument = async (): Promise<string> => {
@@ -13,14 +12,12 @@ export const openapiDocument = async (): Promise<string> => {
   // Would connect with its first query, but there is none.
   const sql = connect("postgres://localhost", 1)
   const secrets = [crypto.randomUUID()] as const
-  const commits = createCommits()
   const app = createApp({
     config,
     secrets,
     sql,
     tokens: createTokens(config, secrets, { sql, log, noteUse() {} }),
-    commits,
-    watchers: createWatchers(sql, commits),
+    watchers: createWatchers(sql),
     log,
     isReady: async () => false,
     isStopping: () => false,

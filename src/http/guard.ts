@@ -112,7 +112,7 @@ const headers = {
 /** For the `detail` of such an instance: the document then shows the requirement. */
 export const bearer = [{ bearerAuth: [] }]
 
-type Gate<Caller extends AnyCaller> = {
+export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
   trustedProxies: string[]
 }

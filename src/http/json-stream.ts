@@ -1,79 +1,176 @@
-/** Streams a JSON object of any length. Its lists are read page by page, as fast as the client reads. */
+/** Streams JSON of any length, read part by part, as fast as the client takes it. */
 import type { TSchema } from "@sinclair/typebox"
 import type { Logger } from "pino"
+import type { Limiter } from "../concurrency/limiter.ts"
+import { PREPARED, type Sql, type Value } from "../database/connect.ts"
+import { type Client, READING_SECONDS } from "./client-address.ts"
 import { type AnyCaller, invalidated } from "./guard.ts"
 import { Problem } from "./problem.ts"
 
-/** A list in the object: the schema of its items, and its pages for a user. */
-export type StreamedList = {
-  items: TSchema
-  pages: (userId: number) => AsyncIterable<readonly object[]>
-}
+/** Bytes that are sent at once: more would hold the event loop. */
+const SLICE = 64 * 1024
+/** How often is asked whether the token is still valid while a client takes nothing. */
+const CHECK_MS = 1_000
 
-/** Pages of `size` items, each of which begins after the last item of the previous one. */
-export async function* pagesAfter<Item extends object>(
-  size: number,
-  read: (limit: number, after: Item | undefined) => Promise<readonly Item[]>,
-): AsyncGenerator<readonly Item[]> {
-  let after: Item | undefined
-  for (;;) {
-    const page = await read(size, after)
-    yield page
-    if (page.length < size) return
-    after = page.at(-1)
-  }
-}
+const JSON_HEADERS = { "content-type": "application/json" }
 
-async function* objectText(
-  members: Record<string, unknown>,
-  lists: Record<string, AsyncIterable<readonly object[]>>,
-) {
-  yield JSON.stringify(members).slice(0, -1)
-  for (const [name, pages] of Object.entries(lists)) {
-    yield `,${JSON.stringify(name)}:[`
-    let separator = ""
-    for await (const page of pages) {
-      if (page.length === 0) continue
-      yield separator + JSON.stringify(page).slice(1, -1)
-      separator = ","
+type Headers = Record<string, string>
+type Streaming = {
+  caller: Pick<AnyCaller, "isStillValid">
+  client: Pick<Client, "closeAfter">
+  log: Logger
+  headers?: Headers
+}
+/** The signal is that of a client that has left. */
+type Parts = (signal: AbortSignal) => AsyncIterable<Uint8Array>
+
+async function* slices(parts: AsyncIterable<Uint8Array>, { isStillValid }: Streaming["caller"]) {
+  for await (const part of parts)
+    for (let at = 0; at < part.length; at += SLICE) {
+      // Asked after reading: what is sent was read while the token was valid.
+      if (!(await isStillValid())) throw invalidated()
+      yield part.subarray(at, at + SLICE)
     }
-    yield "]"
-  }
-  yield "}"
 }
 
 /**
- * Sends `members` first, at least one, and then the lists. A page is read when the client has taken the
- * previous one, and only if the caller's token is still valid. A failure resets the connection, so that
- * the object never looks complete.
+ * A part is read when the client has taken the previous one. So a slow client costs no connection to the
+ * database and one part of memory, and for one that leaves nothing more is read. A failure, and a token
+ * that is no longer valid, reset the connection, so that the response never looks complete.
  */
-export const streamObject = (
-  members: Record<string, unknown>,
-  lists: Record<string, AsyncIterable<readonly object[]>>,
-  headers: Record<string, string>,
-  { isStillValid }: Pick<AnyCaller, "isStillValid">,
-  log: Logger,
-): Response => {
-  const encoder = new TextEncoder()
-  const text = objectText(members, lists)
-  const stream = new ReadableStream<Uint8Array>(
+export const streamJson = (parts: Parts, { caller, client, log, headers }: Streaming): Response => {
+  client.closeAfter(READING_SECONDS)
+  const leaving = new AbortController()
+  const read = slices(parts(leaving.signal), caller)
+  let timer: NodeJS.Timeout | undefined
+
+  const end = () => {
+    clearInterval(timer)
+    leaving.abort()
+  }
+  const fail = (controller: ReadableStreamDefaultController, err: unknown) => {
+    if (leaving.signal.aborted) return
+    end()
+    if (!(err instanceof Problem)) log.error({ err }, "a streamed response ended early")
+    controller.error(err)
+  }
+  const check = async (controller: ReadableStreamDefaultController) => {
+    if (!(await caller.isStillValid())) fail(controller, invalidated())
+  }
+  const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
+        timer ??= setInterval(check, CHECK_MS, controller)
         try {
-          if (!(await isStillValid())) throw invalidated()
-          const { value, done } = await text.next()
-          if (done) controller.close()
-          else controller.enqueue(encoder.encode(value))
+          const { value, done } = await read.next()
+          if (leaving.signal.aborted) return
+          if (value) controller.enqueue(value)
+          if (!done) return
+          end()
+          controller.close()
         } catch (err) {
-          if (!(err instanceof Problem)) log.error({ err }, "a streamed object ended early")
-          throw err
+          fail(controller, err)
         }
       },
       async cancel() {
-        await text.return()
+        end()
+        await read.return()
       },
     },
     { highWaterMark: 0 },
   )
-  return new Response(stream, { headers: { "content-type": "application/json", ...headers } })
+  return new Response(body, { headers: { ...JSON_HEADERS, ...headers } })
+}
+
+/** Bytes that are sent as a whole, with their length. */
+const WHOLE = 8 * SLICE
+
+/** For JSON that is there already. What is long is streamed nevertheless. */
+export const sendJson = (json: Uint8Array, streaming: Streaming): Response =>
+  json.length <= WHOLE
+    ? new Response(json, { headers: { ...JSON_HEADERS, ...streaming.headers } })
+    : streamJson(async function* () {
+        yield json
+      }, streaming)
+
+/** Joins lists of JSON without their brackets. */
+export const joined = (lists: readonly Uint8Array[], before = "", after = ""): Uint8Array => {
+  const parts: Uint8Array[] = [Buffer.from(before)]
+  for (const list of lists)
+    if (list.length > 0) parts.push(...(parts.length > 1 ? [COMMA] : []), list)
+  return Buffer.concat([...parts, Buffer.from(after)])
+}
+const COMMA = Buffer.from(",")
+
+/** A list of an object: the schema of its items, and the pages of a user, without brackets. */
+export type StreamedList = {
+  items: TSchema
+  pages: (userId: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
+}
+
+/** Runs work as soon as it may be under way. */
+type Turn = <Result>(work: () => Promise<Result>) => Promise<Result>
+
+/** For a stream that has begun: there is no limit to how long the rest may wait. */
+export const patientTurns =
+  <Key>(limiter: Limiter<Key>, key: Key, client: AbortSignal): Turn =>
+  (work) =>
+    limiter.run(key, work, { signal: () => client, isPatient: true })
+
+/** Reads each part in a turn of its own: whoever reads slowly has none meanwhile. */
+export async function* inTurns(parts: AsyncIterable<Uint8Array>, turn: Turn) {
+  const read = parts[Symbol.asyncIterator]()
+  for (;;) {
+    const { value, done } = await turn(() => read.next())
+    if (done) return
+    yield value
+  }
+}
+
+/** An object of `members`, at least one, and of lists without their brackets. */
+export async function* objectParts(
+  members: Record<string, unknown>,
+  lists: Record<string, AsyncIterable<Uint8Array>>,
+) {
+  yield Buffer.from(JSON.stringify(members).slice(0, -1))
+  for (const [name, pages] of Object.entries(lists)) {
+    let before = `,${JSON.stringify(name)}:[`
+    for await (const page of pages) {
+      if (page.length === 0) continue
+      yield joined([page], before)
+      before = ","
+    }
+    yield Buffer.from(before === "," ? "]" : `${before}]`)
+  }
+  yield Buffer.from("}")
+}
+
+/** The columns that a list shows, and the ones that order it: each with how a statement reads its value. */
+type Table = {
+  name: string
+  owner: string
+  columns: string
+  key: Record<string, (placeholder: string) => string>
+}
+
+const ROWS_AT_ONCE = 500
+
+/** The rows of a user in a table, in pages, each of which begins after the last row of the one before. */
+export const rowsOf = (sql: Sql, { name, owner, columns, key }: Table) => {
+  const keys = Object.keys(key)
+  const order = keys.map((column) => `${name}.${column}`).join(", ")
+  const position = Object.values(key).map((read, index) => read(`$${index + 2}`))
+  const page = (after: string) =>
+    `select ${columns} from ${name} where ${owner} = $1 ${after} order by ${order} limit ${ROWS_AT_ONCE}`
+  const [first, next] = [page(""), page(`and (${order}) > (${position})`)]
+  return async function* (userId: number) {
+    let rows = await sql.unsafe<Record<string, Value>[]>(first, [userId], PREPARED)
+    for (;;) {
+      yield Buffer.from(JSON.stringify(rows).slice(1, -1))
+      const last = rows.length === ROWS_AT_ONCE ? rows.at(-1) : undefined
+      if (!last) return
+      const after = keys.map((column) => last[column] ?? null)
+      rows = await sql.unsafe<Record<string, Value>[]>(next, [userId, ...after], PREPARED)
+    }
+  }
 }

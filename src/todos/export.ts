@@ -1,43 +1,51 @@
-/** The SQL that exports what todos store about a user. Every statement names the owner. */
+/** The lists of an export that concern todos. */
+import { t } from "elysia"
 import type { Sql } from "../database/connect.ts"
-import type { DeletedTodo, UsedKey } from "./export-model.ts"
-import type { Todo } from "./members.ts"
+import { rowsOf, type StreamedList } from "../http/json-stream.ts"
+import { id } from "../http/schema-id.ts"
+import { pagesAfter } from "./lists/pages.ts"
+import { EVERYTHING } from "./lists/parameters.ts"
+import { todo } from "./members.ts"
 
-/** The todos that follow `after`, ordered by id. */
-export const readTodos = (sql: Sql, ownerId: number, limit: number, after: Todo | undefined) => sql<
-  Todo[]
->`
-  select id, title, description, is_completed, created_at, updated_at
-  from todos
-  where owner_id = ${ownerId}
-    and id > ${after?.id ?? 0}
-  order by id
-  limit ${limit}`
+export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
+  todos: {
+    items: todo,
+    pages: (userId, signal) => pagesAfter(sql, userId, EVERYTHING, undefined, signal),
+  },
+  deleted_todos: {
+    items: deletedTodo,
+    pages: rowsOf(sql, {
+      name: "deleted_todos",
+      owner: "owner_id",
+      columns: "id, revision, deleted_at",
+      key: { revision: (at) => `${at}::bigint`, id: (at) => `${at}::bigint` },
+    }),
+  },
+  idempotency_keys: {
+    items: usedKey,
+    pages: rowsOf(sql, {
+      name: "idempotency_keys",
+      owner: "owner_id",
+      columns: "key, todo_id, created_at",
+      key: { key: (at) => at },
+    }),
+  },
+})
 
-/** The deletions that follow `after`, in the order of deletion. */
-export const readDeletedTodos = (
-  sql: Sql,
-  ownerId: number,
-  limit: number,
-  after: DeletedTodo | undefined,
-) => sql<DeletedTodo[]>`
-  select id, revision, deleted_at
-  from deleted_todos
-  where owner_id = ${ownerId}
-    and (revision, id) > (${after?.revision ?? 0}, ${after?.id ?? 0})
-  order by revision, id
-  limit ${limit}`
+const deletedTodo = t.Object(
+  { id, revision: id, deleted_at: t.String({ format: "date-time" }) },
+  {
+    $id: "DeletedTodo",
+    description: "A deleted todo that is still remembered",
+    additionalProperties: false,
+  },
+)
 
-/** The keys that follow `after`, in their order. */
-export const readKeys = (
-  sql: Sql,
-  ownerId: number,
-  limit: number,
-  after: UsedKey | undefined,
-) => sql<UsedKey[]>`
-  select key, todo_id, created_at
-  from idempotency_keys
-  where owner_id = ${ownerId}
-    and key > ${after?.key ?? ""}
-  order by key
-  limit ${limit}`
+const usedKey = t.Object(
+  { key: t.String(), todo_id: id, created_at: t.String({ format: "date-time" }) },
+  {
+    $id: "UsedKey",
+    description: "An Idempotency-Key that is remembered",
+    additionalProperties: false,
+  },
+)

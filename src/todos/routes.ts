@@ -1,24 +1,24 @@
 /** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
 import { Elysia, t } from "elysia"
 import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
-import { type Authenticate, bearer, signedInWithQuery } from "../http/guard.ts"
+import { type AnyCaller, authenticatedWithQueries, type Gate } from "../http/guard.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
 import { methodNotAllowed } from "../http/methods.ts"
 import { noQuery } from "../http/request/query.ts"
 import { runBatch } from "./batch/run.ts"
 import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/schemas.ts"
 import { type EventsDeps, eventStream, noStream } from "./changes/events.ts"
+import { type ChangesDeps, respondWithChanges } from "./changes/read.ts"
 import { changesPage, changesQuery, eventsBody, readChangesQuery } from "./changes/schemas.ts"
-import { changesAfterWait, preferredWait, type WaitDeps } from "./changes/wait.ts"
 import * as documentation from "./documentation.ts"
 import { listQuery } from "./lists/parameters.ts"
-import { type ListDeps, listAnswer } from "./lists/response.ts"
+import { type ListDeps, respondWithList } from "./lists/response.ts"
 import * as model from "./members.ts"
 import { noSuchTodo } from "./problems.ts"
 import { findTodo } from "./queries.ts"
 import { createTodo, deleteTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
-type Deps = ListDeps & WriteDeps & WaitDeps & EventsDeps & { authenticate: Authenticate }
+type Deps = ListDeps & WriteDeps & ChangesDeps & EventsDeps & Gate<AnyCaller>
 
 /** Throws a 404 if the text is no id that a todo could have. */
 const todoId = (text: string): number => {
@@ -71,41 +71,40 @@ const refuseMethods = (method: string, params: { id?: string } | undefined) => {
 /** How long an answer may take in addition to the wait that was asked for. */
 const ANSWER_SECONDS = 10
 
-export const todos = (deps: Deps) =>
-  new Elysia({ prefix: "/todos", detail: { tags: ["todos"], security: bearer } })
-    .onTransform(({ set, request, params }) => {
-      set.headers["cache-control"] = "private, no-cache"
-      refuseMethods(request.method, params)
-    })
-    .use(signedInWithQuery(deps.authenticate, "todos"))
+export const todos = (deps: Deps) => {
+  const app = authenticatedWithQueries(deps, "/todos", "todos", "todos")
     .get(
       "",
-      ({ caller, query, request, set }) =>
-        listAnswer(deps, caller.userId, query, request, set.headers),
+      ({ caller, client, query, ifNoneMatch, set }) =>
+        respondWithList(deps, { caller, client, query, ifNoneMatch }, set.headers),
       {
         query: listQuery,
+        ifNoneMatch: true,
         response: { 200: t.Array(model.todo), 304: t.Undefined() },
         detail: documentation.listTodos,
       },
     )
     .get(
       "/changes",
-      ({ caller, query, request, server, set }) => {
-        const { since, limit } = readChangesQuery(query)
-        const seconds = preferredWait(request.headers.get("prefer"))
-        if (seconds !== undefined) {
-          set.headers["preference-applied"] = `wait=${seconds}`
-          server?.timeout(request, seconds + ANSWER_SECONDS)
+      ({ caller, client, query, wait, set }) => {
+        if (wait !== undefined) {
+          set.headers["preference-applied"] = `wait=${wait}`
+          client.closeAfter(wait + ANSWER_SECONDS)
         }
-        const asked = { since, limit, seconds: seconds ?? 0 }
-        return changesAfterWait(deps, caller.userId, asked, caller.isStillValid, request.signal)
+        const asked = { caller, client, ...readChangesQuery(query), wait: wait ?? 0 }
+        return respondWithChanges(deps, asked)
       },
-      { query: changesQuery, response: { 200: changesPage }, detail: documentation.getChanges },
+      {
+        query: changesQuery,
+        prefer: true,
+        response: { 200: changesPage },
+        detail: documentation.getChanges,
+      },
     )
     .get(
       "/events",
-      async ({ caller, request, server }) =>
-        request.method === "HEAD" ? noStream() : eventStream(deps, caller, request, server),
+      async ({ caller, client, request }) =>
+        request.method === "HEAD" ? noStream() : eventStream(deps, caller, client),
       { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
     )
     .guard({ query: noQuery })
@@ -163,3 +162,7 @@ export const todos = (deps: Deps) =>
       },
       { params, response: { 204: t.Undefined() }, detail: documentation.deleteTodo },
     )
+  return new Elysia()
+    .onTransform(({ request, params }) => refuseMethods(request.method, params))
+    .use(app)
+}

@@ -2,7 +2,6 @@
 import type { Sql } from "../database/connect.ts"
 import { constraintOf } from "../database/errors.ts"
 import { expectedVersions } from "../http/entity-tag.ts"
-import type { Changed } from "./changes/commits.ts"
 import { createOnce } from "./keys/create-once.ts"
 import type { NewTodo, TodoChanges } from "./members.ts"
 import { noSuchTodo, preconditionFailed } from "./problems.ts"
@@ -16,7 +15,7 @@ export type WriteDeps = {
   createOutsideUser: (id: number) => Promise<void>
   quota: Quota
   /** Called after each commit. */
-  changed: Changed
+  changed: (ownerId: number, revision: number) => void
 }
 
 /** The foreign keys that a write violates if its owner has no row yet. */

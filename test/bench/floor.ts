@@ -9,11 +9,12 @@ import { openSession } from "../../src/accounts/sessions/queries.ts"
 import { findCredentials } from "../../src/accounts/users.ts"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import type { Sql } from "../../src/database/connect.ts"
-import { findListState } from "../../src/todos/changes/queries.ts"
+import { joined } from "../../src/http/json-stream.ts"
 import { createOnce } from "../../src/todos/keys/create-once.ts"
-import { createCursors } from "../../src/todos/lists/cursor.ts"
+import { createCursors, createListTags } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/pages.ts"
-import { listTag } from "../../src/todos/lists/response.ts"
+import { EVERYTHING, listOf } from "../../src/todos/lists/parameters.ts"
+import { findListState } from "../../src/todos/lists/queries.ts"
 import {
   deleteTodo,
   findTodo,
@@ -43,6 +44,9 @@ const tag = postgres({
 const inLane: Sql["inLane"] = (_lane, text, values) => tag.unsafe(text, values, { prepare: true })
 const sql = Object.assign(tag, { pipelined: tag, inLane }) as unknown as Sql
 const cursors = createCursors([SECRET_KEY])
+const tagOf = createListTags([SECRET_KEY])
+
+const LIST = listOf(EVERYTHING)
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
 const TODO_ID = /^\/api\/v1\/todos\/([1-9]\d{0,15})$/
@@ -158,20 +162,20 @@ const list = async (
   headers: Headers,
 ) => {
   if (known === "*") {
-    headers["etag"] = listTag(await findListState(sql, owner))
+    headers["etag"] = tagOf(owner, await findListState(sql, owner))
     return new Response(null, { status: 304, headers })
   }
-  const selection = { sort: "created_at", isCompleted: undefined, q: undefined } as const
   const limit = Number(search.get("limit"))
   const cursor = search.get("cursor")
-  const after = cursor === null ? undefined : cursors.read(cursor, owner, selection)
-  const { todos, next, state = "" } = await listTodos(sql, owner, selection, limit, after)
-  headers["etag"] = listTag(state)
+  const after = cursor === null ? undefined : cursors.read(cursor, owner, LIST)
+  const { todos, next, state = "" } = await listTodos(sql, owner, EVERYTHING, limit, after)
+  headers["etag"] = tagOf(owner, state)
   if (next) {
-    search.set("cursor", cursors.write(next, owner, selection))
+    search.set("cursor", cursors.write(next, owner, LIST))
     headers["link"] = `</api/v1/todos?${search}>; rel="next"`
   }
-  return Response.json(todos, { headers })
+  headers["content-type"] = "application/json"
+  return new Response(joined([todos], "[", "]"), { headers })
 }
 
 const create = async (owner: number, request: Request, headers: Headers) => {

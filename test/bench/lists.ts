@@ -13,7 +13,7 @@ import type { Sql } from "../../src/database/connect.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { createCursors, type Position } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/pages.ts"
-import type { Selection, Sort } from "../../src/todos/lists/parameters.ts"
+import { listOf, type Selection, type Sort } from "../../src/todos/lists/parameters.ts"
 import { insertTodos } from "../support/rows.ts"
 import { superuserUrl } from "../support/superuser.ts"
 
@@ -126,7 +126,7 @@ const explain = async (databaseUrl: string, selection: Selection, after: Positio
     plans.length = 0
     for (let run = 0; run < 8; run++)
       await listTodos(
-        Object.assign(sql, { brief: sql }) as unknown as Sql,
+        Object.assign(sql, { pipelined: sql }) as unknown as Sql,
         HOARDER,
         selection,
         PAGE,
@@ -188,7 +188,7 @@ try {
       const first = new URLSearchParams({ limit: String(PAGE), sort })
       if (isCompleted !== undefined) first.set("is_completed", String(isCompleted))
       const last = new URLSearchParams(first)
-      last.set("cursor", cursors.write(place, HOARDER, selection))
+      last.set("cursor", cursors.write(place, HOARDER, listOf(selection)))
       const times: [number[], number[]] = [[], []]
       // In turn, so that whatever else the machine does meets both.
       for (let round = -20; round < ROUNDS; round++) {

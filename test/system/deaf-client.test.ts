@@ -3,7 +3,6 @@ import { expect, test } from "bun:test"
 import { connect as openSocket } from "node:net"
 import { connect } from "../../src/database/connect.ts"
 import { createLog } from "../../src/log.ts"
-import { createCommits } from "../../src/todos/changes/commits.ts"
 import { eventStream } from "../../src/todos/changes/events.ts"
 import { createWatchers } from "../../src/todos/changes/watchers.ts"
 import { openEvents } from "../support/events.ts"
@@ -11,28 +10,30 @@ import { createDatabase } from "../support/postgres.ts"
 import { rawRequest } from "../support/raw.ts"
 
 /** With it a hundred events are more than the buffers of both ends hold, in place of many thousands. */
-const LONG_STATE = "x".repeat(256 * 1024)
+const LONG_TOKEN = "x".repeat(256 * 1024)
 
 test("it is disconnected after half a minute, and one that reads is not", async () => {
   const database = await createDatabase()
   const sql = connect(database.url, 1)
-  const commits = createCommits()
-  const watchers = createWatchers(sql, commits)
-  const stop = watchers.follow(createLog("silent"))
-  const states = { write: () => LONG_STATE, read: () => expect.unreachable() }
+  const watchers = createWatchers(sql)
+  const stop = watchers.start(createLog("silent"))
+  const syncTokens = { write: () => LONG_TOKEN, read: () => expect.unreachable() }
   const { promise: isGone, resolve: leave } = Promise.withResolvers<number>()
   const unwatch: typeof watchers.unwatch = (ownerId, watcher) => {
     leave(ownerId)
     watchers.unwatch(ownerId, watcher)
   }
-  const deps = { sql, states, watchers: { ...watchers, unwatch } }
+  const deps = { sql, syncTokens, watchers: { ...watchers, unwatch } }
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     development: false,
     fetch: (request, server) => {
       const userId = Number(request.headers.get("authorization")?.replace("Bearer ", ""))
-      return eventStream(deps, { userId, isStillValid: () => true }, request, server)
+      const caller = { userId, isStillValid: () => true }
+      return eventStream(deps, caller, {
+        closeAfter: (seconds) => server.timeout(request, seconds),
+      })
     },
   })
   try {
@@ -47,13 +48,13 @@ test("it is disconnected after half a minute, and one that reads is not", async 
       isOver = true
     })
     for (let revision = 1; revision <= 100; revision++) {
-      commits.changed(1, revision)
+      watchers.committed(1, revision)
       await Bun.sleep(2)
     }
     expect(await isGone).toBe(1)
     expect(isOver).toBe(false)
     expect(reader.text()).toContain(": still here")
-    commits.changed(2, 1)
+    watchers.committed(2, 1)
     await reader.until(2)
     deaf.destroy()
   } finally {

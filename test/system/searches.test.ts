@@ -1,8 +1,6 @@
 /** Searches that are made to be slow: they end soon, and nobody else feels them. */
-
-import { expect, jest, test } from "bun:test"
+import { expect, test } from "bun:test"
 import type postgres from "postgres"
-import { createSearchLimiter } from "../../src/todos/lists/search-limiter.ts"
 import { startApp } from "../support/app.ts"
 import { insertMany } from "../support/rows.ts"
 import { openSql } from "../support/sql.ts"
@@ -85,35 +83,4 @@ test("a stream of a search takes no turn while its client does not read", async 
   const streams = [await open(), await open(), await open()]
   expect((await ada.get("/todos?q=a&limit=1")).status).toBe(200)
   for (const stream of streams) expect(((await stream.json()) as unknown[]).length).toBe(3_000)
-})
-
-test("a turn is waited for: by 100 at most, and for 5 seconds", async () => {
-  const limitSearches = createSearchLimiter()
-  const running = Promise.withResolvers<string>()
-  jest.useFakeTimers()
-  try {
-    const two = [1, 2].map(() => limitSearches(7, () => running.promise))
-    const begun = limitSearches(7, async () => "begun", true)
-    const late = Array.from({ length: 99 }, () => limitSearches(7, async () => "late"))
-    const refusals = Promise.allSettled(late)
-    await expect(limitSearches(7, async () => "too many")).rejects.toMatchObject({ status: 429 })
-    expect(await limitSearches(8, async () => "another user's")).toBe("another user's")
-    jest.advanceTimersByTime(5_000)
-    for (const refusal of await refusals)
-      expect(refusal).toMatchObject({ status: "rejected", reason: { status: 429 } })
-    const next = limitSearches(7, async () => "next")
-    running.resolve("ended")
-    expect(await Promise.all([...two, begun, next])).toEqual(["ended", "ended", "begun", "next"])
-  } finally {
-    jest.useRealTimers()
-  }
-})
-
-test("a search that fails gives its turn back", async () => {
-  const limitSearches = createSearchLimiter()
-  for (let i = 0; i < 5; i++)
-    await expect(limitSearches(7, () => Promise.reject(new Error("broken")))).rejects.toThrow(
-      "broken",
-    )
-  expect(await limitSearches(7, async () => "fine")).toBe("fine")
 })

@@ -1,7 +1,7 @@
 /** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
 import { expect, test } from "bun:test"
 import { connect } from "../../src/database/connect.ts"
-import { deleteExpiredTombstones } from "../../src/todos/changes/expiry.ts"
+import { deleteExpiredTombstones } from "../../src/todos/changes/queries.ts"
 import type { User } from "../support/client.ts"
 import { Copy, listById, type Page } from "../support/copy.ts"
 import { changeTitle, insertTodos } from "../support/rows.ts"

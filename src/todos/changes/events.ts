@@ -1,14 +1,15 @@
-/** GET /todos/events: a stream of states, which tells clients when to fetch changes. */
+/** GET /todos/events: a stream of sync tokens, which tells clients when to fetch changes. */
 import type { Sql } from "../../database/connect.ts"
+import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
-import { findFeed } from "./queries.ts"
-import type { Feed, States } from "./sync-token.ts"
+import { findHead } from "./queries.ts"
+import type { Head, SyncTokens } from "./sync-token.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
 
-export type EventsDeps = { sql: Sql; states: States; watchers: Watchers }
+export type EventsDeps = { sql: Sql; syncTokens: SyncTokens; watchers: Watchers }
 
-/** Proxies and clients close connections on which nothing is sent. */
-const HEARTBEAT_MS = 15_000
+/** Proxies and clients close connections on which nothing is sent. With the next tick it is 15 seconds. */
+const HEARTBEAT_MS = 14_000
 /** A connection is closed if nothing could be sent for this long, not even a heartbeat. */
 const IDLE_SECONDS = 30
 /** Random, so that the clients of an instance that stops do not all come back at once. */
@@ -16,8 +17,8 @@ const RETRY_MS = { min: 1_000, max: 5_000 }
 
 const HEARTBEAT = ": still here\n\n"
 
-const stateEvent = (state: string) =>
-  `event: state\nid: ${state}\ndata: ${JSON.stringify({ state })}\n\n`
+const stateEvent = (token: string) =>
+  `event: state\nid: ${token}\ndata: ${JSON.stringify({ state: token })}\n\n`
 
 const retryEvent = () =>
   `retry: ${Math.round(RETRY_MS.min + Math.random() * (RETRY_MS.max - RETRY_MS.min))}\n\n`
@@ -25,7 +26,7 @@ const retryEvent = () =>
 const encoder = new TextEncoder()
 
 /**
- * A state that could not be sent yet is replaced by a newer one, so that many commits become one event. A
+ * An event that could not be sent yet is replaced by a newer one, so that many commits become one event. A
  * class, because there may be thousands of streams, and closures would take twice the memory.
  */
 class EventStream implements Watcher {
@@ -45,17 +46,27 @@ class EventStream implements Watcher {
     this.body = new ReadableStream(this, { highWaterMark: 0 })
   }
 
-  begin({ epoch, revision }: Feed) {
+  /** There may have been commits since the head was read. */
+  begin({ epoch, revision }: Head) {
     this.epoch = epoch
-    this.changed(revision)
+    this.latest = Math.max(this.latest, revision)
+    this.putLatest(epoch)
   }
 
-  changed(revision: number) {
-    if (this.epoch === undefined || revision <= this.latest) return
+  committed(revision: number) {
+    if (revision <= this.latest) return
     this.latest = revision
-    const { states } = this.deps
-    const { userId } = this.caller
-    this.put(stateEvent(states.write({ kind: "complete", revision }, this.epoch, userId)))
+    if (this.epoch !== undefined) this.putLatest(this.epoch)
+  }
+
+  private putLatest(epoch: string) {
+    const { deps, caller, latest } = this
+    const token = deps.syncTokens.write(
+      { kind: "complete", revision: latest },
+      epoch,
+      caller.userId,
+    )
+    this.put(stateEvent(token))
   }
 
   tick(now: number) {
@@ -107,15 +118,14 @@ class EventStream implements Watcher {
 export const eventStream = async (
   deps: EventsDeps,
   caller: AnyCaller,
-  request: Request,
-  server: Pick<Bun.Server<unknown>, "timeout"> | null,
+  client: Pick<Client, "closeAfter">,
 ) => {
-  server?.timeout(request, IDLE_SECONDS)
+  client.closeAfter(IDLE_SECONDS)
   const stream = new EventStream(deps, caller)
   deps.watchers.watch(caller.userId, stream)
   try {
     // Read after watching has begun, so that no commit is missed.
-    stream.begin(await findFeed(deps.sql, caller.userId))
+    stream.begin(await findHead(deps.sql, caller.userId))
   } catch (error) {
     stream.cancel()
     throw error

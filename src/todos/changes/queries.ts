@@ -1,45 +1,17 @@
 /** All SQL over changes. Every statement of a request names the owner. */
-import { PREPARED, type Sql } from "../../database/connect.ts"
-import type { Todo } from "../members.ts"
-import type { Feed, Place } from "./sync-token.ts"
+import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
+import { todoJson } from "../members.ts"
+import type { Checkpoint, Head } from "./sync-token.ts"
 
 /** One row, even if nothing of the owner has ever changed. */
-const feedOf = (sql: Sql, ownerId: number) => sql`
-  select
-    epoch,
-    coalesce(own.revision, 0) as feed_revision,
-    coalesce(own.tombstones_forgotten_up_to, 0) as forgotten
+const HEAD = `
+  select epoch, coalesce(revision, 0) as revision, coalesce(tombstones_forgotten_up_to, 0) as "forgottenUpTo"
   from epochs
-  left join (
-    select revision, tombstones_forgotten_up_to
-    from revisions
-    where owner_id = ${ownerId}
-  ) as own on true`
+  left join revisions on owner_id = $1`
 
-export const findFeed = async (sql: Sql, ownerId: number): Promise<Feed> => {
-  const [{ epoch, feed_revision, forgotten }] = await sql.pipelined<
-    [{ epoch: string; feed_revision: number; forgotten: number }]
-  >`${feedOf(sql, ownerId)}`
-  return { epoch, revision: feed_revision, forgotten }
-}
-
-/** A text that is the same as long as no todo changes. `owner` is the placeholder of the owner. */
-export const listState = (owner: string) => `(
-  select coalesce(
-    (
-      select revision
-      from revisions
-      where owner_id = ${owner}
-    ), 0) || '-' || left(epoch::text, 8)
-  from epochs)`
-
-export const findListState = async (sql: Sql, ownerId: number) => {
-  const [row] = await sql.pipelined.unsafe<[{ state: string }]>(
-    `select ${listState("$1")} as state`,
-    [ownerId],
-    PREPARED,
-  )
-  return row.state
+export const findHead = async (sql: Sql, ownerId: number): Promise<Head> => {
+  const [head] = await sql.pipelined.unsafe<[Head]>(HEAD, [ownerId], PREPARED)
+  return head
 }
 
 /** The revisions of those owners whose todos have ever changed; one row without an owner if none. */
@@ -60,44 +32,70 @@ export const renewEpoch = (sql: Sql, name: string) => sql`
   set epoch = md5(${name})::uuid
   where epoch <> md5(${name})::uuid`
 
-/** A todo, or a deletion, which has no version. */
-export type ChangedRow = Todo & { revision: number; version: number | null }
+/** A change as JSON. The tag is written as entityTag does, with quotes that are escaped. */
+const CHANGED = `'{"id":' || id || E',"etag":"\\\\"' || version || E'\\\\"","todo":'
+  || ${todoJson("todos")} || '}'`
+const DELETED = `'{"id":' || id || ',"etag":null,"todo":null}'`
+
+/** Changes as JSON without brackets. */
+export type Read = {
+  head: Head
+  changes: Uint8Array
+  count: number
+  /** The last one, if there are as many as were asked for. */
+  last: { revision: number; id: number } | undefined
+  /** The highest id, where it was asked for. */
+  highestId: number
+}
 
 /** Rows. A page of this size takes a fraction of a millisecond. */
-const BRIEF_LIMIT = 100
+export const BRIEF_LIMIT = 100
 
-/** A page, and the state of the owner's feed: both of one snapshot. */
-type Read = { feed: Feed; lastId: number; rows: ChangedRow[] }
+const NOTHING = new Uint8Array()
+const numberOf = (column: Uint8Array | null | undefined) =>
+  column ? Number(Buffer.from(column).toString()) : 0
 
+type Signal = () => AbortSignal
+
+/** A page, and the head of the owner's changes: both of one snapshot. `$1` is the owner, `$2` the limit. */
 const readPage = async (
   sql: Sql,
-  ownerId: number,
-  limit: number,
-  lastId: ReturnType<typeof feedOf>,
-  page: ReturnType<typeof feedOf>,
+  rows: string,
+  highestId: string,
+  values: [ownerId: number, limit: number, ...Value[]],
+  signal: Signal,
 ): Promise<Read> => {
+  const [, limit] = values
   const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
-  const rows = await tag<
-    (ChangedRow & {
-      epoch: string
-      feed_revision: number
-      forgotten: number
-      last_id: number
-    })[]
-  >`
-    select feed.epoch, feed.feed_revision, feed.forgotten, ${lastId} as last_id,
-      page.id, page.title, page.description, page.is_completed, page.created_at, page.updated_at,
-      page.version, page.revision
-    from (${feedOf(sql, ownerId)}) as feed
-    left join (${page}) as page on true
-    order by page.place, page.id`
-  const [first] = rows
-  if (!first) throw new Error("The database has no epoch")
-  const { epoch, feed_revision, forgotten, last_id } = first
+  const [row = []] = await tag
+    .unsafe(
+      `
+      select head.*, ${highestId}, page.*
+      from (${HEAD}) as head
+      cross join (
+        select
+          string_agg(change, ',') as changes,
+          count(*),
+          (array_agg(revision))[$2::integer] as last_revision,
+          (array_agg(id))[$2::integer] as last_id
+        from (${rows}) as changed
+      ) as page`,
+      values,
+      { ...PREPARED, signal },
+    )
+    .raw()
+  const [epoch, revision, forgottenUpTo, highest, changes, count, lastRevision, id] = row
+  if (!epoch) throw new Error("The database has no epoch")
   return {
-    feed: { epoch, revision: feed_revision, forgotten },
-    lastId: last_id,
-    rows: first.id === null ? [] : rows,
+    head: {
+      epoch: Buffer.from(epoch).toString(),
+      revision: numberOf(revision),
+      forgottenUpTo: numberOf(forgottenUpTo),
+    },
+    changes: changes ?? NOTHING,
+    count: numberOf(count),
+    last: id ? { revision: numberOf(lastRevision), id: numberOf(id) } : undefined,
+    highestId: numberOf(highest),
   }
 }
 
@@ -107,65 +105,94 @@ export const readTodos = (
   ownerId: number,
   limit: number,
   { id, until }: { id: number; until?: number },
+  signal: Signal,
 ) =>
   readPage(
     sql,
-    ownerId,
-    limit,
+    `
+    select ${CHANGED} as change, revision, id
+    from todos
+    where owner_id = $1
+      and id > $3::bigint
+      ${until === undefined ? "" : "and id <= $4::bigint"}
+    order by id
+    limit $2::integer`,
     until === undefined
-      ? sql`coalesce((select max(id) from todos where owner_id = ${ownerId}), 0)`
-      : sql`${until}::bigint`,
-    sql`
-      select id, title, description, is_completed, created_at, updated_at, version, revision,
-        0 as place
-      from todos
-      where owner_id = ${ownerId}
-        and id > ${id}
-        ${until === undefined ? sql`` : sql`and id <= ${until}`}
-      order by id
-      limit ${limit}`,
+      ? "coalesce((select max(id) from todos where owner_id = $1), 0)"
+      : "$4::bigint",
+    [ownerId, limit, id, ...(until === undefined ? [] : [until])],
+    signal,
   )
 
-/** The first `limit` changes after a place, ordered by revision and id. */
+/** The first `limit` changes after a checkpoint, ordered by revision and id. */
 export const readChanges = (
   sql: Sql,
   ownerId: number,
   limit: number,
-  place: Exclude<Place, { kind: "walk" }>,
+  checkpoint: Exclude<Checkpoint, { kind: "initial" }>,
+  signal: Signal,
 ) => {
-  const isAfter =
-    place.kind === "complete"
-      ? sql`revision > ${place.revision}`
-      : sql`(revision, id) > (${place.revision}, ${place.id})`
+  const [isAfter, position] =
+    checkpoint.kind === "complete"
+      ? ["revision > $3::bigint", []]
+      : ["(revision, id) > ($3::bigint, $4::bigint)", [checkpoint.id]]
+  const branch = (change: string, table: string) => `
+    select ${change} as change, revision, id
+    from ${table}
+    where owner_id = $1
+      and ${isAfter}
+    order by revision, id
+    limit $2::integer`
   return readPage(
     sql,
-    ownerId,
-    limit,
-    sql`0::bigint`,
-    sql`
-      select id, title, description, is_completed, created_at, updated_at, version, revision,
-        revision as place
-      from (
-        (
-          select id, title, description, is_completed, created_at, updated_at, version, revision
-          from todos
-          where owner_id = ${ownerId}
-            and revision > 0
-            and ${isAfter}
-          order by revision, id
-          limit ${limit}
-        )
-        union all
-        (
-          select id, null, null, null, null, null, null, revision
-          from deleted_todos
-          where owner_id = ${ownerId}
-            and ${isAfter}
-          order by revision, id
-          limit ${limit}
-        )
-      ) as changed
-      order by revision, id
-      limit ${limit}`,
+    `
+    select change, revision, id
+    from ((${branch(CHANGED, "todos")}) union all (${branch(DELETED, "deleted_todos")})) as changed
+    order by revision, id
+    limit $2::integer`,
+    "0::bigint",
+    [ownerId, limit, checkpoint.revision, ...position],
+    signal,
   )
+}
+
+/** The owners of the oldest expired deletions, with the revision of their last one: of all owners. */
+const expiredTombstones = (sql: Sql, limit: number) => sql<
+  { owner_id: number; revision: number }[]
+>`
+  select owner_id, max(revision) as revision
+  from (
+    select owner_id, revision
+    from deleted_todos
+    where deleted_at < now() - interval '90 days'
+    order by deleted_at
+    limit ${limit}
+  ) as expired
+  group by owner_id`
+
+/** The same statement writes up to which revision, so that clients that miss one of them are told. */
+const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
+  const [row] = await sql<[{ count: number }]>`
+    with expired as (
+      delete from deleted_todos
+      where owner_id = ${ownerId}
+        and revision <= ${revision}
+      returning id
+    ), forgotten as (
+      update revisions
+      set tombstones_forgotten_up_to = greatest(tombstones_forgotten_up_to, ${revision}::bigint)
+      where owner_id = ${ownerId}
+        and exists (select from expired)
+    )
+    select count(*)
+    from expired`
+  return row.count
+}
+
+/** Deletes about `limit` deletions, of all owners, one after the other. Returns how many. */
+export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
+  let count = 0
+  for (const { owner_id, revision } of await expiredTombstones(sql, limit))
+    count += await forgetDeletions(sql, owner_id, revision)
+  return count
 }

@@ -1,11 +1,22 @@
-/** Pages of changes, by which a client brings its copy from any state to the latest one. */
+/** GET /todos/changes: pages by which a replica comes from any sync token to the latest change, or waits for it. */
+import type { Logger } from "pino"
+import type { Limiter } from "../../concurrency/limiter.ts"
 import type { Sql } from "../../database/connect.ts"
-import { entityTag } from "../../http/entity-tag.ts"
-import { type ChangedRow, findFeed, readChanges, readTodos } from "./queries.ts"
-import type { ChangesPage } from "./schemas.ts"
-import { checkPlace, type Feed, type Place, type States } from "./sync-token.ts"
+import { ClientLeft } from "../../database/errors.ts"
+import type { Client } from "../../http/client-address.ts"
+import type { AnyCaller } from "../../http/guard.ts"
+import { joined, sendJson } from "../../http/json-stream.ts"
+import { BRIEF_LIMIT, findHead, type Read, readChanges, readTodos } from "./queries.ts"
+import { type Checkpoint, checkRemembered, type Head, type SyncTokens } from "./sync-token.ts"
+import type { Watcher, Watchers } from "./watchers.ts"
 
-export type ChangesDeps = { sql: Sql; states: States }
+export type ChangesDeps = {
+  sql: Sql
+  syncTokens: SyncTokens
+  watchers: Watchers
+  slowReads: Limiter<number>
+  log: Logger
+}
 
 /**
  * Changes. While others write, a client fetches until it has reached the latest change. If they write
@@ -13,76 +24,112 @@ export type ChangesDeps = { sql: Sql; states: States }
  */
 const FAR_ENOUGH = 1_000
 
-type Page = { feed: Feed; rows: ChangedRow[]; next: Place; hasMore: boolean }
+type Page = { head: Head; changes: Uint8Array; next: Checkpoint; hasMore: boolean }
 
 /** The first pages list todos by id, up to the highest id at the beginning. After them come changes. */
-const walk = async (
-  sql: Sql,
-  ownerId: number,
-  limit: number,
-  place?: Extract<Place, { kind: "walk" }>,
-): Promise<Page> => {
-  const { feed, lastId, rows } = await readTodos(sql, ownerId, limit, place ?? { id: 0 })
-  const revision = place?.revision ?? feed.revision
-  const id = rows.length < limit ? lastId : (rows.at(-1)?.id ?? lastId)
-  return id < lastId
-    ? { feed, rows, next: { kind: "walk", revision, id, until: lastId }, hasMore: true }
-    : { feed, rows, next: { kind: "complete", revision }, hasMore: feed.revision > revision }
-}
+const initialPage = ({ head, changes, last, highestId }: Read, revision = head.revision): Page =>
+  last && last.id < highestId
+    ? {
+        head,
+        changes,
+        next: { kind: "initial", revision, id: last.id, until: highestId },
+        hasMore: true,
+      }
+    : { head, changes, next: { kind: "complete", revision }, hasMore: head.revision > revision }
 
-const changesAfter = async (
-  sql: Sql,
-  ownerId: number,
-  limit: number,
-  place: Exclude<Place, { kind: "walk" }>,
-): Promise<Page> => {
-  const { feed, rows } = await readChanges(sql, ownerId, limit, place)
-  const last = rows[limit - 1]
-  if (!last) {
-    const next: Place = { kind: "complete", revision: feed.revision }
-    return { feed, rows, next, hasMore: false }
-  }
-  const until = place.kind === "changes" && place.until > 0 ? place.until : feed.revision
+const pageAfter = (
+  from: Exclude<Checkpoint, { kind: "initial" }>,
+  { head, changes, last }: Read,
+): Page => {
+  if (!last)
+    return { head, changes, next: { kind: "complete", revision: head.revision }, hasMore: false }
+  const until = from.kind === "changes" && from.until > 0 ? from.until : head.revision
   const hasMore = last.revision <= until + FAR_ENOUGH
-  const { revision, id } = last
   // `until: 0`: if the client comes back later, the limit is set again.
-  return {
-    feed,
-    rows,
-    next: { kind: "changes", revision, id, until: hasMore ? until : 0 },
-    hasMore,
-  }
+  return { head, changes, next: { kind: "changes", ...last, until: hasMore ? until : 0 }, hasMore }
 }
 
-const toChange = (row: ChangedRow) => {
-  const { id, title, description, is_completed, created_at, updated_at, version } = row
-  if (version === null) return { id, etag: null, todo: null }
-  const todo = { id, title, description, is_completed, created_at, updated_at }
-  return { id, etag: entityTag(version), todo }
+type ChangesRequest = {
+  caller: AnyCaller
+  client: Client
+  since: string | undefined
+  limit: number
+  /** Seconds that the response may wait for a change. */
+  wait: number
 }
 
-export const changesSince = async (
-  { sql, states }: ChangesDeps,
-  ownerId: number,
-  since: string | undefined,
-  limit: number,
-): Promise<ChangesPage> => {
-  const place = since === undefined ? undefined : states.read(since, ownerId)
-  if (place?.kind === "complete") {
+const changesSince = async (
+  { sql, slowReads }: ChangesDeps,
+  { caller: { userId }, client, limit }: ChangesRequest,
+  from: (Checkpoint & { epoch: string }) | undefined,
+): Promise<Page> => {
+  if (from?.kind === "complete") {
     // Usually nothing has changed, and one row tells so.
-    const feed = await findFeed(sql, ownerId)
-    checkPlace(place, feed)
-    if (since !== undefined && place.revision === feed.revision)
-      return { changes: [], next: since, has_more: false }
+    const head = await findHead(sql, userId)
+    checkRemembered(from, head)
+    if (from.revision === head.revision)
+      return { head, changes: new Uint8Array(), next: from, hasMore: false }
   }
-  const { feed, rows, next, hasMore } =
-    place === undefined || place.kind === "walk"
-      ? await walk(sql, ownerId, limit, place)
-      : await changesAfter(sql, ownerId, limit, place)
-  if (place) checkPlace(place, feed)
-  return {
-    changes: rows.map(toChange),
-    next: states.write(next, feed.epoch, ownerId),
-    has_more: hasMore,
+  const signal = () => client.signal
+  const read = async () => {
+    if (from?.kind === "complete" || from?.kind === "changes")
+      return pageAfter(from, await readChanges(sql, userId, limit, from, signal))
+    return initialPage(
+      await readTodos(sql, userId, limit, from ?? { id: 0 }, signal),
+      from?.revision,
+    )
   }
+  const page = await (limit > BRIEF_LIMIT ? slowReads.run(userId, read, { signal }) : read())
+  if (from) checkRemembered(from, page.head)
+  return page
+}
+
+const isNews = ({ changes, hasMore }: Page) => changes.length > 0 || hasMore
+
+/** Like `changesSince`, but waits for a change if there is none. */
+const awaitChanges = async (
+  deps: ChangesDeps,
+  request: ChangesRequest,
+  from: Checkpoint & { epoch: string },
+): Promise<Page> => {
+  const before = await changesSince(deps, request, from)
+  if (request.wait === 0 || isNews(before)) return before
+  const { userId, isStillValid } = request.caller
+  const { signal } = request.client
+  // The event of a client that has left already will not come.
+  if (signal.aborted) throw new ClientLeft()
+  const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
+  const giveUp = () => resolve(false)
+  const watcher: Watcher = {
+    committed: (revision) => revision > before.head.revision && resolve(true),
+    tick() {},
+    isOf: (epoch) => epoch === before.head.epoch,
+    isAuthorized: isStillValid,
+    closed: giveUp,
+  }
+  deps.watchers.watch(userId, watcher)
+  const timer = setTimeout(giveUp, request.wait * 1_000)
+  signal.addEventListener("abort", giveUp, { once: true })
+  try {
+    // Read after watching has begun, so that no commit is missed.
+    const meanwhile = await changesSince(deps, request, from)
+    if (isNews(meanwhile)) return meanwhile
+    return (await isChanged) ? await changesSince(deps, request, from) : meanwhile
+  } finally {
+    clearTimeout(timer)
+    signal.removeEventListener("abort", giveUp)
+    deps.watchers.unwatch(userId, watcher)
+  }
+}
+
+export const respondWithChanges = async (deps: ChangesDeps, request: ChangesRequest) => {
+  const { caller, client, since } = request
+  const { syncTokens, log } = deps
+  const from = since === undefined ? undefined : syncTokens.read(since, caller.userId)
+  const { head, changes, next, hasMore } = await (from
+    ? awaitChanges(deps, request, from)
+    : changesSince(deps, request, from))
+  const token = syncTokens.write(next, head.epoch, caller.userId)
+  const end = `],"next":${JSON.stringify(token)},"has_more":${hasMore}}`
+  return sendJson(joined([changes], '{"changes":[', end), { caller, client, log })
 }

@@ -1,28 +1,27 @@
-/** States: signed texts that say how complete a client's copy is. Only the same user can use them. */
+/** Sync tokens: signed texts that say how complete a client's replica is. Only the same user can use them. */
 import { badRequest, Problem } from "../../http/problem.ts"
 import { createMac, type Secrets } from "../../keys/mac.ts"
 
 /** The owner's revision, the last one whose deletions are forgotten, and the epoch, which a restore renews. */
-export type Feed = { epoch: string; revision: number; forgotten: number }
+export type Head = { epoch: string; revision: number; forgottenUpTo: number }
 
 /**
- * - `complete`: the copy has everything up to `revision`.
- * - `changes`: the copy has all changes up to `revision`, and of that one those up to `id`. More follow
- *   at once. `until` is the owner's revision at the beginning.
- * - `walk`: the copy has the todos up to `id`, but may lack changes after `revision`. `until` is the highest
+ * - `complete`: the replica has everything up to `revision`.
+ * - `changes`: it has all changes up to `revision`, and of that one those up to `id`. More follow at once.
+ *   `until` is the owner's revision at the beginning.
+ * - `initial`: it has the todos up to `id`, but may lack changes after `revision`. `until` is the highest
  *   id at the beginning.
  */
-export type Place =
+export type Checkpoint =
   | { kind: "complete"; revision: number }
-  | { kind: "changes"; revision: number; id: number; until: number }
-  | { kind: "walk"; revision: number; id: number; until: number }
+  | { kind: "changes" | "initial"; revision: number; id: number; until: number }
 
-/** The version of the format. States of another one are refused as forged. */
+/** The version of the format. Tokens of another one are refused as forged. */
 const FORM = 1
 
-const kinds = ["complete", "changes", "walk"] as const
+const kinds = ["complete", "changes", "initial"] as const
 
-const wrongState = () =>
+const wrongToken = () =>
   badRequest([{ parameter: "since", message: "is not from an answer to this user" }])
 
 const expired = () =>
@@ -30,12 +29,13 @@ const expired = () =>
 
 const signed = (payload: string, ownerId: number) => JSON.stringify([FORM, ownerId, payload])
 
-export const createStates = (secrets: Secrets) => {
+export const createSyncTokens = (secrets: Secrets) => {
+  // Tokens of earlier versions are signed for this purpose.
   const mac = createMac(secrets, "states")
   return {
-    write(place: Place, epoch: string, ownerId: number): string {
-      const { kind, revision } = place
-      const more = place.kind === "complete" ? [] : [place.id, place.until]
+    write(checkpoint: Checkpoint, epoch: string, ownerId: number): string {
+      const { kind, revision } = checkpoint
+      const more = checkpoint.kind === "complete" ? [] : [checkpoint.id, checkpoint.until]
       const payload = Buffer.from(
         JSON.stringify([epoch, kinds.indexOf(kind), revision, ...more]),
       ).toString("base64url")
@@ -43,9 +43,9 @@ export const createStates = (secrets: Secrets) => {
     },
 
     /** Throws a 400 unless `write` made it for the same user. */
-    read(state: string, ownerId: number): Place & { epoch: string } {
-      const [payload = "", signature = ""] = state.split(/\.(.*)/s)
-      if (!mac.verify(signed(payload, ownerId), signature)) throw wrongState()
+    read(token: string, ownerId: number): Checkpoint & { epoch: string } {
+      const [payload = "", signature = ""] = token.split(/\.(.*)/s)
+      if (!mac.verify(signed(payload, ownerId), signature)) throw wrongToken()
       const [epoch, kind, revision, id, until] = JSON.parse(
         Buffer.from(payload, "base64url").toString(),
       )
@@ -53,16 +53,17 @@ export const createStates = (secrets: Secrets) => {
     },
   }
 }
-export type States = ReturnType<typeof createStates>
+export type SyncTokens = ReturnType<typeof createSyncTokens>
 
 /**
- * Throws a 410 if some changes since the state are not remembered. A state that is ahead of the database
- * belongs to a database that was replaced by an older copy. A walk reads no deletions: it fails later, when
- * it goes on to the changes.
+ * Throws a 410 if some changes since the checkpoint are not remembered. One that is ahead of the database
+ * belongs to a database that was replaced by an older copy. An initial sync reads no deletions: it fails
+ * later, when it goes on to the changes.
  */
-export const checkPlace = (place: Place & { epoch: string }, feed: Feed) => {
-  if (place.epoch !== feed.epoch || place.revision > feed.revision) throw expired()
+export const checkRemembered = (checkpoint: Checkpoint & { epoch: string }, head: Head) => {
+  const { kind, epoch, revision } = checkpoint
+  if (epoch !== head.epoch || revision > head.revision) throw expired()
   const isForgotten =
-    place.kind === "changes" ? place.revision <= feed.forgotten : place.revision < feed.forgotten
-  if (place.kind !== "walk" && isForgotten) throw expired()
+    kind === "changes" ? revision <= head.forgottenUpTo : revision < head.forgottenUpTo
+  if (kind !== "initial" && isForgotten) throw expired()
 }

@@ -65,6 +65,16 @@ export type ListQuery = Static<typeof listQuery>
 /** Which todos in which order. Cursors are bound to it. */
 export type Selection = { sort: Sort; isCompleted: boolean | undefined; q: string | undefined }
 
+/** What a cursor is bound to. */
+export const listOf = ({ sort, isCompleted, q }: Selection) => [
+  sort,
+  isCompleted ?? null,
+  q ?? null,
+]
+
+/** All todos in the order of the default. */
+export const EVERYTHING: Selection = { sort: "created_at", isCompleted: undefined, q: undefined }
+
 const flag = (value: string | undefined) => (value === undefined ? undefined : value === "true")
 
 export const readListQuery = ({ limit, cursor, is_completed, q, sort, count }: ListQuery) => {
