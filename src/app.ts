@@ -20,7 +20,7 @@ import type { Sql, Statements } from "./database/connect.ts"
 import { ClientLeft } from "./database/errors.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
-import { answerError } from "./http/error-handler.ts"
+import { answerError, methodTable, refuseMethods } from "./http/error-handler.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
@@ -128,8 +128,8 @@ export const createApp = (deps: Deps) => {
     // Otherwise a Host of fewer than four characters would make Elysia cut the path wrongly.
     handler: { standardHostname: false },
   })
-  return app
-    .onError(answerError({ log, metrics, logRequest, routes: () => app.routes }))
+  app
+    .onError(answerError({ log, metrics, logRequest, methodsOf: (path) => methodsOf(path) }))
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)
@@ -149,4 +149,7 @@ export const createApp = (deps: Deps) => {
         .use(todos(features.todos)),
     )
     .use(docs(() => app.routes))
+  const methodsOf = methodTable(app.routes)
+  refuseMethods(app)
+  return app
 }

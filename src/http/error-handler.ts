@@ -1,8 +1,7 @@
-/** Turns whatever was thrown into a problem document for the client, and logs the cause. */
-import { ValidationError } from "elysia"
+/** Whatever was thrown becomes a problem document, and its cause is logged. 405 and OPTIONS follow from the routes. */
+import { type AnyElysia, ValidationError } from "elysia"
 import { ClientLeft, isAway } from "../database/errors.ts"
 import type { Log } from "../log.ts"
-import { methodTable, type Route, unrouted } from "./methods.ts"
 import type { Metrics } from "./metrics.ts"
 import { Problem, unavailable } from "./problem.ts"
 import type { LoggedRequest } from "./request-log.ts"
@@ -11,10 +10,71 @@ import { validationProblem } from "./validation.ts"
 /** While the database is away, every request fails for the same reason: it is logged this often. */
 const REPEAT_MS = 1_000
 
+type Route = { method: string; path: string }
+
+const toPattern = (path: string) =>
+  new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
+
+/** RFC 9110, sections 9.3.7 and 15.5.6: the methods of each path, for Allow. */
+export const methodTable = (routes: Route[]) => {
+  const isPattern = ([path]: [string, Route[]]) => Number(path.includes(":"))
+  const paths = [...Map.groupBy(routes, ({ path }) => path)]
+  const table = paths
+    .sort((a, b) => isPattern(a) - isPattern(b))
+    .map(([path, those]) => {
+      const methods = those.map(({ method }) => method).concat("OPTIONS")
+      if (methods.includes("GET")) methods.push("HEAD")
+      return { pattern: toPattern(path), methods: methods.sort() }
+    })
+  return (path: string) => table.find(({ pattern }) => pattern.test(path))?.methods ?? []
+}
+
+const methodNotAllowed = (allow: string) =>
+  new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
+
+/**
+ * A path such as /todos/batch looks like /todos/:id, too. For the methods that only the other one has, it is
+ * a 405 as everywhere else, and not a todo with the id "batch".
+ */
+export const refuseMethods = (app: AnyElysia) => {
+  const routes: Route[] = [...app.routes]
+  const methodsOf = methodTable(routes.filter(({ path }) => !path.includes(":")))
+  for (const path of new Set(routes.map((route) => route.path))) {
+    const own = methodsOf(path)
+    const others = routes.filter(
+      (route) => route.path.includes(":") && toPattern(route.path).test(path),
+    )
+    for (const { method } of own.length > 0 ? others : [])
+      if (!own.includes(method))
+        app.route(
+          method,
+          path,
+          () => {
+            throw methodNotAllowed(own.join(", "))
+          },
+          { detail: { hide: true } },
+        )
+  }
+}
+
+/** Answers a request that no route matches. */
+const unrouted = (request: Request, methodsOf: Deps["methodsOf"]) => {
+  // Null if the Host header is malformed.
+  const methods = methodsOf(URL.parse(request.url)?.pathname ?? "")
+  const allow = methods.join(", ")
+  if (request.method === "OPTIONS" && allow)
+    return new Response(null, { status: 204, headers: { allow } })
+  // The path has this method, but was sent in another form, such as /docs#top.
+  if (!allow || methods.includes(request.method))
+    throw new Problem("NOT_FOUND", "There is nothing at this path")
+  throw methodNotAllowed(allow)
+}
+
 type Deps = {
   log: Log
   metrics: Metrics | undefined
-  routes: () => Route[]
+  /** The methods of a path, none if no route has it. */
+  methodsOf: (path: string) => string[]
   logRequest: (request: LoggedRequest, status: number) => void
 }
 
@@ -29,15 +89,14 @@ type Failure = Omit<LoggedRequest, "startedAt"> & {
 const isUnrouted = (error: unknown, code: unknown) =>
   code === "NOT_FOUND" && !(error instanceof Problem)
 
-export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
-  let lastTold = 0
-  let methodsOf: ReturnType<typeof methodTable> | undefined
+export const answerError = ({ log, metrics, methodsOf, logRequest }: Deps) => {
+  let lastLogged = 0
 
   const databaseAway = (error: unknown, requestId: unknown) => {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
     metrics?.databaseError(code)
-    if (Date.now() - lastTold > REPEAT_MS) {
-      lastTold = Date.now()
+    if (Date.now() - lastLogged > REPEAT_MS) {
+      lastLogged = Date.now()
       log.warn({ err: error, request_id: requestId }, "the database is away")
     }
     return unavailable("The database is away; try again")
@@ -55,10 +114,7 @@ export const answerError = ({ log, metrics, routes, logRequest }: Deps) => {
 
   const answer = ({ error, code, request, set }: Failure): Response => {
     try {
-      if (isUnrouted(error, code)) {
-        methodsOf ??= methodTable(routes())
-        return unrouted(request, methodsOf)
-      }
+      if (isUnrouted(error, code)) return unrouted(request, methodsOf)
       return toProblem(error, set.headers["x-request-id"]).toResponse()
     } catch (thrown) {
       return toProblem(thrown, set.headers["x-request-id"]).toResponse()

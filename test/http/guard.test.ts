@@ -24,7 +24,7 @@ app
       log: createLog("silent"),
       metrics: undefined,
       logRequest: () => {},
-      routes: () => app.routes,
+      methodsOf: () => [],
     }),
   )
   .onParse(leaveUnread)
