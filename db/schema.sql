@@ -19,8 +19,8 @@ begin
   return id between 1 and 9007199254740991
     and char_length(title) <= 254
     -- Every code point that Unicode or ECMAScript calls white space, named one by one because
-    -- \s depends on the locale of the database.
-    and btrim(title, U&'\0009\000A\000B\000C\000D\0020\0085\00A0\1680\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\2028\2029\202F\205F\3000\FEFF') <> ''
+    -- \s depends on the locale of the database. Read alike with standard_conforming_strings off.
+    and btrim(title, E'\u0009\u000A\u000B\u000C\u000D\u0020\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000\uFEFF') <> ''
     and coalesce(char_length(description), 0) <= 999;
 end
 $$;

@@ -48,6 +48,19 @@ begin
     rename constraint throttles_attempts_not_negative to rate_limits_attempts_not_negative;
   alter index throttles_by_expires_at rename to rate_limits_by_expires_at;
 
+  -- The same rules, in a text that is read alike with standard_conforming_strings off.
+  create or replace function is_todo(id bigint, title text, description text) returns boolean
+  language plpgsql immutable parallel safe as $function$
+begin
+  return id between 1 and 9007199254740991
+    and char_length(title) <= 254
+    -- Every code point that Unicode or ECMAScript calls white space, named one by one because
+    -- \s depends on the locale of the database. Read alike with standard_conforming_strings off.
+    and btrim(title, E'\u0009\u000A\u000B\u000C\u000D\u0020\u0085\u00A0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200A\u2028\u2029\u202F\u205F\u3000\uFEFF') <> ''
+    and coalesce(char_length(description), 0) <= 999;
+end
+$function$;
+
   -- Those who write count up themselves.
   drop trigger if exists todos_inserted on todos;
   drop trigger if exists todos_updated on todos;

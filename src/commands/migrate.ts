@@ -17,7 +17,7 @@ export const runMigrate = async (
     const lines = [
       ...changed.map((version) => `${command === "down" ? "rolled back" : "applied"} ${version}`),
       ...Object.entries(state).map(
-        ([name, versions]) => `${name}: ${versions.join(" ") || "none"}`,
+        ([name, value]) => `${name}: ${[value].flat().join(" ") || "none"}`,
       ),
     ]
     return print(lines.map((line) => `${line}\n`).join(""))

@@ -1,8 +1,40 @@
 /** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
 import type { Sql } from "./connect.ts"
-import { migrate, SchemaError, schemaState } from "./migrations/migrate.ts"
-import { awaitDatabase, mayWrite } from "./wait.ts"
+import { isAway } from "./errors.ts"
+import {
+  invalidIndexes,
+  migrate,
+  SchemaError,
+  type SchemaState,
+  schemaState,
+} from "./migrations/migrate.ts"
+
+const POLL_MS = 250
+
+/**
+ * Waits for a database that may still be starting. Rejects with the last error after `seconds`, and at once
+ * with an error against which waiting does not help.
+ */
+export const awaitDatabase = async (
+  sql: Sql,
+  seconds: number,
+  log: Logger,
+): Promise<SchemaState> => {
+  await sql.found
+  const deadline = performance.now() + seconds * 1_000
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const state = await schemaState(sql)
+      if (attempt > 1) log.info({ attempt }, "the database is there")
+      return state
+    } catch (error) {
+      if (!isAway(error) || performance.now() + POLL_MS > deadline) throw error
+      if (attempt === 1) log.warn({ err: error, seconds }, "waiting for the database")
+      await Bun.sleep(POLL_MS)
+    }
+  }
+}
 
 type Options = {
   log: Logger
@@ -28,6 +60,15 @@ export const prepareSchema = async (sql: Sql, url: string, options: Options) => 
       `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
         "Start with --allow-newer-schema if this is a roll-back.",
     )
+  for (const index of await invalidIndexes(sql))
+    log.warn({ index }, "an index is not valid, so that statements are slow: run todo-api migrate")
+}
+
+/** Not on a standby, nor where transactions are read-only by default. */
+const mayWrite = async (sql: Sql): Promise<boolean> => {
+  const [state] = await sql<{ may: boolean }[]>`
+    select current_setting('transaction_read_only') = 'off' as may`
+  return state?.may === true
 }
 
 /** A newer schema is fine: a rolling deploy may be under way. */

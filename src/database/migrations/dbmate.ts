@@ -53,6 +53,7 @@ export const dbmate = async (
   dataDir: string,
   files: Record<string, string>,
   command: "migrate" | "rollback",
+  schema: string,
 ): Promise<void> => {
   const program = dbmateProgram()
   const home = resolve(dataDir)
@@ -63,7 +64,10 @@ export const dbmate = async (
   })
   try {
     for (const [name, text] of Object.entries(files)) await Bun.write(join(directory, name), text)
-    const options = ["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"]
+    const options = [
+      ...["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"],
+      ...["--migrations-table", `${schema}.schema_migrations`],
+    ]
     const child = Bun.spawn([join(programs, program.executable), ...options, command], {
       cwd: directory,
       env: { DATABASE_URL: await dbmateUrl(url, join(directory, "authorities.pem")) },
