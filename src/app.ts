@@ -148,7 +148,7 @@ export const createApp = (deps: Deps) => {
         .use(ownSessions(features.accounts))
         .use(todos(features.todos)),
     )
-    .use(docs(() => app.routes))
+    .use(docs(() => app.routes, config.TRUSTED_PROXIES))
   const methodsOf = methodTable(app.routes)
   refuseMethods(app)
   return app

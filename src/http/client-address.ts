@@ -44,26 +44,39 @@ const subscriber = (address: Address): string =>
 export const networkOf = (address: string): string | undefined =>
   address.includes(":") ? address.split(":").slice(0, 3).join(":") : undefined
 
-/**
- * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
- * trusted proxy wrote no address, the proxy itself is the client.
- */
-export const createClientAddress = (trustedProxies: string[]) => {
-  const networks = trustedProxies.map(parseNetwork)
+/** What a proxy may put before our paths. */
+const PREFIX = /^(?:\/[\w.~-]+){1,8}$/
+
+export const createProxies = (trusted: string[]) => {
+  const networks = trusted.map(parseNetwork)
   const isTrusted = (address: Address) => networks.some((network) => isIn(address, network))
 
-  return (peer: string, forwardedFor: string | null): string => {
-    let client = parseHop(peer)
-    if (!client) return peer
-    const hops = forwardedFor?.split(",") ?? []
-    while (isTrusted(client)) {
-      const hop = parseHop(hops.pop() ?? "")
-      if (!hop) break
-      client = hop
-    }
-    return subscriber(translated(client))
+  return {
+    /**
+     * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
+     * trusted proxy wrote no address, the proxy itself is the client.
+     */
+    addressOf(peer: string, { headers }: Pick<Request, "headers">): string {
+      let client = parseHop(peer)
+      if (!client) return peer
+      const hops = isTrusted(client) ? (headers.get("x-forwarded-for")?.split(",") ?? []) : []
+      while (isTrusted(client)) {
+        const hop = parseHop(hops.pop() ?? "")
+        if (!hop) break
+        client = hop
+      }
+      return subscriber(translated(client))
+    },
+
+    /** The X-Forwarded-Prefix of a trusted proxy. */
+    prefixOf(peer: string, { headers }: Pick<Request, "headers">): string {
+      const given = headers.get("x-forwarded-prefix")?.replace(/\/$/, "")
+      const proxy = given && PREFIX.test(given) ? parseHop(peer) : undefined
+      return given && proxy && isTrusted(proxy) ? given : ""
+    },
   }
 }
+type Proxies = ReturnType<typeof createProxies>
 
 /** Seconds without a byte, after which a connection is closed: more than proxies keep theirs (60 to 75). */
 export const IDLE_SECONDS = 75
@@ -79,19 +92,25 @@ type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
 
 /** A class with getters, because reading a header or the signal takes time, and few routes need them. */
 class RequestClient {
-  readonly address: string
+  /** Read at once: it is not known any more when the client has left. */
+  private readonly peer: string
 
   constructor(
     private readonly request: Request,
     private readonly server: Server,
-    addressOf: ReturnType<typeof createClientAddress>,
+    private readonly proxies: Proxies,
   ) {
-    // At once: it is not known any more when the client has left.
-    this.address = addressOf(
-      server?.requestIP(request)?.address ?? "",
-      request.headers.get("x-forwarded-for"),
-    )
+    this.peer = server?.requestIP(request)?.address ?? ""
     this.closeAfter(IDLE_SECONDS)
+  }
+
+  get address(): string {
+    return this.proxies.addressOf(this.peer, this.request)
+  }
+
+  /** What clients find our paths behind: to be put before those in headers. */
+  get prefix(): string {
+    return this.proxies.prefixOf(this.peer, this.request)
   }
 
   /** Shown to people: so it is short, and without invisible characters. */
@@ -111,20 +130,20 @@ class RequestClient {
     this.server?.timeout(this.request, seconds)
   }
 }
-export type Client = Pick<RequestClient, "address" | "userAgent" | "signal" | "closeAfter">
+export type Client = Pick<
+  RequestClient,
+  "address" | "prefix" | "userAgent" | "signal" | "closeAfter"
+>
 
 export const createClientOf = (trustedProxies: string[]) => {
-  const addressOf = createClientAddress(trustedProxies)
-  return (request: Request, server: Server): Client => new RequestClient(request, server, addressOf)
+  const proxies = createProxies(trustedProxies)
+  return (request: Request, server: Server): Client => new RequestClient(request, server, proxies)
 }
 
 /** Gives the routes of an instance the client's address. */
 export const clientAddress = (trustedProxies: string[]) => {
-  const addressOf = createClientAddress(trustedProxies)
+  const clientOf = createClientOf(trustedProxies)
   return new Elysia().derive({ as: "scoped" }, ({ request, server }) => ({
-    address: addressOf(
-      server?.requestIP(request)?.address ?? "",
-      request.headers.get("x-forwarded-for"),
-    ),
+    address: clientOf(request, server).address,
   }))
 }

@@ -1,8 +1,8 @@
 /** Whose address a request counts for, behind proxies or not. */
 import { describe, expect, test } from "bun:test"
-import { createClientAddress } from "../../src/http/client-address.ts"
+import { createProxies } from "../../src/http/client-address.ts"
 
-describe("the client's address is", () => {
+describe("the client is, or its address is", () => {
   const proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::/32", "::ffff:172.16.0.0/108"]
   const addresses: [name: string, peer: string, forwarded: string | null, client: string][] = [
     ["the peer's without proxies", "198.51.100.1", null, "198.51.100.1"],
@@ -24,7 +24,30 @@ describe("the client's address is", () => {
     ["the /64 of an address with a zone", "fe80::1%eth0", null, "fe80:0:0:0"],
     ["not the next of a single trusted one", "192.0.2.8", "203.0.113.1", "192.0.2.8"],
   ]
-  const addressOf = createClientAddress(proxies)
+  const { addressOf, prefixOf } = createProxies(proxies)
   for (const [name, peer, forwarded, client] of addresses)
-    test(name, () => expect(addressOf(peer, forwarded)).toBe(client))
+    test(name, () => {
+      const headers = new Headers(forwarded === null ? {} : { "x-forwarded-for": forwarded })
+      expect(addressOf(peer, { headers })).toBe(client)
+    })
+
+  test("found by paths behind the prefix that a trusted proxy names, and no other", () => {
+    const prefix = (peer: string, named: string) =>
+      prefixOf(peer, { headers: new Headers({ "x-forwarded-prefix": named }) })
+    for (const named of ["/todo-api", "/apps/todo.api/v2~1"])
+      expect(prefix("10.1.2.3", named)).toBe(named)
+    expect(prefix("10.1.2.3", "/todo-api/")).toBe("/todo-api")
+    expect(prefix("198.51.100.1", "/todo-api")).toBe("")
+    for (const named of [
+      "",
+      "/",
+      "//evil.example",
+      "https://evil.example",
+      "/a b",
+      "/a>",
+      "/a, /b",
+      "todo",
+    ])
+      expect(prefix("10.1.2.3", named)).toBe("")
+  })
 })

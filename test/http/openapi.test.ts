@@ -24,8 +24,14 @@ test("the command prints what /openapi.json and /docs/json serve, without a data
   for (const path of ["/openapi.json", "/docs/json"]) {
     const served = await app.call("GET", path)
     expect(served.headers.get("content-type")).toBe("application/json")
-    expect(served.text).toBe(printed)
+    const { servers, ...rest } = served.body as { servers: { url: string }[] }
+    expect({ servers: document.servers, ...rest }).toEqual(JSON.parse(printed))
+    // Relative to where it was found: that holds under any prefix of a proxy, too.
+    expect(new URL(servers[0]?.url ?? "", `https://example.org/todo-api${path}`).pathname).toBe(
+      "/todo-api/",
+    )
   }
+  expect((await app.call("GET", "/openapi.json")).text).toBe(printed)
 })
 
 test("the document breaks no rule that Redocly recommends", () => {

@@ -18,9 +18,7 @@ const documented = async () => {
 /** The block names two instances, on lines of their own. */
 const INSTANCES = /^( *server )10\.0\.0\.1:8000(.*;).*\n *server 10\.0\.0\.2:8000\2$/m
 
-const configuration = (directory: string, port: number, upstreams: number[], block: string) => {
-  if (!INSTANCES.test(block)) throw new Error(`Not the instances that were expected: ${block}`)
-  return `
+const configuration = (directory: string, block: string) => `
 daemon off;
 master_process off;
 pid ${directory}/pid;
@@ -33,19 +31,15 @@ http {
   fastcgi_temp_path ${directory}/fastcgi;
   uwsgi_temp_path ${directory}/uwsgi;
   scgi_temp_path ${directory}/scgi;
-${block
-  .replace(INSTANCES, (_, server, rest) =>
-    upstreams.map((upstream) => `${server}127.0.0.1:${upstream}${rest}`).join("\n"),
-  )
-  .replace("listen 80;", `listen 127.0.0.1:${port};`)}
+${block}
 }
 `
-}
 
-export const startNginx = async (port: number, upstreams: number[]) => {
+/** By a block of its own. */
+export const startNginxWith = async (port: number, block: string) => {
   const directory = temporaryDirectory()
   const file = join(directory.path, "nginx.conf")
-  await Bun.write(file, configuration(directory.path, port, upstreams, await documented()))
+  await Bun.write(file, configuration(directory.path, block))
   const nginx = Bun.spawn(["nginx", "-p", directory.path, "-c", file, "-e", "stderr"], {
     stdio: ["ignore", "ignore", "inherit"],
   })
@@ -57,4 +51,17 @@ export const startNginx = async (port: number, upstreams: number[]) => {
       directory[Symbol.dispose]()
     },
   }
+}
+
+export const startNginx = async (port: number, upstreams: number[]) => {
+  const block = await documented()
+  if (!INSTANCES.test(block)) throw new Error(`Not the instances that were expected: ${block}`)
+  return startNginxWith(
+    port,
+    block
+      .replace(INSTANCES, (_, server, rest) =>
+        upstreams.map((upstream) => `${server}127.0.0.1:${upstream}${rest}`).join("\n"),
+      )
+      .replace("listen 80;", `listen 127.0.0.1:${port};`),
+  )
 }

@@ -49,3 +49,15 @@ export const page = `<!doctype html>
   </body>
 </html>
 `
+
+/**
+ * Before Scalar's script. Zod, a library in it, would try to compile code, which the policy forbids. And the
+ * server is where the page was found: Scalar would take a relative one of the document without its prefix.
+ */
+export const prelude = `globalThis.__zod_globalConfig = { jitless: true };
+{
+  const { dataset } = document.getElementById("api-reference")
+  const servers = [{ url: new URL(".", location).href.slice(0, -1) }]
+  dataset.configuration = JSON.stringify({ ...JSON.parse(dataset.configuration), servers })
+}
+`

@@ -3,8 +3,9 @@ import { Elysia, type InternalRoute } from "elysia"
 import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
   type: "file",
 }
+import { createClientOf } from "../client-address.ts"
 import { staticAsset } from "../static-asset.ts"
-import { page } from "./page.ts"
+import { page, prelude } from "./page.ts"
 
 /** Scalar's script adds inline styles, and icons as `data:` URLs. All else is from this server. */
 const contentSecurityPolicy = [
@@ -17,31 +18,36 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ")
 
-/** Otherwise Zod, a library in the script, tries to compile code, which the policy forbids. */
-const quiet = "globalThis.__zod_globalConfig = { jitless: true };\n"
-
 const hidden = { detail: { hide: true } }
 
-export const docs = (routes: () => InternalRoute[]) => {
-  let document: Promise<string> | undefined
+export const docs = (routes: () => InternalRoute[], trustedProxies: string[]) => {
+  const clientOf = createClientOf(trustedProxies)
   // Imported on the first request for it, because that would take a fifth of the time of a start.
   const describe = async () => (await import("./openapi.ts")).describe(routes())
-  const json = staticAsset(() => (document ??= describe()), { "content-type": "application/json" })
+  /** `server` is relative to the document, so that it is right under any prefix. */
+  const json = (server: string) =>
+    staticAsset(async () => (await describe()).replace('"url": "."', `"url": "${server}"`), {
+      "content-type": "application/json",
+    })
   const html = staticAsset(async () => page, {
     "content-type": "text/html; charset=utf-8",
     "content-security-policy": contentSecurityPolicy,
     "referrer-policy": "no-referrer",
   })
   const script = staticAsset(
-    async () => Buffer.concat([Buffer.from(quiet), await Bun.file(scalar).bytes()]),
+    async () => Buffer.concat([Buffer.from(prelude), await Bun.file(scalar).bytes()]),
     {
       "content-type": "text/javascript; charset=utf-8",
     },
   )
   return new Elysia()
     .get("/docs", html, hidden)
-    .get("/docs/json", json, hidden)
-    .get("/openapi.json", json, hidden)
+    .get("/docs/json", json(".."), hidden)
+    .get("/openapi.json", json("."), hidden)
     .get("/docs/scalar.js", script, hidden)
-    .get("/", ({ redirect }) => redirect("/docs"), hidden)
+    .get(
+      "/",
+      ({ request, server, redirect }) => redirect(`${clientOf(request, server).prefix}/docs`),
+      hidden,
+    )
 }
