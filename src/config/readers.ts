@@ -76,15 +76,18 @@ export const resetUrl: Reader<string | undefined> = (value) => {
   return checked === undefined || checked.includes("{token}") ? checked : fail("must hold {token}")
 }
 
+/** Any scheme: pages in applications have origins such as `capacitor://localhost`, or `app://.`. */
+const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[^\s/?#@*,]+$/i
+
+/** As browsers send it: in small letters, without the port that its scheme has anyway. */
 export const origin = (item: string) => {
-  if (/^https?:\/\/[^/]+\/+$/.test(item))
+  if (/^[a-z][a-z\d+.-]*:\/\/[^/]+\/+$/i.test(item))
     fail(
       "must be origins without a slash at the end: https://app.example, not https://app.example/",
     )
-  return item === "*" ||
-    (!item.includes("*") && URL.canParse(item) && new URL(item).origin === item)
-    ? item
-    : fail("must be * or origins such as https://app.example, separated by commas")
+  const isOrigin = item === "*" || (ORIGIN.test(item) && URL.canParse(item))
+  if (!isOrigin) fail("must be * or origins such as https://app.example, separated by commas")
+  return /^https?:/i.test(item) ? new URL(item).origin : item.toLowerCase()
 }
 
 export const host: Reader<string> = (value = "127.0.0.1") =>

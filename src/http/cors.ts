@@ -1,6 +1,7 @@
 /** CORS, for web pages of other origins: https://fetch.spec.whatwg.org/#http-cors-protocol */
 import { Elysia } from "elysia"
 import type { Logger } from "pino"
+import { createCache } from "../concurrency/cache.ts"
 
 /** Headers that a page may read, apart from those that it always may. */
 const EXPOSED = [
@@ -36,20 +37,26 @@ const preflight = {
 }
 
 /** Refused origins that are remembered, so that each is logged only once. */
-const REMEMBERED = 100
-/** Characters. A client may send a longer origin. */
-const LOGGED = 200
+const REMEMBERED = 1_000
+/** Whoever makes up more of them neither fills the log nor silences it for longer. */
+const LINES_A_MINUTE = 200
+/** What looks like an origin. Nothing else that a client sends is logged. */
+const ORIGIN = /^[a-z][a-z\d+.-]{0,30}:\/\/[\w.:[\]-]{1,100}$/i
 
 /** Logs each refused origin once, with the variable that would allow it. */
 const createRefusalLog = (log: Logger) => {
-  const told = new Set<string>()
-  return (origin: string) => {
-    if (told.size >= REMEMBERED || told.has(origin)) return
-    told.add(origin)
-    log.warn(
-      { origin: origin.slice(0, LOGGED) },
-      "a page was refused: its origin is not in CORS_ORIGINS",
-    )
+  const logged = createCache<true>(REMEMBERED)
+  let minute = 0
+  let lines = 0
+  return (given: string) => {
+    const origin = ORIGIN.test(given) ? given : "none that a browser sends"
+    if (logged.get(origin)) return
+    const now = Math.floor(performance.now() / 60_000)
+    if (now !== minute) lines = 0
+    minute = now
+    if (lines++ >= LINES_A_MINUTE) return
+    logged.set(origin, true)
+    log.warn({ origin }, "a page was refused: its origin is not in CORS_ORIGINS")
   }
 }
 

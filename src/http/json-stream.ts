@@ -3,7 +3,7 @@ import type { TSchema } from "@sinclair/typebox"
 import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
 import { PREPARED, type Sql, type Value } from "../database/connect.ts"
-import { type Client, READING_SECONDS } from "./client-address.ts"
+import { type Client, IDLE_SECONDS, READING_SECONDS } from "./client-address.ts"
 import { type AnyCaller, invalidated } from "./guard.ts"
 import { Problem } from "./problem.ts"
 
@@ -67,6 +67,7 @@ export const streamJson = (parts: Parts, { caller, client, log, headers }: Strea
           if (value) controller.enqueue(value)
           if (!done) return
           end()
+          client.closeAfter(IDLE_SECONDS)
           controller.close()
         } catch (err) {
           fail(controller, err)

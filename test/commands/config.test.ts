@@ -53,6 +53,7 @@ const wrong: [name: string, ...values: string[]][] = [
   ["ALGORITHM", "none", "RS256", "hs256"],
   ["HOST", "not a host", "http://todo.test", "todo.test:80"],
   ["CORS_ORIGINS", "todo.test", "https://todo.test/", "https://todo.test/path", "https://*.test"],
+  ["CORS_ORIGINS", "capacitor://", "tauri://localhost/", "https://a@todo.test", "null", "app:."],
   ["TRUSTED_PROXIES", "localhost", "10.0.0.0/33", "10.0.0.0/", "::1/129", "::1%eth-0"],
   ["JWKS_URL", "file:///etc/passwd"],
   ["LOG_LEVEL", "loud"],
@@ -309,4 +310,17 @@ test("an origin with a slash at the end is told what is wrong with it", () => {
   expect(() => readConfig({ CORS_ORIGINS: "http://localhost:5173/" })).toThrow(
     "without a slash at the end",
   )
+})
+
+test("an origin may have any scheme, and is read as browsers send it", () => {
+  const origins = (value: string) => readConfig({ CORS_ORIGINS: value }).CORS_ORIGINS
+  const ofApps = ["capacitor://localhost", "tauri://localhost", "ionic://localhost", "app://."]
+  const ofExtension = "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb"
+  expect(origins([...ofApps, ofExtension].join(", "))).toEqual([...ofApps, ofExtension])
+  expect(origins("HTTPS://App.Example, https://app.example:443, http://app.example:80")).toEqual([
+    "https://app.example",
+    "https://app.example",
+    "http://app.example",
+  ])
+  expect(origins("https://app.example:8443,*")).toEqual(["https://app.example:8443", "*"])
 })

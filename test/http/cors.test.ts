@@ -39,7 +39,9 @@ test("a preflight is answered without a token, for listed origins alone", async 
   expect(headers.get("access-control-allow-origin")).toBe(OURS)
   expect(headers.get("access-control-allow-methods")).toContain("PATCH")
   const allowed = headers.get("access-control-allow-headers")?.toLowerCase()
-  for (const name of ["authorization", "content-type", "if-match", "idempotency-key"])
+  const sent = ["authorization", "content-type", "if-match", "if-none-match", "idempotency-key"]
+  const ofTracing = ["traceparent", "tracestate", "baggage", "sentry-trace"]
+  for (const name of [...sent, "prefer", "x-request-id", ...ofTracing])
     expect(allowed).toContain(name)
   expect(headers.get("access-control-max-age")).toBe("7200")
   const refused = (await preflight("https://evil.example")).headers
@@ -69,4 +71,31 @@ test("a page that is refused is logged once, with the variable that lets it in",
     "http://localhost:5173",
     "https://b.example",
   ])
+})
+
+test("invented origins neither silence the log of refused pages nor get into it", async () => {
+  await using service = await startProcess()
+  const preflight = (origin: string) =>
+    service.call("OPTIONS", "/api/v1/todos", {
+      headers: { origin, "access-control-request-method": "GET" },
+    })
+  for (let n = 0; n < 150; n++) await preflight(`https://invented-${n}.example`)
+  for (const raw of ["<script>alert(1)</script>", `https://${"x".repeat(5_000)}`, 'a" b'])
+    await preflight(raw)
+  await preflight("https://app.example")
+  await service.stop()
+  const origins = (await service.lines())
+    .filter(({ msg }) => String(msg).includes("CORS_ORIGINS"))
+    .map(({ origin }) => origin)
+  expect(origins).toHaveLength(152)
+  expect(origins.slice(-2)).toEqual(["none that a browser sends", "https://app.example"])
+})
+
+test("a page of an application may be let in, whatever its scheme", async () => {
+  const origins = ["capacitor://localhost", "tauri://localhost", "app://."]
+  await using app = await startApp({ CORS_ORIGINS: origins.join() })
+  for (const origin of origins) {
+    const { headers } = await app.call("GET", "/health/live", { headers: { origin } })
+    expect(headers.get("access-control-allow-origin")).toBe(origin)
+  }
 })
