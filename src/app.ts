@@ -18,6 +18,7 @@ import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
 import type { Sql, Statements } from "./database/connect.ts"
 import { ClientLeft } from "./database/errors.ts"
+import type { Client } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, methodTable, refuseMethods } from "./http/error-handler.ts"
@@ -35,6 +36,7 @@ import { deleteTodosOf } from "./todos/erase.ts"
 import { exportedLists } from "./todos/export.ts"
 import { createCursors, createListTags } from "./todos/lists/cursor.ts"
 import { createQuota } from "./todos/quota/quota.ts"
+import { createTurns } from "./todos/revisions.ts"
 import { todos } from "./todos/routes.ts"
 
 type Deps = {
@@ -65,6 +67,7 @@ const createSlowReads = () =>
 const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
+  const turns = createTurns()
   const accounts = {
     sql,
     tokens,
@@ -79,8 +82,11 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
     hasMail: config.SMTP_URL !== undefined,
     registrationMode: config.REGISTRATION,
     trustedProxies: config.TRUSTED_PROXIES,
-    deleteOwned: (userId: number, thenDelete: (transaction: Statements) => Promise<unknown>) =>
-      deleteTodosOf(sql, userId, thenDelete),
+    deleteOwned: (
+      userId: number,
+      client: Pick<Client, "signal">,
+      thenDelete: (transaction: Statements) => Promise<unknown>,
+    ) => deleteTodosOf({ sql, turns }, { ownerId: userId, client }, thenDelete),
   }
   const slowReads = createSlowReads()
   return {
@@ -105,6 +111,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
       log,
       tokens,
       trustedProxies: config.TRUSTED_PROXIES,
+      turns,
       createOutsideUser: (id: number) => createOutsideUser(sql, id),
       cursors: createCursors(secrets),
       tagOf: createListTags(secrets),

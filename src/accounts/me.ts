@@ -16,6 +16,7 @@ type Deps = SessionDeps & {
   /** Deletes what the other features store about a user, then calls `thenDelete` to delete the user. */
   deleteOwned: (
     userId: number,
+    client: { signal: AbortSignal },
     thenDelete: (transaction: Statements) => Promise<unknown>,
   ) => Promise<void>
 }
@@ -36,9 +37,9 @@ export const me = (deps: Deps) => {
     })
     .delete(
       "",
-      async ({ caller: { userId }, address, status }) => {
+      async ({ caller: { userId }, address, request, status }) => {
         await deleteSessionsOf(sql, userId)
-        await deps.deleteOwned(userId, (transaction) => deleteUser(transaction, userId))
+        await deps.deleteOwned(userId, request, (transaction) => deleteUser(transaction, userId))
         tokens.revoke([userKey(userId)])
         deps.logEvent("account_deleted", { userId, address })
         return status(204, undefined)

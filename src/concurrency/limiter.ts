@@ -25,7 +25,7 @@ type Limits = {
 
 type Wait = {
   /** Asked for only if there is a wait: reading a request's signal takes time. */
-  signal?: () => AbortSignal
+  signal?: (() => AbortSignal) | undefined
   /** Waits without a limit: the response has begun. */
   isPatient?: boolean
 }

@@ -2,7 +2,6 @@
 import type { DocumentDecoration } from "elysia"
 
 const conditional: DocumentDecoration = {
-  requestHeaders: ["If-Match"],
   responseHeaders: ["ETag"],
   errors: ["PRECONDITION_FAILED"],
 }
@@ -15,7 +14,6 @@ export const listTodos: DocumentDecoration = {
     "pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. " +
     "Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Two " +
     "searches (`q`) of a user run at once. Others wait, for 5 seconds at most.",
-  requestHeaders: ["If-None-Match"],
   responseHeaders: ["ETag", "Link", "X-Total-Count"],
   errors: ["TOO_MANY_REQUESTS"],
 }
@@ -24,7 +22,6 @@ export const createTodo: DocumentDecoration = {
   operationId: "createTodo",
   summary: "Create a todo",
   description: "With an Idempotency-Key it may be repeated if the answer is lost.",
-  requestHeaders: ["Idempotency-Key"],
   responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
   errors: ["IDEMPOTENCY_KEY_REUSED", "QUOTA_EXCEEDED"],
 }
@@ -33,7 +30,6 @@ export const getTodo: DocumentDecoration = {
   operationId: "getTodo",
   summary: "Get a todo",
   description: "Another user's todo is answered like one that does not exist.",
-  requestHeaders: ["If-None-Match"],
   responseHeaders: ["ETag"],
 }
 
@@ -55,7 +51,6 @@ export const deleteTodo: DocumentDecoration = {
   operationId: "deleteTodo",
   summary: "Delete a todo",
   description: "Deletes it for good. With If-Match, only the version that the caller has seen.",
-  requestHeaders: ["If-Match"],
   errors: ["PRECONDITION_FAILED"],
 }
 
@@ -69,7 +64,6 @@ export const getChanges: DocumentDecoration = {
     "keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: " +
     "after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there " +
     "is something new, or after 30 seconds.",
-  requestHeaders: ["Prefer"],
   responseHeaders: ["Preference-Applied"],
   errors: ["CHANGES_EXPIRED", "TOO_MANY_REQUESTS"],
 }

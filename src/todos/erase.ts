@@ -1,19 +1,26 @@
-/** The SQL that deletes a user's todos, together with the user. Every statement names the owner. */
-import type { Sql, Statements } from "../database/connect.ts"
-import { isLockTimeout } from "../database/errors.ts"
+/** Deletes all todos of an owner, in batches, and the owner with the last one. Every statement names the owner. */
+
+import { ClientLeft, isLockTimeout } from "../database/errors.ts"
+import type { Sql, Statements } from "../database/sql.ts"
+import { unavailable } from "../http/problem.ts"
+import { type createTurns, inTurn, type Turn, type Writer } from "./revisions.ts"
 
 /** Rows. Deleting so many takes about 100 ms, far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
 
+/** How long it waits, in all, for somebody who holds a lock on one of the rows, and between two tries. */
+const PATIENCE_MS = 4_000
+const PAUSE_MS = 100
+
 /** Leaves no tombstones: `tombstones_forgotten_up_to` makes clients with a copy begin again. */
-const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
+const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
   const [row] = await sql<[{ count: number }]>`
     with chosen as (
       select id
       from todos
       where owner_id = ${ownerId}
       order by id
-      limit ${limit}
+      limit ${DELETED_AT_ONCE}
       for update
     ), gone as (
       delete from todos
@@ -38,7 +45,7 @@ const deleteSomeOf = async (sql: Sql, ownerId: number, limit: number) => {
   return row.count
 }
 
-const deleteTombstonesOf = async (sql: Sql, ownerId: number, limit: number) =>
+const deleteSomeTombstones = async ({ sql, ownerId }: Turn) =>
   (
     await sql`
       delete from deleted_todos
@@ -48,40 +55,45 @@ const deleteTombstonesOf = async (sql: Sql, ownerId: number, limit: number) =>
           from deleted_todos
           where owner_id = ${ownerId}
           order by revision, id
-          limit ${limit}
+          limit ${DELETED_AT_ONCE}
         )`
   ).count
 
+/** Changes lock the revision last, so the others are locked without waiting: otherwise it could deadlock. */
+const lockAll = async (transaction: Statements, ownerId: number) => {
+  await transaction`
+    select revision
+    from revisions
+    where owner_id = ${ownerId}
+    for update`
+  await transaction`
+    select id
+    from todos
+    where owner_id = ${ownerId}
+    for update nowait`
+  await transaction`
+    select key
+    from idempotency_keys
+    where owner_id = ${ownerId}
+    for update nowait`
+}
+
 /**
- * Deletes all of a user's todos, in batches, because one statement for all might exceed its time limit.
- * Then calls `deleteOwner` in a transaction that has locked the revision, the todos and the keys. Changes
- * lock the revision last, so the others are locked without waiting: otherwise it could deadlock.
+ * One statement for all todos might exceed its time limit. `deleteOwner` is called in a transaction that has
+ * locked everything that writes lock.
  */
 export const deleteTodosOf = async (
-  sql: Sql,
-  ownerId: number,
+  deps: { sql: Sql; turns: ReturnType<typeof createTurns> },
+  { ownerId, client }: Writer,
   deleteOwner: (transaction: Statements) => Promise<unknown>,
 ) => {
-  for (;;) {
-    while ((await deleteSomeOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
-    while ((await deleteTombstonesOf(sql, ownerId, DELETED_AT_ONCE)) > 0);
-    try {
-      return await sql.begin(async (transaction) => {
-        await transaction`
-          select revision
-          from revisions
-          where owner_id = ${ownerId}
-          for update`
-        await transaction`
-          select id
-          from todos
-          where owner_id = ${ownerId}
-          for update nowait`
-        await transaction`
-          select key
-          from idempotency_keys
-          where owner_id = ${ownerId}
-          for update nowait`
+  const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
+    while ((await inTurn(deps, { ownerId }, deleteSome)) > 0);
+  }
+  const deleteRest = ({ sql, askedAt }: Turn) =>
+    sql.begin(
+      async (transaction) => {
+        await lockAll(transaction, ownerId)
         // Foreign keys would delete them, but a distributed Postgres has none here.
         await transaction`
           delete from idempotency_keys
@@ -90,9 +102,22 @@ export const deleteTodosOf = async (
           delete from revisions
           where owner_id = ${ownerId}`
         await deleteOwner(transaction)
-      })
+      },
+      { askedAt },
+    )
+  let lockedSince: number | undefined
+  for (;;) {
+    await deleteAll(deleteSomeTodos)
+    await deleteAll(deleteSomeTombstones)
+    try {
+      return await inTurn(deps, { ownerId }, deleteRest)
     } catch (error) {
       if (!isLockTimeout(error)) throw error
     }
+    lockedSince ??= performance.now()
+    if (performance.now() - lockedSince > PATIENCE_MS)
+      throw unavailable("Another transaction has locked todos of the user")
+    await Bun.sleep(PAUSE_MS)
+    if (client?.signal.aborted) throw new ClientLeft()
   }
 }

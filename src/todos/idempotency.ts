@@ -1,8 +1,52 @@
-/** All SQL over idempotency keys, except in batches. Every statement of a request names the owner. */
-import type { Sql } from "../database/connect.ts"
+/** Idempotency-Key: claims a key with the todo that it creates, and replays the first response. */
+import { createHash } from "node:crypto"
+import type { Sql } from "../database/sql.ts"
+import { FIRST_VERSION } from "../http/entity-tag.ts"
+import { Problem } from "../http/problem.ts"
 import * as members from "./members.ts"
-import { shown, type Written } from "./queries.ts"
-import { changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
+import { shown, type Versioned, type Written } from "./queries.ts"
+import { LIMITED_WAIT, nextRevision, type Turn, writing } from "./revisions.ts"
+
+/** The same text for equal JSON values, in any order of members. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  )
+
+/** Tells a repeat from another request with the same key. */
+export const bodyHashOf = (body: unknown) => createHash("sha256").update(canonical(body)).digest()
+
+export const keyReused = () =>
+  new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
+
+/** The todo of the first response, which follows from the body and the key. */
+export const firstResponse = (body: members.NewTodo, use: KeyUse): Versioned => ({
+  id: use.todo_id,
+  ...members.contentOf(body),
+  created_at: use.created_at,
+  updated_at: use.created_at,
+  version: FIRST_VERSION,
+})
+
+export const createOnce = async (
+  turn: Turn,
+  key: string,
+  body: members.NewTodo,
+  room: number | null,
+): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
+  const bodyHash = bodyHashOf(body)
+  // If the key expires between the two statements, it is free again.
+  for (;;) {
+    const created = await insertTodoOnce(turn, key, bodyHash, body, room)
+    if (created) return { created, isReplay: false }
+    const use = await findKeyUse(turn, key)
+    if (!use) continue
+    if (!bodyHash.equals(use.body_hash)) throw keyReused()
+    return { created: firstResponse(body, use), isReplay: true }
+  }
+}
 
 /** How long a key is remembered. */
 export const KEY_LIFETIME = "interval '30 days'"
@@ -31,28 +75,30 @@ const INSERT_ONCE = `
  * Undefined if the key is in use. A concurrent request with the same key waits for this one to commit. An
  * expired key counts as absent.
  */
-export const insertTodoOnce = async (
-  sql: Sql,
-  ownerId: number,
+const insertTodoOnce = async (
+  turn: Turn,
   key: string,
   bodyHash: Uint8Array,
   body: members.NewTodo,
   room: number | null,
 ) => {
   const values = [room, key, bodyHash, ...members.createdValues(body)]
-  const [row] = await changing<Written>(sql, ownerId, INSERT_ONCE, values)
+  const [row] = await writing<Written>(turn, INSERT_ONCE, values)
   return row
 }
 
 export type KeyUse = { body_hash: Uint8Array; todo_id: number; created_at: string }
 
-export const findKeyUse = async (sql: Sql, ownerId: number, key: string) => {
-  const [row] = await sql<KeyUse[]>`
-    select body_hash, todo_id, created_at
-    from idempotency_keys
-    where owner_id = ${ownerId}
-      and key = ${key}
-      and created_at > now() - ${sql.unsafe(KEY_LIFETIME)}`
+const FIND_USE = `
+  select body_hash, todo_id, created_at
+  from idempotency_keys
+  where owner_id = $1
+    and key = $2
+    and created_at > now() - ${KEY_LIFETIME}`
+
+const findKeyUse = async ({ sql, ownerId, askedAt, signal }: Turn, key: string) => {
+  const options = { prepare: true, askedAt, signal }
+  const [row] = await sql.pipelined.unsafe<KeyUse[]>(FIND_USE, [ownerId, key], options)
   return row
 }
 

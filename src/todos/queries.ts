@@ -1,8 +1,8 @@
 /** All SQL over single todos. Every statement names the owner. */
-import { PREPARED, type Sql } from "../database/connect.ts"
+import { PREPARED, type Sql } from "../database/sql.ts"
 import type { NewTodo, Todo, TodoChanges } from "./members.ts"
 import * as members from "./members.ts"
-import { changing, LIMITED_WAIT, nextRevision } from "./revisions.ts"
+import { LIMITED_WAIT, nextRevision, type Turn, writing } from "./revisions.ts"
 
 /** A todo with the version from which its entity tag is made. */
 export type Versioned = Todo & { version: number }
@@ -23,9 +23,9 @@ const INSERT = `
   returning ${shown("todos")}, revision`
 
 /** `room` is the revision beyond which none may be added. */
-export const insertTodo = async (sql: Sql, ownerId: number, body: NewTodo, room: number | null) => {
+export const insertTodo = async (turn: Turn, body: NewTodo, room: number | null) => {
   const values = [room, ...members.createdValues(body)]
-  const [row] = await changing<Written>(sql, ownerId, INSERT, values)
+  const [row] = await writing<Written>(turn, INSERT, values)
   if (!row) throw new Error("A todo was not inserted")
   return row
 }
@@ -94,15 +94,13 @@ const UPDATE = `
  * first, so that its latest version is compared and returned.
  */
 export const updateTodo = async (
-  sql: Sql,
-  ownerId: number,
+  turn: Turn,
   id: number,
   changes: TodoChanges,
   versions: number[] | undefined,
 ) => {
-  const [row] = await changing<Versioned & { revision: number | null; is_expected: boolean }>(
-    sql,
-    ownerId,
+  const [row] = await writing<Versioned & { revision: number | null; is_expected: boolean }>(
+    turn,
     UPDATE,
     [id, arrayOf(versions), ...members.mergedValues(changes)],
   )
@@ -133,17 +131,10 @@ const DELETE = `
   from before`
 
 /** Undefined if there is no such todo. */
-export const deleteTodo = async (
-  sql: Sql,
-  ownerId: number,
-  id: number,
-  versions: number[] | undefined,
-) => {
-  const [row] = await changing<{ revision: number | null; is_expected: boolean }>(
-    sql,
-    ownerId,
-    DELETE,
-    [id, arrayOf(versions)],
-  )
+export const deleteTodo = async (turn: Turn, id: number, versions: number[] | undefined) => {
+  const [row] = await writing<{ revision: number | null; is_expected: boolean }>(turn, DELETE, [
+    id,
+    arrayOf(versions),
+  ])
   return row
 }

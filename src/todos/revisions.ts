@@ -1,23 +1,54 @@
-/** The parts of every change: changes of an owner run one after the other, and each increments the revision. */
-import type { Sql, Value } from "../database/connect.ts"
-import { isLockTimeout } from "../database/errors.ts"
+/** The parts of every write: writes of an owner run one after the other, and each increments the revision. */
+import { createLimiter, type Limiter } from "../concurrency/limiter.ts"
+import { ClientLeft, isLockTimeout, PoolExhausted } from "../database/errors.ts"
+import type { Sql, Value, Waiting } from "../database/sql.ts"
+import type { Client } from "../http/client-address.ts"
+
+type Turns = Limiter<number>
 
 /**
- * A change waits for other changes of the owner's todos to commit. In its text, `$1` is the owner and `$2`
- * is how long it waits for locks. At first that is short. If another transaction takes longer, the
+ * The owner's turn: an instance makes one write of an owner at a time. The others would only wait for its
+ * lock, each on a connection of its own.
+ */
+export const createTurns = (): Turns =>
+  createLimiter({
+    perKey: 1,
+    waitMs: 3_500,
+    refuse: (why) => (why === "left" ? new ClientLeft() : new PoolExhausted()),
+  })
+
+/** Whose todos are written, and the client, which may leave while it waits for the turn. */
+export type Writer = { ownerId: number; client?: Pick<Client, "signal"> }
+
+/** A write whose turn it is. */
+export type Turn = Waiting & { sql: Sql; ownerId: number }
+
+export const inTurn = <Result>(
+  { sql, turns }: { sql: Sql; turns: Turns },
+  { ownerId, client }: Writer,
+  write: (turn: Turn) => Promise<Result>,
+): Promise<Result> => {
+  const signal = client && (() => client.signal)
+  const turn = { sql, ownerId, askedAt: performance.now(), signal }
+  return turns.run(ownerId, () => write(turn), { signal })
+}
+
+/**
+ * A write waits for those that other instances make of the owner's todos. In its text, `$1` is the owner and
+ * `$2` is how long it waits for locks. At first that is short. If another transaction takes longer, the
  * statement is tried again on a connection of its own, where nobody waits behind it.
  */
-export const changing = async <Row extends object>(
-  sql: Sql,
-  ownerId: number,
+export const writing = async <Row extends object>(
+  { sql, ownerId, askedAt, signal }: Turn,
   text: string,
   values: Value[],
 ): Promise<Row[]> => {
+  const options = { prepare: true, askedAt, signal }
   try {
-    return await sql.inLane<Row>(ownerId, text, [ownerId, "50ms", ...values], true)
+    return await sql.pipelined.unsafe<Row[]>(text, [ownerId, "50ms", ...values], options)
   } catch (error) {
     if (!isLockTimeout(error)) throw error
-    return sql.inLane<Row>(ownerId, text, [ownerId, "0", ...values], false)
+    return sql.unsafe<Row[]>(text, [ownerId, "0", ...values], options)
   }
 }
 

@@ -1,19 +1,21 @@
-/** Creates, changes and deletes todos, with idempotency keys, preconditions and the quota. */
-import type { Sql } from "../database/connect.ts"
+/** Creates, changes and deletes todos: the owner's turn, owners without a row, preconditions, the quota. */
+
 import { constraintOf } from "../database/errors.ts"
-import { expectedVersions } from "../http/entity-tag.ts"
-import { createOnce } from "./keys/create-once.ts"
+import type { Sql } from "../database/sql.ts"
+import { Problem } from "../http/problem.ts"
+import { createOnce } from "./idempotency.ts"
 import type { NewTodo, TodoChanges } from "./members.ts"
-import { noSuchTodo, preconditionFailed } from "./problems.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
 import type { Quota } from "./quota/quota.ts"
+import { type createTurns, inTurn, type Turn, type Writer } from "./revisions.ts"
 
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names. Throws a 401 if that user was deleted. */
   createOutsideUser: (id: number) => Promise<void>
   quota: Quota
+  turns: ReturnType<typeof createTurns>
   /** Called after each commit. */
   changed: (ownerId: number, revision: number) => void
 }
@@ -21,64 +23,72 @@ export type WriteDeps = {
 /** The foreign keys that a write violates if its owner has no row yet. */
 const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
 
-/** A write. If its owner has no row yet, creates the user whom the token names, and writes again. */
-export const asUser = async <Result>(
-  { createOutsideUser }: Pick<WriteDeps, "createOutsideUser">,
-  ownerId: number,
-  write: () => Promise<Result>,
-): Promise<Result> => {
-  try {
-    return await write()
-  } catch (error) {
-    if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
-    await createOutsideUser(ownerId)
-    return write()
-  }
-}
+/** If the owner has no row yet, creates the user whom the token names, and writes again. */
+export const writeAsUser = <Result>(
+  deps: WriteDeps,
+  writer: Writer,
+  write: (turn: Turn) => Promise<Result>,
+): Promise<Result> =>
+  inTurn(deps, writer, async (turn) => {
+    try {
+      return await write(turn)
+    } catch (error) {
+      if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
+      await deps.createOutsideUser(turn.ownerId)
+      return write(turn)
+    }
+  })
+
+/** The same for another user's todo, so that nobody learns which ids exist. */
+export const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
+
+export const preconditionFailed = () =>
+  new Problem("PRECONDITION_FAILED", "The todo has another version than If-Match names")
 
 export const createTodo = async (
-  { sql, createOutsideUser, quota, changed }: WriteDeps,
-  ownerId: number,
+  deps: WriteDeps,
+  writer: Writer,
   key: string | null,
   todo: NewTodo,
-) => {
-  const insert = async (room: number | null) =>
-    key === null
-      ? { created: await queries.insertTodo(sql, ownerId, todo, room), isReplay: false as const }
-      : createOnce(sql, ownerId, key, todo, room)
-  const create = async (): Promise<{ created: Versioned; isReplay: boolean }> => {
-    const outcome = await quota.forOne(ownerId, insert)
-    if (outcome.isReplay) return outcome
-    const { revision, ...created } = outcome.created
-    changed(ownerId, revision)
-    return { created, isReplay: false }
-  }
-  return asUser({ createOutsideUser }, ownerId, create)
+): Promise<{ created: Versioned; isReplay: boolean }> => {
+  const { quota, changed } = deps
+  const outcome = await writeAsUser(deps, writer, (turn) =>
+    quota.forOne(turn.ownerId, async (room) =>
+      key === null
+        ? { created: await queries.insertTodo(turn, todo, room), isReplay: false as const }
+        : createOnce(turn, key, todo, room),
+    ),
+  )
+  if (outcome.isReplay) return outcome
+  const { revision, ...created } = outcome.created
+  changed(writer.ownerId, revision)
+  return { created, isReplay: false }
 }
 
 export const updateTodo = async (
-  { sql, changed }: WriteDeps,
-  ownerId: number,
+  deps: WriteDeps,
+  writer: Writer,
   id: number,
   changes: TodoChanges,
-  ifMatch: string | null,
+  versions: number[] | undefined,
 ) => {
-  const row = await queries.updateTodo(sql, ownerId, id, changes, expectedVersions(ifMatch))
+  const update = (turn: Turn) => queries.updateTodo(turn, id, changes, versions)
+  const row = await inTurn(deps, writer, update)
   if (!row) throw noSuchTodo()
   const { is_expected, revision, ...updated } = row
   if (!is_expected) throw preconditionFailed()
-  if (revision !== null) changed(ownerId, revision)
+  if (revision !== null) deps.changed(writer.ownerId, revision)
   return updated
 }
 
 export const deleteTodo = async (
-  { sql, changed }: WriteDeps,
-  ownerId: number,
+  deps: WriteDeps,
+  writer: Writer,
   id: number,
-  ifMatch: string | null,
+  versions: number[] | undefined,
 ) => {
-  const found = await queries.deleteTodo(sql, ownerId, id, expectedVersions(ifMatch))
-  if (!found) throw noSuchTodo()
-  if (!found.is_expected) throw preconditionFailed()
-  if (found.revision !== null) changed(ownerId, found.revision)
+  const row = await inTurn(deps, writer, (turn) => queries.deleteTodo(turn, id, versions))
+  if (!row) throw noSuchTodo()
+  if (!row.is_expected) throw preconditionFailed()
+  if (row.revision !== null) deps.changed(writer.ownerId, row.revision)
 }

@@ -10,7 +10,7 @@ import { findCredentials } from "../../src/accounts/users.ts"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import type { Sql } from "../../src/database/connect.ts"
 import { joined } from "../../src/http/json-stream.ts"
-import { createOnce } from "../../src/todos/keys/create-once.ts"
+import { createOnce } from "../../src/todos/idempotency.ts"
 import { createCursors, createListTags } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/pages.ts"
 import { EVERYTHING, listOf } from "../../src/todos/lists/parameters.ts"
@@ -41,8 +41,7 @@ const tag = postgres({
     },
   },
 })
-const inLane: Sql["inLane"] = (_lane, text, values) => tag.unsafe(text, values, { prepare: true })
-const sql = Object.assign(tag, { pipelined: tag, inLane }) as unknown as Sql
+const sql = Object.assign(tag, { pipelined: tag }) as unknown as Sql
 const cursors = createCursors([SECRET_KEY])
 const tagOf = createListTags([SECRET_KEY])
 
@@ -182,8 +181,8 @@ const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
   const { revision: _, ...row }: Versioned & { revision?: number } = key
-    ? (await createOnce(sql, owner, key, body, null)).created
-    : await insertTodo(sql, owner, body, null)
+    ? (await createOnce({ sql, ownerId: owner }, key, body, null)).created
+    : await insertTodo({ sql, ownerId: owner }, body, null)
   headers["location"] = `/api/v1/todos/${row.id}`
   return answer(row, headers, 201)
 }
@@ -210,14 +209,14 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
         : answer(row, headers)
     }
     case "PUT": {
-      const row = await updateTodo(sql, owner, id, await readBody(request), versions)
+      const row = await updateTodo({ sql, ownerId: owner }, id, await readBody(request), versions)
       if (!row) throw notFound()
       const { is_expected, revision: _, ...todo } = row
       if (!is_expected) throw changedMeanwhile()
       return answer(todo, headers)
     }
     case "DELETE": {
-      const row = await deleteTodo(sql, owner, id, versions)
+      const row = await deleteTodo({ sql, ownerId: owner }, id, versions)
       if (!row) throw notFound()
       if (!row.is_expected) throw changedMeanwhile()
       return new Response(null, { status: 204, headers })

@@ -4,6 +4,7 @@ import { findDetails } from "../../accounts/admin.ts"
 import { deleteSessionsOf } from "../../accounts/sessions/ending/queries.ts"
 import { deleteUser as deleteAccount } from "../../accounts/users.ts"
 import { deleteTodosOf } from "../../todos/erase.ts"
+import { createTurns } from "../../todos/revisions.ts"
 import { type Flags, UsageError } from "../command.ts"
 import { withUsers } from "../open-database.ts"
 import { membersOf, show } from "../print.ts"
@@ -25,7 +26,9 @@ export const deleteUser = (env: NodeJS.ProcessEnv, user: string, flags: Flags) =
     if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
       throw new Error("nothing was deleted")
     await deleteSessionsOf(sql, account.id)
-    await deleteTodosOf(sql, account.id, (transaction) => deleteAccount(transaction, account.id))
+    await deleteTodosOf({ sql, turns: createTurns() }, { ownerId: account.id }, (transaction) =>
+      deleteAccount(transaction, account.id),
+    )
     logEvent("account_deleted", { userId: account.id })
     return show(flags, account, membersOf(account))
   })

@@ -5,12 +5,12 @@
 
 import { expectedVersions } from "../../http/entity-tag.ts"
 import type { Problem } from "../../http/problem.ts"
-import type { KeyUse } from "../idempotency.ts"
-import { firstAnswer } from "../keys/create-once.ts"
+import { firstResponse, type KeyUse } from "../idempotency.ts"
+
 import { contentOf, merge, type TodoChanges } from "../members.ts"
-import { noSuchTodo, preconditionFailed } from "../problems.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded, type Room } from "../quota/quota.ts"
+import { noSuchTodo, preconditionFailed } from "../writes.ts"
 import type { LockedTodo, Writes } from "./queries.ts"
 import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./schemas.ts"
 
@@ -80,7 +80,7 @@ export const planBatch = (
       return first?.kind === "refused" ? first : outcome
     }
     if (outcome.kind === "used")
-      return { kind: "replayed", todo: firstAnswer(operation.todo, outcome.use) }
+      return { kind: "replayed", todo: firstResponse(operation.todo, outcome.use) }
     if (outcome.kind !== "free") return outcome
     if (free <= 0) {
       if (operation.key !== undefined) unusedKeys.push(operation.key)

@@ -5,10 +5,11 @@
 import type { Statements } from "../../database/connect.ts"
 import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
-import { bodyHashOf, keyReused } from "../keys/create-once.ts"
+import { bodyHashOf, keyReused } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
 import { endless } from "../quota/quota.ts"
-import { asUser, type WriteDeps } from "../writes.ts"
+import type { Turn, Writer } from "../revisions.ts"
+import { type WriteDeps, writeAsUser } from "../writes.ts"
 import { type ByKey, type Outcome, planBatch } from "./plan.ts"
 import {
   applyWrites,
@@ -123,13 +124,14 @@ const rolledBack = (outcomes: Outcome[]) =>
 
 /** Throws a 409 if the batch is atomic and an operation was refused. */
 export const runBatch = async (
-  { sql, createOutsideUser, quota, changed }: WriteDeps,
-  ownerId: number,
+  deps: WriteDeps,
+  writer: Writer,
   { operations, atomic = false }: Batch,
 ): Promise<{ results: BatchResult[] }> => {
+  const { quota, changed } = deps
   const ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
   const creates = operations.some(({ op }) => op === "create")
-  const transact = () =>
+  const transact = ({ sql, ownerId, ...waiting }: Turn) =>
     quota.forMany(ownerId, (measureRoom) =>
       sql.begin(async (transaction) => {
         const todos = ids.size === 0 ? [] : await lockTodos(transaction, ownerId, [...ids])
@@ -148,9 +150,9 @@ export const runBatch = async (
         )
         const results = outcomes.map((outcome, index) => toResult(outcome, index, created))
         return { results, revision: rows[0]?.revision }
-      }),
+      }, waiting),
     )
-  const { results, revision } = await asUser({ createOutsideUser }, ownerId, transact)
-  if (revision !== undefined) changed(ownerId, revision)
+  const { results, revision } = await writeAsUser(deps, writer, transact)
+  if (revision !== undefined) changed(writer.ownerId, revision)
   return { results }
 }
