@@ -35,7 +35,6 @@ import type { Watchers } from "./todos/changes/watchers.ts"
 import { deleteTodosOf } from "./todos/erase.ts"
 import { exportedLists } from "./todos/export.ts"
 import { createCursors, createListTags } from "./todos/lists/cursor.ts"
-import { createQuota } from "./todos/quota/quota.ts"
 import { createTurns } from "./todos/revisions.ts"
 import { todos } from "./todos/routes.ts"
 
@@ -117,7 +116,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
       tagOf: createListTags(secrets),
       slowReads,
       syncTokens: createSyncTokens(secrets),
-      quota: createQuota(sql, config.MAX_TODOS_PER_USER),
+      maxTodos: config.MAX_TODOS_PER_USER,
       changed: watchers.committed,
       watchers,
     },

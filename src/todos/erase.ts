@@ -32,13 +32,14 @@ const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
       select count(*) as count
       from gone
     ), revised as (
-      insert into revisions as known (owner_id, revision, tombstones_forgotten_up_to)
-      select ${ownerId}::bigint, 1, 1
+      insert into revisions as known (owner_id, revision, tombstones_forgotten_up_to, todos)
+      select ${ownerId}::bigint, 1, 1, -count
       from counted
       where count > 0
       on conflict on constraint revisions_pkey do update
       set revision = known.revision + 1,
-        tombstones_forgotten_up_to = known.revision + 1
+        tombstones_forgotten_up_to = known.revision + 1,
+        todos = known.todos + excluded.todos
     )
     select count
     from counted`

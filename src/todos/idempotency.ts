@@ -34,12 +34,12 @@ export const createOnce = async (
   turn: Turn,
   key: string,
   body: members.NewTodo,
-  room: number | null,
+  max: number | null,
 ): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
   const bodyHash = bodyHashOf(body)
   // If the key expires between the two statements, it is free again.
   for (;;) {
-    const created = await insertTodoOnce(turn, key, bodyHash, body, room)
+    const created = await insertTodoOnce(turn, key, bodyHash, body, max)
     if (created) return { created, isReplay: false }
     const use = await findKeyUse(turn, key)
     if (!use) continue
@@ -63,7 +63,7 @@ const INSERT_ONCE = `
     where excluded.created_at - known.created_at >= ${KEY_LIFETIME}
     returning todo_id
   ), revised as (
-    ${nextRevision("from claimed", { room: "$3" })}
+    ${nextRevision("from claimed", { added: "1", max: "$3" })}
   )
   insert into todos (owner_id, id, revision, ${members.columns()})
   select $1::bigint, todo_id, revision, ${members.placeholders(6)}
@@ -80,9 +80,9 @@ const insertTodoOnce = async (
   key: string,
   bodyHash: Uint8Array,
   body: members.NewTodo,
-  room: number | null,
+  max: number | null,
 ) => {
-  const values = [room, key, bodyHash, ...members.createdValues(body)]
+  const values = [max, key, bodyHash, ...members.createdValues(body)]
   const [row] = await writing<Written>(turn, INSERT_ONCE, values)
   return row
 }

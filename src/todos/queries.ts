@@ -15,16 +15,15 @@ export const shown = (row: string) =>
 
 const INSERT = `
   with revised as (
-    ${nextRevision(`where ${LIMITED_WAIT}`, { room: "$3" })}
+    ${nextRevision(`where ${LIMITED_WAIT}`, { added: "1", max: "$3" })}
   )
   insert into todos (owner_id, revision, ${members.columns()})
   select $1::bigint, revision, ${members.placeholders(4)}
   from revised
   returning ${shown("todos")}, revision`
 
-/** `room` is the revision beyond which none may be added. */
-export const insertTodo = async (turn: Turn, body: NewTodo, room: number | null) => {
-  const values = [room, ...members.createdValues(body)]
+export const insertTodo = async (turn: Turn, body: NewTodo, max: number | null) => {
+  const values = [max, ...members.createdValues(body)]
   const [row] = await writing<Written>(turn, INSERT, values)
   if (!row) throw new Error("A todo was not inserted")
   return row
@@ -116,7 +115,7 @@ const DELETE = `
       and ${LIMITED_WAIT}
     for update
   ), revised as (
-    ${nextRevision("from before where is_expected")}
+    ${nextRevision("from before where is_expected", { added: "-1" })}
   ), gone as (
     delete from todos
     using revised

@@ -1,8 +1,9 @@
 /** The parts of every write: writes of an owner run one after the other, and each increments the revision. */
 import { createLimiter, type Limiter } from "../concurrency/limiter.ts"
-import { ClientLeft, isLockTimeout, PoolExhausted } from "../database/errors.ts"
+import { ClientLeft, isLockTimeout, isNullRefused, PoolExhausted } from "../database/errors.ts"
 import type { Sql, Value, Waiting } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
+import { Problem } from "../http/problem.ts"
 
 type Turns = Limiter<number>
 
@@ -56,26 +57,30 @@ export const writing = async <Row extends object>(
 export const LIMITED_WAIT = "set_config('lock_timeout', $2, true) <> ''"
 
 type Counting = {
-  /** The placeholder of the revision beyond which no todo may be added. Its value is null without a limit. */
-  room?: string
+  /** How many todos are added. */
   added?: string
-  steps?: string
+  /** The placeholder of the limit that they are refused beyond. Its value is null without a limit. */
+  max?: string
 }
 
-const counted = (from: string, { room, added = "1", steps = "1" }: Counting) =>
-  room === undefined
-    ? `${from} + ${steps}`
-    : `case when coalesce(${from} + ${added} <= ${room}::bigint, true) then ${from} + ${steps} end`
-
 /**
- * Increments the owner's revision if `condition` holds, and locks it until the commit. It is the last lock
- * of every change, so that changes do not deadlock. If there is no room, it violates a constraint:
- * quota/quota.ts relies on the fact that a step adds at most one todo.
+ * Increments the owner's revision if `condition` holds, counts the owner's todos, and locks both until the
+ * commit. It is the last lock of every write, so that writes do not deadlock. Beyond the limit the count is
+ * null, which the table refuses, together with everything else that the statement does.
  */
-export const nextRevision = (condition: string, counting: Counting = {}) => `
-  insert into revisions as known (owner_id, revision)
-  select $1::bigint, ${counted("0::bigint", counting)}
-  ${condition}
-  on conflict on constraint revisions_pkey do update
-  set revision = ${counted("known.revision", counting)}
-  returning revision`
+export const nextRevision = (condition: string, { added = "0", max }: Counting = {}) => {
+  const todos = `known.todos + ${added}`
+  return `
+    insert into revisions as known (owner_id, revision, todos)
+    select $1::bigint, 1, greatest(${added}, 0)
+    ${condition}
+    on conflict on constraint revisions_pkey do update
+    set revision = known.revision + 1,
+      todos = ${max ? `case when coalesce(${todos} <= ${max}::bigint, true) then ${todos} end` : todos}
+    returning revision`
+}
+
+export const quotaExceeded = (max: number | undefined) =>
+  new Problem("QUOTA_EXCEEDED", `A user has at most ${max} todos: delete some first`)
+
+export const isBeyondQuota = (error: unknown) => isNullRefused(error, "revisions", "todos")

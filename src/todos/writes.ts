@@ -7,21 +7,31 @@ import { createOnce } from "./idempotency.ts"
 import type { NewTodo, TodoChanges } from "./members.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
-import type { Quota } from "./quota/quota.ts"
-import { type createTurns, inTurn, type Turn, type Writer } from "./revisions.ts"
+import {
+  type createTurns,
+  inTurn,
+  isBeyondQuota,
+  quotaExceeded,
+  type Turn,
+  type Writer,
+} from "./revisions.ts"
 
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names. Throws a 401 if that user was deleted. */
   createOutsideUser: (id: number) => Promise<void>
-  quota: Quota
+  maxTodos: number | undefined
   turns: ReturnType<typeof createTurns>
   /** Called after each commit. */
   changed: (ownerId: number, revision: number) => void
 }
 
 /** The foreign keys that a write violates if its owner has no row yet. */
-const UNKNOWN_OWNER = ["todos_owner_id_fkey", "idempotency_keys_owner_id_fkey"]
+const UNKNOWN_OWNER = [
+  "todos_owner_id_fkey",
+  "idempotency_keys_owner_id_fkey",
+  "revisions_owner_id_fkey",
+]
 
 /** If the owner has no row yet, creates the user whom the token names, and writes again. */
 export const writeAsUser = <Result>(
@@ -51,17 +61,17 @@ export const createTodo = async (
   key: string | null,
   todo: NewTodo,
 ): Promise<{ created: Versioned; isReplay: boolean }> => {
-  const { quota, changed } = deps
-  const outcome = await writeAsUser(deps, writer, (turn) =>
-    quota.forOne(turn.ownerId, async (room) =>
-      key === null
-        ? { created: await queries.insertTodo(turn, todo, room), isReplay: false as const }
-        : createOnce(turn, key, todo, room),
-    ),
-  )
+  const max = deps.maxTodos ?? null
+  const insert = async (turn: Turn) =>
+    key === null
+      ? { created: await queries.insertTodo(turn, todo, max), isReplay: false as const }
+      : createOnce(turn, key, todo, max)
+  const outcome = await writeAsUser(deps, writer, insert).catch((error: unknown) => {
+    throw isBeyondQuota(error) ? quotaExceeded(deps.maxTodos) : error
+  })
   if (outcome.isReplay) return outcome
   const { revision, ...created } = outcome.created
-  changed(writer.ownerId, revision)
+  deps.changed(writer.ownerId, revision)
   return { created, isReplay: false }
 }
 

@@ -102,3 +102,15 @@ export const deleteTodo = (sql: Tag, ownerId: number, id: number) => sql`
   insert into deleted_todos (owner_id, id, revision)
   select ${ownerId}::bigint, ${id}::bigint, revision
   from revised`
+
+/** The owners whose todos are not counted right, or have no revision: there should be none. */
+export const MISCOUNTED = `
+  select owner_id, counted.todos, counted.unrevised, known.todos as known
+  from (
+    select owner_id, count(*) as todos, count(*) filter (where revision < 1) as unrevised
+    from todos
+    group by owner_id
+  ) as counted
+  full join (select owner_id, todos from revisions) as known using (owner_id)
+  where coalesce(counted.todos, 0) is distinct from known.todos
+    or counted.unrevised > 0`

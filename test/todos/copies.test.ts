@@ -4,7 +4,7 @@ import fc from "fast-check"
 import type { User } from "../support/client.ts"
 import { Copy, listById } from "../support/copy.ts"
 import { seed } from "../support/documented.ts"
-import { deleteTodo, insertMany } from "../support/rows.ts"
+import { deleteTodo, insertMany, MISCOUNTED } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, sql } = await shareApp()
@@ -170,4 +170,8 @@ test("a user who is deleted while clients write leaves nothing behind, and nobod
     for (const table of ["todos", "revisions"])
       expect(await sql`select from ${sql(table)} where owner_id = ${user.id}`).toHaveLength(0)
   }
+})
+
+test("every owner's count of todos is right, and every todo has a revision", async () => {
+  expect(Array.from(await sql.unsafe(MISCOUNTED))).toEqual([])
 })

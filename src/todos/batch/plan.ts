@@ -9,7 +9,7 @@ import { firstResponse, type KeyUse } from "../idempotency.ts"
 
 import { contentOf, merge, type TodoChanges } from "../members.ts"
 import type { Versioned } from "../queries.ts"
-import { quotaExceeded, type Room } from "../quota/quota.ts"
+import { quotaExceeded } from "../revisions.ts"
 import { noSuchTodo, preconditionFailed } from "../writes.ts"
 import type { LockedTodo, Writes } from "./queries.ts"
 import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./schemas.ts"
@@ -62,7 +62,7 @@ export const planBatch = (
   operations: Operation[],
   todos: LockedTodo[],
   byKey: ByKey,
-  { left, max }: Pick<Room, "left" | "max">,
+  { count, max }: { count: number; max: number | undefined },
 ) => {
   const outcomes: Outcome[] = []
   const creations: Writes["creations"] = []
@@ -71,7 +71,7 @@ export const planBatch = (
   const held = new Map<number, Held>(
     todos.map(({ now, ...todo }) => [todo.id, { todo, now, isChanged: false, isDeleted: false }]),
   )
-  let free = left
+  let left = (max ?? Number.POSITIVE_INFINITY) - count
 
   const create = (operation: CreateOperation, index: number): Outcome => {
     const outcome = byKey(operation, index)
@@ -82,11 +82,11 @@ export const planBatch = (
     if (outcome.kind === "used")
       return { kind: "replayed", todo: firstResponse(operation.todo, outcome.use) }
     if (outcome.kind !== "free") return outcome
-    if (free <= 0) {
+    if (left <= 0) {
       if (operation.key !== undefined) unusedKeys.push(operation.key)
       return { kind: "refused", problem: quotaExceeded(max) }
     }
-    free--
+    left--
     creations.push({ index, id: outcome.id, ...contentOf(operation.todo) })
     return { kind: "created" }
   }
@@ -99,7 +99,7 @@ export const planBatch = (
       return { kind: "refused", problem: preconditionFailed(), current: row.todo }
     if (operation.op === "delete") {
       row.isDeleted = true
-      free++
+      left++
       return { kind: "deleted" }
     }
     const after = changed(row.todo, operation.todo, row.now)

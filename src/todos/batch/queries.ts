@@ -75,15 +75,26 @@ type Update = Omit<Versioned, "created_at">
 
 export type Writes = { creations: Creation[]; updates: Update[]; deletions: number[] }
 
+/** Locks the owner's count of todos, so that nobody else creates any: the last lock. */
+export const lockCount = async (sql: Statements, ownerId: number) => {
+  const [row] = await sql<[{ todos: number }]>`
+    insert into revisions as known (owner_id, revision)
+    values (${ownerId}, 0)
+    on conflict on constraint revisions_pkey do update
+    set revision = known.revision
+    returning todos`
+  return row.todos
+}
+
 /** A created todo. If none was created, a single row contains only the revision. */
 type WrittenRow = Versioned & { index: number | null; revision: number }
 
 const APPLY = `
   with revised as (
-    ${nextRevision("", { room: "$2", added: "$3", steps: "$4" })}
+    ${nextRevision("", { added: "$2::bigint" })}
   ), drawn as materialized (
     select index, coalesce(id, nextval('todo_ids')) as id, ${columns()}
-    from jsonb_to_recordset($5::jsonb) as creation (index integer, id bigint, ${record})
+    from jsonb_to_recordset($3::jsonb) as creation (index integer, id bigint, ${record})
   ), created as (
     insert into todos (owner_id, id, revision, ${columns()})
     select $1::bigint, id, revision, ${columns()}
@@ -96,7 +107,7 @@ const APPLY = `
       version = wanted.version,
       revision = revised.revision,
       updated_at = wanted.updated_at
-    from jsonb_to_recordset($6::jsonb) as wanted (
+    from jsonb_to_recordset($4::jsonb) as wanted (
       id bigint, version bigint, updated_at timestamptz, ${record}
     )
     cross join revised
@@ -106,7 +117,7 @@ const APPLY = `
     delete from todos
     using revised
     where todos.owner_id = $1
-      and todos.id = any($7::bigint[])
+      and todos.id = any($5::bigint[])
     returning todos.id
   ), remembered as (
     insert into deleted_todos (owner_id, id, revision)
@@ -127,15 +138,12 @@ export const applyWrites = (
   sql: Statements,
   ownerId: number,
   { creations, updates, deletions }: Writes,
-  room: number | null,
 ) =>
   sql.unsafe<WrittenRow[]>(
     APPLY,
     [
       ownerId,
-      room,
       creations.length - deletions.length,
-      Math.max(1, creations.length),
       sql.json(creations),
       sql.json(updates),
       `{${deletions.join()}}`,

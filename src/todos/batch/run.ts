@@ -7,7 +7,6 @@ import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
 import { bodyHashOf, keyReused } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
-import { endless } from "../quota/quota.ts"
 import type { Turn, Writer } from "../revisions.ts"
 import { type WriteDeps, writeAsUser } from "../writes.ts"
 import { type ByKey, type Outcome, planBatch } from "./plan.ts"
@@ -15,6 +14,7 @@ import {
   applyWrites,
   claimKeys,
   findKeyUses,
+  lockCount,
   lockTodos,
   releaseKeys,
   type Writes,
@@ -128,30 +128,27 @@ export const runBatch = async (
   writer: Writer,
   { operations, atomic = false }: Batch,
 ): Promise<{ results: BatchResult[] }> => {
-  const { quota, changed } = deps
+  const { maxTodos, changed } = deps
   const ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
-  const creates = operations.some(({ op }) => op === "create")
+  const isLimited = maxTodos !== undefined && operations.some(({ op }) => op === "create")
   const transact = ({ sql, ownerId, ...waiting }: Turn) =>
-    quota.forMany(ownerId, (measureRoom) =>
-      sql.begin(async (transaction) => {
-        const todos = ids.size === 0 ? [] : await lockTodos(transaction, ownerId, [...ids])
-        const byKey = await claim(transaction, ownerId, operations)
-        const room = creates ? await measureRoom(transaction) : endless
-        const { outcomes, unusedKeys, writes } = planBatch(operations, todos, byKey, room)
-        if (atomic && outcomes.some(({ kind }) => kind === "refused")) throw rolledBack(outcomes)
-        if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
-        const rows = isEmpty(writes)
-          ? []
-          : await applyWrites(transaction, ownerId, writes, room.room)
-        const created = new Map(
-          rows.flatMap(({ index, revision: _, ...todo }): [number, Versioned][] =>
-            index === null ? [] : [[index, todo]],
-          ),
-        )
-        const results = outcomes.map((outcome, index) => toResult(outcome, index, created))
-        return { results, revision: rows[0]?.revision }
-      }, waiting),
-    )
+    sql.begin(async (transaction) => {
+      const todos = ids.size === 0 ? [] : await lockTodos(transaction, ownerId, [...ids])
+      const byKey = await claim(transaction, ownerId, operations)
+      const count = isLimited ? await lockCount(transaction, ownerId) : 0
+      const plan = planBatch(operations, todos, byKey, { count, max: maxTodos })
+      const { outcomes, unusedKeys, writes } = plan
+      if (atomic && outcomes.some(({ kind }) => kind === "refused")) throw rolledBack(outcomes)
+      if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
+      const rows = isEmpty(writes) ? [] : await applyWrites(transaction, ownerId, writes)
+      const created = new Map(
+        rows.flatMap(({ index, revision: _, ...todo }): [number, Versioned][] =>
+          index === null ? [] : [[index, todo]],
+        ),
+      )
+      const results = outcomes.map((outcome, index) => toResult(outcome, index, created))
+      return { results, revision: rows[0]?.revision }
+    }, waiting)
   const { results, revision } = await writeAsUser(deps, writer, transact)
   if (revision !== undefined) changed(writer.ownerId, revision)
   return { results }

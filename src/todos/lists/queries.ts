@@ -244,11 +244,13 @@ export const countAll = async (
   signal: Signal,
 ) => {
   const [row] = await sql.unsafe<[{ count: number }]>(
-    `
+    isCompleted === undefined
+      ? "select coalesce((select todos from revisions where owner_id = $1), 0) as count"
+      : `
     select count(*)
     from todos
     where owner_id = $1
-      ${isCompleted === undefined ? "" : `and is_completed = ${isCompleted}`}`,
+      and is_completed = ${isCompleted}`,
     [ownerId],
     { ...PREPARED, signal },
   )

@@ -2,6 +2,7 @@
 import type { Cluster } from "../cluster.ts"
 import { listById, type Todo } from "../copy.ts"
 import type { Deployment } from "../deployment.ts"
+import { MISCOUNTED } from "../rows.ts"
 import { secondsFromNow, tokenFor } from "../tokens.ts"
 import { openLive, type Tailing, tailByEvents, tailByWaiting } from "./copies.ts"
 import { type Held, Ledger } from "./ledger.ts"
@@ -82,6 +83,8 @@ export const soak = async (
     created += ledger.created.size
     deleted += ledger.deleted.size
   }
+  const miscounted = await database().query(MISCOUNTED)
+  if (miscounted.length > 0) tally.report({ miscounted })
   const copies = users.flatMap((user) => user.copies).length
   const wrong = tally.wrong()
   const figures = { ...tally.counts, created, deleted, copies, "ms until equal": untilAllAreEqual }
