@@ -3,7 +3,16 @@
  * the OpenAPI document, and as dist/todo-api-client-VERSION.tgz, the same bytes for the same source.
  * `--check` fails where the types in src/client were not made of the document.
  */
-import { copyFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { plugin } from "bun"
 import typescript5 from "typescript-5"
@@ -146,6 +155,17 @@ export const packClient = (directory: string) => {
     memberOf(`package/${file}`, readFileSync(join(directory, file))),
   )
   return Bun.gzipSync(Buffer.concat([...members, Buffer.alloc(2 * BLOCK)]), { level: 9 })
+}
+
+/** The package as bytes, the same for the same source: \`todo-api client\` writes them. */
+export const clientTarball = async () => {
+  const directory = mkdtempSync(join(tmpdir(), "todo-api-client-"))
+  try {
+    await buildClient(directory)
+    return packClient(directory)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 if (import.meta.main) {

@@ -1,7 +1,6 @@
 /**
  * `bun run build [--target=linux-x64|linux-arm64]`: the service, its Postgres and its dbmate as one
- * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine. Beside it
- * dist/todo-api-TARGET.cdx.json says what is in it.
+ * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine.
  */
 import {
   cpSync,
@@ -18,8 +17,6 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { parseArgs } from "node:util"
 import manifest from "../package.json"
-import { notices } from "../src/licenses/notices.ts"
-import { pack } from "../src/programs/archive.ts"
 import { contentName, type ProgramFile, sha256 } from "../src/programs/files.ts"
 import {
   dbmateFiles,
@@ -29,7 +26,9 @@ import {
   postgresPackage,
 } from "../src/programs/npm-packages.ts"
 import { sourceCommit } from "../src/version.ts"
-import { sbom } from "./sbom.ts"
+import { pack } from "./archive.ts"
+import { clientTarball } from "./build-client.ts"
+import { notices } from "./licenses.ts"
 
 const TARGETS = { "linux-x64": "x64", "linux-arm64": "arm64" } as const
 type Target = keyof typeof TARGETS
@@ -84,8 +83,9 @@ const install = (target: Target): Promise<string> => {
 
 /** The archives and the notices under the names that the executable knows them by. */
 const packAssets = async (target: Target, packages: string, directory: string) => {
-  const text = notices(packages, join(root, "src", "licenses", "texts"))
+  const text = notices(packages)
   await Bun.write(join(directory, "notices"), await Bun.zstdCompress(text, { level: 19 }))
+  await Bun.write(join(directory, "client"), await clientTarball())
   const programs: Record<string, ProgramFile[]> = {
     postgres: postgresFiles(postgresPackage(target, packages)),
     dbmate: dbmateFiles(dbmatePackage(target, packages)),
@@ -122,13 +122,8 @@ const build = async (target: Target) => {
         assets: [programs, join(root, "db", "migrations")],
         autoloadDotenv: false,
         autoloadBunfig: false,
-        // A start runs most of its code once: to compile it took a fifth of its CPU time, and 3 MB.
-        // main.ts sets it back.
-        jitPolicy: 10,
       },
     })
-    const document = sbom(target, packages, sha256(readFileSync(outfile)))
-    await Bun.write(`${outfile}.cdx.json`, `${JSON.stringify(document, undefined, 2)}\n`)
   } finally {
     rmSync(directory, { recursive: true, force: true })
   }

@@ -6,13 +6,13 @@ import {
   describeCommands,
   describeOptions,
   everyOption,
+  type Options,
   parseOptions,
   print,
   UsageError,
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
 import { ConfigError } from "./config/config.ts"
-import { version } from "./version.ts"
 
 const EXIT_CODES = `
 Exit codes: 0 ended as asked, 64 wrong command line, 69 the database did not come,
@@ -28,8 +28,7 @@ const generalHelp = () =>
   `todo-api: a multi-user todo REST API
 
 Usage:
-${describeCommands(all)}  todo-api --help | --version
-  todo-api COMMAND --help
+${describeCommands(all)}  todo-api COMMAND --help
 
 Options of all commands:
 ${describeOptions(everyOption)}${EXIT_CODES}`
@@ -47,6 +46,15 @@ ${describeOptions({ ...options, ...everyOption })}${EXIT_CODES}`
 /** The commands of a group, such as `user list` and `user show` of `user`. */
 const groupOf = (word: string) => all.filter(([name]) => name.startsWith(`${word} `))
 
+/** The help of a command, of a group, or of all. */
+const helpFor = ([word = "", second = ""]: string[]) => {
+  const name = [`${word} ${second}`, word].find((name) => Object.hasOwn(commands, name)) ?? ""
+  const command = commands[name]
+  const group = groupOf(word)
+  if (command) return helpOf(name, command)
+  return group.length > 0 ? `Usage:\n${describeCommands(group)}` : generalHelp()
+}
+
 const readEnvFile = (path: string): Record<string, string | undefined> => {
   try {
     return parseEnv(readFileSync(path, "utf8"))
@@ -55,50 +63,35 @@ const readEnvFile = (path: string): Record<string, string | undefined> => {
   }
 }
 
-/** The indexes of the arguments that are neither options nor the value of --env-file. */
-const wordsOf = (argv: string[]) => [
-  ...argv.keys().filter((at) => !argv[at]?.startsWith("-") && argv[at - 1] !== "--env-file"),
-]
+/** Of all commands, which tell where an option's value ends, whichever command it is for. */
+const knownOptions: Options = Object.assign(
+  {},
+  everyOption,
+  ...all.map(([, { options }]) => options),
+)
 
-/** The name of the command, and the other arguments. */
-const findCommand = (argv: string[]): { name: string; rest: string[] } => {
-  const [first, second] = wordsOf(argv)
-  if (first === undefined) return { name: "serve", rest: argv }
-  const word = argv[first] ?? ""
+/** The name of the command, in one word or two. */
+const nameOf = ([word = "serve", second = ""]: string[]) => {
   const group = groupOf(word)
-  if (group.length === 0) return { name: word, rest: argv.toSpliced(first, 1) }
-  const name = `${word} ${second === undefined ? "" : argv[second]}`
-  if (!Object.hasOwn(commands, name)) {
-    const [last, ...others] = group.map(([of]) => of.slice(word.length + 1)).reverse()
-    throw new UsageError(`${word} takes ${others.reverse().join(", ")} or ${last}`, word)
-  }
-  return { name, rest: argv.filter((_, at) => at !== first && at !== second) }
-}
-
-const isHelp = (argument: string) => argument === "--help" || argument === "-h"
-
-/** Prints the help of all commands, or of a group. */
-const printHelp = ([word = ""]: string[]) => {
-  const group = groupOf(word)
-  return print(group.length > 0 ? `Usage:\n${describeCommands(group)}` : generalHelp())
+  const name = group.length > 0 ? `${word} ${second}` : word
+  if (Object.hasOwn(commands, name)) return name
+  if (group.length === 0) throw new UsageError(`unknown command: ${word}`)
+  const names = group.map(([name]) => name.slice(word.length + 1))
+  throw new UsageError(`${word} takes ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`, word)
 }
 
 const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
-  const words = wordsOf(argv).map((at) => argv[at] ?? "")
-  if (argv.some(isHelp) && words.length < 2 && !Object.hasOwn(commands, words[0] ?? ""))
-    return printHelp(words)
-  if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-v"))
-    return print(`todo-api ${version()}\n`)
-  const { name, rest } = findCommand(argv)
-  const command = Object.hasOwn(commands, name) ? commands[name] : undefined
-  if (!command) throw new UsageError(`unknown command: ${name}`)
-  if (rest.some(isHelp)) return print(helpOf(name, command))
+  const { args: words, flags: found } = parseOptions(argv, knownOptions, false)
+  if (found["help"]) return print(helpFor(words))
+  if (words[0] === "help") return print(helpFor(words.slice(1)))
+  const name = nameOf(found["version"] && words.length === 0 ? ["version"] : words)
+  const command = commands[name] as Command
   try {
-    const { args, flags } = parseOptions(rest, { ...command.options, ...everyOption })
+    const { args, flags } = parseOptions(argv, { ...command.options, ...everyOption })
     const file = flags["env-file"]
     return await command.run(
       typeof file === "string" ? { ...readEnvFile(file), ...env } : env,
-      args,
+      args.slice(name.split(" ").length),
       flags,
     )
   } catch (error) {
@@ -136,11 +129,6 @@ const main = async (): Promise<number> => {
     return code
   }
 }
-
-/** Includes the first requests. */
-const START_MS = 1_000
-// The executable starts with the JIT delayed: .ci/build.ts says why.
-setTimeout(() => Bun.unsafe.setJITPolicy(1), START_MS).unref()
 
 // Does not wait for the event loop: after a signal during the start, work is left that nobody awaits.
 process.exit(await main())

@@ -1,8 +1,6 @@
-/** What makes up a command: its help, its options, and what it does. */
+/** What makes up a command: its options and its help, what it prints, and how a signal ends it. */
 import { writeSync } from "node:fs"
 import { parseArgs } from "node:util"
-
-const STANDARD_OUTPUT = 1
 
 /** A wrong command line, explained to the person who wrote it. */
 export class UsageError extends Error {
@@ -20,6 +18,7 @@ export class UsageError extends Error {
 type Option = {
   /** The name of its value. An option without one is a switch. */
   value?: string
+  short?: string
   about: string
 }
 export type Options = { [name: string]: Option }
@@ -44,18 +43,19 @@ export const everyOption = {
     value: "FILE",
     about: "read variables that the environment does not set from FILE",
   },
-  help: { about: "say how to use it" },
+  help: { short: "h", about: "say how to use it" },
 } satisfies Options
 
-/** Throws a UsageError for an option that is not in `options`. */
-export const parseOptions = (argv: string[], options: Options) => {
-  const types = Object.entries(options).map(([name, { value }]) => [
+/** Throws a UsageError for an option that is not in `options`, unless it is not strict. */
+export const parseOptions = (argv: string[], options: Options, strict = true) => {
+  const types = Object.entries(options).map(([name, { value, short }]) => [
     name,
-    { type: value === undefined ? "boolean" : "string" },
+    { type: value === undefined ? "boolean" : "string", ...(short && { short }) },
   ])
   try {
     const { values, positionals } = parseArgs({
       args: argv,
+      strict,
       allowPositionals: true,
       options: Object.fromEntries(types),
     })
@@ -67,12 +67,13 @@ export const parseOptions = (argv: string[], options: Options) => {
   }
 }
 
+const STANDARD_OUTPUT = 1
 /** Somebody may have made the pipe one that is never waited for. */
 const FULL_PIPE_MS = 5
 
 /** Arrives whole, also through a pipe that is read slowly. */
-export const print = async (text: string) => {
-  for (let rest = Buffer.from(text); rest.length > 0; ) {
+export const print = async (output: string | Uint8Array) => {
+  for (let rest = Buffer.from(output as string); rest.length > 0; ) {
     try {
       rest = rest.subarray(writeSync(STANDARD_OUTPUT, rest))
     } catch (error) {
@@ -104,3 +105,19 @@ export const describeCommands = (commands: [name: string, command: Command][]) =
   column(
     commands.map(([name, { usage = "", about }]) => [`todo-api ${name} ${usage}`.trim(), about]),
   )
+
+/** Lets a signal end a command's work, which can then clean up. */
+export const interruptible = async <Result>(work: (signal: AbortSignal) => Promise<Result>) => {
+  const controller = new AbortController()
+  const stop = (name: string) => controller.abort(new Error(`interrupted by ${name}`))
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"]
+  for (const name of signals) process.once(name, stop)
+  try {
+    return await work(controller.signal)
+  } catch (error) {
+    // Streams wrap the reason in another error.
+    throw controller.signal.aborted ? controller.signal.reason : error
+  } finally {
+    for (const name of signals) process.off(name, stop)
+  }
+}

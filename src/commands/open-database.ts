@@ -1,36 +1,45 @@
-/** Opens the database for a command over users, and logs what the command did. */
+/** The one way of a command to its database: an external one, or the embedded one, running or not. */
 import { existsSync } from "node:fs"
 import { join } from "node:path"
 import { createSecurityLog, type LogEvent } from "../accounts/security-log.ts"
-import { readConfig } from "../config/config.ts"
-import { connect, type Sql } from "../database/connect.ts"
+import { type Config, readConfig } from "../config/config.ts"
+import { connect } from "../database/connect.ts"
+import { writableUrl } from "../database/hosts/failover.ts"
 import { schemaState } from "../database/migrations/migrate.ts"
+import type { Sql } from "../database/sql.ts"
 import { createLog, endLog } from "../log.ts"
+
+type Opened = AsyncDisposable & { url: string }
+
+/** The embedded database is that of the running service, or it is started for the command. */
+export const openDatabase = async (
+  { DATABASE_URL, DATA_DIR }: Config,
+  mayCreate = false,
+): Promise<Opened> => {
+  if (DATABASE_URL)
+    return { url: await writableUrl(DATABASE_URL), [Symbol.asyncDispose]: async () => {} }
+  if (!mayCreate && !existsSync(join(DATA_DIR, "postgres")))
+    throw new Error(`there is no database in ${DATA_DIR}: set DATABASE_URL or DATA_DIR`)
+  const { openEmbedded } = await import("../database/embedded/start.ts")
+  const { url, stop } = await openEmbedded(DATA_DIR)
+  return { url, [Symbol.asyncDispose]: stop }
+}
 
 /** How long a reader of standard error may take. */
 const LAST_LINES_MS = 1_000
 
-type Opened = { sql: Sql; logEvent: LogEvent }
+type Users = { sql: Sql; logEvent: LogEvent }
 
-const openEmbedded = async (dataDir: string) => {
-  if (!existsSync(join(dataDir, "postgres")))
-    throw new Error(`there is no database in ${dataDir}: set DATABASE_URL or DATA_DIR`)
-  return (await import("../database/embedded/open.ts")).openEmbedded(dataDir)
-}
-
-/** Works with an external database, and with the embedded one even while its service runs. */
+/** For a command over users, which logs what it did to standard error: standard output is for the result. */
 export const withUsers = async <Result>(
   env: NodeJS.ProcessEnv,
-  work: (opened: Opened) => Promise<Result>,
+  work: (users: Users) => Promise<Result>,
 ): Promise<Result> => {
   const config = readConfig(env, false)
   await using opened = new AsyncDisposableStack()
-  const embedded = config.DATABASE_URL ? undefined : await openEmbedded(config.DATA_DIR)
-  opened.defer(() => embedded?.stop())
-  const url = config.DATABASE_URL ?? embedded?.url ?? ""
+  const { url } = opened.use(await openDatabase(config))
   const sql = connect(url, 1, config.DATABASE_PREPARED_STATEMENTS === "true")
   opened.defer(() => sql.end())
-  // Standard output is for the result.
   const log = createLog(config.LOG_LEVEL, 2)
   opened.defer(() => endLog(log, LAST_LINES_MS))
   if ((await schemaState(sql)).pending.length > 0)

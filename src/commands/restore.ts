@@ -5,10 +5,9 @@ import { BackupError } from "../backup/format/damage.ts"
 import { createProgress } from "../backup/progress.ts"
 import { restoreBackup, verifyBackup } from "../backup/restore.ts"
 import { type Config, readConfig } from "../config/config.ts"
-import { openEmbedded } from "../database/embedded/open.ts"
-import { writableUrl } from "../database/hosts/failover.ts"
 import { adoptKeys, hasOtherKey } from "../keys/secret-keys.ts"
-import { interruptible } from "./interruption.ts"
+import { interruptible } from "./command.ts"
+import { openDatabase } from "./open-database.ts"
 
 const STANDARD_INPUT = 0
 
@@ -16,7 +15,7 @@ const STANDARD_INPUT = 0
 const keepsKey = ({ DATABASE_URL, SECRET_KEY }: Config) => !DATABASE_URL && !SECRET_KEY
 
 const restoreFile = async (path: string, config: Config, signal: AbortSignal) => {
-  const { DATABASE_URL, DATA_DIR } = config
+  const { DATA_DIR } = config
   const { onProgress, done } = createProgress(process.stderr, "restore")
   const verified = await verifyBackup(path, signal)
   const [current, ...previous] = verified.secretKeys
@@ -25,17 +24,10 @@ const restoreFile = async (path: string, config: Config, signal: AbortSignal) =>
       `The backup's signing key is not the one in ${DATA_DIR}/secret_key. Nothing was restored. ` +
         "Delete that file first, which ends the sessions of this service.",
     )
-  const embedded = DATABASE_URL ? undefined : await openEmbedded(DATA_DIR)
-  try {
-    const url = embedded?.url ?? (await writableUrl(DATABASE_URL ?? ""))
-    await restoreBackup(url, verified, {
-      dataDir: DATA_DIR,
-      signal,
-      onProgress,
-    })
+  {
+    await using database = await openDatabase(config, true)
+    await restoreBackup(database.url, verified, { dataDir: DATA_DIR, signal, onProgress })
     if (current && keepsKey(config)) adoptKeys(DATA_DIR, [current, ...previous])
-  } finally {
-    await embedded?.stop()
   }
   done()
   if (current && !keepsKey(config))

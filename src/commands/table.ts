@@ -1,8 +1,43 @@
 /** All commands, by name. */
-import { type Command, noArguments, print, UsageError } from "./command.ts"
-import { userCommands } from "./user/table.ts"
+import { type Command, type Flags, noArguments, print, UsageError } from "./command.ts"
 
 const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
+
+/** Bytes would confuse a terminal. */
+const refuseTerminal = (file: string, what: string) => {
+  if (file === "-" && process.stdout.isTTY)
+    throw new UsageError(`${what} is not for a terminal: name a FILE`)
+}
+
+const withoutArguments = (
+  about: string,
+  run: (env: NodeJS.ProcessEnv) => Promise<number>,
+): Command => ({
+  about,
+  async run(env, args) {
+    noArguments(args)
+    return run(env)
+  },
+})
+
+const json = { json: { about: "print one JSON value" } }
+
+type Users = typeof import("./users.ts")
+
+const overUser = (
+  about: string,
+  run: (users: Users, env: NodeJS.ProcessEnv, user: string, flags: Flags) => Promise<number>,
+  options: Command["options"] = json,
+): Command => ({
+  usage: options === json ? "USER" : "USER [--yes]",
+  about,
+  options,
+  async run(env, [user, ...rest], flags) {
+    noArguments(rest)
+    if (!user) throw new UsageError("it takes a user: an email or an id")
+    return run(await import("./users.ts"), env, user, flags)
+  },
+})
 
 export const commands: Record<string, Command> = {
   serve: {
@@ -29,28 +64,20 @@ export const commands: Record<string, Command> = {
     async run(env, [direction = "up", ...rest]) {
       noArguments(rest)
       if (!isDirection(direction)) throw new UsageError("migrate takes up, down or status")
-      const { runMigrate } = await import("./migrate.ts")
-      return runMigrate(env, direction)
+      return (await import("./migrate.ts")).runMigrate(env, direction)
     },
   },
-  openapi: {
-    about: "print the OpenAPI document",
-    async run(_env, args) {
-      noArguments(args)
-      const { openapiDocument } = await import("./openapi.ts")
-      return print(await openapiDocument())
-    },
-  },
+  openapi: withoutArguments("print the OpenAPI document", async () =>
+    print(await (await import("./openapi.ts")).openapiDocument()),
+  ),
   backup: {
     usage: "[FILE|-] [--with-secret]",
     about: "write all data into FILE or to standard output; the service may run",
     options: { "with-secret": { about: "the key that signs the tokens is in it, too" } },
     async run(env, [file = "-", ...rest], flags) {
       noArguments(rest)
-      if (file === "-" && process.stdout.isTTY)
-        throw new UsageError("a backup is not for a terminal: name a FILE")
-      const { backup } = await import("./backup.ts")
-      return backup(env, file, flags["with-secret"] === true)
+      refuseTerminal(file, "a backup")
+      return (await import("./backup.ts")).backup(env, file, flags["with-secret"] === true)
     },
   },
   restore: {
@@ -59,33 +86,93 @@ export const commands: Record<string, Command> = {
     async run(env, [file, ...rest]) {
       noArguments(rest)
       if (file === undefined) throw new UsageError("restore takes a FILE, or - for standard input")
-      const { restore } = await import("./restore.ts")
-      return restore(env, file)
+      return (await import("./restore.ts")).restore(env, file)
     },
   },
-  healthcheck: {
-    about: "exit 0 when the service on HOST and PORT is ready",
-    async run(env, args) {
+  healthcheck: withoutArguments("exit 0 when the service on HOST and PORT is ready", async (env) =>
+    (await import("./healthcheck.ts")).healthcheck(env),
+  ),
+  licenses: withoutArguments("print the notices of everything that is in this file", async () =>
+    (await import("./enclosed.ts")).printLicenses(),
+  ),
+  client: {
+    usage: "[FILE|-]",
+    about: "write the npm package of the client into FILE or to standard output",
+    async run(_env, [file = "-", ...rest]) {
+      noArguments(rest)
+      refuseTerminal(file, "a package")
+      return (await import("./enclosed.ts")).writeClient(file)
+    },
+  },
+  "rotate-key": withoutArguments(
+    "make a new secret for the embedded database's service",
+    async (env) => (await import("./rotate-key.ts")).rotateKey(env),
+  ),
+  "user list": {
+    usage: "[--search TEXT] [--limit N] [--after ID]",
+    about: "the users, by their ids",
+    options: {
+      search: { value: "TEXT", about: "only those whose email contains TEXT" },
+      limit: { value: "N", about: "at most N (default: 100)" },
+      after: { value: "ID", about: "go on after the user with this id" },
+      ...json,
+    },
+    async run(env, args, flags) {
       noArguments(args)
-      const { healthcheck } = await import("./healthcheck.ts")
-      return healthcheck(env)
+      return (await import("./users.ts")).listUsers(env, flags)
     },
   },
-  licenses: {
-    about: "print the notices of everything that is in this file",
+  "user show": overUser(
+    "what there is of a user; USER is an email or an id",
+    ({ showUser }, env, user, flags) => showUser(env, user, flags),
+  ),
+  "user invite": {
+    usage: "[EMAIL]",
+    about: "make a token by which somebody may register, or only EMAIL may",
+    options: json,
+    async run(env, [email, ...rest], flags) {
+      noArguments(rest)
+      return (await import("./users.ts")).inviteUser(env, email, flags)
+    },
+  },
+  "user reset": overUser(
+    "make a token by which a user sets a new password",
+    ({ resetUser }, env, user, flags) => resetUser(env, user, flags),
+  ),
+  "user disable": overUser(
+    "refuse a user's logins and tokens, and delete nothing",
+    ({ setUserState }, env, user, flags) => setUserState(env, user, true, flags),
+  ),
+  "user enable": overUser("let a disabled user in again", ({ setUserState }, env, user, flags) =>
+    setUserState(env, user, false, flags),
+  ),
+  "user delete": overUser(
+    "delete a user and all that is theirs",
+    ({ deleteUser }, env, user, flags) => deleteUser(env, user, flags),
+    { yes: { about: "do not ask" }, ...json },
+  ),
+  completion: {
+    usage: "bash|zsh|fish",
+    about: "print what completes these commands in a shell",
+    async run(_env, [shell = "", ...rest]) {
+      noArguments(rest)
+      const { completions, isShell } = await import("./completion.ts")
+      if (!isShell(shell)) throw new UsageError("completion takes bash, zsh or fish")
+      return print(completions[shell](Object.entries(commands)))
+    },
+  },
+  help: {
+    usage: "[COMMAND]",
+    about: "say how to use a command",
+    // main.ts answers it, as it does --help.
+    run: async () => 0,
+  },
+  version: {
+    about: "print the version and the commit of this build",
+    options: { version: { short: "v", about: "the same, without a command" } },
     async run(_env, args) {
       noArguments(args)
-      const { licenses } = await import("./licenses.ts")
-      return print(await licenses())
+      return print(`todo-api ${(await import("../version.ts")).version()}\n`)
     },
   },
-  "rotate-key": {
-    about: "make a new secret for the embedded database's service",
-    async run(env, args) {
-      noArguments(args)
-      const { rotateKey } = await import("./rotate-key.ts")
-      return rotateKey(env)
-    },
-  },
-  ...userCommands,
 }

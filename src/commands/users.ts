@@ -1,25 +1,42 @@
-/** `todo-api user list`: prints the users, page by page. */
-import { findAccounts } from "../accounts/admin.ts"
+/** `todo-api user list|show|invite|reset|disable|enable|delete`. USER is an email or an id. */
+import {
+  type Account,
+  findAccount,
+  findAccounts,
+  findDetails,
+  setDisabled,
+} from "../accounts/admin.ts"
+import { createPasswordReset } from "../accounts/password-resets/queries.ts"
+import { createInvite } from "../accounts/registration-queries.ts"
+import { email as emailSchema } from "../accounts/schemas.ts"
+import { deleteSessionsOf } from "../accounts/sessions/ending/queries.ts"
+import { deleteUser as deleteAccount } from "../accounts/users.ts"
+import type { Sql } from "../database/sql.ts"
+import { brokenTextRule } from "../http/schema.ts"
+import { deleteTodosOf } from "../todos/erase.ts"
+import { createTurns } from "../todos/revisions.ts"
 import { type Flags, UsageError } from "./command.ts"
 import { withUsers } from "./open-database.ts"
-import { show } from "./print.ts"
+import { membersOf, show } from "./print.ts"
+
+type Env = NodeJS.ProcessEnv
 
 const LIMIT = 100
 const LARGEST_LIMIT = 1_000
 
-const number = (flags: Flags, name: string, fallback: number, max: number) => {
+const number = (flags: Flags, name: string, fallback: number, min: number, max: number) => {
   const value = flags[name] ?? fallback
   const parsed = /^\d{1,16}$/.test(String(value)) ? Number(value) : Number.NaN
-  if (!(parsed <= max)) throw new UsageError(`--${name} takes a whole number up to ${max}`)
-  return parsed
+  if (parsed >= min && parsed <= max) return parsed
+  throw new UsageError(`--${name} takes a whole number from ${min} to ${max}`)
 }
 
-export const listUsers = (env: NodeJS.ProcessEnv, flags: Flags) => {
+export const listUsers = (env: Env, flags: Flags) => {
   const { search } = flags
   const page = {
     search: typeof search === "string" ? search : undefined,
-    limit: number(flags, "limit", LIMIT, LARGEST_LIMIT),
-    after: number(flags, "after", 0, Number.MAX_SAFE_INTEGER),
+    limit: number(flags, "limit", LIMIT, 1, LARGEST_LIMIT),
+    after: number(flags, "after", 0, 0, Number.MAX_SAFE_INTEGER),
   }
   return withUsers(env, async ({ sql, logEvent }) => {
     // One more, to know whether there is another page.
@@ -31,5 +48,80 @@ export const listUsers = (env: NodeJS.ProcessEnv, flags: Flags) => {
     if (found.length > users.length && !flags["json"])
       console.error(`There are more: --after ${users.at(-1)?.id ?? page.after}`)
     return 0
+  })
+}
+
+const isId = (user: string) => /^[1-9]\d*$/.test(user) && Number.isSafeInteger(Number(user))
+
+/** Throws if there is no such user. */
+const findUser = async (sql: Sql, user: string): Promise<Account> => {
+  const account = await findAccount(sql, isId(user) ? Number(user) : user.trim())
+  if (!account) throw new Error(`there is no user ${user}`)
+  return account
+}
+
+export const showUser = (env: Env, user: string, flags: Flags) =>
+  withUsers(env, async ({ sql, logEvent }) => {
+    const account = await findUser(sql, user)
+    const shown = { ...account, ...(await findDetails(sql, account.id)) }
+    logEvent("account_shown", { userId: account.id })
+    return show(flags, shown, membersOf(shown))
+  })
+
+export const inviteUser = (env: Env, given: string | undefined, flags: Flags) => {
+  const email = given?.trim() ?? null
+  const broken = email === null ? undefined : brokenTextRule(emailSchema as never, email)
+  if (broken) throw new UsageError(`EMAIL ${broken}`)
+  return withUsers(env, async ({ sql, logEvent }) => {
+    if (email !== null && (await findAccount(sql, email)))
+      throw new Error(`${email} is registered already`)
+    const invite = await createInvite(sql, email)
+    logEvent("invite_made", {})
+    return show(flags, invite, membersOf(invite))
+  })
+}
+
+export const resetUser = (env: Env, user: string, flags: Flags) =>
+  withUsers(env, async ({ sql, logEvent }) => {
+    const { id, email, disabled_at } = await findUser(sql, user)
+    if (email === null) throw new Error(`${user} came from outside, and has no password here`)
+    if (disabled_at !== null) throw new Error(`${user} is disabled: enable them first`)
+    const reset = await createPasswordReset(sql, id)
+    if (!reset) throw new Error(`${user} was disabled or deleted meanwhile`)
+    logEvent("password_reset_made", { userId: id })
+    return show(flags, reset, membersOf(reset))
+  })
+
+export const setUserState = (env: Env, user: string, isDisabled: boolean, flags: Flags) =>
+  withUsers(env, async ({ sql, logEvent }) => {
+    const { id } = await findUser(sql, user)
+    await setDisabled(sql, id, isDisabled)
+    logEvent(isDisabled ? "account_disabled" : "account_enabled", { userId: id })
+    const account = await findUser(sql, String(id))
+    return show(flags, account, membersOf(account))
+  })
+
+const isAgreed = async (question: string) => {
+  process.stderr.write(question)
+  for await (const line of console) return /^y(es)?$/i.test(line.trim())
+  return false
+}
+
+/** Does what DELETE /users/me does. */
+export const deleteUser = (env: Env, user: string, flags: Flags) => {
+  if (!flags["yes"] && !process.stdin.isTTY)
+    throw new UsageError("nobody is there to be asked: add --yes to delete without a question")
+  return withUsers(env, async ({ sql, logEvent }) => {
+    const account = await findUser(sql, user)
+    const { todos } = await findDetails(sql, account.id)
+    const who = account.email ?? account.id
+    if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
+      throw new Error("nothing was deleted")
+    await deleteSessionsOf(sql, account.id)
+    await deleteTodosOf({ sql, turns: createTurns() }, { ownerId: account.id }, (transaction) =>
+      deleteAccount(transaction, account.id),
+    )
+    logEvent("account_deleted", { userId: account.id })
+    return show(flags, account, membersOf(account))
   })
 }

@@ -31,8 +31,12 @@ const expectOwn = (dataDir: string) => {
 }
 
 export const makeDataDir = (dataDir: string) => {
-  if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
-  expectOwn(dataDir)
-  // Its error names the directory. Without it SQLite would fail first, and name none.
-  accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+  try {
+    if (mkdirSync(dataDir, { recursive: true, mode: 0o700 })) syncDirectory(dirname(dataDir))
+    expectOwn(dataDir)
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    if (error instanceof ConfigError || !(error instanceof Error)) throw error
+    throw new ConfigError(`DATA_DIR ${dataDir} cannot be used: ${error.message}`)
+  }
 }

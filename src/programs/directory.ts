@@ -2,7 +2,6 @@
 import { chmodSync, chownSync, existsSync, statSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { makeDataDir } from "../data-dir/directory.ts"
 import { contentName, placeFiles } from "./files.ts"
 import type { Program } from "./program.ts"
 
@@ -12,10 +11,6 @@ export type ProcessUser = { uid?: number; gid?: number }
 /** Prefers DATA_DIR if it exists, but does not create it unless it is needed. */
 export const ownHomes = (dataDir: string) =>
   existsSync(dataDir) ? [dataDir, tmpdir()] : [tmpdir(), dataDir]
-
-/** For another user than root, root's private DATA_DIR is the last choice. */
-const homesFor = (user: ProcessUser, dataDir: string) =>
-  user.uid === undefined ? ownHomes(dataDir) : ["/var/cache", tmpdir(), dataDir]
 
 /** The result of `use` with the first of these directories for which it does not fail. */
 export const inFirstHome = async <Result>(
@@ -33,12 +28,15 @@ export const inFirstHome = async <Result>(
   throw new Error(`There is no directory to unpack into and execute from:\n${reasons.join("\n")}`)
 }
 
+const OTHERS_PASS = 0o001
+
 /** Lets Postgres' user pass through root's DATA_DIR, but not list it. */
-const letThrough = (dataDir: string, { uid, gid }: ProcessUser) => {
-  const owner = statSync(dataDir)
+const letThrough = (home: string, { uid, gid }: ProcessUser) => {
+  const owner = statSync(home)
   if (uid === undefined || gid === undefined || owner.uid === uid) return
-  chownSync(dataDir, -1, gid)
-  chmodSync(dataDir, owner.mode | 0o010)
+  if (owner.mode & OTHERS_PASS) return
+  chownSync(home, -1, gid)
+  chmodSync(home, owner.mode | 0o010)
 }
 
 /** Throws the reason if the program does not start. */
@@ -63,17 +61,21 @@ const starts = (program: Program, directory: string, user: ProcessUser) => {
 
 /**
  * An installation is not used if the links of its libraries are missing, or if Postgres' user cannot
- * reach it, as in a checkout under a home of mode 0700.
+ * reach it, as in a checkout under a home of mode 0700. Otherwise the program is unpacked into the first of
+ * `homes` from which it starts. None of them may be open to others.
  */
-export const executableDirectory = async (program: Program, user: ProcessUser, dataDir: string) => {
+export const executableDirectory = async (
+  program: Program,
+  user: ProcessUser,
+  homes: string[],
+): Promise<string> => {
   if (program.installed && starts(program, program.installed, user)) return program.installed
   const files = program.files()
   const name = ["todo-api", basename(program.executable), contentName(files), user.gid]
-  return inFirstHome(homesFor(user, dataDir), async (home) => {
-    if (home === dataDir) makeDataDir(dataDir)
+  return inFirstHome(homes, async (home) => {
     const directory = join(home, name.filter((part) => part !== undefined).join("-"))
     await placeFiles(files, directory, user.gid)
-    if (home === dataDir) letThrough(dataDir, user)
+    letThrough(home, user)
     expectToStart(program, directory, user)
     return directory
   })

@@ -1,7 +1,6 @@
 /** The programs that the service starts, from this executable or from npm packages. */
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { openArchive } from "./archive.ts"
 import type { ProgramFile } from "./files.ts"
 import {
   dbmateFiles,
@@ -19,7 +18,23 @@ export type Program = {
   files(): ProgramFile[]
 }
 
-/** The build embeds archives with these names. */
+/** What an archive says of a file, in the list before all files. */
+export type Entry = Pick<ProgramFile, "path" | "isExecutable" | "sha256"> & { packedSize: number }
+
+export const END_OF_LIST = "\n"
+
+export const openArchive = (archive: Uint8Array): ProgramFile[] => {
+  const end = archive.indexOf(END_OF_LIST.charCodeAt(0))
+  const list = JSON.parse(new TextDecoder().decode(archive.subarray(0, end))) as Entry[]
+  let next = end + END_OF_LIST.length
+  return list.map(({ packedSize, ...file }) => {
+    const start = next
+    next += packedSize
+    return { ...file, read: () => Bun.zstdDecompress(archive.subarray(start, start + packedSize)) }
+  })
+}
+
+/** The build embeds archives with these names: .ci/archive.ts makes them. */
 const embedded = (executable: string, name: string): Program => ({
   executable,
   files: () => openArchive(readFileSync(join(import.meta.dir, "programs", name))),

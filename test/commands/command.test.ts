@@ -5,7 +5,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { version } from "../../package.json"
 import { program, runCommand, spawnCommand, startCommand } from "../support/command.ts"
-import { query, usedDataDir } from "../support/embedded.ts"
+import { postmasterOf, query, usedDataDir } from "../support/embedded.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
@@ -72,6 +72,79 @@ test("each command has a --help of its own, with its options, and wrong use poin
   expect(wrong.err).toBe("todo-api: Unknown option '--no-migrate'\nTry todo-api migrate --help\n")
 })
 
+test("help and version are commands, too", async () => {
+  const same = [
+    [["help"], ["--help"]],
+    [
+      ["help", "migrate"],
+      ["migrate", "--help"],
+    ],
+    [
+      ["help", "user", "list"],
+      ["user", "list", "-h"],
+    ],
+    [
+      ["help", "user"],
+      ["user", "--help"],
+    ],
+    [["version"], ["-v"]],
+  ]
+  for (const [one = [], other = []] of same)
+    expect(await runCommand(one)).toEqual(await runCommand(other))
+  expect((await runCommand(["help", "user", "list"])).out).toContain("--limit N")
+})
+
+test("options may stand anywhere, with their values behind them or after a =", async () => {
+  const { url, drop } = await createDatabase()
+  const env = { DATABASE_URL: url }
+  for (const args of [
+    ["--limit", "5", "--json", "user", "list"],
+    ["user", "--limit", "5", "list", "--json"],
+    ["user", "list", "--json", "--limit=5"],
+    ["--json", "--limit=5", "user", "list"],
+  ])
+    expect(await runCommand(args, env)).toMatchObject({ code: 0, out: "[]\n" })
+  await drop()
+  const none = await runCommand(["user", "list", "--limit=0"], env)
+  expect(none).toMatchObject({ code: 64, out: "" })
+  expect(none.err).toContain("--limit takes a whole number from 1 to 1000")
+  const other = await runCommand(["--limit", "5", "migrate"], env)
+  expect(other).toMatchObject({ code: 64, err: expect.stringContaining("'--limit'") })
+})
+
+test("what is printed for a shell completes commands, their choices and options", async () => {
+  const { out } = await runCommand(["completion", "bash"])
+  const complete = (...words: string[]) => {
+    const script = `${out}
+COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
+_todo_api; echo "\${COMPREPLY[*]}"`
+    return Bun.spawnSync(["bash", "-c", script]).stdout.toString().trim()
+  }
+  expect(complete("todo-api", "mig")).toBe("migrate")
+  expect(complete("todo-api", "")).toContain("serve migrate openapi")
+  expect(complete("todo-api", "migrate", "s")).toBe("status")
+  expect(complete("todo-api", "user", "dis")).toBe("disable")
+  expect(complete("todo-api", "user", "list", "--l")).toBe("--limit")
+  expect(complete("todo-api", "completion", "")).toStartWith("bash zsh fish")
+  for (const shell of ["zsh", "fish"]) {
+    const { code, out } = await runCommand(["completion", shell])
+    expect(code).toBe(0)
+    for (const word of ["migrate", "disable", "--limit"]) expect(out).toContain(word)
+  }
+  expect((await runCommand(["completion", "tcsh"])).code).toBe(64)
+})
+
+test("client writes the npm package of this version, the same bytes each time", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "client.tgz")
+  expect(await runCommand(["client", file])).toEqual({ code: 0, out: "", err: "" })
+  const printed = spawnCommand(["client", "-"], {})
+  expect(await printed.stdout.bytes()).toEqual(await Bun.file(file).bytes())
+  Bun.spawnSync(["tar", "xzf", file], { cwd: directory.path })
+  const manifest = await Bun.file(join(directory.path, "package", "package.json")).json()
+  expect(manifest).toMatchObject({ name: "todo-api", version })
+})
+
 test("a wrong configuration ends with 78, and names every problem but no value", async () => {
   const { code, err } = await runCommand(["serve"], {
     SECRET_KEY: "8472",
@@ -106,7 +179,12 @@ test("a healthcheck tells whether a service is ready", async () => {
   {
     await using service = await startCommand({ DATABASE_URL: url })
     const { port } = new URL(service.url)
-    expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 0 })
+    const proxy = "http://127.0.0.1:1"
+    for (const name of ["PATH", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+      expect(await runCommand(["healthcheck"], { PORT: port, [name]: proxy })).toMatchObject({
+        code: 0,
+        out: "ready\n",
+      })
     await service.stop()
     expect(await runCommand(["healthcheck"], { PORT: port })).toMatchObject({ code: 1 })
   }
@@ -159,13 +237,32 @@ test("a HOST that is nowhere ends with 1 and its name, not as a database that is
   expect(err).toStartWith("todo-api: HOST nohost.invalid")
 })
 
-test("when the embedded database ends by itself, so does the service, with 1 and a reason", async () => {
+// By SIGTERM it would refuse new connections, and keep those that the service has, for ever.
+for (const signal of ["SIGKILL", "SIGTERM", "SIGINT"] as const)
+  test(`when somebody ends the embedded database by ${signal}, so does the service, with 1 and a reason`, async () => {
+    using dataDir = await usedDataDir()
+    const service = await startCommand({ DATA_DIR: dataDir.path })
+    process.kill(postmasterOf(dataDir.path), signal)
+    expect(await service.exited).toBe(1)
+    expect(await service.log()).toContain("the embedded database ended")
+  })
+
+test("every command that reads works beside the embedded service", async () => {
   using dataDir = await usedDataDir()
-  const service = await startCommand({ DATA_DIR: dataDir.path })
-  const pid = await Bun.file(join(dataDir.path, "postgres", "postmaster.pid")).text()
-  process.kill(Number.parseInt(pid, 10), "SIGKILL")
-  expect(await service.exited).toBe(1)
-  expect(await service.log()).toContain("the embedded database ended")
+  const env = { DATA_DIR: dataDir.path }
+  await using service = await startCommand(env)
+  const status = await runCommand(["migrate", "status"], env)
+  expect(status).toMatchObject({ code: 0, err: "" })
+  expect(status.out).toContain("pending: none\n")
+  expect((await runCommand(["user", "list"], env)).code).toBe(0)
+  expect((await runCommand(["backup", join(dataDir.path, "..", "file")], env)).code).toBe(0)
+  expect((await service.call("GET", "/health/ready")).status).toBe(200)
+})
+
+test("a data folder that cannot be made is a wrong configuration, and named", async () => {
+  const { code, err } = await runCommand(["serve"], {}, { cwd: "/proc" })
+  expect(code).toBe(78)
+  expect(err).toContain("DATA_DIR")
 })
 
 test("--help, --version and healthcheck load next to nothing", () => {

@@ -14,7 +14,6 @@ const FLOORS = [
   "concurrency",
   "data-dir",
   "keys",
-  "licenses",
   "programs",
   "database",
   "http",

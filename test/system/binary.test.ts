@@ -8,11 +8,14 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   statSync,
   truncateSync,
   writeFileSync,
 } from "node:fs"
 import { dirname, join } from "node:path"
+import { clientTarball } from "../../.ci/build-client.ts"
+import { notices } from "../../.ci/licenses.ts"
 import { startApp } from "../support/app.ts"
 import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
@@ -108,6 +111,19 @@ const expectToWork = async (service: Command) => {
 describe.if(binary !== undefined)("the executable", () => {
   test("is at most 150 MB", () => {
     expect(statSync(binary ?? "").size).toBeLessThan(150e6)
+  })
+
+  test("has the client's package in it, the one that the source has", async () => {
+    using directory = temporaryDirectory()
+    const file = join(directory.path, "client.tgz")
+    expect((await runCommand(["client", file])).code).toBe(0)
+    expect(readFileSync(file).equals(await clientTarball())).toBe(true)
+  })
+
+  test("prints the notices of every package, of Bun, of Postgres and of what they link", async () => {
+    const { code, out, err } = await runCommand(["licenses"])
+    expect({ code, err }).toEqual({ code: 0, err: "" })
+    expect(out).toBe(notices(join(import.meta.dir, "../..")))
   })
 
   test("names its commit", async () => {
@@ -210,13 +226,13 @@ describe.if(binary !== undefined)("the executable", () => {
     const database = await createEmptyDatabase()
     const env = { DATABASE_URL: database.url, TMPDIR: machine.dataDir }
     const services = await Promise.all([1, 2, 3].map(() => startCommand(env, machine)))
-    const unpacked = readdirSync(machine.dataDir)
     await Promise.all(services.map(expectToWork))
     const logs = await Promise.all(services.map(({ log }) => log()))
     const migrations = await execute(database.url, "select from schema_migrations")
     await database.drop()
     expect(logs.join("").match(/migration applied/g)?.length).toBe(migrations.length)
-    expect(unpacked).toEqual([expect.stringMatching(/^todo-api-dbmate-[0-9a-f]{16}$/)])
+    // Others may write to TMPDIR: what was unpacked there is gone.
+    expect(readdirSync(machine.dataDir)).toEqual([])
   })
 
   test("what it unpacked and somebody damaged is mended before it is executed", async () => {

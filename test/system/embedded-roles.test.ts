@@ -1,16 +1,12 @@
 /** Who is let into the embedded Postgres: the service, by a password, and with no more than it needs. */
 import { expect, test } from "bun:test"
-import { chownSync, mkdirSync, rmSync, statSync } from "node:fs"
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { ownDirectory, serverEnvironment } from "../../src/database/embedded/process.ts"
-import { accountOf, serverUser } from "../../src/database/embedded/server-user.ts"
+import { accountOf } from "../../src/database/embedded/server-user.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { embeddedUrl } from "../../src/database/embedded/url.ts"
-import { executableDirectory } from "../../src/programs/directory.ts"
-import { postgresProgram } from "../../src/programs/program.ts"
-import { startCommand } from "../support/command.ts"
+import { runCommand } from "../support/command.ts"
 import { query, usedDataDir } from "../support/embedded.ts"
-import { temporaryDirectory } from "../support/temporary.ts"
 
 const as = (url: string, username: string, password = "", database = "todo") => {
   const changed = new URL(url)
@@ -57,64 +53,27 @@ test("the URL of a database that runs can be found, and there is none of one tha
   expect(embeddedUrl(data.path)).toBeUndefined()
 })
 
-/** As it was made at first: its only role is a superuser, whom anybody can be. */
-const clusterOfBefore = async (dataDir: string) => {
-  mkdirSync(dataDir, { mode: 0o700 })
-  const cluster = join(dataDir, "postgres")
-  const user = serverUser(cluster, dataDir)
-  const programs = await executableDirectory(postgresProgram(), user, dataDir)
-  mkdirSync(cluster, { mode: 0o700 })
-  if (user.uid !== undefined) chownSync(cluster, user.uid, user.gid ?? user.uid)
-  const run = (program: string, args: string[], input = "") => {
-    const { success, stderr } = Bun.spawnSync([join(programs, "bin", program), ...args], {
-      ...user,
-      cwd: cluster,
-      env: serverEnvironment,
-      stdin: Buffer.from(input),
-    })
-    if (!success) throw new Error(stderr.toString())
-  }
-  const own = ownDirectory(cluster, user)
-  run("initdb", [`--pgdata=${own}`, "--username=todo", "--auth=trust", "--encoding=UTF8"])
-  const execute = (database: string, statement: string) =>
-    run("postgres", ["--single", "-j", "-D", own, database], `${statement};\n\n`)
-  return { execute }
-}
-
-test("a cluster that trusted everybody keeps its data, and trusts nobody any more", async () => {
-  using directory = temporaryDirectory()
-  const dataDir = join(directory.path, "data")
-  const { execute } = await clusterOfBefore(dataDir)
-  execute("postgres", "create database todo")
-  execute(
-    "todo",
-    "create table kept (id serial primary key, row int); insert into kept (row) values (1)",
-  )
-  execute("todo", "create sequence kept_ids")
-  for (const round of [1, 2]) {
-    const { url, stop } = await startEmbedded(dataDir)
-    await expectNoRights(url)
-    await query(url, `insert into kept (row) values (${round + 1})`)
-    await query(url, "alter sequence kept_ids maxvalue 100")
-    await stop()
-  }
-  // As after a crash just before its password was stored.
-  rmSync(join(dataDir, "postgres_password"))
-  const { url, stop } = await startEmbedded(dataDir)
-  await query(url, "alter table kept add column more int")
-  expect(await query(url, "select row from kept")).toEqual([1, 2, 3])
-  await expectNoRights(url)
-  await stop()
-})
-
-test("a cluster of before whose first start was cut short becomes a service", async () => {
-  using directory = temporaryDirectory()
-  const dataDir = join(directory.path, "data")
-  await clusterOfBefore(dataDir)
-  await using service = await startCommand({ DATA_DIR: dataDir })
-  expect((await service.account()).id).toBePositive()
-  expect(await service.stop()).toBe(0)
-})
+for (const [name, damage, said] of [
+  [
+    "that trusts everybody",
+    (path: string) => writeFileSync(join(path, "postgres/pg_hba.conf"), "local all all trust\n"),
+    "pg_hba.conf is not the service's",
+  ],
+  [
+    "whose password is lost",
+    (path: string) => rmSync(join(path, "postgres_password")),
+    "postgres_password is missing",
+  ],
+] as const)
+  test(`a folder ${name} is refused with 78, and served to nobody`, async () => {
+    using data = await usedDataDir()
+    damage(data.path)
+    const { code, err } = await runCommand(["serve"], { DATA_DIR: data.path })
+    expect(code).toBe(78)
+    expect(err).toContain(`DATA_DIR ${data.path} holds a database`)
+    expect(err).toContain(said)
+    expect(existsSync(join(data.path, "postgres", "postmaster.pid"))).toBe(false)
+  })
 
 test("root's Postgres runs under the account that is its own where there is one", () => {
   const passwd = ["root:x:0:0::/:/bin/sh", "postgres:x:101:103::/:", "todo-api:x:997:996::/:"]

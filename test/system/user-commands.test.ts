@@ -137,7 +137,7 @@ for (const [args, said] of [
   [["show"], "takes a user"],
   [["show", "a@b.c", "d@e.f"], "unexpected argument: d@e.f"],
   [["list", "all"], "unexpected argument: all"],
-  [["list", "--limit", "1001"], "--limit takes a whole number up to 1000"],
+  [["list", "--limit", "1001"], "--limit takes a whole number from 1 to 1000"],
   [["list", "--after", "x"], "--after takes"],
   [["list", "--yes"], "Unknown option '--yes'"],
   [["invite", "nobody"], "EMAIL must be an email address"],

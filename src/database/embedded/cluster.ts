@@ -1,44 +1,92 @@
-/** Creates the database cluster in DATA_DIR/postgres, completely or not at all. */
-import { chownSync, existsSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs"
+/**
+ * Creates the database cluster in DATA_DIR/postgres, completely or not at all. The role `todo` owns the
+ * service's database, has a password and is no superuser. The superuser cannot log in at all, so that the
+ * role is made in Postgres' single-user mode, which asks for no password.
+ */
+import {
+  chownSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs"
 import { join } from "node:path"
+import { ConfigError } from "../../config/config.ts"
 import { syncDirectory, writePrivateFile } from "../../data-dir/private-files.ts"
-import { ownDirectory, type Place, serverEnvironment } from "./process.ts"
-import { isSetUp, SUPERUSER, setUpRoles } from "./roles.ts"
+import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./server.ts"
 import { newPassword, passwordFile, readPassword } from "./url.ts"
 
-const draftPrefix = "postgres.new-"
+const DRAFT_PREFIX = "postgres.new-"
+const SUPERUSER = "superuser"
+const HEADER = "# Written by todo-api: only the service is let in.\n"
+const ACCESS = `${HEADER}local todo todo scram-sha-256\n`
 
-const initialise = async ({ programs, cluster, user }: Place) => {
-  const initdb = Bun.spawn(
-    [
-      join(programs, "bin", "initdb"),
-      `--pgdata=${ownDirectory(cluster, user)}`,
-      `--username=${SUPERUSER}`,
-      "--auth=reject",
-      "--encoding=UTF8",
-      "--locale-provider=builtin",
-      "--builtin-locale=C.UTF-8",
-      // For the C library: the only locale that every machine has.
-      "--locale=C",
-    ],
-    { ...user, cwd: cluster, env: serverEnvironment, stdout: "ignore", stderr: "pipe" },
+/** Runs a program of Postgres to its end. */
+const run = async (place: Place, program: string, options: string[], input = "") => {
+  const { programs, cluster, user } = place
+  const child = Bun.spawn([join(programs, "bin", program), ...options], {
+    ...user,
+    cwd: cluster,
+    env: serverEnvironment,
+    stdin: Buffer.from(input),
+    stdout: "ignore",
+    stderr: "pipe",
+  })
+  const [complaint, status] = await Promise.all([child.stderr.text(), child.exited])
+  if (status !== 0) throw new Error(`${program} failed (status ${status}): ${complaint.trim()}`)
+}
+
+const initialise = async (place: Place, password: string) => {
+  const directory = ownDirectory(place.cluster, place.user)
+  await run(place, "initdb", [
+    `--pgdata=${directory}`,
+    `--username=${SUPERUSER}`,
+    "--auth=reject",
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    // For the C library: the only locale that every machine has.
+    "--locale=C",
+  ])
+  const settings = settingsWith({ exit_on_error: "on", log_min_messages: "error" })
+  await run(
+    place,
+    "postgres",
+    ["--single", "-j", "-D", directory, ...settings, "postgres"],
+    `create role todo login password '${password}';\n\ncreate database todo owner todo;\n\n`,
   )
-  const [complaint, status] = await Promise.all([initdb.stderr.text(), initdb.exited])
-  if (status !== 0) throw new Error(`initdb failed (status ${status}): ${complaint.trim()}`)
+  writePrivateFile(join(place.cluster, "pg_hba.conf"), ACCESS, place.user)
 }
 
 const removeDrafts = (dataDir: string) => {
   for (const name of readdirSync(dataDir))
-    if (name.startsWith(draftPrefix)) rmSync(join(dataDir, name), { recursive: true, force: true })
+    if (name.startsWith(DRAFT_PREFIX)) rmSync(join(dataDir, name), { recursive: true, force: true })
 }
 
-const createCluster = async (place: Place, dataDir: string, password: string) => {
-  const draft = mkdtempSync(join(dataDir, draftPrefix))
+/** One that trusts others, or whose password is lost. */
+const refuseOther = (cluster: string, dataDir: string) => {
+  const file = join(cluster, "pg_hba.conf")
+  const isOurs = existsSync(file) && readFileSync(file, "utf8").startsWith(HEADER)
+  if (isOurs && readPassword(dataDir) !== undefined) return
+  throw new ConfigError(
+    `DATA_DIR ${dataDir} holds a database that this todo-api did not set up: its ` +
+      `${isOurs ? "postgres_password is missing" : "pg_hba.conf is not the service's"}. ` +
+      "Nothing was touched. Name another DATA_DIR, and restore a backup into it.",
+  )
+}
+
+/** Creates the cluster if there is none. */
+export const prepareCluster = async (place: Place, dataDir: string) => {
+  removeDrafts(dataDir)
+  if (existsSync(place.cluster)) return refuseOther(place.cluster, dataDir)
+  const password = readPassword(dataDir) ?? newPassword()
+  const draft = mkdtempSync(join(dataDir, DRAFT_PREFIX))
   try {
     const { uid, gid } = place.user
     if (uid !== undefined) chownSync(draft, uid, gid ?? uid)
-    await initialise({ ...place, cluster: draft })
-    await setUpRoles({ ...place, cluster: draft }, password)
+    await initialise({ ...place, cluster: draft }, password)
     writePrivateFile(passwordFile(dataDir), password)
     renameSync(draft, place.cluster)
     syncDirectory(dataDir)
@@ -46,16 +94,4 @@ const createCluster = async (place: Place, dataDir: string, password: string) =>
     rmSync(draft, { recursive: true, force: true })
     throw error
   }
-}
-
-/** Creates the cluster if there is none, and brings one of an earlier release up to date. */
-export const prepareCluster = async (place: Place, dataDir: string) => {
-  removeDrafts(dataDir)
-  const known = readPassword(dataDir)
-  const password = known ?? newPassword()
-  if (!existsSync(place.cluster)) return createCluster(place, dataDir, password)
-  if (known !== undefined && isSetUp(place.cluster)) return
-  await setUpRoles(place, password)
-  // Written last: while it is missing, everything is done again.
-  writePrivateFile(passwordFile(dataDir), password)
 }

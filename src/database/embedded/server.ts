@@ -1,19 +1,53 @@
-/** Starts, guards and stops a Postgres server. */
-import { closeSync, constants, readFileSync, statSync } from "node:fs"
+/** The Postgres server as a process: its user, directory, environment and settings, its start and stop. */
+import { closeSync, constants, readFileSync, statSync, watch } from "node:fs"
 import { join } from "node:path"
 import { openPrivateFile } from "../../data-dir/private-files.ts"
-import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./process.ts"
+import type { ProcessUser } from "../../programs/directory.ts"
+
+/** A cluster, the programs for it, and the user that runs them. */
+export type Place = { programs: string; cluster: string; user: ProcessUser }
+
+/** Replaces our own environment: PGDATA, PGOPTIONS or a locale would affect the server. */
+export const serverEnvironment = { LC_ALL: "C", TZ: "UTC", PATH: "/usr/bin:/bin" }
+
+/**
+ * The cluster's path for Postgres. When the service runs as root, DATA_DIR has mode 0700 and Postgres'
+ * user cannot reach the cluster by its path. So Postgres is started inside of it.
+ */
+export const ownDirectory = (cluster: string, user: ProcessUser) =>
+  user.uid === undefined ? cluster : "/proc/self/cwd"
+
+const settings = {
+  listen_addresses: "",
+  unix_socket_directories: ".",
+  unix_socket_permissions: "0700",
+  // Works without a large /dev/shm, which containers lack, and in spite of RemoveIPC of logind.
+  dynamic_shared_memory_type: "mmap",
+  io_method: "sync",
+  max_connections: "100",
+  wal_level: "minimal",
+  max_wal_senders: "0",
+  max_logical_replication_workers: "0",
+  max_wal_size: "256MB",
+  // Does not log failed statements, which quote what users sent. The service logs the errors itself.
+  log_min_messages: "log",
+  log_checkpoints: "off",
+}
+
+/** The settings as arguments. `others` replaces or adds some. */
+export const settingsWith = (others: Record<string, string> = {}) =>
+  Object.entries({ ...settings, ...others }).flatMap(([name, value]) => ["-c", `${name}=${value}`])
 
 export type Server = { stop(): Promise<void>; exited: Promise<void> }
 
-const logSizeLimit = 1_000_000
-const stopPatienceMs = 5_000
-const leftoverPatienceMs = 10_000
+const LOG_SIZE_LIMIT = 1_000_000
+const STOP_PATIENCE_MS = 5_000
+const LEFTOVER_PATIENCE_MS = 10_000
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
 const spawnServer = ({ programs, cluster, user }: Place, logFile: string) => {
-  const isFull = sizeOf(logFile) > logSizeLimit
+  const isFull = sizeOf(logFile) > LOG_SIZE_LIMIT
   const log = openPrivateFile(
     logFile,
     constants.O_WRONLY | constants.O_CREAT | (isFull ? constants.O_TRUNC : constants.O_APPEND),
@@ -43,12 +77,15 @@ const spawnGuard = (pid: number) =>
     detached: true,
   })
 
-const isReady = (cluster: string, pid: number) => {
+const pidFile = (cluster: string) => join(cluster, "postmaster.pid")
+
+/** What the server of this process says of itself: "starting", "ready" or "stopping". */
+const statusOf = (cluster: string, pid: number) => {
   try {
-    const lines = readFileSync(join(cluster, "postmaster.pid"), "utf8").split("\n")
-    return lines[0] === String(pid) && lines[7]?.trim() === "ready"
+    const lines = readFileSync(pidFile(cluster), "utf8").split("\n")
+    return lines[0] === String(pid) ? lines[7]?.trim() : undefined
   } catch {
-    return false
+    return undefined
   }
 }
 
@@ -56,21 +93,25 @@ const isReady = (cluster: string, pid: number) => {
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
 export const startServer = async (place: Place, logFile: string): Promise<Server> => {
-  const deadline = Date.now() + leftoverPatienceMs
+  const deadline = Date.now() + LEFTOVER_PATIENCE_MS
   for (;;) {
     const logStart = sizeOf(logFile)
     const server = spawnServer(place, logFile)
     const guard = spawnGuard(server.pid)
     const exited = server.exited.then(() => guard.kill("SIGKILL"))
     while (server.exitCode === null && server.signalCode === null) {
-      if (isReady(place.cluster, server.pid)) {
+      if (statusOf(place.cluster, server.pid) === "ready") {
+        // Somebody else may stop it by SIGTERM: then it would refuse new connections and keep the open ones.
+        const watcher = watch(pidFile(place.cluster), () => {
+          if (statusOf(place.cluster, server.pid) === "stopping") server.kill("SIGINT")
+        })
         const stop = async () => {
           server.kill("SIGINT")
-          const impatience = setTimeout(() => server.kill("SIGQUIT"), stopPatienceMs)
+          const impatience = setTimeout(() => server.kill("SIGQUIT"), STOP_PATIENCE_MS)
           await exited
           clearTimeout(impatience)
         }
-        return { stop, exited }
+        return { stop, exited: exited.then(() => watcher.close()) }
       }
       await Bun.sleep(5)
     }

@@ -1,17 +1,44 @@
 /** The default database: a Postgres in DATA_DIR, which the service starts and stops. */
+import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
+import postgres from "postgres"
+import { ConfigError } from "../../config/config.ts"
+import { connectionOptions } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { lockDataDir } from "../../data-dir/lock.ts"
 import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
 import { prepareCluster } from "./cluster.ts"
 import { endLeftoverPostmaster } from "./leftover-postmaster.ts"
-import { refuseOtherMajorVersion } from "./major-version.ts"
 import { startServer } from "./server.ts"
 import { serverUser } from "./server-user.ts"
-import { clusterIn, openUrl } from "./url.ts"
+import { clusterIn, embeddedUrl, openUrl } from "./url.ts"
 
 export type Embedded = { url: string; stop(): Promise<void>; exited: Promise<void> }
+
+/** The major version of the programs that come with the service. */
+const OURS = "18"
+
+const majorVersionIn = (dataDir: string) => {
+  try {
+    return readFileSync(join(clusterIn(dataDir), "PG_VERSION"), "utf8").trim()
+  } catch {
+    return undefined
+  }
+}
+
+/** Has to be called before anything in the folder is changed. */
+const refuseOtherMajorVersion = (dataDir: string) => {
+  const found = majorVersionIn(dataDir)
+  if (found === undefined || found === OURS) return
+  throw new ConfigError(
+    `The data in ${dataDir} is of Postgres ${found}, and this todo-api brings Postgres ${OURS}. ` +
+      `Nothing was touched. To bring the data over, begin with the todo-api that served it last:
+  DATA_DIR='${dataDir}' OLD-todo-api backup --with-secret todo-api.backup
+  mv '${dataDir}' '${dataDir}-postgres-${found}'
+  DATA_DIR='${dataDir}' todo-api restore todo-api.backup`,
+  )
+}
 
 export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   const home = resolve(dataDir)
@@ -21,8 +48,10 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   const unlock = await lockDataDir(home)
   try {
     const user = serverUser(cluster, home)
+    // For another user than root, root's private DATA_DIR is the last choice.
+    const homes = user.uid === undefined ? [home] : ["/var/cache", home]
     const place = {
-      programs: await executableDirectory(postgresProgram(), user, home),
+      programs: await executableDirectory(postgresProgram(), user, homes),
       cluster,
       user,
     }
@@ -43,4 +72,24 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
     unlock()
     throw error
   }
+}
+
+const answers = async (url: string) => {
+  const sql = postgres({ ...connectionOptions(url), max: 1, fetch_types: false })
+  try {
+    await sql`select 1`
+    return true
+  } catch {
+    return false
+  } finally {
+    await sql.end()
+  }
+}
+
+/** For a command: the database of the running service, or started for the command. */
+export const openEmbedded = async (dataDir: string): Promise<Pick<Embedded, "url" | "stop">> => {
+  const url = embeddedUrl(dataDir)
+  return url !== undefined && (await answers(url))
+    ? { url, stop: async () => {} }
+    : startEmbedded(dataDir)
 }

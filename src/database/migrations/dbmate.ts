@@ -1,5 +1,4 @@
 /** Runs dbmate, with only what it gets here: without a .env file, and without our environment. */
-
 import { mkdtemp, rm } from "node:fs/promises"
 import { connect } from "node:net"
 import { tmpdir } from "node:os"
@@ -8,7 +7,7 @@ import { getCACertificates } from "node:tls"
 import { connectionOptions, hostUrls } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
-import { dbmateProgram } from "../../programs/program.ts"
+import { dbmateProgram, type Program } from "../../programs/program.ts"
 
 /** The request that a client sends first, to ask for TLS. */
 const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
@@ -47,6 +46,24 @@ const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   return named.toString()
 }
 
+/**
+ * A directory for the migrations, and the one that dbmate is executed from. Where there is no DATA_DIR, a
+ * directory that nobody can foresee: others may write to the one for temporary files.
+ */
+const prepareDirectories = (program: Program, home: string) =>
+  inFirstHome(ownHomes(home), async (parent) => {
+    const isOwn = parent !== tmpdir()
+    if (isOwn) makeDataDir(parent)
+    const directory = await mkdtemp(join(parent, "todo-api-migrations-"))
+    try {
+      const programs = await executableDirectory(program, {}, [isOwn ? parent : directory])
+      return { directory, programs }
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true })
+      throw error
+    }
+  })
+
 /** Rejects with dbmate's message unless its exit status is 0. It logs success for failures, too. */
 export const dbmate = async (
   url: string,
@@ -56,12 +73,7 @@ export const dbmate = async (
   schema: string,
 ): Promise<void> => {
   const program = dbmateProgram()
-  const home = resolve(dataDir)
-  const programs = await executableDirectory(program, {}, home)
-  const directory = await inFirstHome(ownHomes(home), (parent) => {
-    if (parent !== tmpdir()) makeDataDir(parent)
-    return mkdtemp(join(parent, "todo-api-migrations-"))
-  })
+  const { directory, programs } = await prepareDirectories(program, resolve(dataDir))
   try {
     for (const [name, text] of Object.entries(files)) await Bun.write(join(directory, name), text)
     const options = [

@@ -1,11 +1,74 @@
 /** Collects the notices of everything in the executable: npm packages, Bun, Postgres and dbmate. */
-import { readdirSync, readFileSync } from "node:fs"
-import { join } from "node:path"
-import { type Package, packagesOf } from "./packages.ts"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+
+type Names = Record<string, string>
+type Manifest = {
+  name: string
+  version: string
+  license?: string
+  author?: string | { name: string }
+  dependencies?: Names
+  optionalDependencies?: Names
+  peerDependencies?: Names
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>
+}
+
+type Package = {
+  name: string
+  version: string
+  license: string
+  author: string
+  directory: string
+}
+
+const readManifest = (directory: string) =>
+  JSON.parse(readFileSync(join(directory, "package.json"), "utf8")) as Manifest
+
+/**
+ * Looks into the nearest node_modules above, as Node does, but not above the root: packages for another
+ * platform are installed below a node_modules that has those of this machine.
+ */
+const directoryOf = (name: string, from: string, root: string): string | undefined => {
+  const directory = join(from, "node_modules", name)
+  if (existsSync(join(directory, "package.json"))) return directory
+  return from === root ? undefined : directoryOf(name, dirname(from), root)
+}
+
+/** Optional packages are not installed on every platform. */
+const namesOf = (manifest: Manifest) => {
+  const isNeeded = (name: string) => !manifest.peerDependenciesMeta?.[name]?.optional
+  return [
+    ...Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies }),
+    ...Object.keys(manifest.peerDependencies ?? {}).filter(isNeeded),
+  ]
+}
+
+/** Sorted by name and version. `root` is where package.json and node_modules are. */
+export const packagesOf = (root: string): Package[] => {
+  const found = new Map<string, Package>()
+  const needsOf = (directory: string, manifest: Manifest) =>
+    namesOf(manifest)
+      .map((name) => directoryOf(name, directory, root))
+      .filter((needed) => needed !== undefined)
+  const visit = (directory: string) => {
+    if (found.has(directory)) return
+    const manifest = readManifest(directory)
+    const { name, version, license = "", author = "" } = manifest
+    const needs = needsOf(directory, manifest)
+    const authorName = typeof author === "string" ? author : author.name
+    found.set(directory, { name, version, license, author: authorName, directory })
+    needs.forEach(visit)
+  }
+  needsOf(root, readManifest(root)).forEach(visit)
+  return [...found.values()].sort((a, b) =>
+    `${a.name}@${a.version}` < `${b.name}@${b.version}` ? -1 : 1,
+  )
+}
 
 const RULE = `\n\n${"=".repeat(80)}\n`
 
-/** Notices that no package contains. They are in texts/. */
+/** Notices that no package contains. They are in licenses/. */
 const PROGRAMS = {
   "bun.md": "Bun, which runs the service, and what is linked into it",
   "postgresql.txt": "PostgreSQL, the embedded database",
@@ -54,8 +117,10 @@ const textOf = (found: Package) => {
   return files.length > 0 ? files.join("\n\n") : missingText(found)
 }
 
-/** `root` is where package.json is, `texts` the directory texts/. */
-export const notices = (root: string, texts: string): string => {
+const texts = join(import.meta.dir, "licenses")
+
+/** `root` is where package.json is. */
+export const notices = (root: string): string => {
   // Many packages have exactly the same text.
   const packages = Map.groupBy(packagesOf(root), textOf)
   const sections = [
