@@ -8,6 +8,7 @@ import type { Config } from "./config/config.ts"
 import { connect, type Sql } from "./database/connect.ts"
 import { startExpiry } from "./database/expiry.ts"
 import { isReady, prepareSchema } from "./database/schema.ts"
+import type { Sources } from "./http/metrics.ts"
 import { close, expectFreePorts, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
@@ -15,6 +16,7 @@ import type { Log } from "./log.ts"
 import { createLostCommits } from "./todos/changes/epoch.ts"
 import { createWatchers } from "./todos/changes/watchers.ts"
 import { expiryOfTodos } from "./todos/expiry.ts"
+import { build } from "./version.ts"
 
 export type Service = {
   /** The URL that it listens on. */
@@ -36,7 +38,9 @@ type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: b
 /** Loaded only if needed, so that other starts are faster. */
 const embeddedDatabase = async (dataDir: string) =>
   (await import("./database/embedded/start.ts")).startEmbedded(dataDir)
-const metricsOf = async (sql: Sql) => (await import("./http/metrics.ts")).createMetrics(sql.state)
+const metricsOf = async (sources: Sources) =>
+  (await import("./http/metrics.ts")).createMetrics(sources)
+const mailsOf = async (sql: Sql) => (await import("./accounts/mail.ts")).countMails(sql)
 
 /** Creates the app and what it depends on. */
 const assemble = async (
@@ -45,10 +49,19 @@ const assemble = async (
   sql: Sql,
   isStopping: () => boolean,
 ) => {
-  const metrics = config.METRICS_PORT === undefined ? undefined : await metricsOf(sql)
   const lastUse = createLastUse(sql, log)
   const tokens = createTokens(config, secrets, { sql, log, noteUse: lastUse.note })
   const watchers = createWatchers(sql)
+  const metrics =
+    config.METRICS_PORT === undefined
+      ? undefined
+      : await metricsOf({
+          build: build(),
+          pool: sql.state,
+          requests: () => app.server?.pendingRequests ?? 0,
+          streams: watchers.count,
+          mails: () => mailsOf(sql),
+        })
   const app = createApp({
     config,
     secrets,

@@ -19,5 +19,9 @@ export const sourceCommit = () => {
   return commit && git("status", "--porcelain") ? `${commit}+` : commit || "unknown"
 }
 
-export const version = () =>
-  `${release} (commit ${typeof BUILD_COMMIT === "undefined" ? sourceCommit() : BUILD_COMMIT})`
+export const build = () => ({
+  version: release,
+  commit: typeof BUILD_COMMIT === "undefined" ? sourceCommit() : BUILD_COMMIT,
+})
+
+export const version = () => `${build().version} (commit ${build().commit})`

@@ -200,6 +200,16 @@ const postponeMail = (sql: Sql, id: string, seconds: number) => sql`
   set due_at = now() + make_interval(secs => ${seconds})
   where id = ${id}`
 
+/** For the metrics: mails that wait, and of those the ones that were refused before. */
+export const countMails = async (sql: Sql) => {
+  const [row] = await sql<{ waiting: number; failed: number }[]>`
+    select count(*)::integer as waiting,
+      (count(*) filter (where attempts > 1))::integer as failed
+    from mails
+    where expires_at > now()`
+  return row ?? { waiting: 0, failed: 0 }
+}
+
 const deleteMail = (sql: Sql, id: string) => sql`
   delete from mails
   where id = ${id}`

@@ -1,9 +1,11 @@
 /** Metrics for Prometheus, named as in https://prometheus.io/docs/practices/naming/ */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client"
+import { readdirSync, readFileSync } from "node:fs"
+import { monitorEventLoopDelay } from "node:perf_hooks"
+import { Counter, Gauge, Histogram, Registry } from "prom-client"
 import type { PoolState } from "../database/sql.ts"
 import { Problem } from "./problem.ts"
 
-/** Seconds, from a cached answer to beyond the time limit of a statement. */
+/** Seconds, from a cached response to beyond the time limit of a statement. */
 const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 const LOGIN = "/api/v1/auth/login"
@@ -13,34 +15,123 @@ const loginOutcome = (status: number) =>
 
 type Observe = { observe(seconds: number): void }
 
-const poolMeasures: [keyof PoolState, string][] = [
-  ["size", "Connections to the database at most"],
-  ["busy", "Connections with a statement under way"],
-  ["waiting", "Statements that wait for a connection"],
-  ["cancelled", "Statements that ran into their time limit, since the start"],
-  [
-    "replaced",
-    "Times that all connections were given up: the database was frozen, or another host took over",
-  ],
-]
+/** What is read when Prometheus asks. */
+export type Sources = {
+  build: { version: string; commit: string }
+  pool: () => PoolState
+  /** Requests under way, and of those the streams of events and the waits. */
+  requests: () => number
+  streams: () => number
+  /** Mails that wait to be sent, and of those the ones that were refused before. A statement. */
+  mails: () => Promise<{ waiting: number; failed: number }>
+}
 
-export const createMetrics = (poolState: () => PoolState) => {
+const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+/** The other format wants counters described without their suffix, no blank lines, and an end. */
+const toOpenMetrics = (text: string) =>
+  `${text.replaceAll(/^(# (?:HELP|TYPE) \w+)_total /gm, "$1 ").replaceAll(/\n+/g, "\n")}# EOF\n`
+
+/** Linux alone tells these. */
+const fileDescriptors = () => {
+  const limits = readFileSync("/proc/self/limits", "utf8")
+  return {
+    open: readdirSync("/proc/self/fd").length,
+    max: Number(/^Max open files +(\d+)/m.exec(limits)?.[1]),
+  }
+}
+
+export const createMetrics = (sources: Sources) => {
   const registry = new Registry()
   const registers = [registry]
-  collectDefaultMetrics({ register: registry })
-  for (const [name, help] of poolMeasures)
+  const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
-      name: `todo_api_database_pool_${name}`,
-      help,
-      registers,
+      ...{ name, help, registers },
       collect() {
-        this.set(poolState()[name])
+        this.set(read())
+      },
+    })
+  /** Counted by somebody else. */
+  const counter = (name: string, help: string, read: () => number) =>
+    new Counter({
+      ...{ name, help, registers },
+      collect() {
+        this.reset()
+        this.inc(read())
       },
     })
 
+  new Gauge({
+    name: "todo_api_build_info",
+    help: "1, with what runs as labels",
+    labelNames: ["version", "commit", "bun"],
+    registers,
+  }).set({ ...sources.build, bun: Bun.version }, 1)
+
+  gauge("todo_api_requests_in_flight", "Requests under way, streams and waits among them", () =>
+    sources.requests(),
+  )
+  gauge("todo_api_streams_in_flight", "Streams of events and waits under way", () =>
+    sources.streams(),
+  )
+  const pool = (name: keyof PoolState) => () => sources.pool()[name]
+  gauge("todo_api_database_pool_size", "Connections to the database at most", pool("size"))
+  gauge("todo_api_database_pool_busy", "Connections with a statement under way", pool("busy"))
+  gauge("todo_api_database_pool_waiting", "Statements that wait for a connection", pool("waiting"))
+  counter(
+    "todo_api_database_pool_cancelled_total",
+    "Statements that ran into their time limit",
+    pool("cancelled"),
+  )
+  counter(
+    "todo_api_database_pool_replaced_total",
+    "Times that all connections were replaced: the database was frozen, or another host took over",
+    pool("replaced"),
+  )
+
+  let database = { up: 1, waiting: 0, failed: 0 }
+  let askedAt = -1
+  /** Asked only if others use the database, or it is away: a scrape must not keep one awake that sleeps. */
+  const askDatabase = async () => {
+    if (database.up && sources.pool().ended === askedAt) return
+    database = await sources.mails().then(
+      (mails) => ({ up: 1, ...mails }),
+      () => ({ ...database, up: 0 }),
+    )
+    askedAt = sources.pool().ended
+  }
+  gauge("todo_api_database_up", "Whether the database answered when last asked", () => database.up)
+  gauge("todo_api_mails_waiting", "Mails that wait to be sent", () => database.waiting)
+  gauge("todo_api_mails_failed", "Of those, mails that were refused before", () => database.failed)
+
+  counter("process_cpu_seconds_total", "CPU time, user and system", () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1_000_000
+  })
+  gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss())
+  gauge("process_start_time_seconds", "When the process started", () =>
+    Math.round(Date.now() / 1_000 - process.uptime()),
+  )
+  if (process.platform === "linux") {
+    gauge("process_open_fds", "Open file descriptors", () => fileDescriptors().open)
+    gauge("process_max_fds", "Open file descriptors at most", () => fileDescriptors().max)
+  }
+  const delays = monitorEventLoopDelay({ resolution: 10 })
+  delays.enable()
+  gauge(
+    "todo_api_event_loop_delay_p99_seconds",
+    "How late the event loop was since the last scrape, 99th percentile",
+    () => delays.percentile(99) / 1_000_000_000,
+  )
+  gauge(
+    "todo_api_event_loop_delay_max_seconds",
+    "How late the event loop was since the last scrape, at most",
+    () => delays.max / 1_000_000_000,
+  )
+
   const durations = new Histogram({
     name: "http_request_duration_seconds",
-    help: "Requests by method, route pattern and status, and how long their answers took",
+    help: "Requests by method, route pattern and status, and how long their responses took",
     labelNames: ["method", "route", "status"],
     buckets: DURATIONS,
     registers,
@@ -66,18 +157,24 @@ export const createMetrics = (poolState: () => PoolState) => {
 
   /** Cached, because looking up labels is expensive. Bounded, because routes are patterns. */
   const observers = new Map<string, Observe>()
-  const observer = (method: string, route: string, status: number): Observe => {
-    const key = `${method} ${route} ${status}`
-    const known = observers.get(key)
-    if (known) return known
-    const made = durations.labels(method, route, String(status))
-    observers.set(key, made)
-    return made
+  const observer = (method: string, route: string, status: number): Observe =>
+    observers.getOrInsertComputed(`${method} ${route} ${status}`, () =>
+      durations.labels(method, route, String(status)),
+    )
+
+  const scrape = async ({ headers }: Request) => {
+    await askDatabase()
+    const text = await registry.metrics()
+    delays.reset()
+    return headers.get("accept")?.includes("application/openmetrics-text")
+      ? new Response(toOpenMetrics(text), { headers: { "content-type": OPEN_METRICS } })
+      : new Response(text, { headers: { "content-type": registry.contentType } })
   }
 
   return {
-    request(method: string, route: string, status: number, seconds: number) {
-      observer(method, route, status).observe(seconds)
+    /** `seconds` is undefined for a request that was to wait: its duration says nothing of the service. */
+    request(method: string, route: string, status: number, seconds: number | undefined) {
+      if (seconds !== undefined) observer(method, route, status).observe(seconds)
       if (status === 429) throttled.inc({ route })
       const outcome = route === LOGIN && method === "POST" ? loginOutcome(status) : undefined
       if (outcome) logins.inc({ outcome })
@@ -91,14 +188,7 @@ export const createMetrics = (poolState: () => PoolState) => {
         hostname,
         port,
         development: false,
-        routes: {
-          "/metrics": {
-            GET: async () =>
-              new Response(await registry.metrics(), {
-                headers: { "content-type": registry.contentType },
-              }),
-          },
-        },
+        routes: { "/metrics": { GET: scrape } },
         fetch: () => new Problem("NOT_FOUND", "There is only /metrics here").toResponse(),
       }),
   }

@@ -27,8 +27,12 @@ const requestIdOf = ({ headers }: Request): string => {
 /** Methods with routes. All others count as one, because clients can invent any number of them. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
-/** W3C Trace Context: version, trace, parent, flags. Ids of only zeros are invalid. */
-const TRACEPARENT = /^00-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-[\da-f]{2}$/
+/**
+ * W3C Trace Context: version, trace, parent, flags; later versions may have more behind them. Ids of only
+ * zeros are invalid, and so is version ff.
+ */
+const TRACEPARENT =
+  /^(?!ff|00.{54})[\da-f]{2}-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-[\da-f]{2}(?:$|-)/
 
 /** The caller's trace, so that the line can be found by it. An invalid traceparent is ignored. */
 const traceOf = (request: Request) => {
@@ -54,7 +58,8 @@ export const createRequestLog = (
   ) => {
     const method = METHODS.has(request.method) ? request.method : "other"
     const milliseconds = performance.now() - startedAt
-    metrics?.request(method, route, status, milliseconds / 1000)
+    const hasWaited = set.headers["preference-applied"] !== undefined
+    metrics?.request(method, route, status, hasWaited ? undefined : milliseconds / 1000)
     // Nothing needs escaping: request ids have a safe alphabet, and the rest is our own text.
     log.line(
       `"request_id":"${set.headers["x-request-id"]}","method":"${method}","route":"${route}",` +

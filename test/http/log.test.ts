@@ -72,9 +72,12 @@ test("a request is one JSON line that tells all but what the client sent", async
 test("the line of a request names the trace that it belongs to, and nothing that is none", async () => {
   await using service = await startProcess()
   const [trace, span] = ["4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"]
+  const valid = [`00-${trace}-${span}-01`, `01-${trace}-${span}-01`, `fe-${trace}-${span}-01-more`]
   const sent = [
-    `00-${trace}-${span}-01`,
-    `01-${trace}-${span}-01`,
+    ...valid,
+    `ff-${trace}-${span}-01`,
+    `00-${trace}-${span}-01-more`,
+    `01-${trace}-${span}-01more`,
     `00-${trace}-${span}`,
     `00-${"0".repeat(32)}-${span}-01`,
     `00-${trace}-${"0".repeat(16)}-01`,
@@ -86,8 +89,8 @@ test("the line of a request names the trace that it belongs to, and nothing that
   await service.stop()
   const lines = (await service.lines()).filter(({ route }) => route === "/health/live")
   expect(lines.map(({ trace_id, span_id }) => [trace_id, span_id])).toEqual([
-    [trace, span],
-    ...sent.slice(1).map(() => [undefined, undefined]),
+    ...valid.map(() => [trace, span]),
+    ...sent.slice(valid.length).map(() => [undefined, undefined]),
   ])
 })
 

@@ -91,6 +91,8 @@ export const createWatchers = (sql: Sql) => {
     },
     unwatch,
 
+    count: () => [...owners.values()].reduce((sum, watchers) => sum + watchers.size, 0),
+
     /** Whether the service is stopping, and therefore closes watchers. */
     isDraining: () => isDraining,
 
