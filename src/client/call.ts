@@ -1,9 +1,10 @@
 /** Calls any operation of the API: repeats it where that is safe, and adds a token where needed. */
 import type { paths } from "./api.ts"
-import type { Answer, Data, Method, Options, Path, Tokens, User } from "./calls.ts"
+import type { Answer, Data, Method, Options, Path, User } from "./calls.ts"
 import type { Http } from "./http.ts"
 import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
+import { isTokens } from "./shapes.ts"
 
 export type Aborted = { signal?: AbortSignal | undefined }
 /** The options of all calls. `Options` says which of them a certain call takes. */
@@ -31,14 +32,14 @@ const isPublic = (path: string) =>
   !path.startsWith("/api/v1/") ||
   (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
 
-const isTokens = (data: unknown): data is Tokens =>
-  typeof data === "object" && data !== null && "access_token" in data && "refresh_token" in data
+/** What is done twice, or answers otherwise the second time: its session has ended. */
+const ONCE = ["put /api/v1/users/me/password", "delete /api/v1/users/me"]
 
 export type Call = ReturnType<typeof createCall>
 
 /** A create gets an Idempotency-Key, unless the caller gives one, so that it may be repeated. */
 export const createCall = (http: Http, session: Session) => {
-  const call = async <P extends Path, M extends Method<P>>(
+  const call = async <M extends Method, P extends Path<M>>(
     method: M,
     path: P,
     ...[options]: Rest<Options<paths[P][M]>>
@@ -48,7 +49,10 @@ export const createCall = (http: Http, session: Session) => {
     const own = new Headers(given.headers)
     if (isCreate && !own.has("idempotency-key")) own.set("idempotency-key", randomKey())
     // If only the answer was lost, a repeat with If-Match would fail: the todo has changed since.
-    const isSafe = method === "post" ? own.has("idempotency-key") : !own.has("if-match")
+    const isSafe =
+      method === "post"
+        ? own.has("idempotency-key")
+        : !own.has("if-match") && !ONCE.includes(`${method} ${path}`)
     const send = (headers: Record<string, string>) => {
       const { body, signal } = given
       const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }

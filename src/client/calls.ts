@@ -11,11 +11,11 @@ export type TodoChanges = Pick<Schemas["TodoChanges"], "title" | "description" |
 /** A todo and its entity tag, for `if_match`. */
 export type Tagged = { todo: Todo; etag: string }
 
-export type Path = keyof paths
-type Verb = "get" | "put" | "post" | "delete" | "patch"
-export type Method<P extends Path> = {
-  [M in Verb]: paths[P][M] extends { responses: unknown } ? M : never
-}[Verb]
+export type Method = "get" | "put" | "post" | "delete" | "patch"
+/** The paths that have the method. */
+export type Path<M extends Method> = {
+  [P in keyof paths]: paths[P][M] extends { responses: unknown } ? P : never
+}[keyof paths]
 
 type Json<Response> = Response extends { content: { "application/json": infer Value } }
   ? Value

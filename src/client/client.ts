@@ -1,12 +1,13 @@
 /** The client: calls that are typed by the OpenAPI document, and shorthands for the usual ones. */
 import { type Aborted, createCall } from "./call.ts"
 import type { Credentials, User } from "./calls.ts"
-import { isUnauthorized, notLoggedIn } from "./errors.ts"
+import { ApiError, hasCode, isUnanswered, isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
-import { type Live, openLive } from "./live/live.ts"
-import { removeCopy } from "./live/store.ts"
+import { type Live, type OpenLive, openLive, until } from "./live/live.ts"
+import { removeStored } from "./live/store.ts"
 import type { Platform } from "./platform.ts"
 import { createSession } from "./session.ts"
+import { checked, isTokens } from "./shapes.ts"
 import { browserStorage } from "./storage/browser.ts"
 import { memoryStorage } from "./storage/memory.ts"
 import type { Storage } from "./storage/storage.ts"
@@ -19,13 +20,28 @@ export type ClientOptions = {
   storage?: Storage
 }
 
+/** What becomes of edits that are not sent yet, when their user logs out. */
+export type LogOutOptions = Aborted & {
+  /**
+   * `send` (default): they are sent, for 5 seconds at most; if some are left, it rejects with
+   * EDITS_PENDING, and nothing has happened. `keep`: they wait here until the same user logs in again.
+   * `discard`: they are lost.
+   */
+  pending?: "send" | "keep" | "discard"
+}
+
+/** Milliseconds that a log-out waits for edits to be sent. */
+const SENDING = 5_000
+
 export const createClientOn = (platform: Platform, options: ClientOptions) => {
   const url = options.url.replace(/\/+$/, "")
   const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
   const session = createSession(platform, storage, http)
   const call = createCall(http, session)
-  let live: { userId: number; opened: Promise<Live> } | undefined
+  let live: { userId: number; opened: Promise<OpenLive> } | undefined
+  /** The email of a registration whose answer was lost: it may be that of the user. */
+  let unanswered: string | undefined
 
   const closeLive = () => {
     live?.opened.then(
@@ -37,54 +53,98 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
 
   const logIn = async (body: Credentials, { signal }: Aborted = {}): Promise<User> => {
     const { data } = await call("post", "/api/v1/auth/login", { body, signal })
-    return session.open(data, signal)
+    return session.open(checked(data, isTokens), signal)
+  }
+
+  const register = async (
+    body: { email: string; password: string; invite?: string },
+    { signal }: Aborted = {},
+  ): Promise<User> => {
+    const { email, password } = body
+    try {
+      await call("post", "/api/v1/auth/register", { body, signal })
+    } catch (error) {
+      if (isUnanswered(error)) unanswered = email
+      else if (!hasCode(error, "EMAIL_TAKEN") || unanswered !== email) throw error
+      // If the service has registered it, the password is right.
+      return logIn({ email, password }, { signal }).catch(() => {
+        throw error
+      })
+    }
+    return logIn({ email, password }, { signal })
+  }
+
+  const openedLive = async (): Promise<OpenLive> => {
+    const user = await session.user()
+    if (!user) throw notLoggedIn()
+    if (live?.userId !== user.id) {
+      closeLive()
+      const opened = openLive({ platform, storage, http, session, userId: user.id })
+      live = { userId: user.id, opened }
+      // The next call tries again.
+      opened.catch(() => {
+        if (live?.opened === opened) live = undefined
+      })
+    }
+    return live.opened
   }
 
   const todos = {
     ...createTodos(call),
 
-    /** The local copy of the logged-in user's todos. Every call returns the same one. */
-    live: async (): Promise<Live> => {
-      const user = await session.user()
-      if (!user) throw notLoggedIn()
-      if (live?.userId !== user.id) {
-        closeLive()
-        const opened = openLive({ platform, storage, http, session, userId: user.id })
-        live = { userId: user.id, opened }
-        // The next call tries again.
-        opened.catch(() => {
-          if (live?.opened === opened) live = undefined
-        })
-      }
-      return live.opened
+    /**
+     * The replica of the logged-in user's todos. Every call returns the same one. With
+     * `until: "synced"` it waits until this device has had all todos at some time.
+     */
+    live: async ({
+      until: state,
+      signal,
+    }: Aborted & { until?: "opened" | "synced" } = {}): Promise<Live> => {
+      const opened = await openedLive()
+      if (state === "synced") await until(opened, () => opened.status().has_synced, signal)
+      return opened
     },
+  }
+
+  /** Sends what waits. Returns how many edits are left after a while. */
+  const sendPending = async (signal: AbortSignal | undefined) => {
+    const opened = await openedLive()
+    const late = new AbortController()
+    opened.retry()
+    const sent = until(opened, () => opened.unsent() === 0, late.signal)
+    sent.catch(() => {})
+    await Promise.race([sent, platform.sleep(SENDING, signal)])
+    late.abort()
+    signal?.throwIfAborted()
+    return opened.unsent()
   }
 
   return {
     call,
     todos,
-    register: async (body: { email: string; password: string }, { signal }: Aborted = {}) => {
-      await call("post", "/api/v1/auth/register", { body, signal })
-      return logIn(body, { signal })
-    },
+    /** Registers, and logs in. */
+    register,
     logIn,
 
     /**
-     * Removes the copy from this device. Edits that are not sent yet stay here until the same user
-     * logs in again.
+     * Removes the replica from this device. Without a network it succeeds here, and the service ends
+     * the session when it is reached again.
      */
-    logOut: async ({ signal }: Aborted = {}) => {
+    logOut: async ({ pending = "send", signal }: LogOutOptions = {}) => {
       const user = await session.user()
-      closeLive()
-      try {
-        await call("post", "/api/v1/auth/logout", { signal })
-      } catch (error) {
-        // The session had already ended.
-        if (!isUnauthorized(error)) throw error
-      } finally {
-        await session.close()
-        if (user) await removeCopy(platform, storage, user.id)
+      if (!user) return
+      const opened = await openedLive()
+      const left = pending === "send" ? await sendPending(signal) : opened.unsent()
+      if (pending === "send" && left > 0) {
+        const detail = `${left} edits are not sent yet`
+        throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
+      const isNothingLeft = left === 0 && opened.notices().length === 0
+      closeLive()
+      const end = await session.leave()
+      const what = isNothingLeft || pending === "discard" ? "queue" : "replica"
+      await removeStored({ platform, storage, userId: user.id }, what)
+      await end()
     },
 
     /** The user of the stored session. Works offline, too. */
@@ -92,12 +152,46 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     /** Calls the listener when a user logs in or out, in any tab, or when the session has ended. */
     onSessionChange: session.onChange,
 
-    /** Ends every other session of the user. */
+    /** Ends every other session of the user. NETWORK_ERROR: nobody knows whether it was done. */
     changePassword: async (
       body: { current_password: string; new_password: string },
       { signal }: Aborted = {},
     ) => {
-      await call("put", "/api/v1/users/me/password", { body, signal })
+      const user = await session.user()
+      try {
+        await call("put", "/api/v1/users/me/password", { body, signal })
+      } catch (error) {
+        if (!isUnanswered(error) || !user?.email) throw error
+        // If it was done, the new password is right, and the session has ended.
+        await logIn({ email: user.email, password: body.new_password }, { signal }).catch(() => {
+          throw error
+        })
+      }
+    },
+
+    /**
+     * Deletes the account and everything that is stored of it, here too, and logs out every tab. With
+     * a password it is only done if that is right.
+     */
+    deleteAccount: async (password?: string, { signal }: Aborted = {}) => {
+      const user = await session.user()
+      if (!user) throw notLoggedIn()
+      if (password !== undefined && user.email !== null) {
+        const body = { email: user.email, password }
+        const { data } = await call("post", "/api/v1/auth/login", { body, signal })
+        await session.end(checked(data, isTokens))
+      }
+      try {
+        await call("delete", "/api/v1/users/me", { signal })
+      } catch (error) {
+        if (!isUnanswered(error)) throw error
+        // If it was done, nobody knows the user any more.
+        const asked = await call("get", "/api/v1/users/me", { signal }).catch((found) => found)
+        if (!isUnauthorized(asked)) throw error
+      }
+      closeLive()
+      await session.close()
+      await removeStored({ platform, storage, userId: user.id }, "queue")
     },
 
     /** Stops all background work. Keeps what is stored. */

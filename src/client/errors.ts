@@ -13,10 +13,16 @@ export type Problem = Coded<Schemas[keyof Schemas]>
 export type BrokenRule = Schemas["BrokenRule"]
 
 /**
- * The codes of the service, and three of the client: there was no answer, the answer was not from
- * the service, or the queue of edits is full.
+ * The codes of the service, and five of the client: there was no answer, the answer was not from
+ * the service, the queue of edits is full, the storage failed, or edits are not sent yet.
  */
-export type ErrorCode = Problem["error_code"] | "NETWORK_ERROR" | "UNEXPECTED_ANSWER" | "QUEUE_FULL"
+export type ErrorCode =
+  | Problem["error_code"]
+  | "NETWORK_ERROR"
+  | "UNEXPECTED_ANSWER"
+  | "QUEUE_FULL"
+  | "STORAGE_FAILED"
+  | "EDITS_PENDING"
 
 export type Failure = {
   error_code: ErrorCode
@@ -24,6 +30,7 @@ export type Failure = {
   status: number
   detail: string
   errors?: BrokenRule[] | undefined
+  pending?: number | undefined
 }
 
 class RequestError<Code extends ErrorCode> extends Error {
@@ -34,6 +41,8 @@ class RequestError<Code extends ErrorCode> extends Error {
   readonly detail: string
   /** The broken rules, 20 at most. */
   readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
+  /** How many edits are not sent yet. */
+  readonly pending: Code extends "EDITS_PENDING" ? number : undefined
   /** The seconds of the header Retry-After, if there is one. */
   readonly retry_after: number | undefined
 
@@ -45,6 +54,7 @@ class RequestError<Code extends ErrorCode> extends Error {
     this.errors = (
       failure.error_code === "BAD_REQUEST" ? (failure.errors ?? []) : undefined
     ) as this["errors"]
+    this.pending = failure.pending as this["pending"]
     this.retry_after = retryAfter
   }
 }
@@ -56,8 +66,28 @@ export const ApiError = RequestError as unknown as {
   readonly prototype: ApiError
 }
 
-export const isUnauthorized = (error: unknown): error is RequestError<"UNAUTHORIZED"> =>
-  error instanceof ApiError && error.error_code === "UNAUTHORIZED"
+export const hasCode = <Code extends ErrorCode>(
+  error: unknown,
+  code: Code,
+): error is RequestError<Code> => error instanceof ApiError && error.error_code === code
+
+export const isUnauthorized = (error: unknown) => hasCode(error, "UNAUTHORIZED")
+
+/** Whether it is unknown what became of the request: nobody knows whether it was executed. */
+export const isUnanswered = (error: unknown) =>
+  hasCode(error, "NETWORK_ERROR") || hasCode(error, "UNEXPECTED_ANSWER")
 
 export const notLoggedIn = () =>
   new ApiError({ error_code: "UNAUTHORIZED", status: 401, detail: "Nobody is logged in" })
+
+export const unexpected = (status: number, detail: string, cause?: unknown, retryAfter?: number) =>
+  new ApiError({ error_code: "UNEXPECTED_ANSWER", status, detail }, retryAfter, cause)
+
+export const storageFailed = (cause: unknown) =>
+  cause instanceof ApiError
+    ? cause
+    : new ApiError(
+        { error_code: "STORAGE_FAILED", status: 0, detail: `The storage failed: ${cause}` },
+        undefined,
+        cause,
+      )

@@ -1,7 +1,7 @@
 /** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
-import { ApiError, type Failure } from "./errors.ts"
-import { backOff, type Platform } from "./platform.ts"
+import { ApiError, type Failure, unexpected } from "./errors.ts"
+import { anySignal, backOff, type Platform } from "./platform.ts"
 
 export type Outgoing = {
   method: string
@@ -10,49 +10,84 @@ export type Outgoing = {
   headers?: Record<string, string>
   body?: unknown
   signal?: AbortSignal | undefined
+  /** Nobody waits for its answer: it may be ended at any time, and is sent again. */
+  isBackground?: boolean
 }
 
-const TIMEOUT = 30_000
+/** How long nothing may arrive. A slow line is no reason to start again. */
+const SILENCE = 30_000
 const ATTEMPTS = 4
 /** Seconds. If `Retry-After` is longer, the caller decides whether to wait. */
 const LONGEST_WAIT = 30
 
-/** Like `AbortSignal.any`, without those that are undefined. */
-export const anySignal = (...signals: (AbortSignal | undefined)[]) =>
-  AbortSignal.any(signals.filter((signal) => signal !== undefined))
-
 const networkError = (cause: unknown) =>
   new ApiError({ error_code: "NETWORK_ERROR", status: 0, detail: "No answer" }, undefined, cause)
 
-const isFailure = (value: unknown): value is Failure =>
-  !(value instanceof ApiError) &&
+const isFailure = (value: unknown, status: number): value is Failure =>
   typeof value === "object" &&
   value !== null &&
-  "error_code" in value
+  "error_code" in value &&
+  typeof value.error_code === "string" &&
+  "status" in value &&
+  value.status === status
+
+const hasType = ({ headers }: Response, type: string) =>
+  (headers.get("content-type") ?? "").startsWith(type)
 
 /** A proxy or a captive portal may answer in place of the service. */
 const failure = (response: Response, text: string) => {
+  const { status } = response
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN)
   const retryAfter = Number.isFinite(seconds) ? seconds : undefined
-  const problem = parse(text)
-  if (isFailure(problem)) return new ApiError(problem, retryAfter)
-  const detail = `Not an answer of the service: ${response.status}`
-  const { status } = response
-  return new ApiError({ error_code: "UNEXPECTED_ANSWER", status, detail }, retryAfter)
+  if (hasType(response, "application/problem+json")) {
+    const problem = parse(text)
+    if (isFailure(problem, status)) return new ApiError(problem, retryAfter)
+  }
+  return unexpected(status, `Not an answer of the service: ${status}`, undefined, retryAfter)
 }
 
 const parse = (text: string): unknown => {
   try {
-    return text === "" ? undefined : JSON.parse(text)
-  } catch (cause) {
-    const detail = "The answer is not JSON"
-    return new ApiError({ error_code: "UNEXPECTED_ANSWER", status: 0, detail }, undefined, cause)
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Calls `late` if it is not called again in time, until the signal aborts. */
+export const createWatch = (platform: Platform, late: () => void) => {
+  let timer = new AbortController()
+  return {
+    expectWithin: (milliseconds: number) => {
+      timer.abort()
+      const started = new AbortController()
+      timer = started
+      platform.sleep(milliseconds, started.signal).then(() => started.signal.aborted || late())
+    },
+    end: () => timer.abort(),
+  }
+}
+
+/** Reads a body as it arrives. React Native has no streams, and gives it whole. */
+const readText = async (response: Response, onData: () => void) => {
+  const reader = response.body?.getReader?.()
+  if (!reader) return response.text()
+  const decoder = new TextDecoder()
+  let text = ""
+  for (;;) {
+    const { done, value } = await reader.read()
+    if (done) return text + decoder.decode()
+    text += decoder.decode(value, { stream: true })
+    onData()
   }
 }
 
 export type Http = ReturnType<typeof createHttp>
 
 export const createHttp = (platform: Platform, url: string) => {
+  /** Background requests, which may hang on a network that is gone, and when each last heard. */
+  const waiting = new Set<{ heard: number; end: () => void }>()
+
   /** Returns the response before its body has arrived. Has no timeout: the caller needs one. */
   const open = async (outgoing: Outgoing): Promise<Response> => {
     const { method, path, headers, body, signal } = outgoing
@@ -75,21 +110,35 @@ export const createHttp = (platform: Platform, url: string) => {
     return response
   }
 
-  /** A request that waits for a change needs a longer `timeout`. */
-  const once = async (outgoing: Outgoing, timeout = TIMEOUT): Promise<Answer<unknown>> => {
+  /** `silence`: how long nothing may arrive. A request that waits for a change needs more. */
+  const once = async (outgoing: Outgoing, silence = SILENCE): Promise<Answer<unknown>> => {
     const late = new AbortController()
-    const done = new AbortController()
-    platform.sleep(timeout, done.signal).then(() => late.abort())
+    const end = () => late.abort()
+    const watch = createWatch(platform, end)
+    const request = { heard: platform.elapsed(), end }
+    if (outgoing.isBackground) waiting.add(request)
+    watch.expectWithin(silence)
+    const joined = anySignal(outgoing.signal, late.signal)
     try {
-      const response = await open({ ...outgoing, signal: anySignal(outgoing.signal, late.signal) })
-      const data = parse(await response.text())
-      if (data instanceof ApiError) throw data
-      return { data, status: response.status, headers: response.headers }
+      const response = await open({ ...outgoing, signal: joined.signal })
+      const { status, headers } = response
+      const text = await readText(response, () => {
+        request.heard = platform.elapsed()
+        watch.expectWithin(silence)
+      })
+      if (text === "" && (status === 204 || status === 202))
+        return { data: undefined, status, headers }
+      const data = hasType(response, "application/json") ? parse(text) : undefined
+      if (data === undefined) throw unexpected(0, "The answer is not JSON of the service")
+      return { data, status, headers }
     } catch (error) {
       outgoing.signal?.throwIfAborted()
+      // The timeout, or a connection that broke within the body.
       throw error instanceof ApiError ? error : networkError(error)
     } finally {
-      done.abort()
+      waiting.delete(request)
+      watch.end()
+      joined.end()
     }
   }
 
@@ -117,9 +166,19 @@ export const createHttp = (platform: Platform, url: string) => {
     }
   }
 
-  return { open, once, repeatedly }
+  return {
+    open,
+    once,
+    repeatedly,
+
+    /** Ends background requests that heard nothing for so long: the network may have changed. */
+    interrupt: (silence: number) => {
+      const since = platform.elapsed() - silence
+      for (const { heard, end } of [...waiting]) if (heard <= since) end()
+    },
+  }
 }
 
 /** Whether a repeat may succeed. */
-const isPassing = (error: unknown) =>
-  error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500)
+const isPassing = (error: ApiError) =>
+  error.status === 0 || error.status === 429 || error.status >= 500

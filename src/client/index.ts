@@ -5,10 +5,10 @@ import { platform } from "./platform.ts"
 export const createClient = (options: ClientOptions) => createClientOn(platform, options)
 
 export type { ListQuery, NewTodo, Sort, Tagged, Todo, TodoChanges, User } from "./calls.ts"
-export type { Client, ClientOptions } from "./client.ts"
+export type { Client, ClientOptions, LogOutOptions } from "./client.ts"
 export { ApiError, type BrokenRule, type ErrorCode, type Problem } from "./errors.ts"
-export type { Live, Status } from "./live/live.ts"
+export type { Key, Live, Status } from "./live/live.ts"
 export type { Conflict, LiveTodo, Notice } from "./live/model.ts"
 export type { Filter } from "./live/view.ts"
 export { memoryStorage } from "./storage/memory.ts"
-export type { Storage } from "./storage/storage.ts"
+export type { Guard, Storage, Stored } from "./storage/storage.ts"

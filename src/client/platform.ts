@@ -1,32 +1,60 @@
-/** What the client needs from its runtime. Browsers, Node, Bun and Deno share these names. */
+/** What the client needs from its runtime. Browsers, Node, Bun, Deno and React Native have most of it. */
 
-export type Channel = { post(message: string): void; close(): unknown }
+export type Channel = { post(message: unknown): void; close(): unknown }
+
+/** Held until its function ends, or until another tab steals it. */
+export type Held = {
+  /** Aborts when it is stolen. A tab that was suspended may hear of it late. */
+  lost: AbortSignal
+  /** Asks the browser itself. */
+  isHeld(): Promise<boolean>
+}
+
+export type Lock = <T>(
+  name: string,
+  options: { signal?: AbortSignal | undefined; steal?: boolean },
+  run: (held: Held) => Promise<T>,
+) => Promise<T>
+
+export type PlatformEvent = "online" | "offline" | "visible"
 
 export type Platform = {
   fetch(url: string, init: RequestInit): Promise<Response>
   /** Milliseconds. Only used for what is shown, because clocks may be wrong. */
   now(): number
+  /** Milliseconds since any moment. */
+  elapsed(): number
   /** At least 0, and less than 1. */
   random(): number
   /** Resolves early, without an error, when the signal aborts. */
   sleep(milliseconds: number, signal?: AbortSignal): Promise<void>
   /** Runs with the lock of this name, which all tabs share. Rejects if aborted while it waits. */
-  lock<T>(name: string, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T>
+  lock: Lock
   /** A message reaches all other channels of the same name, but not the one that posts it. */
-  channel(name: string, onMessage: (message: string) => void): Channel
+  channel(name: string, onMessage: (message: unknown) => void): Channel
   isOnline(): boolean
-  onOnline(listener: () => void): () => void
+  isVisible(): boolean
+  onEvent(listener: (event: PlatformEvent) => void): () => void
 }
 
 /** The few browser types that are used, so that the package compiles without the DOM library. */
+type HeldLock = { name?: string; clientId?: string }
 type LockManager = {
-  request<T>(name: string, options: { signal?: AbortSignal }, run: () => Promise<T>): Promise<T>
+  request<T>(
+    name: string,
+    options: { signal?: AbortSignal; steal?: boolean },
+    run: () => Promise<T>,
+  ): Promise<T>
+  query(): Promise<{ held?: HeldLock[] }>
 }
-type Host = {
+type Target = {
+  addEventListener?: (type: string, listener: () => void) => void
+  removeEventListener?: (type: string, listener: () => void) => void
+}
+type Host = Target & {
   BroadcastChannel?: object
   navigator?: { locks?: LockManager; onLine?: boolean }
-  addEventListener?: (type: "online", listener: () => void) => void
-  removeEventListener?: (type: "online", listener: () => void) => void
+  document?: Target & { visibilityState?: string }
 }
 const host = globalThis as unknown as Host
 
@@ -43,24 +71,38 @@ const sleep: Platform["sleep"] = (milliseconds, signal) =>
   })
 
 /** Locks within one process, where there are no Web Locks: Node 20, Bun, pages without TLS. */
-export const createLocks = (): Platform["lock"] => {
-  const last = new Map<string, Promise<unknown>>()
-  return async (name, signal, run) => {
-    const before = last.get(name)
-    let release = () => {}
-    const mine = new Promise<void>((resolve) => {
-      release = resolve
-    })
-    const end = Promise.all([before, mine])
-    last.set(name, end)
+export const createLocks = (): Lock => {
+  const holders = new Map<string, AbortController>()
+  const waiting = new Map<string, Set<() => void>>()
+  /** Wakes the next if nobody has the lock. In the order in which they came: a Set keeps it. */
+  const pass = (name: string) => {
+    if (holders.has(name)) return
+    const [next] = waiting.get(name) ?? []
+    if (next) next()
+    else waiting.delete(name)
+  }
+  return async (name, { signal, steal = false }, run) => {
+    while (holders.has(name) && !steal) {
+      let wake = () => {}
+      const isFree = new Promise<void>((resolve) => {
+        wake = resolve
+      })
+      const others = waiting.get(name) ?? new Set()
+      waiting.set(name, others.add(wake))
+      await orAborted(isFree, signal).finally(() => others.delete(wake))
+    }
+    if (signal?.aborted) {
+      pass(name)
+      throw signal.reason
+    }
+    holders.get(name)?.abort()
+    const mine = new AbortController()
+    holders.set(name, mine)
     try {
-      if (before) await orAborted(before, signal)
-      signal?.throwIfAborted()
-      return await run()
+      return await run({ lost: mine.signal, isHeld: async () => !mine.signal.aborted })
     } finally {
-      release()
-      // Not deleted at once: a waiter that is aborted gets here while another still has the lock.
-      end.then(() => last.get(name) === end && last.delete(name))
+      if (holders.get(name) === mine) holders.delete(name)
+      pass(name)
     }
   }
 }
@@ -74,29 +116,58 @@ export const orAborted = <T>(promise: Promise<T>, signal: AbortSignal | undefine
     promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", leave))
   })
 
-const webLocks = (): Platform["lock"] | undefined => {
+/** Like `AbortSignal.any`, which older browsers lack, until `end` is called. */
+export const anySignal = (...signals: (AbortSignal | undefined)[]) => {
+  const either = new AbortController()
+  const stops = signals.map((signal) => {
+    const abort = () => either.abort(signal?.reason)
+    if (signal?.aborted) abort()
+    signal?.addEventListener("abort", abort)
+    return () => signal?.removeEventListener("abort", abort)
+  })
+  return {
+    signal: either.signal,
+    end: () => {
+      for (const stop of stops) stop()
+    },
+  }
+}
+
+const webLocks = (): Lock | undefined => {
   const locks = host.navigator?.locks
   const among = createLocks()
   if (!locks) return undefined
-  return async (name, signal, run) => {
-    let isGiven = false
-    const given = () => {
-      isGiven = true
-      return run()
+  const holder = async (name: string) =>
+    (await locks.query()).held?.find((held) => held.name === name)?.clientId
+  return async <T>(
+    name: string,
+    { signal, steal = false }: { signal?: AbortSignal | undefined; steal?: boolean },
+    run: (held: Held) => Promise<T>,
+  ): Promise<T> => {
+    const lost = new AbortController()
+    let running: Promise<T> | undefined
+    const given = (): Promise<T> => {
+      running = holder(name).then((me) =>
+        run({ lost: lost.signal, isHeld: async () => (await holder(name)) === me }),
+      )
+      return running
     }
     try {
-      return await locks.request(name, signal ? { signal } : {}, given)
+      return await locks.request(name, steal ? { steal } : signal ? { signal } : {}, given)
     } catch (error) {
       // A sandboxed page has Web Locks, but is not allowed to use them.
-      if (isGiven || signal?.aborted) throw error
-      return among(name, signal, run)
+      if (!running && !signal?.aborted) return among(name, { signal, steal }, run)
+      if (!running) throw error
+      // Stolen, unless it is the error of the function itself.
+      lost.abort()
+      return running
     }
   }
 }
 
 const broadcast: Platform["channel"] = (name, onMessage) => {
   const opened = new BroadcastChannel(name)
-  opened.onmessage = ({ data }: { data: unknown }) => onMessage(String(data))
+  opened.onmessage = ({ data }: { data: unknown }) => onMessage(data)
   let isOpen = true
   return {
     // It would throw once it is closed, perhaps in the middle of an edit that is being stored.
@@ -110,12 +181,12 @@ const broadcast: Platform["channel"] = (name, onMessage) => {
 
 /** Channels within one process, because an open BroadcastChannel would keep it from exiting. */
 export const createChannels = (): Platform["channel"] => {
-  const opened = new Map<string, Set<(message: string) => void>>()
+  const opened = new Map<string, Set<(message: unknown) => void>>()
   return (name, onMessage) => {
     const all = opened.get(name) ?? new Set()
     opened.set(name, all)
     all.add(onMessage)
-    const post = (message: string) => {
+    const post = (message: unknown) => {
       for (const other of all)
         if (other !== onMessage) queueMicrotask(() => all.has(other) && other(message))
     }
@@ -127,9 +198,29 @@ export const createChannels = (): Platform["channel"] => {
   }
 }
 
+const onEvent: Platform["onEvent"] = (listener) => {
+  const online = () => listener("online")
+  const offline = () => listener("offline")
+  const visible = () => isVisible() && listener("visible")
+  host.addEventListener?.("online", online)
+  host.addEventListener?.("offline", offline)
+  // A page that comes back from the browser's cache of pages has missed what happened meanwhile.
+  host.addEventListener?.("pageshow", visible)
+  host.document?.addEventListener?.("visibilitychange", visible)
+  return () => {
+    host.removeEventListener?.("online", online)
+    host.removeEventListener?.("offline", offline)
+    host.removeEventListener?.("pageshow", visible)
+    host.document?.removeEventListener?.("visibilitychange", visible)
+  }
+}
+
+const isVisible = () => host.document?.visibilityState !== "hidden"
+
 export const platform: Platform = {
   fetch: (url, init) => fetch(url, init),
   now: Date.now,
+  elapsed: () => performance.now(),
   random: Math.random,
   sleep,
   lock: webLocks() ?? createLocks(),
@@ -137,10 +228,8 @@ export const platform: Platform = {
   channel:
     host.navigator?.onLine !== undefined && host.BroadcastChannel ? broadcast : createChannels(),
   isOnline: () => host.navigator?.onLine !== false,
-  onOnline: (listener) => {
-    host.addEventListener?.("online", listener)
-    return () => host.removeEventListener?.("online", listener)
-  },
+  isVisible,
+  onEvent,
 }
 
 /** Pages without TLS have no crypto.randomUUID. */
@@ -149,6 +238,6 @@ export const randomKey = () =>
     .map((byte) => byte.toString(16).padStart(2, "0"))
     .join("")
 
-/** Exponential, up to 30 seconds. With jitter, so that not all clients come back at once. */
-export const backOff = ({ random }: Platform, failures: number) =>
-  (0.1 + 0.9 * random()) * Math.min(30_000, 300 * 2 ** failures)
+/** Exponential, up to 30 s. With jitter, so that not all clients come back at once. */
+export const backOff = ({ random, isVisible }: Platform, failures: number) =>
+  (0.1 + 0.9 * random()) * Math.min(isVisible() ? 10_000 : 30_000, 300 * 2 ** failures)

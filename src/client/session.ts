@@ -1,18 +1,29 @@
-/** The session: tokens that all tabs share, and one refresh for all requests that need it. */
-import type { Answer, Tokens, User } from "./calls.ts"
-import { isUnauthorized, notLoggedIn } from "./errors.ts"
+/**
+ * The session: tokens that all tabs share, and one refresh for all requests that need it. It is
+ *   open    from a login on, with tokens that a refresh replaces;
+ *   closed  by a log-out, or when the service refuses the refresh token.
+ * After a log-out without a network the refresh token is kept until the service has ended the session.
+ */
+import type { Tokens, User } from "./calls.ts"
+import { ApiError, isUnauthorized, notLoggedIn, storageFailed, unexpected } from "./errors.ts"
 import type { Http } from "./http.ts"
 import { createListeners } from "./listeners.ts"
-import { orAborted, type Platform } from "./platform.ts"
-import type { Storage } from "./storage/storage.ts"
+import { withLock } from "./lock.ts"
+import { backOff, orAborted, type Platform, randomKey } from "./platform.ts"
+import { checked, isTokens, isUser } from "./shapes.ts"
+import type { Storage, Stored as StoredValue } from "./storage/storage.ts"
 
 type Stored = { user: User; access_token: string; refresh_token: string }
 const KEY = "session"
+/** Of the refresh tokens of sessions that were left, and that the service has to end. */
+const LEFT = "left:"
+/** Who logs out waits this long for the service at most. */
+const PATIENCE = 5_000
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
-/** The type of an answer is not checked: the service is trusted to follow its OpenAPI document. */
-const as = <Value>({ data }: Answer<unknown>) => data as Value
+const isStored = (value: unknown): value is Stored =>
+  isTokens(value) && isUser((value as Partial<Stored>).user)
 
 /** Calls `run` with the header of the access token, and once more with a new token after a 401. */
 export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
@@ -21,22 +32,29 @@ export type Session = ReturnType<typeof createSession>
 
 export const createSession = (platform: Platform, storage: Storage, http: Http) => {
   const listeners = createListeners()
+  const end = new AbortController()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
   /** A session that a full storage did not accept. All open tabs then have it in memory. */
   let unstored: { session?: Stored | undefined } | undefined
+  let isEnding = false
 
   const whose = (session: Stored | undefined) => String(session?.user.id ?? "")
   /** Calls the listeners if the user is another one: not after a refresh. */
-  const tell = (user: string) => {
+  const changed = (user: string) => {
     if (user === known) return
     known = user
     listeners.call()
   }
   const read = async () => {
-    const stored = unstored ?? { session: (await storage.read(KEY)) as Stored | undefined }
-    // Another tab may have told of one during the read.
-    const { session } = unstored ?? stored
+    const values = unstored
+      ? undefined
+      : await storage.read(KEY).catch((error) => {
+          throw storageFailed(error)
+        })
+    const value = values?.get(KEY)
+    // Another tab may have sent one during the read.
+    const session = unstored ? unstored.session : isStored(value) ? value : undefined
     known ??= whose(session)
     return session
   }
@@ -48,32 +66,44 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     .then(() =>
       // A message is the user, or a session that is not stored.
       platform.channel(name(), (message) => {
-        unstored = message.startsWith("{") ? JSON.parse(message) : undefined
-        tell(unstored ? whose(unstored.session) : message)
+        if (typeof message === "string") {
+          // A full storage may still have the session that was left.
+          unstored = message === "" ? {} : undefined
+          changed(message)
+        } else if (isStored(message)) {
+          unstored = { session: message }
+          changed(whose(message))
+        }
       }),
     )
   const alone = async <T>(run: () => Promise<T>) => {
     await channel
-    return platform.lock(name(), undefined, run)
+    return withLock(platform, name(), undefined, run)
   }
 
-  const write = async (session: Stored | undefined) => {
+  const write = async (session: Stored | undefined, more: [string, StoredValue][] = []) => {
     try {
-      await storage.update(KEY, () => session)
+      await storage.write(new Map([[KEY, session] as [string, StoredValue], ...more]))
       unstored = undefined
     } catch {
       unstored = { session }
     }
     const { post } = await channel
-    post(unstored ? JSON.stringify(unstored) : whose(session))
+    post(unstored?.session ?? whose(session))
     // The stored token is used up: a tab that is opened later would end the session with it.
-    if (unstored) await storage.update(KEY, () => undefined).catch(() => {})
-    tell(whose(session))
+    if (unstored) await storage.write(new Map([[KEY, undefined]])).catch(() => {})
+    changed(whose(session))
   }
 
   /** Stores the tokens of a new session. */
   const replace = (user: User, { access_token, refresh_token }: Tokens) =>
     alone(() => write({ user, access_token, refresh_token }))
+
+  const requestRefresh = async (refresh_token: string) => {
+    const path = "/api/v1/auth/refresh"
+    const { data } = await http.repeatedly({ method: "POST", path, body: { refresh_token } }, true)
+    return checked(data, isTokens)
+  }
 
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
@@ -81,36 +111,95 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
       const session = await read()
       if (session?.user.id !== stale.user.id) throw notLoggedIn()
       if (session.access_token !== stale.access_token) return session
-      const { refresh_token } = session
       try {
-        const path = "/api/v1/auth/refresh"
-        const outgoing = { method: "POST", path, body: { refresh_token } }
-        const tokens = as<Tokens>(await http.repeatedly(outgoing, true))
-        const { access_token } = tokens
-        const renewed = { user: session.user, access_token, refresh_token: tokens.refresh_token }
+        const { access_token, refresh_token } = await requestRefresh(session.refresh_token)
+        // Somebody has logged out meanwhile: the used token ends the new ones, too.
+        if ((await read())?.access_token !== session.access_token) throw notLoggedIn()
+        const renewed = { user: session.user, access_token, refresh_token }
         await write(renewed)
         return renewed
       } catch (error) {
-        if (isUnauthorized(error)) await write(undefined)
+        if (isUnauthorized(error)) {
+          const isLeft = (await read())?.access_token !== session.access_token
+          if (!isLeft) await write(undefined)
+        } else if (error instanceof ApiError && error.status >= 400 && error.status < 429)
+          // What answered the refresh says nothing about the request that needs it.
+          throw unexpected(0, `The session was not refreshed: ${error.message}`, error)
         throw error
       }
     })
 
+  const endWith = (accessToken: string) => {
+    const path = "/api/v1/auth/logout"
+    return http.once({ method: "POST", path, headers: bearer(accessToken) }, PATIENCE)
+  }
+  /** Returns whether the service has ended the session. */
+  const endOne = async (refreshToken: string, accessToken?: string): Promise<boolean> => {
+    try {
+      await endWith(accessToken ?? (await requestRefresh(refreshToken)).access_token)
+      return true
+    } catch (error) {
+      if (!isUnauthorized(error)) return false
+      // The session had ended, or only the access token has expired.
+      return accessToken === undefined || endOne(refreshToken)
+    }
+  }
+
+  /** Ends what was left, until nothing is left. */
+  const endLeft = async () => {
+    if (isEnding) return
+    isEnding = true
+    try {
+      for (let failures = 0; !end.signal.aborted; failures++) {
+        const left = [...(await storage.read(LEFT))]
+        if (left.length === 0) return
+        for (const [key, token] of left)
+          if (await endOne(String(token))) await storage.write(new Map([[key, undefined]]))
+        await platform.sleep(backOff(platform, failures), end.signal)
+      }
+    } catch {
+      // The storage cannot be read now: the next start tries again.
+    } finally {
+      isEnding = false
+    }
+  }
+  channel.then(endLeft)
+
   return {
     user: async () => (await read())?.user,
+    isOf: (userId: number) => known === String(userId),
 
     /** Finds out the user of a new session, and stores its tokens. */
     open: async (tokens: Tokens, signal?: AbortSignal) => {
       const path = "/api/v1/users/me"
       const headers = bearer(tokens.access_token)
-      const user = as<User>(await http.repeatedly({ method: "GET", path, headers, signal }, true))
+      const { data } = await http.repeatedly({ method: "GET", path, headers, signal }, true)
+      const user = checked(data, isUser)
       await replace(user, tokens)
       return user
     },
 
     replace,
 
+    /** Forgets the session: the service has ended it. */
     close: () => alone(() => write(undefined)),
+
+    /** Forgets the session. Resolves to what has the service end it: now, or when it can be reached. */
+    leave: async () => {
+      const session = await read()
+      const key = LEFT + randomKey()
+      await write(undefined, session ? [[key, session.refresh_token]] : [])
+      return async () => {
+        if (!session) return
+        const ended = endOne(session.refresh_token, session.access_token)
+        const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, end.signal)])
+        if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
+        else endLeft()
+      }
+    },
+
+    /** Ends the session of tokens that are not stored. */
+    end: (tokens: Tokens) => endWith(tokens.access_token).catch(() => {}),
 
     /** See `Authorized`. With a `userId`, it fails if another user has logged in since. */
     authorized: async <T>(
@@ -129,6 +218,9 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
     },
 
     onChange: listeners.add,
-    closeChannel: async () => (await channel).close(),
+    closeChannel: async () => {
+      end.abort()
+      ;(await channel).close()
+    },
   }
 }

@@ -1,11 +1,12 @@
 /** The shorthands for the calls of todos. */
 import type { Aborted, Call } from "./call.ts"
 import type { Answer, ListQuery, NewTodo, Tagged, Todo, TodoChanges } from "./calls.ts"
+import { checked, isTodo, isTodos } from "./shapes.ts"
 
 type Conditions = Aborted & { if_match?: string | undefined }
 
 const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
-  todo: data,
+  todo: checked(data, isTodo),
   etag: headers.get("etag") ?? "",
 })
 
@@ -26,7 +27,7 @@ export const createTodos = (call: Call) => ({
   },
   /** All todos that match, unless there is a `limit`. */
   list: async (query: ListQuery = {}, { signal }: Aborted = {}) =>
-    (await call("get", "/api/v1/todos", { query, signal })).data,
+    checked((await call("get", "/api/v1/todos", { query, signal })).data, isTodos),
 
   /** Yields one page after the other. The default `limit` of a page is 100. */
   async *pages(query: ListQuery = {}, { signal }: Aborted = {}): AsyncGenerator<Todo[], void> {
@@ -34,7 +35,7 @@ export const createTodos = (call: Call) => ({
     do {
       const page = { limit: 100, ...query, ...(cursor !== undefined && { cursor }) }
       const { data, headers } = await call("get", "/api/v1/todos", { query: page, signal })
-      yield data
+      yield checked(data, isTodos)
       const next = headers.get("link")?.match(/<([^>]+)>; *rel="next"/)?.[1]
       cursor = new URLSearchParams(next?.split("?")[1]).get("cursor") ?? undefined
     } while (cursor !== undefined)

@@ -1,7 +1,7 @@
 /** The client where its surroundings fail it: tabs, proxies, sessions that end. */
 import { expect, test } from "bun:test"
 import { ApiError, memoryStorage } from "../../src/client/index.ts"
-import { LONGEST_QUEUE } from "../../src/client/live/queue.ts"
+import { LONGEST_QUEUE } from "../../src/client/live/live.ts"
 import { createChannels, createLocks } from "../../src/client/platform.ts"
 import { eventually, expireToken, type Reach, startLiveApp } from "../support/live.ts"
 
@@ -14,14 +14,12 @@ test("a queue that is full says so", async () => {
     (reach) => (path, init) => (isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)),
     storage,
   )
-  const { id } = await client.register(account)
+  await client.register(account)
   isCut = true
-  const operations = Array.from({ length: LONGEST_QUEUE }, (_, index) => ({
-    ...{ op: "create", key: `key-${index}`, id: -1 - index, step: "new" },
-    todo: { title: String(index), description: null, is_completed: false },
-  }))
-  await storage.update(`queue:${id}`, () => ({ operations, notices: [], ids: [] }))
   const live = await client.todos.live()
+  await live.createMany(
+    Array.from({ length: LONGEST_QUEUE }, (_, index) => ({ title: `${index}` })),
+  )
   const refused = await live.create({ title: "one too many" }).catch((error) => error)
   expect(refused).toBeInstanceOf(ApiError)
   expect(refused).toMatchObject({ error_code: "QUEUE_FULL", status: 0 })
@@ -132,8 +130,10 @@ test("closed clients leave no channel, no lock and no timer behind", async () =>
     remove.apply(signal, given)
   }
   let release = () => {}
-  const held = lock("name", undefined, () => new Promise<void>((resolve) => (release = resolve)))
-  const waiting = Array.from({ length: 10 }, (_, index) => lock("name", signal, async () => index))
+  const held = lock("name", {}, () => new Promise<void>((resolve) => (release = resolve)))
+  const waiting = Array.from({ length: 10 }, (_, index) =>
+    lock("name", { signal }, async () => index),
+  )
   release()
   await held
   expect(await Promise.all(waiting)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])

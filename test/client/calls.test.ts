@@ -4,6 +4,8 @@ import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, createClient, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
 import { type App, startApp } from "../support/app.ts"
+import { expireToken } from "../support/live.ts"
+import { problem } from "../support/portal.ts"
 
 type Fetch = Platform["fetch"]
 const password = "correct horse"
@@ -17,8 +19,10 @@ const through = (app: App, intercept: (fetch: Fetch) => Fetch, storage = memoryS
     ...platform,
     fetch: intercept(platform.fetch),
     sleep: (milliseconds, signal) => {
-      if (milliseconds < 30_000) slept.push(milliseconds)
-      return platform.sleep(milliseconds < 30_000 ? 1 : milliseconds, signal)
+      // What has a signal is a limit, not a pause.
+      if (signal) return platform.sleep(milliseconds, signal)
+      slept.push(milliseconds)
+      return platform.sleep(1)
     },
   }
   return { ...createClientOn(on, { url: app.url, storage }), slept }
@@ -135,7 +139,7 @@ test("two tabs with ten requests each refresh once", async () => {
   const storage = memoryStorage()
   const tabs = [through(app, counting, storage), through(app, counting, storage)]
   await tabs[0]?.register(newAccount())
-  await storage.update("session", (session) => ({ ...Object(session), access_token: "expired" }))
+  await expireToken(storage)
   const answers = tabs.flatMap((tab) => Array.from({ length: 10 }, () => tab.todos.list()))
   expect((await Promise.all(answers)).length).toBe(20)
   expect(refreshes).toBe(1)
@@ -150,7 +154,7 @@ test("a refresh whose answer got lost is repeated, and the session lives on", as
     storage,
   )
   await client.register(newAccount())
-  await storage.update("session", (session) => ({ ...Object(session), access_token: "expired" }))
+  await expireToken(storage)
   expect(await client.todos.list()).toEqual([])
 })
 
@@ -163,8 +167,7 @@ test("a session that has ended is forgotten, and all tabs hear of it", async () 
   ]
   await one.register(newAccount())
   const heard = new Promise<void>((resolve) => other.onSessionChange(resolve))
-  const ended = { access_token: "expired", refresh_token: "ended" }
-  await storage.update("session", (session) => ({ ...Object(session), ...ended }))
+  await expireToken(storage, { refresh_token: "ended" })
   expect((await failing(one.todos.list())).error_code).toBe("UNAUTHORIZED")
   await heard
   expect(await other.user()).toBeUndefined()
@@ -216,7 +219,7 @@ test("a delete has not deleted where only a limit came before, or a proxy does n
     return next ?? fetch(url, init)
   })
   await client.register(newAccount())
-  answers = [Response.json(limited, { status: 429 })]
+  answers = [problem(limited)]
   expect((await failing(client.todos.delete(1))).error_code).toBe("TODO_NOT_FOUND")
 
   const { todo } = await client.todos.create({ title: "Buy milk" })
@@ -248,7 +251,7 @@ test("Retry-After is kept to, and not waited for where it is long", async () => 
   let refusals = 0
   const client = through(app, (fetch) => async (url, init) => {
     if (!url.endsWith("/todos") || refusals-- <= 0) return fetch(url, init)
-    return Response.json(limited, { status: 429, headers: { "retry-after": after } })
+    return problem(limited, { "retry-after": after })
   })
   await client.register(newAccount())
   refusals = 1
@@ -264,7 +267,7 @@ test("Retry-After is kept to, and not waited for where it is long", async () => 
 test("any error may say when to come again, and none has to", async () => {
   await using app = await startApp()
   const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
-  const limiting = through(app, () => async () => Response.json(limited, { status: 429 }))
+  const limiting = through(app, () => async () => problem(limited))
   const refused = await failing(limiting.logIn(newAccount()))
   if (refused.error_code !== "TOO_MANY_REQUESTS") throw refused
   // @ts-expect-error: it may be undefined.

@@ -11,7 +11,7 @@ test("what is stored is on the disk, with its name: a power cut takes neither it
   const path = join(directory.path, "todos.json")
   const read = () => JSON.parse(readFileSync(path, "utf8"))
   const storage = fileStorage(path)
-  await storage.update("edits", () => 1)
+  await storage.write(new Map([["edits", 1]]))
 
   const file = await open(path)
   const prototype: FileHandle = Object.getPrototypeOf(file)
@@ -22,7 +22,7 @@ test("what is stored is on the disk, with its name: a power cut takes neither it
     synced.push(read())
     return sync.call(this)
   })
-  await storage.update("edits", () => 2)
+  await storage.write(new Map([["edits", 2]]))
   // The new file while the old one has the name, and then the directory.
   expect(synced).toEqual([{ edits: 1 }, { edits: 2 }])
   expect(read()).toEqual({ edits: 2 })

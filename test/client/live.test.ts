@@ -1,9 +1,10 @@
 /** `client.todos.live()`: a copy that is in step, and takes edits whether online or not. */
 import { expect, test } from "bun:test"
 import { join } from "node:path"
-import { type Live, memoryStorage } from "../../src/client/index.ts"
+import { ApiError, type Live, memoryStorage } from "../../src/client/index.ts"
 import { fileStorage } from "../../src/client/storage/file.ts"
 import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
+import { problem } from "../support/portal.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const titles = (live: Live) => live.list().map(({ title }) => title)
@@ -48,7 +49,9 @@ test("what one device does, the other shows", async () => {
   await eventually(() => isSettled(here))
   const [todo] = there.list()
   expect(todo).toMatchObject({ title: "Buy milk", description: null, is_pending: false })
-  expect(here.get(id)).toEqual(todo)
+  // Each device has a key of its own for it.
+  const { key: _, ...same } = todo ?? { key: "" }
+  expect(here.get(id)).toMatchObject(same)
   await there.update(todo?.id ?? 0, { is_completed: true })
   await eventually(() => here.get(id)?.is_completed === true)
   await here.delete(id)
@@ -81,20 +84,94 @@ test("a list is filtered and sorted as the service does it, and the same array u
   stop()
 })
 
-test("a refused edit is undone and told, and blocks no other", async () => {
+test("an edit that the service must refuse is refused at once, with the same problem", async () => {
   await using app = await startLiveApp()
   const client = app.open()
   await client.register(app.newAccount())
   const live = await client.todos.live()
-  const [, refused] = await Promise.all(["one", "", "two"].map((title) => live.create({ title })))
+  const { id } = await live.create({ title: "one" })
+  const bad = ["", " \u0085", "x".repeat(255), "a\0", "\ud800"].map((title) => ({ title }))
+  const odd: object[] = [{ title: 5 }, {}, { title: "a", is_completed: "yes" }]
+  const long = { title: "", description: "\u{1F34E}".repeat(1000) }
+  for (const todo of [...bad, ...odd, long] as { title: string }[]) {
+    const [here, there] = await Promise.all(
+      [live.create(todo), client.todos.create(todo)].map((made) => made.catch((error) => error)),
+    )
+    expect(here).toBeInstanceOf(ApiError)
+    expect({ ...here }).toEqual({ ...there })
+  }
+  await expect(live.update(id, { title: "" })).rejects.toThrow("BAD_REQUEST")
+  await expect(live.createMany([{ title: "good" }, { title: "" }])).rejects.toThrow("BAD_REQUEST")
+  expect(titles(live)).toEqual(["one"])
+  await live.create({ title: "\u{1F34E}".repeat(254), description: "x".repeat(999) })
+  await eventually(() => isSettled(live))
+  expect(live.notices()).toEqual([])
+})
+
+test("a refused edit is undone and told, and blocks no other", async () => {
+  await using app = await startLiveApp({ MAX_TODOS_PER_USER: "2" })
+  const client = app.open()
+  await client.register(app.newAccount())
+  const live = await client.todos.live()
+  const [, , refused] = await live.createMany(["one", "two", "three"].map((title) => ({ title })))
   await eventually(() => isSettled(live) && live.list().length === 2)
-  expect(live.list({}, "title").map(({ title }) => title)).toEqual(["one", "two"])
-  expect(live.get(refused?.id ?? 0)).toBeUndefined()
+  expect(titles(live)).toEqual(["one", "two"])
+  expect(live.get(refused?.key ?? "")).toBeUndefined()
   const [notice] = live.notices()
   expect(live.notices().length).toBe(1)
-  expect(notice).toMatchObject({ kind: "refused", op: "create", error: { status: 400 } })
+  expect(notice).toMatchObject({
+    kind: "refused",
+    op: "create",
+    error: { status: 403, error_code: "QUOTA_EXCEEDED" },
+    last: { title: "three" },
+  })
+  expect(notice?.message).toStartWith("“three” could not be created: ")
   await live.dismiss(notice?.key ?? "")
   expect(live.notices()).toEqual([])
+})
+
+test("what was typed one after the other stays so, in every sort, before and after it is sent", async () => {
+  await using app = await startLiveApp()
+  const client = app.open()
+  await client.register(app.newAccount())
+  const live = await client.todos.live()
+  const numbers = Array.from({ length: 250 }, (_, index) => `${index}`.padStart(3, "0"))
+  const orders = () =>
+    (["created_at", "updated_at", "title"] as const).flatMap((sort) => [
+      live.list({}, sort),
+      live.list({}, `-${sort}`).toReversed(),
+    ])
+  const seen = new Set<string>()
+  live.subscribe(() => {
+    for (const order of orders()) seen.add(order.map(({ title }) => title).join())
+  })
+  const made = numbers.slice(0, 125).map((title) => live.create({ title }))
+  await Promise.all([...made, live.createMany(numbers.slice(125).map((title) => ({ title })))])
+  const keys = live.list().map(({ key }) => key)
+  await eventually(() => isSettled(live))
+  expect([...seen].filter((order) => order !== numbers.slice(0, 125).join())).toEqual([
+    numbers.join(),
+  ])
+  expect(live.list().map(({ key }) => key)).toEqual(keys)
+})
+
+test("a key stays the same when its todo is saved, in every tab and after a reload", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
+  await one.register(app.newAccount())
+  const [live, tab] = [await one.todos.live(), await other.todos.live()]
+  const made = await live.create({ title: "Buy milk" })
+  expect(made.id).toBeLessThan(0)
+  await eventually(() => isSettled(live) && isSettled(tab) && tab.list().length === 1)
+  const reloaded = await app.open(undefined, storage).todos.live()
+  for (const seen of [live, tab, reloaded]) {
+    expect(seen.get(made.key)).toMatchObject({ key: made.key, title: "Buy milk" })
+    expect(seen.get(made.key)?.id).toBeGreaterThan(0)
+    expect(seen.list().map(({ key }) => key)).toEqual([made.key])
+  }
+  await reloaded.update(made.key, { title: "Oats" })
+  await eventually(() => live.get(made.key)?.title === "Oats")
 })
 
 test("edits of different members are merged; of the same one theirs stays, and it is told", async () => {
@@ -248,7 +325,7 @@ test("a state that is too old is started again from the beginning", async () => 
   const late = app.open(
     (reach) => (path, init) => {
       if (!path.includes("since=") || refusals++ > 0) return reach(path, init)
-      return Promise.resolve(Response.json(expired, { status: 410 }))
+      return Promise.resolve(problem(expired))
     },
     storage,
   )
@@ -268,7 +345,7 @@ test("what one user has not sent is not sent as another, and waits for them", as
   await eventually(() => hers.status().is_online)
   cable.isCut = true
   await hers.create({ title: "Ada's" })
-  await client.logOut().catch(() => {})
+  await client.logOut({ pending: "keep" })
   await expect(client.todos.live()).rejects.toThrow("UNAUTHORIZED")
   cable.isCut = false
   await client.register(bob)

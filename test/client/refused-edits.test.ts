@@ -1,6 +1,6 @@
 /** What becomes of the edits behind one that the service refuses. */
 import { expect, test } from "bun:test"
-import { EMPTY, type Members, type Operation } from "../../src/client/live/model.ts"
+import type { Members, Operation } from "../../src/client/live/model.ts"
 import { refuse } from "../../src/client/live/settle.ts"
 
 const edit = (key: string, base: Partial<Members>, todo: Partial<Members>): Operation => ({
@@ -8,17 +8,20 @@ const edit = (key: string, base: Partial<Members>, todo: Partial<Members>): Oper
   id: 1,
   op: "update",
   step: "new",
+  order: 1,
   base,
   todo,
+  seen: before,
 })
+const before = { title: "milk", description: null, is_completed: false }
 
 /** The bases of the others, after the first was refused. */
 const basesAfterRefusal = (operations: Operation[]) => {
   const [first] = operations
   if (!first) throw new Error("Nothing to refuse")
-  const { operations: left, notices } = refuse({ ...EMPTY, operations }, first, undefined)
+  const { edits, notices } = refuse("1", operations, first, undefined)
   expect(notices.map(({ kind }) => kind)).toEqual(["refused"])
-  return left.map((operation) => ("base" in operation ? operation.base : undefined))
+  return edits.map((edit) => ("base" in edit ? edit.base : undefined))
 }
 
 test("those that were based on it are based on what was there before, the others stay as they are", () => {
@@ -46,12 +49,12 @@ test("what another edit made again is the base of those after it", () => {
 })
 
 test("a deletion is based on what was there before, too", () => {
-  const before = { title: "milk", description: null, is_completed: false }
   const deletion: Operation = {
     key: "2",
     id: 1,
     op: "delete",
     step: "new",
+    order: 2,
     base: { ...before, title: "" },
   }
   expect(basesAfterRefusal([edit("1", { title: "milk" }, { title: "" }), deletion])).toEqual([

@@ -18,18 +18,22 @@ const update = (from: string, to: string, seen: number): Click => ({
   todo: { title: to },
   isStored: true,
 })
-const refused = (title: string): Notice => ({
+const about = {
   key: "k",
+  todo_key: "1",
   id: 1,
   op: "update",
+  last: { title: "", description: null, is_completed: false },
+  message: "",
+} as const
+const refused = (title: string): Notice => ({
+  ...about,
   todo: { title },
   kind: "refused",
   error: undefined,
 })
 const conflict = (base: string, mine: string): Notice => ({
-  key: "k",
-  id: 1,
-  op: "update",
+  ...about,
   todo: { title: mine },
   kind: "conflict",
   members: [{ member: "title", base, mine, theirs: "?" }],

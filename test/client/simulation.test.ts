@@ -7,3 +7,12 @@ test("copies end equal, and no click is lost, whatever the network does", async 
   expect(failures).toEqual([])
   expect(clicks).toBeGreaterThan(100)
 }, 120_000)
+
+test("one seed has one history", async () => {
+  const [once, again] = [
+    await runSimulation({ from: 1, seeds: 3 }),
+    await runSimulation({ from: 1, seeds: 3 }),
+  ]
+  expect(again).toEqual(once)
+  expect(once.traces.flat().length).toBeGreaterThan(100)
+}, 120_000)

@@ -1,27 +1,28 @@
 /** The client where the storage fails it. */
 import { expect, test } from "bun:test"
-import { memoryStorage, type Storage } from "../../src/client/index.ts"
+import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts"
 import { openStore } from "../../src/client/live/store.ts"
 import { createChannels, platform } from "../../src/client/platform.ts"
 import { browserStorage } from "../../src/client/storage/browser.ts"
 import { eventually, expireToken, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
 
-/** That the test fills up. A full one still lets go of what is stored. */
+/** That the test fills up: values of which keys. A full one still lets go of what is stored. */
 const limitedStorage = () => {
   const storage = memoryStorage()
-  const disk = { isFull: false, isBroken: false }
+  const disk = { isFull: false, isBroken: false, writes: 0, keys: /./ }
   const limited: Storage = {
-    name: storage.name,
-    read: async (key) => {
+    ...storage,
+    read: async (prefix) => {
       if (disk.isBroken) throw new Error("The storage cannot be read")
-      return storage.read(key)
+      return storage.read(prefix)
     },
-    update: (key, change) =>
-      storage.update(key, (value) => {
-        const next = change(value)
-        if (disk.isFull && next !== undefined) throw new Error("The storage is full")
-        return next
-      }),
+    write: async (values, guard) => {
+      disk.writes++
+      const added = [...values].filter(([, value]) => value !== undefined)
+      if (disk.isFull && added.some(([key]) => disk.keys.test(key)))
+        throw new Error("The storage is full")
+      return storage.write(values, guard)
+    },
   }
   return { storage, disk, limited }
 }
@@ -36,26 +37,61 @@ const phoneAndDesk = async (app: LiveApp) => {
   return { phone, desk, disk }
 }
 
-test("where the storage is full an edit is refused, and the copy goes on", async () => {
+test("where the storage is full everything goes on in memory, tells so, and is stored later", async () => {
   await using app = await startLiveApp()
-  const { phone, desk, disk } = await phoneAndDesk(app)
-  const live = await phone.todos.live()
+  const { storage, disk, limited } = limitedStorage()
+  const account = app.newAccount()
+  const [phone, tab, desk] = [
+    app.open(undefined, limited),
+    app.open(undefined, limited),
+    app.open(),
+  ]
+  await phone.register(account)
+  await desk.logIn(account)
+  const [live, follower] = [await phone.todos.live(), await tab.todos.live()]
   await live.create({ title: "before" })
-  await eventually(() => live.status().pending === 0)
+  await eventually(() => live.status().pending === 0 && live.status().is_stored)
 
   disk.isFull = true
-  await expect(live.create({ title: "full" })).rejects.toThrow("full")
-  await eventually(() => live.list().length === 1)
+  await live.create({ title: "here" })
+  expect(live.status().is_stored).toBe(false)
+  await follower.create({ title: "in another tab" })
   await desk.todos.create({ title: "elsewhere" })
-  await eventually(() => live.list().length === 2)
+  const everywhere = () =>
+    [live, follower].every((one) => one.list().length === 4 && one.status().pending === 0)
+  await eventually(everywhere)
+  expect((await desk.todos.list()).length).toBe(4)
+  // It pauses, longer each time.
+  const before = disk.writes
+  await Bun.sleep(200)
+  expect(disk.writes - before).toBeLessThan(40)
+
   disk.isFull = false
   await live.create({ title: "after" })
-  await eventually(() => live.status().pending === 0)
-  expect((await desk.todos.list()).map(({ title }) => title)).toEqual([
-    "before",
-    "elsewhere",
-    "after",
-  ])
+  await eventually(() => live.status().pending === 0 && live.status().is_stored)
+  await eventually(() => follower.status().is_stored && follower.list().length === 5)
+  const reloaded = await app.open(undefined, storage).todos.live()
+  await eventually(() => reloaded.list().length === 5 && reloaded.status().pending === 0)
+})
+
+test("where only the replica does not fit, edits are stored, and other tabs show what is new", async () => {
+  await using app = await startLiveApp()
+  const { disk, limited } = limitedStorage()
+  const account = app.newAccount()
+  const [phone, tab, desk] = [
+    app.open(undefined, limited),
+    app.open(undefined, limited),
+    app.open(),
+  ]
+  await phone.register(account)
+  await desk.logIn(account)
+  const [live, follower] = [await phone.todos.live(), await tab.todos.live()]
+  await eventually(() => follower.status().has_synced)
+  Object.assign(disk, { isFull: true, keys: /^replica:/ })
+  await desk.todos.create({ title: "elsewhere" })
+  await follower.create({ title: "here" })
+  await eventually(() => [live, follower].every((one) => one.list().length === 2))
+  expect(live.status().is_stored).toBe(true)
 })
 
 test("tokens that a full storage does not accept are used all the same", async () => {
@@ -106,15 +142,15 @@ test("a storage that cannot be read for a while keeps no copy from being in step
   await eventually(() => live.list().length === 1)
 })
 
-/** Its copies cannot be read while it is broken. */
+/** Its replicas cannot be read while it is broken. */
 const breakingStorage = () => {
   const storage = memoryStorage()
   const disk = { isBroken: true }
   const breaking: Storage = {
     ...storage,
-    read: async (key) => {
-      if (disk.isBroken && key.startsWith("copy:")) throw new Error("The copy cannot be read")
-      return storage.read(key)
+    read: async (prefix) => {
+      if (disk.isBroken && prefix.startsWith("replica:")) throw new Error("It cannot be read")
+      return storage.read(prefix)
     },
   }
   return { disk, breaking }
@@ -126,7 +162,9 @@ test("a copy that could not be opened is opened by the next call", async () => {
   const client = app.open(undefined, breaking)
   await client.register(app.newAccount())
   await client.todos.create({ title: "Buy milk" })
-  await expect(client.todos.live()).rejects.toThrow("The copy cannot be read")
+  const failed = await client.todos.live().catch((error) => error)
+  expect(failed).toBeInstanceOf(ApiError)
+  expect(failed.error_code).toBe("STORAGE_FAILED")
   disk.isBroken = false
   const live = await client.todos.live()
   await eventually(() => live.list().length === 1)
@@ -142,9 +180,10 @@ test("a copy that could not be opened leaves no channel behind", async () => {
     open++
     return { ...opened, close: () => open-- }
   }
-  const session = { user: async () => undefined }
-  const given = { platform: { ...platform, channel }, storage: breaking, session, userId: 1 }
-  await expect(openStore(given)).rejects.toThrow("The copy cannot be read")
+  const { signal } = new AbortController()
+  const own = { ...platform, channel }
+  const given = { platform: own, storage: breaking, userId: 1, signal, isLoggedIn: () => true }
+  await expect(openStore(given)).rejects.toThrow("It cannot be read")
   expect(open).toBe(0)
 })
 
@@ -156,33 +195,34 @@ test("a log-out removes the copy that another tab is about to store", async () =
     store = resolve
   })
   let isHeld = false
-  const stored: string[] = []
   const slow: Storage = {
     ...storage,
-    update: async (key, change) => {
-      if (!key.startsWith("copy:")) return storage.update(key, change)
+    write: async (values, guard) => {
+      if (![...values.keys()].some((key) => key.startsWith("replica:")))
+        return storage.write(values, guard)
       isHeld = true
       await held
-      await storage.update(key, (value) => {
-        const copy = change(value)
-        stored.push(copy ? "a copy" : "none")
-        return copy
-      })
+      return storage.write(values, guard)
     },
   }
   const [tab, other] = [app.open(undefined, slow), app.open(undefined, storage)]
-  await tab.register(app.newAccount())
+  const desk = app.open()
+  const account = app.newAccount()
+  await desk.register(account)
+  await desk.todos.create({ title: "Buy milk" })
+  await tab.logIn(account)
   await tab.todos.live()
   await eventually(() => isHeld)
   await other.logOut()
   store()
-  await eventually(() => stored.join() === "a copy,none")
+  await Bun.sleep(50)
+  expect([...(await storage.read("")).keys()]).toEqual([])
 })
 
 /** Of a tab whose browser lets nobody open IndexedDB. */
 const blockedStorage = () => {
   const open = () => {
-    throw new Error("blocked")
+    throw new DOMException("blocked", "SecurityError")
   }
   Object.assign(globalThis, { indexedDB: { open } })
   try {

@@ -6,8 +6,8 @@ import { startApp } from "./app.ts"
 
 export type Reach = (path: string, init: RequestInit) => Promise<Response>
 
-export const startLiveApp = async () => {
-  const app = await startApp()
+export const startLiveApp = async (settings: Record<string, string> = {}) => {
+  const app = await startApp(settings)
   const reach: Reach = (path, init) => fetch(app.url + path, init)
   let users = 0
   const clients: Client[] = []
@@ -45,12 +45,11 @@ export const startLiveApp = async () => {
 export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
 
 /** The next call of its clients gets a 401, and has to refresh. */
-export const expireToken = (storage: Storage, more: object = {}) =>
-  storage.update("session", (session) => ({
-    ...Object(session),
-    access_token: "expired",
-    ...more,
-  }))
+export const expireToken = async (storage: Storage, more: object = {}) => {
+  const session = (await storage.read("session")).get("session")
+  const expired = { ...Object(session), access_token: "expired", ...more }
+  await storage.write(new Map([["session", expired]]))
+}
 
 /** Until it is true. */
 export const eventually = async (isTrue: () => boolean) => {

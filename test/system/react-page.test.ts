@@ -56,8 +56,8 @@ test("a component shows the copy, an edit at once, and another's edit by itself"
   const [todo] = await desk.todos.list()
   await desk.todos.update(todo?.id ?? 0, { title: "Buy oats", is_completed: true })
   await shows("[x] Buy oats", "0 true 0")
-  await page.evaluate(`live.create({ title: "" })`)
-  await shows("[x] Buy oats", "0 true 1")
+  await page.evaluate(`live.create({ title: "" }).catch(() => {})`)
+  await shows("[x] Buy oats", "0 true 0")
 
   const renders = await page.evaluate<string[]>(`(async () => {
     const renders = []

@@ -1,13 +1,20 @@
-/** Follows GET /todos/events, with fetch: EventSource cannot send a token. */
+/**
+ * Follows GET /todos/events, with fetch: EventSource cannot send a token. A stream is
+ *   opening  until its first event, which the service sends at once;
+ *   open     while a heartbeat comes every 15 seconds;
+ *   ended    by the service, or cut off: the next is opened after a pause, longer each time;
+ *   blocked  by a proxy, or refused: then the caller asks for changes, and the next is opened after
+ *            five minutes.
+ */
 import { ApiError } from "../errors.ts"
-import { anySignal, type Http } from "../http.ts"
-import { backOff, type Platform } from "../platform.ts"
+import { createWatch, type Http } from "../http.ts"
+import { anySignal, backOff, type Platform } from "../platform.ts"
 import type { Authorized } from "../session.ts"
 
-/** The service sends the first event at once. If it is not here by then, a proxy holds it back. */
+/** If the first event is not here by then, a proxy holds it back. */
 const FIRST_EVENT = 10_000
-/** The service sends a heartbeat every 15 seconds: a longer silence means a dead connection. */
-const SILENCE = 45_000
+/** A heartbeat and some: a longer silence means a dead connection. */
+const SILENCE = 20_000
 const BLOCKED = 300_000
 /** A stream that ends earlier was cut off by a proxy, or by a restart of the service. */
 const STEADY = 10_000
@@ -18,11 +25,17 @@ type Given = {
   platform: Platform
   http: Http
   authorized: Authorized
-  onState: (state: string) => void
+  onToken: (token: string) => void
+  /** A stream was opened, and the requests from before it still wait. */
+  onOpen: (milliseconds: number) => void
+  /** It ended without a word, or was silent for too long. */
+  onLost: (isSilent: boolean) => void
   /** A proxy blocks streams, so the caller has to poll. */
   onBlocked: (isBlocked: boolean) => void
   /** Ends early when there is a reason to try again. */
   pause: (milliseconds: number) => Promise<void>
+  /** Aborts when the network has changed. A new one each time. */
+  interrupted: () => AbortSignal
 }
 
 type Read = {
@@ -47,34 +60,30 @@ const createParser = ({ onEvent, onRetry }: Omit<Read, "onOpen">) => {
 /** Reads until the stream ends. Aborts `late` if it is silent for too long. */
 const readStream = async (given: Given, read: Read, late: AbortController, signal: AbortSignal) => {
   const { platform, http, authorized } = given
-  let timer = new AbortController()
-  const expectWithin = (milliseconds: number) => {
-    timer.abort()
-    const started = new AbortController()
-    timer = started
-    platform.sleep(milliseconds, started.signal).then(() => started.signal.aborted || late.abort())
-  }
+  const watch = createWatch(platform, () => late.abort())
   const either = anySignal(signal, late.signal)
-  expectWithin(FIRST_EVENT)
+  watch.expectWithin(FIRST_EVENT)
   try {
     const path = "/api/v1/todos/events"
-    const { body } = await authorized((headers) =>
-      http.open({ method: "GET", path, headers, signal: either }),
+    const { body, headers } = await authorized((bearer) =>
+      http.open({ method: "GET", path, headers: bearer, signal: either.signal }),
     )
-    const reader = body?.getReader()
-    if (!reader) return
+    const isStream = headers.get("content-type")?.startsWith("text/event-stream")
+    const reader = isStream ? body?.getReader?.() : undefined
+    if (!reader) return false
     read.onOpen()
-    either.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true })
+    either.signal.addEventListener("abort", () => reader.cancel().catch(() => {}), { once: true })
     const parse = createParser(read)
     const decoder = new TextDecoder()
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) return
+      if (done) return true
       parse(decoder.decode(value, { stream: true }))
-      expectWithin(SILENCE)
+      watch.expectWithin(SILENCE)
     }
   } finally {
-    timer.abort()
+    watch.end()
+    either.end()
   }
 }
 
@@ -83,12 +92,23 @@ const isRefusal = (error: unknown) =>
   error instanceof ApiError &&
   (error.status === 429 || error.error_code === "UNEXPECTED_ANSWER" || error.status === 404)
 
+const tokenIn = (data: string): unknown => {
+  try {
+    return JSON.parse(data)?.state
+  } catch {
+    return undefined
+  }
+}
+
 export const followEvents = async (given: Given, signal: AbortSignal) => {
   const { platform } = given
   let [failures, cuts] = [0, 0]
   while (!signal.aborted) {
     const [late, ended] = [new AbortController(), new AbortController()]
-    let [isTold, retry, isRefused] = [false, 0, false]
+    const interrupted = given.interrupted()
+    const either = anySignal(signal, interrupted)
+    const started = platform.elapsed()
+    let [isTold, retry, isRefused, isLost] = [false, 0, false, false]
     const onOpen = () => {
       cuts++
       platform.sleep(STEADY, ended.signal).then(() => {
@@ -98,22 +118,33 @@ export const followEvents = async (given: Given, signal: AbortSignal) => {
       })
     }
     const onEvent = (data: string) => {
+      const token = tokenIn(data)
+      if (typeof token !== "string") return
+      if (!isTold) given.onOpen(platform.elapsed() - started)
       isTold = true
       if (cuts < CUTS) given.onBlocked(false)
-      given.onState(JSON.parse(data).state)
+      given.onToken(token)
     }
     const onRetry = (milliseconds: number) => {
-      retry = milliseconds
+      retry = Math.min(milliseconds, 60_000)
     }
     try {
-      await readStream(given, { onOpen, onEvent, onRetry }, late, signal)
+      isRefused = !(await readStream(given, { onOpen, onEvent, onRetry }, late, either.signal))
     } catch (error) {
       isRefused = isRefusal(error)
+      isLost = !isRefused
     }
     ended.abort()
+    either.end()
     if (signal.aborted) return
+    // It was ended because the network may be another one: that says nothing about this one.
+    if (interrupted.aborted) {
+      cuts = 0
+      continue
+    }
     const isBlocked = isRefused || cuts >= CUTS || (!isTold && late.signal.aborted)
     if (isBlocked) given.onBlocked(true)
+    if (isLost || late.signal.aborted) given.onLost(late.signal.aborted)
     await given.pause(isBlocked ? BLOCKED : retry + backOff(platform, failures++))
   }
 }

@@ -1,77 +1,141 @@
-/** Fetches changes, and applies them to the copy. */
-import { ApiError } from "../errors.ts"
+/** Fetches changes, and applies them to the replica, page by page. */
+import type { Todo } from "../calls.ts"
+import { ApiError, unexpected } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Platform } from "../platform.ts"
 import type { Authorized } from "../session.ts"
-import type { Changes } from "./model.ts"
-import { savedKeys } from "./queue.ts"
+import { checked, isChanges } from "../shapes.ts"
 import type { Store } from "./store.ts"
 
 /** How many seconds the service may wait for a change before it answers (long polling). */
 const WAIT = 30
-const TIMEOUT = 2000 * WAIT
+/** How long nothing may arrive. */
+const SILENCE = 10_000
 /** The mean interval between requests if the answers do not wait. */
 const POLL = 10_000
+/** A page has as many changes as arrive in this time: what has arrived is kept. */
+const PAGE_TIME = 2_000
+const [SMALLEST, FIRST, LARGEST] = [10, 100, 1000]
 
-const pathSince = (since: string | undefined) =>
-  `/api/v1/todos/changes?limit=1000${since === undefined ? "" : `&since=${encodeURIComponent(since)}`}`
-
-/** Whether the state is refused: it has expired (410), or its signing key is unknown (400). */
+/** Whether the sync token is refused: it has expired (410), or its signing key is unknown (400). */
 const isLost = (error: unknown) =>
-  error instanceof ApiError && (error.status === 410 || error.status === 400)
+  error instanceof ApiError &&
+  (error.error_code === "CHANGES_EXPIRED" || error.error_code === "BAD_REQUEST")
 
 type Deps = { platform: Platform; http: Http; store: Store; authorized: Authorized }
 type Preference = { prefer?: string }
+type Entries = Map<number, { todo: Todo; etag: string } | undefined>
 
 export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
-  /** Repeated if there is no preference, so that one lost answer does not lose the pages before. */
-  const page = async (
-    since: string | undefined,
-    preference: Preference | undefined,
-    signal: AbortSignal,
-  ) => {
-    const outgoing = { method: "GET", path: pathSince(since), signal }
-    const { data } = await authorized((headers) =>
-      preference
-        ? http.once({ ...outgoing, headers: { ...headers, ...preference } }, TIMEOUT)
-        : http.repeatedly({ ...outgoing, headers }, true),
+  let limit = FIRST
+  /**
+   * After a refused token, the replica is fetched anew. What is shown stays until the new one is
+   * complete: then what it has not is removed. `next` is undefined before the first page.
+   */
+  let renewal: { next: string | undefined; entries: Entries } | undefined
+
+  const page = async (since: string | undefined, asks: Preference, signal: AbortSignal) => {
+    const token = since === undefined ? "" : `&since=${encodeURIComponent(since)}`
+    const path = `/api/v1/todos/changes?limit=${limit}${token}`
+    const outgoing = { method: "GET", path, signal, isBackground: true }
+    const started = platform.elapsed()
+    const adjust = (time: number) => {
+      limit = Math.round(Math.max(SMALLEST, Math.min(LARGEST, limit * time)))
+    }
+    try {
+      const { data } = await authorized((headers) =>
+        http.once(
+          { ...outgoing, headers: { ...headers, ...asks } },
+          asks.prefer ? SILENCE + 1000 * WAIT : SILENCE,
+        ),
+      )
+      const changes = checked(data, isChanges)
+      if (changes.has_more && changes.next === since) throw unexpected(0, "The pages do not end")
+      if (changes.has_more)
+        adjust(Math.min(4, PAGE_TIME / Math.max(1, platform.elapsed() - started)))
+      return changes
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 0 && !asks.prefer) adjust(0.5)
+      throw error
+    }
+  }
+
+  const entriesOf = ({ changes }: Awaited<ReturnType<typeof page>>): Entries =>
+    new Map(
+      changes.map(({ id, todo, etag }) => [id, todo && etag !== null ? { todo, etag } : undefined]),
     )
-    return data as Changes
+
+  /** The edits whose results every fetch that begins now contains. */
+  const savedKeys = () => {
+    const saved = new Map<string, Set<string>>()
+    for (const [key, edits] of store.allEdits()) {
+      const keys = edits.filter(({ step }) => step === "saved").map((edit) => edit.key)
+      if (keys.length > 0) saved.set(key, new Set(keys))
+    }
+    return saved
+  }
+  const forget = async (saved: Map<string, Set<string>>) => {
+    if (saved.size === 0) return
+    await store.edit((edits, set) => {
+      for (const [key, keys] of saved) {
+        const left = edits(key).filter((edit) => !keys.has(edit.key))
+        set(key, { edits: left, notices: [] })
+      }
+    })
+  }
+
+  /** Fetches all pages of a new replica, and then replaces the old one. */
+  const renew = async (signal: AbortSignal) => {
+    const { token } = store.syncState()
+    renewal ??= { next: undefined, entries: new Map() }
+    for (;;) {
+      const answer = await page(renewal.next, {}, signal)
+      for (const [id, entry] of entriesOf(answer)) renewal.entries.set(id, entry)
+      renewal.next = answer.next
+      if (answer.has_more) continue
+      const { entries } = renewal
+      for (const id of store.ids()) if (!entries.has(id)) entries.set(id, undefined)
+      await store.replace(token, { token: answer.next, isComplete: true }, entries)
+      renewal = undefined
+      return
+    }
   }
 
   /**
-   * Fetches pages until the copy is in sync. Returns whether anything was new. `preference` applies
+   * Fetches pages until the replica is in sync. Returns whether anything was new. `preference` applies
    * to the first page.
    */
   const pull = async (signal: AbortSignal, preference: Preference = {}): Promise<boolean> => {
-    const saved = savedKeys(store.queue())
-    const copy = store.copy()
-    let since = copy.state
-    let entries = new Map(since === undefined ? [] : copy.entries)
-    for (let asks: Preference | undefined = preference; ; asks = undefined) {
+    const saved = savedKeys()
+    const before = store.syncState().token
+    for (let asks = preference; ; asks = {}) {
+      const { token, isComplete } = store.syncState()
       try {
-        const { changes, next, has_more } = await page(since, asks, signal)
-        for (const { id, etag, todo } of changes)
-          if (todo && etag !== null) entries.set(id, { todo, etag })
-          else entries.delete(id)
-        since = next
-        if (has_more) continue
-        const isNew = next !== copy.state
-        if (isNew || saved.size > 0) await store.replace({ state: next, entries }, saved)
-        return isNew
+        if (renewal) await renew(signal)
+        else {
+          const answer = await page(token, asks, signal)
+          const state = { token: answer.next, isComplete: isComplete || !answer.has_more }
+          if (answer.next !== token || !isComplete)
+            await store.replace(token, state, entriesOf(answer))
+          // Another tab has become the leader, and its replica is another one.
+          if (store.syncState().token !== answer.next) return true
+          if (answer.has_more) continue
+        }
+        await forget(saved)
+        return store.syncState().token !== before
       } catch (error) {
-        if (!isLost(error) || since === undefined) throw error
-        since = undefined
-        entries = new Map()
+        const isUsed = renewal ? renewal.next !== undefined : token !== undefined
+        if (!isLost(error) || !isUsed) throw error
+        renewal = { next: undefined, entries: new Map() }
       }
     }
   }
 
   /** Long polling, or polling at intervals where the answers do not wait, either. */
   const poll = async (signal: AbortSignal) => {
-    const started = performance.now()
+    const started = platform.elapsed()
     const isNew = await pull(signal, { prefer: `wait=${WAIT}` })
-    const waited = performance.now() - started
+    const waited = platform.elapsed() - started
     if (!isNew) await platform.sleep((0.5 + platform.random()) * POLL - waited, signal)
   }
 

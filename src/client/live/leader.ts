@@ -1,12 +1,14 @@
 /**
  * The leader tab works for all tabs: it sends the queue, fetches changes, and follows the events.
+ * Without Web Locks each tab is one; keys make what is sent twice harmless.
  *
- * It works while there are edits to send, or while the copy is behind. Then it rests or, where
- * streams are blocked, uses long polling. After a failure it pauses, longer each time.
+ * It works while there are edits to send, or while the replica is behind. Then it rests or, where
+ * streams are blocked, uses long polling. After any failure it pauses, longer each time, until the
+ * network or the page comes back, or somebody presses a button.
  */
 import { ApiError, isUnauthorized } from "../errors.ts"
-import { anySignal, type Http } from "../http.ts"
-import { backOff, type Platform } from "../platform.ts"
+import type { Http } from "../http.ts"
+import { anySignal, backOff, type Held, type Platform } from "../platform.ts"
 import type { Authorized, Session } from "../session.ts"
 import { followEvents } from "./events.ts"
 import { createFetcher } from "./fetching.ts"
@@ -14,6 +16,10 @@ import { createSender } from "./sending.ts"
 import type { Store } from "./store.ts"
 
 const REST = 60_000
+/** Seconds. A proxy may ask for more than anybody wants to wait. */
+const LONGEST_WAIT = 60
+/** How long a request may be without an answer when the network may have changed. */
+const HANGING = 1_000
 
 export type LeaderDeps = {
   platform: Platform
@@ -25,28 +31,45 @@ export type LeaderDeps = {
 
 export const lead = async (
   { platform, http, session, store, userId }: LeaderDeps,
-  signal: AbortSignal,
+  held: Held,
+  end: AbortSignal,
 ) => {
+  const either = anySignal(end, held.lost)
+  const { signal } = either
   const authorized: Authorized = (run) => session.authorized(run, { userId, signal })
-  const sender = createSender({ http, store, authorized, signal })
+  const sender = createSender({ http, store, authorized, held, signal })
   const fetcher = createFetcher({ platform, http, store, authorized })
   let rest = new AbortController()
   let trouble = new AbortController()
+  let stream = new AbortController()
   /** Whether it has loaded what the leader before it stored. */
   let isLoaded = false
   let isBehind = true
   let isBlocked = false
+  let failures = 0
 
   const wake = () => rest.abort()
   const recover = () => {
+    failures = 0
     trouble.abort()
     trouble = new AbortController()
   }
-  const pause = (milliseconds: number) =>
-    platform.sleep(milliseconds, anySignal(signal, trouble.signal))
+  const pause = async (milliseconds: number) => {
+    const until = anySignal(signal, trouble.signal)
+    await platform.sleep(milliseconds, until.signal)
+    until.end()
+  }
+  /** What waits may wait on a network that is gone. */
+  const reconnect = () => {
+    isBehind = true
+    stream.abort()
+    http.interrupt(HANGING)
+    recover()
+    wake()
+  }
 
   const step = async (until: AbortSignal) => {
-    if (!isLoaded) await store.load()
+    if (!isLoaded) await store.loadQueue()
     isLoaded = true
     if (sender.hasWork()) {
       isBehind = true
@@ -60,41 +83,47 @@ export const lead = async (
     else {
       await platform.sleep(REST, until)
       // Finds the edits of a tab that was closed before it could announce them.
-      if (!until.aborted) await store.load()
+      if (!until.aborted) await store.loadQueue()
     }
   }
 
   const work = async () => {
-    let failures = 0
     while (!signal.aborted) {
       const resting = new AbortController()
       rest = resting
+      const until = anySignal(signal, resting.signal)
       try {
-        await step(anySignal(signal, resting.signal))
+        await step(until.signal)
         failures = 0
         store.connected({ is_online: true, is_logged_in: true })
       } catch (error) {
         if (signal.aborted) return
+        // The long poll was interrupted because there is something to do.
         if (resting.signal.aborted && !(error instanceof ApiError)) continue
         isBehind = true
         const is_logged_in = !isUnauthorized(error)
-        const is_online = !(error instanceof ApiError && error.status === 0)
+        const is_online =
+          error instanceof ApiError &&
+          error.status !== 0 &&
+          error.error_code !== "UNEXPECTED_ANSWER"
         store.connected({ is_online, is_logged_in })
         const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
-        await pause(is_logged_in ? 1000 * after + backOff(platform, failures++) : REST)
+        const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))
+        await pause(is_logged_in ? wait + backOff(platform, failures++) : REST)
+      } finally {
+        until.end()
       }
     }
   }
 
-  /** A log-out removed the copy: after the next login it is fetched anew. */
+  /** A log-out removed the replica: after the next login it is fetched anew. */
   const onSession = () => {
     isBehind = true
     wake()
     recover()
   }
-  const stops = [store.subscribe(wake), platform.onOnline(recover), session.onChange(onSession)]
-  const onState = (state: string) => {
-    if (state === store.copy().state) return
+  const onToken = (token: string) => {
+    if (token === store.syncState().token) return
     isBehind = true
     wake()
   }
@@ -102,10 +131,40 @@ export const lead = async (
     if (next !== isBlocked) wake()
     isBlocked = next
   }
-  const given = { platform, http, authorized, pause, onState, onBlocked }
+  const setOffline = () => store.connected({ ...store.connection(), is_online: false })
+  const onLost = (isSilent: boolean) => {
+    if (isSilent) setOffline()
+    isBehind = true
+    wake()
+  }
+  /** A request that waits since before the stream was opened hangs on another network. */
+  const onOpen = (time: number) => {
+    if (time < HANGING) http.interrupt(2 * HANGING)
+    if (failures > 0) recover()
+  }
+  const stops = [
+    store.subscribe(wake),
+    store.onRetry(reconnect),
+    session.onChange(onSession),
+    platform.onEvent((event) => {
+      if (event === "offline") setOffline()
+      else reconnect()
+    }),
+  ]
+  const interrupted = () => {
+    stream = new AbortController()
+    return stream.signal
+  }
+  const events = { onToken, onBlocked, onLost, onOpen, interrupted }
+  store.leads(true)
   try {
-    await Promise.all([work(), followEvents(given, signal)])
+    await Promise.all([
+      work(),
+      followEvents({ platform, http, authorized, pause, ...events }, signal),
+    ])
   } finally {
+    store.leads(false)
     for (const stop of stops) stop()
+    either.end()
   }
 }

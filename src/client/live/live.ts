@@ -1,137 +1,230 @@
-/** A local copy of the user's todos, which syncs by itself and accepts edits online and offline. */
+/** A replica of the user's todos, which syncs by itself and accepts edits online and offline. */
 import type { NewTodo, Sort, TodoChanges } from "../calls.ts"
-import { ApiError } from "../errors.ts"
-import { randomKey } from "../platform.ts"
+import { ApiError, notLoggedIn, storageFailed } from "../errors.ts"
+import { withLock } from "../lock.ts"
+import { orAborted, randomKey } from "../platform.ts"
 import type { Storage } from "../storage/storage.ts"
+import { append } from "./edits.ts"
 import { type LeaderDeps, lead } from "./leader.ts"
 import { type LiveTodo, membersOf, type Notice, type Operation, pick } from "./model.ts"
-import { idOf, shownVersion } from "./queue.ts"
 import { type Connection, liveName, openStore } from "./store.ts"
-import { type Filter, listed } from "./view.ts"
+import { validate } from "./validate.ts"
+import { type Filter, localId } from "./view.ts"
 
-/** `pending` is the number of edits that the service has not confirmed, or the copy lacks yet. */
-export type Status = Connection & { pending: number }
+export type Status = Connection & {
+  /** How many edits the service has not confirmed, or the replica lacks yet. */
+  pending: number
+  /** Whether this device has had all todos at some time. Until then an empty list says nothing. */
+  has_synced: boolean
+  /** Whether every edit that is shown is stored here, so that a reload does not lose it. */
+  is_stored: boolean
+  /** Whether the browser keeps what is stored, however full the device is. */
+  is_persistent: boolean
+}
+
+/** The key of a todo, or its id. The key stays the same when the todo gets its id. */
+export type Key = string | number
 
 export interface Live {
-  /** Calls the listener after every change of what the other functions return. */
+  /** Calls the listener after changes of what the other functions return, once for all of a tick. */
   subscribe(listener: () => void): () => void
-  /** Also finds a todo by the id that it had before it was saved. */
-  get(id: number): LiveTodo | undefined
+  get(key: Key): LiveTodo | undefined
   /** Returns the same array until something in it changes. */
   list(filter?: Filter, sort?: Sort): readonly LiveTodo[]
   /**
-   * Like every edit, it is shown at once, and resolves when it is stored on this device. It rejects
-   * with QUEUE_FULL if 5,000 edits are waiting already. The id is negative until the todo is saved.
+   * Like every edit, it is shown at once, and resolves when it is stored on this device; where the
+   * storage is full, when that is known (`is_stored`). It rejects with BAD_REQUEST if the service
+   * would refuse it, and with QUEUE_FULL if 5,000 edits are waiting already.
    */
   create(todo: NewTodo): Promise<LiveTodo>
-  update(id: number, changes: TodoChanges): Promise<void>
-  delete(id: number): Promise<void>
+  /** All or none, in this order. */
+  createMany(todos: readonly NewTodo[]): Promise<LiveTodo[]>
+  update(key: Key, changes: TodoChanges): Promise<void>
+  /** The same changes of all of them. */
+  updateMany(keys: readonly Key[], changes: TodoChanges): Promise<void>
+  delete(key: Key): Promise<void>
+  deleteMany(keys: readonly Key[]): Promise<void>
   /** Refused edits and conflicts, until they are dismissed. */
   notices(): readonly Notice[]
   dismiss(key: string): Promise<void>
   status(): Status
+  /** Tries at once what waits for the network. */
+  retry(): void
   close(): void
 }
 
-/** How many lists are cached, one for each filter and sort. */
-const LISTS = 20
+/** `unsent`: how many edits the service has not answered. */
+export type OpenLive = Live & { unsent(): number }
 
-/** Negative, and random, because a tab does not know the ids of other tabs. */
-const localId = () => {
-  const [high = 0, low = 0] = crypto.getRandomValues(new Uint32Array(2))
-  return -(1 + (high % 2 ** 20) * 2 ** 32 + low)
-}
-
-const isSame = (a: Status, b: Status | undefined) =>
-  a.pending === b?.pending && a.is_online === b.is_online && a.is_logged_in === b.is_logged_in
+/** How many edits are kept at most while the service cannot be reached. */
+export const LONGEST_QUEUE = 5000
 
 const noSuchTodo = () =>
   new ApiError({ error_code: "TODO_NOT_FOUND", status: 404, detail: "No such todo here" })
 
+const isSame = (a: Status, b: Status) =>
+  (Object.keys(a) as (keyof Status)[]).every((name) => a[name] === b[name])
+
 export const openLive = async (
   given: Omit<LeaderDeps, "store"> & { storage: Storage },
-): Promise<Live> => {
-  const { platform, storage, userId } = given
-  const store = await openStore(given)
+): Promise<OpenLive> => {
+  const { platform, storage, session, userId } = given
   const end = new AbortController()
-  const name = liveName(storage, userId)
-  // Rejects if it is closed while another tab is the leader.
-  platform.lock(name, end.signal, () => lead({ ...given, store }, end.signal)).catch(() => {})
-
-  const lists = new Map<string, { of: unknown; list: readonly LiveTodo[] }>()
+  const isLoggedIn = () => session.isOf(userId)
+  const store = await openStore({
+    platform,
+    storage,
+    userId,
+    signal: end.signal,
+    isLoggedIn,
+  }).catch((error) => {
+    throw storageFailed(error)
+  })
+  let isPersistent = false
+  let hasAsked = false
   let known: Status | undefined
 
-  /** Returns the previous array if nothing in it has changed, so that it is not rendered again. */
-  const list = (filter: Filter, sort: Sort) => {
-    const key = JSON.stringify([filter.is_completed, filter.q, sort])
-    const shown = store.shown()
-    const last = lists.get(key)
-    if (last?.of === shown) return last.list
-    const next = listed(shown.values(), filter, sort)
-    const isSameList =
-      last?.list.length === next.length && next.every((todo, index) => todo === last.list[index])
-    const kept = isSameList ? last.list : next
-    lists.delete(key)
-    lists.set(key, { of: shown, list: kept })
-    // Each key typed into a search adds a list. The oldest are dropped, unless they are up to date.
-    for (const [oldest, { of }] of lists)
-      if (lists.size > LISTS && of !== shown) lists.delete(oldest)
-    return kept
+  const persist = async (ask: boolean) => {
+    isPersistent = (await storage.persist?.(ask)) ?? false
+    store.changed()
+  }
+  persist(false).catch(() => {})
+
+  /** Until it is closed. Another tab may steal the lead, and lose it again. */
+  const leadInTurn = async () => {
+    const name = liveName(storage, userId)
+    while (!end.signal.aborted)
+      await withLock(platform, name, end.signal, (held) =>
+        lead({ ...given, store }, held, end.signal),
+      )
+  }
+  // Rejects if it is closed while another tab is the leader.
+  leadInTurn().catch(() => {})
+
+  const get = (key: Key) => store.get(store.keyOf(key))
+  const existing = (key: Key) => {
+    const todo = get(key)
+    if (!todo) throw noSuchTodo()
+    return todo
   }
 
-  const get = (id: number) => store.shown().get(idOf(store.queue(), id))
-  const existing = (id: number) => {
-    const todo = get(id)
-    if (!todo) throw noSuchTodo()
-    return { todo, etag: shownVersion(store.withEdits(), store.copy(), todo.id) }
+  /** All are part of one write. */
+  const add = async (edits: readonly (readonly [key: string, edit: Operation])[]) => {
+    if (store.isRemoved()) throw notLoggedIn()
+    if (store.pending() + edits.length > LONGEST_QUEUE) {
+      const detail = `At most ${LONGEST_QUEUE} edits wait for the service`
+      throw new ApiError({ error_code: "QUEUE_FULL", status: 0, detail })
+    }
+    const ordered = edits.map(
+      ([key, edit]) => [key, { ...edit, order: store.nextOrder() }] as const,
+    )
+    const stored = store.edit((of, set) => {
+      for (const [key, edit] of ordered) set(key, { edits: append(of(key), edit), notices: [] })
+    })
+    if (!hasAsked) persist(true).catch(() => {})
+    hasAsked = true
+    await stored
   }
-  const add = (operation: Operation) => store.edit(operation)
+
+  /** What an edit is based on: the todo as it is shown, and the version beneath the open edits. */
+  const base = (todo: LiveTodo) => {
+    const etag = store.editsOf(todo.key).findLast((edit) => edit.etag !== undefined)?.etag
+    return {
+      key: randomKey(),
+      id: todo.id,
+      step: "new",
+      order: 0,
+      etag: etag ?? store.entryOf(todo.key)?.etag,
+    } as const
+  }
+
+  const createMany = async (todos: readonly NewTodo[]) => {
+    for (const todo of todos) validate(todo, true)
+    const edits = todos.map(({ title, description = null, is_completed = false }) => {
+      const key = randomKey()
+      const todo = { title, description, is_completed }
+      const common = { op: "create", key, id: localId(key), step: "new", order: 0 } as const
+      return [key, { ...common, todo, at: platform.now() }] as const
+    })
+    const stored = add(edits)
+    const shown = edits.map(([key]) => get(key))
+    await stored
+    return shown.filter((todo) => todo !== undefined)
+  }
+
+  const updateMany = async (keys: readonly Key[], changes: TodoChanges) => {
+    validate(changes, false)
+    const next = pick(changes, changes)
+    const edits = keys.map(existing).map((todo) => {
+      const seen = membersOf(todo)
+      const edit = {
+        ...base(todo),
+        op: "update",
+        todo: next,
+        base: pick(seen, next),
+        seen,
+      } as const
+      return [todo.key, edit] as const
+    })
+    await add(edits)
+  }
+
+  const deleteMany = async (keys: readonly Key[]) => {
+    const edits = keys.map(existing).map((todo) => {
+      const edit = { ...base(todo), op: "delete", base: membersOf(todo) } as const
+      return [todo.key, edit] as const
+    })
+    await add(edits)
+  }
 
   return {
     subscribe: store.subscribe,
     get,
-    list: (filter = {}, sort = "created_at") => list(filter, sort),
-    create: async ({ title, description = null, is_completed = false }) => {
-      const id = localId()
-      const todo = { title, description, is_completed }
-      const stored = add({ op: "create", key: randomKey(), id, step: "new", todo })
-      const shown = existing(id).todo
-      await stored
-      return shown
+    list: (filter = {}, sort = "created_at") => store.list(filter, sort),
+    create: async (todo) => {
+      const [created] = await createMany([todo])
+      if (!created) throw noSuchTodo()
+      return created
     },
-    update: async (id, changes) => {
-      const { todo, etag } = existing(id)
-      const next = pick(changes, changes)
-      const base = pick(todo, next)
-      await add({
-        op: "update",
-        key: randomKey(),
-        id: todo.id,
-        step: "new",
-        etag,
-        todo: next,
-        base,
-      })
+    createMany,
+    // Each awaits once more than its many, so that edits of a tick resolve in their order.
+    update: async (key, changes) => {
+      await updateMany([key], changes)
     },
-    delete: async (id) => {
-      const { todo, etag } = existing(id)
-      const base = membersOf(todo)
-      await add({ op: "delete", key: randomKey(), id: todo.id, step: "new", etag, base })
+    updateMany,
+    delete: async (key) => {
+      await deleteMany([key])
     },
-    notices: () => store.queue().notices,
-    dismiss: (key) =>
-      store.change((queue) => ({
-        ...queue,
-        notices: queue.notices.filter((notice) => notice.key !== key),
-      })),
+    deleteMany,
+    notices: store.notices,
+    dismiss: store.dismiss,
     status: () => {
-      const next = { ...store.connection(), pending: store.withEdits().operations.length }
-      if (!isSame(next, known)) known = next
-      return known ?? next
+      const next = {
+        ...store.connection(),
+        pending: store.pending(),
+        has_synced: store.syncState().isComplete,
+        is_stored: store.isStored(),
+        is_persistent: isPersistent,
+      }
+      if (!known || !isSame(next, known)) known = next
+      return known
     },
+    retry: store.retry,
+    unsent: store.unsent,
     close: () => {
       end.abort()
       store.close()
     },
   }
+}
+
+/** Resolves when it is true of the replica. */
+export const until = (live: Live, isTrue: () => boolean, signal?: AbortSignal) => {
+  let stop = () => {}
+  const reached = new Promise<void>((resolve) => {
+    const look = () => isTrue() && resolve()
+    stop = live.subscribe(look)
+    look()
+  })
+  return orAborted(reached, signal).finally(() => stop())
 }

@@ -1,4 +1,4 @@
-/** The types of a copy: what the service sends, what is stored, and what is shown. */
+/** The types of a replica: what the service sends, what is stored, and what is shown. */
 import type { Schemas, Todo } from "../calls.ts"
 import type { BrokenRule } from "../errors.ts"
 
@@ -6,13 +6,11 @@ export type Members = Pick<Todo, "title" | "description" | "is_completed">
 export type Member = keyof Members
 export const MEMBERS: readonly Member[] = ["title", "description", "is_completed"]
 
-export type Entry = { todo: Todo; etag: string }
-/** `state` is undefined until all todos have been fetched for the first time. */
-export type Copy = { state?: string | undefined; entries: ReadonlyMap<number, Entry> }
+/** `key`: of a todo that was created on this device. Any other has its id as its key. */
+export type Entry = { todo: Todo; etag: string; key?: string | undefined }
+/** `token`: the sync token. `isComplete`: there was a complete replica at some time. */
+export type SyncState = { token: string | undefined; isComplete: boolean }
 
-export type Changes = Schemas["ChangesPage"]
-/** The result of one operation of a batch. */
-export type Result = Schemas["BatchResult"]
 export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {
   errors?: BrokenRule[] | undefined
 }
@@ -21,23 +19,32 @@ export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" 
  * An edit on its way to the service. It is
  *   new    until it is in a request, and again after a merge;
  *   sent   from then on. It does not change, because it is sent again if the answer is lost;
- *   saved  from its answer until the copy contains it.
+ *   saved  from its answer until the replica contains it.
  * `key` identifies it, here and to the service, which therefore executes a create or an update only
- * once. `id` is negative until the create is saved. `etag` is the version that it is based on or,
- * once it is saved, that it made. `known` is the todo in that version, if the copy may lack it.
+ * once. `id` is negative until the create is saved. `order` counts the edits of this device. `etag` is
+ * the version that it is based on or, once it is saved, that it made. `known` is the todo in that
+ * version, if the replica may lack it. `seen` is what the user saw before the edit.
  */
 type Common = {
   key: string
   id: number
   step: "new" | "sent" | "saved"
+  order: number
   etag?: string | undefined
   known?: Todo | undefined
 }
-export type Create = Common & { op: "create"; todo: Members }
+export type Create = Common & { op: "create"; todo: Members; at: number }
 /** `base`: the values that the user saw in the members that the edit changes. */
-export type Update = Common & { op: "update"; todo: Partial<Members>; base: Partial<Members> }
+export type Update = Common & {
+  op: "update"
+  todo: Partial<Members>
+  base: Partial<Members>
+  seen: Members
+}
 export type Delete = Common & { op: "delete"; base: Members }
 export type Operation = Create | Update | Delete
+/** The edits of one todo, in order. They have to be sent one after the other. */
+export type Edits = readonly Operation[]
 
 export type Conflict = { member: Member; base: unknown; mine: unknown; theirs: unknown }
 /**
@@ -45,21 +52,28 @@ export type Conflict = { member: Member; base: unknown; mine: unknown; theirs: u
  * refused the edit, which was undone. `conflict`: somebody else changed the same members, or the
  * todo that the edit deletes, and their values stay.
  */
-export type Notice = { key: string; id: number; op: Operation["op"]; todo: Partial<Members> } & (
-  | { kind: "refused"; error: Refusal | undefined }
-  | { kind: "conflict"; members: Conflict[] }
-)
+export type Notice = {
+  key: string
+  /** Of the todo. */
+  todo_key: string
+  id: number
+  op: Operation["op"]
+  /** The members that the edit sets. */
+  todo: Partial<Members>
+  /** The todo as it was last known. */
+  last: Members
+  /** A sentence for people. */
+  message: string
+} & ({ kind: "refused"; error: Refusal | undefined } | { kind: "conflict"; members: Conflict[] })
 
-export type Queue = {
-  operations: readonly Operation[]
-  notices: readonly Notice[]
-  /** Pairs of the local id, from before a create was saved, and the id that the service gave it. */
-  ids: readonly (readonly [number, number])[]
-}
-export const EMPTY: Queue = { operations: [], notices: [], ids: [] }
+/** What is left of the edits of a todo, and what the user has to be told. */
+export type Outcome = { edits: Edits; notices: Notice[] }
 
-/** `is_pending`: shown with an edit that the service has not confirmed, or the copy lacks yet. */
-export type LiveTodo = Readonly<Todo & { is_pending: boolean }>
+/**
+ * `key`: the same on this device for the life of the todo; `id` is negative until it is saved.
+ * `is_pending`: shown with an edit that the service has not confirmed, or the replica lacks yet.
+ */
+export type LiveTodo = Readonly<Todo & { key: string; is_pending: boolean }>
 
 export const membersOf = ({ title, description, is_completed }: Members): Members => ({
   title,

@@ -1,105 +1,120 @@
-/** Updates the queue with the results of a batch. */
-
+/** What becomes of the edits of a todo by the answer of the service. */
 import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
+import type { Result } from "../shapes.ts"
+import { rebaseAll } from "./edits.ts"
 import { changedSince, mergeUpdate } from "./merge.ts"
 import {
+  type Conflict,
+  type Edits,
+  type Members,
   membersOf,
   type Notice,
   type Operation,
-  type Queue,
+  type Outcome,
   type Refusal,
-  type Result,
 } from "./model.ts"
-import { rebaseAll } from "./queue.ts"
 
-const NOTICES = 1000
-const IDS = 1000
+const DONE = { create: "created", update: "changed", delete: "deleted" }
 
-const tell = (queue: Queue, notices: Notice[]): Queue => ({
-  ...queue,
-  notices: [...queue.notices, ...notices].slice(-NOTICES),
-})
+const lastOf = (edit: Operation): Members =>
+  edit.op === "create"
+    ? edit.todo
+    : membersOf(edit.known ?? ("seen" in edit ? edit.seen : edit.base))
 
-type About = Pick<Notice, "key" | "id" | "op" | "todo">
-const about = ({ id, op, ...operation }: Operation): About => ({
+const about = (todoKey: string, edit: Operation) => ({
   key: randomKey(),
-  id,
-  op,
-  todo: "todo" in operation ? operation.todo : {},
+  todo_key: todoKey,
+  id: edit.id,
+  op: edit.op,
+  todo: "todo" in edit ? edit.todo : {},
+  last: lastOf(edit),
 })
 
-const mapOf = (queue: Queue, id: number, change: (operation: Operation) => Operation[]): Queue => ({
-  ...queue,
-  operations: queue.operations.flatMap((operation) =>
-    operation.id === id ? change(operation) : [operation],
-  ),
-})
+const refusedNotice = (todoKey: string, edit: Operation, error: Refusal | undefined): Notice => {
+  const { title } = lastOf(edit)
+  const reason = error?.errors?.map(({ message }) => message).join(", ") || error?.detail
+  const message =
+    error?.error_code === "TODO_NOT_FOUND"
+      ? `“${title}” was deleted elsewhere`
+      : `“${title}” could not be ${DONE[edit.op]}: ${reason ?? "the service refused it"}`
+  return { ...about(todoKey, edit), kind: "refused", error, message }
+}
 
-/** Merges all edits of the todo that are not saved, one after the other, onto the current todo. */
-const merge = (queue: Queue, id: number, current: Todo, etag: string): Queue => {
+const conflictNotice = (todoKey: string, edit: Operation, members: Conflict[]): Notice => {
+  const { title } = lastOf(edit)
+  const message =
+    edit.op === "delete"
+      ? `“${title}” was not deleted, because it was changed elsewhere`
+      : `“${title}” was changed elsewhere, too: that change stays`
+  return { ...about(todoKey, edit), kind: "conflict", members, message }
+}
+
+/** Merges all edits that are not saved, one after the other, onto the current todo. */
+const merge = (todoKey: string, edits: Edits, current: Todo, etag: string): Outcome => {
   const notices: Notice[] = []
   let theirs = membersOf(current)
   let version: string | undefined = etag
   let known: Todo | undefined = current
-  const next = mapOf(queue, id, (operation) => {
-    if (operation.step === "saved" || operation.op === "create") return [operation]
-    if (operation.op === "delete") {
-      const members = changedSince(operation, theirs)
-      if (members.length === 0) return [{ ...operation, etag: version, known, step: "new" }]
-      notices.push({ ...about(operation), kind: "conflict", members })
+  const next = edits.flatMap((edit): Operation[] => {
+    if (edit.step === "saved" || edit.op === "create") return [edit]
+    if (edit.op === "delete") {
+      const members = changedSince(edit, theirs)
+      if (members.length === 0) return [{ ...edit, etag: version, known, step: "new" }]
+      notices.push(conflictNotice(todoKey, edit, members))
       return []
     }
-    const { left, base, conflicts } = mergeUpdate(operation, theirs)
-    if (conflicts.length > 0)
-      notices.push({ ...about(operation), kind: "conflict", members: conflicts })
-    const merged: Operation = { ...operation, todo: left, base, etag: version, known, step: "new" }
-    // There is nothing left to send, but the current todo is shown until the copy has it.
+    const { left, base, conflicts } = mergeUpdate(edit, theirs)
+    if (conflicts.length > 0) notices.push(conflictNotice(todoKey, edit, conflicts))
+    const merged: Operation = { ...edit, todo: left, base, etag: version, known, step: "new" }
+    // There is nothing left to send, but the current todo is shown until the replica has it.
     if (Object.keys(left).length === 0) return known ? [{ ...merged, step: "saved" }] : []
     theirs = { ...theirs, ...left }
     version = undefined
     known = undefined
     return [merged]
   })
-  return tell(next, notices)
+  return { edits: next, notices }
 }
 
-const save = (queue: Queue, sent: Operation, { etag, todo }: Result): Queue => {
+const save = (todoKey: string, edits: Edits, sent: Operation, result: Result): Outcome => {
+  const { etag, todo } = result
   const id = todo?.id ?? sent.id
-  const version = etag ?? undefined
-  const next = mapOf(queue, sent.id, (operation) => {
-    if (operation.key !== sent.key) return [{ ...operation, id }]
-    return [{ ...operation, id, etag: version, step: "saved", known: todo ?? undefined }]
-  })
-  const known = id === sent.id ? next.ids : [...next.ids, [sent.id, id] as const].slice(-IDS)
-  const named = { ...next, ids: known }
-  return todo && version !== undefined ? merge(named, id, todo, version) : named
+  const saved = edits.map(
+    (edit): Operation =>
+      edit.key === sent.key ? { ...edit, id, etag, step: "saved", known: todo } : { ...edit, id },
+  )
+  return todo && etag !== undefined
+    ? merge(todoKey, saved, todo, etag)
+    : { edits: saved, notices: [] }
 }
 
 /** Removes a refused edit. With a create, all edits of its todo are refused. */
-export const refuse = (queue: Queue, sent: Operation, error: Refusal | undefined): Queue => {
-  const own = queue.operations.filter(({ id }) => id === sent.id)
+export const refuse = (
+  todoKey: string,
+  edits: Edits,
+  sent: Operation,
+  error: Refusal | undefined,
+): Outcome => {
   const isRefused = ({ key }: Operation) => key === sent.key || sent.op === "create"
-  const notices = own.filter(isRefused).map((operation): Notice => {
-    return { ...about(operation), kind: "refused", error }
-  })
-  const left = own
-    .filter((operation) => !isRefused(operation))
-    .map((operation) => ({ ...operation, etag: operation.etag ?? sent.etag }))
-  const rebased = sent.op === "update" ? rebaseAll(sent, left) : left
-  const next = mapOf(queue, sent.id, ({ key }) => rebased.filter((one) => one.key === key))
-  return tell(next, notices)
+  const notices = edits.filter(isRefused).map((edit) => refusedNotice(todoKey, edit, error))
+  const left = edits
+    .filter((edit) => !isRefused(edit))
+    .map((edit) => ({ ...edit, etag: edit.etag ?? sent.etag }))
+  return { edits: sent.op === "update" ? rebaseAll(sent, left) : left, notices }
 }
 
 export const mayPass = (status: number) => status === 429 || status >= 500
 
 /** Without locks, two tabs may send the same edit. The second answer is then ignored. */
-export const settle = (queue: Queue, sent: Operation, result: Result): Queue => {
+export const settle = (todoKey: string, edits: Edits, sent: Operation, result: Result): Outcome => {
   const { status, todo, etag, error } = result
-  const current = queue.operations.find(({ key }) => key === sent.key)
-  if (current?.step !== "sent" || current.etag !== sent.etag || mayPass(status)) return queue
-  if (status < 300 || (status === 404 && sent.op === "delete")) return save(queue, sent, result)
+  const current = edits.find(({ key }) => key === sent.key)
+  const isOther = current?.step !== "sent" || current.etag !== sent.etag
+  if (isOther || mayPass(status)) return { edits, notices: [] }
+  if (status < 300 || (status === 404 && sent.op === "delete"))
+    return save(todoKey, edits, sent, result)
   return status === 412 && todo && etag
-    ? merge(queue, sent.id, todo, etag)
-    : refuse(queue, sent, error)
+    ? merge(todoKey, edits, todo, etag)
+    : refuse(todoKey, edits, sent, error)
 }

@@ -1,147 +1,290 @@
-/** The copy and the queue, in memory and in the storage, and the listeners to their changes. */
-import { ApiError } from "../errors.ts"
+/** The replica and the queue of edits, in memory and in the storage, and the listeners to their changes. */
 import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
-import type { Session } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
-import { type Copy, EMPTY, type Entry, type LiveTodo, type Operation, type Queue } from "./model.ts"
-import { enqueue, forget, LONGEST_QUEUE } from "./queue.ts"
-import { overlay } from "./view.ts"
+import type { Edits, Entry, Notice, Operation, Outcome, SyncState } from "./model.ts"
+import { createTable, isTableMessage } from "./table.ts"
+import { createView, localId } from "./view.ts"
 
-const copyKey = (userId: number) => `copy:${userId}`
-const queueKey = (userId: number) => `queue:${userId}`
+const replicaPrefix = (userId: number) => `replica:${userId}:`
+const queuePrefix = (userId: number) => `queue:${userId}:`
+/** Of the values that are no todo's. */
+const STATE = "state"
+const NOTICES = "notices"
+const LONGEST_NOTICES = 1000
+const NONE: readonly Notice[] = []
 
-/** Of the lock of the leader, and of the channel between tabs. */
-export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:${userId}`
+/** Of the lock of the leader, and of the channel between tabs that understand each other. */
+export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:1:${userId}`
 
-/** Removes the stored copy, also from what open tabs show. */
-export const removeCopy = async (platform: Platform, storage: Storage, userId: number) => {
-  await storage.update(copyKey(userId), () => undefined)
+/** `queue`: edits, too, that are not sent. */
+type Removal = { remove: "replica" | "queue" }
+
+/** Removes what is stored of a user, also from what open tabs show. */
+export const removeStored = async (
+  { platform, storage, userId }: { platform: Platform; storage: Storage; userId: number },
+  what: Removal["remove"],
+) => {
   const { post, close } = platform.channel(liveName(storage, userId), () => {})
-  post("copy")
+  post({ remove: what })
   close()
+  await storage.remove(replicaPrefix(userId))
+  if (what === "queue") await storage.remove(queuePrefix(userId))
 }
-
-type StoredCopy = { state?: string; entries: Entry[] }
 
 /** `is_online`: the last request was answered. `is_logged_in`: if false, edits wait for a login. */
 export type Connection = { is_online: boolean; is_logged_in: boolean }
+
+type QueueValue = Edits | readonly Notice[]
+type ReplicaValue = Entry | SyncState
+type Message = { connection?: Connection; ask?: "connection" | "retry" } & Partial<Removal>
 
 export type Store = Awaited<ReturnType<typeof openStore>>
 
 type Given = {
   platform: Platform
   storage: Storage
-  session: Pick<Session, "user">
   userId: number
+  signal: AbortSignal
+  isLoggedIn: () => boolean
 }
 
-export const openStore = async ({ platform, storage, session, userId }: Given) => {
-  let copy: Copy = { entries: new Map() }
-  let queue: Queue = EMPTY
-  /** Edits that are shown while they are being stored. */
-  let storing: readonly Operation[] = []
+export const openStore = async ({ platform, storage, userId, signal, isLoggedIn }: Given) => {
   let connection: Connection = { is_online: platform.isOnline(), is_logged_in: true }
-  let shown: ReadonlyMap<number, LiveTodo> | undefined
+  let isLeader = false
+  /** Whether the user has logged out: no edit is accepted until the next login. */
+  let isRemoved = false
   const listeners = createListeners()
+  const retries = createListeners()
+  /** The key of the todo with an id. Of the ids that a todo had before it was saved, too. */
+  const keys = new Map<number, string>()
+  /** The ids of the replica's todos that have a key of their own. */
+  const ids = new Map<string, number>()
+  /** How many edits each todo has, and all. */
+  const counts = new Map<string, number>()
+  let pending = 0
+  let order = 0
+  let isCalling = false
 
-  const tell = () => {
-    shown = undefined
-    listeners.call()
-  }
-
-  const readCopy = async () => {
-    const stored = (await storage.read(copyKey(userId))) as StoredCopy | undefined
-    const entries = (stored?.entries ?? []).map((entry) => [entry.todo.id, entry] as const)
-    copy = { state: stored?.state, entries: new Map(entries) }
-  }
-  const readQueue = async () => {
-    queue = ((await storage.read(queueKey(userId))) ?? EMPTY) as Queue
-  }
-
-  const load = async () => {
-    await Promise.all([readCopy(), readQueue()])
-    tell()
-  }
-
-  const channel = platform.channel(liveName(storage, userId), (message) => {
-    // If the read fails, the next message makes up for it.
-    if (message === "copy") readCopy().then(tell, () => {})
-    else if (message === "queue") readQueue().then(tell, () => {})
-    else {
-      connection = JSON.parse(message)
+  /** Once a tick, however many changes there were. */
+  const call = () => {
+    if (isCalling) return
+    isCalling = true
+    queueMicrotask(() => {
+      isCalling = false
       listeners.call()
+    })
+  }
+
+  const receive = (message: unknown) => {
+    if (typeof message !== "object" || message === null) return
+    if (isTableMessage(message)) {
+      for (const table of [replica, queue]) table.receive(message)
+      return
     }
+    const { connection: next, ask, remove } = message as Message
+    if (typeof next?.is_online === "boolean") connected(next)
+    if (ask === "connection" && isLeader) channel.post({ connection })
+    if (ask === "retry") retries.call()
+    if (remove) clear(remove)
+  }
+  const channel = platform.channel(liveName(storage, userId), receive)
+  const table = { platform, storage, channel, signal }
+
+  const replica = createTable<ReplicaValue>({
+    ...table,
+    prefix: replicaPrefix(userId),
+    onChange: (changed) => {
+      const changedKeys = changed && [...changed]
+      if (!changedKeys) {
+        keys.clear()
+        ids.clear()
+      }
+      const names = changedKeys ?? [...replica.values().keys()]
+      for (const name of names) nameEntry(name)
+      if (!changedKeys) nameEdits(queue.values().keys())
+      view.changed(changedKeys?.map((name) => keys.get(Number(name)) ?? name))
+      call()
+    },
+  })
+  const queue = createTable<QueueValue>({
+    ...table,
+    prefix: queuePrefix(userId),
+    onChange: (changed) => {
+      const changedKeys = changed && [...changed]
+      if (!changedKeys) {
+        pending = 0
+        counts.clear()
+      }
+      nameEdits(changedKeys ?? queue.values().keys())
+      view.changed(changedKeys)
+      call()
+    },
   })
 
-  const change = async (next: (queue: Queue) => Queue, edit?: Operation) => {
-    let changed = queue
-    try {
-      await storage.update(queueKey(userId), (stored) => {
-        changed = next((stored ?? EMPTY) as Queue)
-        return changed
-      })
-      queue = changed
-    } finally {
-      storing = storing.filter((operation) => operation !== edit)
-      tell()
+  const entryOf = (name: string) =>
+    name === STATE ? undefined : (replica.values().get(name) as Entry | undefined)
+  const editsOf = (key: string): Edits =>
+    key === NOTICES ? [] : ((queue.values().get(key) as Edits | undefined) ?? [])
+
+  const allEdits = function* (): Iterable<[string, Edits]> {
+    for (const key of queue.values().keys()) if (key !== NOTICES) yield [key, editsOf(key)]
+  }
+
+  /** Remembers the key of a todo of the replica. */
+  const nameEntry = (name: string) => {
+    const entry = entryOf(name)
+    const key = entry?.key
+    if (key === undefined) return
+    keys.set(entry?.todo.id ?? 0, key)
+    keys.set(localId(key), key)
+    ids.set(key, entry?.todo.id ?? 0)
+  }
+  const nameEdits = (changed: Iterable<string>) => {
+    for (const key of changed) {
+      const edits = editsOf(key)
+      pending += edits.length - (counts.get(key) ?? 0)
+      counts.set(key, edits.length)
+      for (const edit of edits) {
+        keys.set(edit.id, key)
+        order = Math.max(order, edit.order)
+      }
     }
-    channel.post("queue")
   }
 
-  /** Shows the edit at once. Resolves when it is stored, so that a reload does not lose it. */
-  const edit = (operation: Operation) => {
-    if (queue.operations.length + storing.length >= LONGEST_QUEUE) {
-      const detail = `${LONGEST_QUEUE} edits wait for the service already`
-      throw new ApiError({ error_code: "QUEUE_FULL", status: 0, detail })
-    }
-    storing = [...storing, operation]
-    tell()
-    return change((stored) => enqueue(stored, operation), operation)
+  const view = createView({
+    entryOf: (key) => entryOf(String(ids.get(key) ?? key)),
+    editsOf,
+    keys: function* () {
+      for (const name of replica.values().keys()) if (name !== STATE) yield keyOf(Number(name))
+      for (const [key] of allEdits()) yield key
+    },
+  })
+  const keyOf = (id: number) => keys.get(id) ?? String(id)
+
+  const connected = (next: Connection) => {
+    const { is_online, is_logged_in } = connection
+    if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
+    connection = next
+    if (isLeader) channel.post({ connection })
+    call()
   }
 
-  /** Removes the saved edits in the same step, so that none is ever shown twice or not at all. */
-  const replace = async (next: Copy, saved: ReadonlySet<string>) => {
-    copy = next
-    queue = forget(queue, saved)
-    tell()
-    const stored = { state: next.state, entries: [...next.entries.values()] }
-    await storage.update(copyKey(userId), () => stored)
-    // A log-out closes the session, and then removes the copy: perhaps before this one was stored.
-    if ((await session.user())?.id === userId) channel.post("copy")
-    else await removeCopy(platform, storage, userId)
-    if (saved.size > 0) await change((known) => forget(known, saved))
+  const clear = async (what: Removal["remove"]) => {
+    isRemoved = true
+    await Promise.all([replica.clear(), what === "queue" && queue.clear()])
   }
 
-  await load().catch((error) => {
+  const noticesIn = (values: ReadonlyMap<string, QueueValue>) =>
+    (values.get(NOTICES) ?? NONE) as readonly Notice[]
+
+  await Promise.all([replica.load(), queue.load()]).catch((error) => {
     channel.close()
     throw error
   })
+  channel.post({ ask: "connection" })
+
   return {
-    load,
-    change,
-    edit,
-    replace,
-    copy: () => copy,
-    queue: () => queue,
-    withEdits: () => storing.reduce(enqueue, queue),
-    shown: () => {
-      shown ??= overlay(
-        copy,
-        storing.reduce(enqueue, queue),
-        new Date(platform.now()).toISOString(),
-      )
-      return shown
+    keyOf: (key: string | number) => (typeof key === "number" ? keyOf(key) : key),
+    idOf: (key: string) => ids.get(key) ?? Number(key),
+    entryOf: (key: string) => entryOf(String(ids.get(key) ?? key)),
+    ids: () => [...replica.values().keys()].filter((name) => name !== STATE).map(Number),
+    editsOf,
+    allEdits,
+    unsent: () => {
+      let unsent = 0
+      for (const [, edits] of allEdits())
+        for (const { step } of edits) if (step !== "saved") unsent++
+      return unsent
     },
+    get: view.get,
+    list: view.list,
+    pending: () => pending,
+    nextOrder: () => ++order,
+    notices: () => noticesIn(queue.values()),
+    isStored: queue.isStored,
+    isRemoved: () => isRemoved && !isLoggedIn(),
+    loadQueue: queue.load,
+
+    syncState: (): SyncState =>
+      (replica.values().get(STATE) as SyncState | undefined) ?? {
+        token: undefined,
+        isComplete: false,
+      },
+
+    /** Changes the replica, unless it is another one than that of the token. */
+    replace: (
+      token: string | undefined,
+      state: SyncState,
+      entries: ReadonlyMap<number, Omit<Entry, "key"> | undefined>,
+    ) =>
+      replica.change((draft) => {
+        const known = draft.get(STATE) as SyncState | undefined
+        if (known?.token !== token || !isLoggedIn()) return
+        for (const [id, entry] of entries) {
+          const key = keyOf(id)
+          const named = entry && key !== String(id) ? { ...entry, key } : entry
+          draft.set(String(id), named)
+        }
+        draft.set(STATE, state)
+      }),
+
+    /** Changes the edits of todos. */
+    edit: (
+      run: (
+        edits: (key: string) => Edits,
+        settle: (key: string, outcome: Outcome) => void,
+        all: () => Iterable<[string, Edits]>,
+      ) => void,
+    ) =>
+      queue.change((draft) => {
+        const told: Notice[] = []
+        run(
+          (key) => (draft.get(key) as Edits | undefined) ?? [],
+          (key, { edits, notices }) => {
+            told.push(...notices)
+            draft.set(key, edits.length > 0 ? edits : undefined)
+          },
+          function* () {
+            for (const [key, value] of draft.entries())
+              if (key !== NOTICES) yield [key, value as Edits]
+          },
+        )
+        if (told.length === 0) return
+        const before = (draft.get(NOTICES) ?? []) as readonly Notice[]
+        draft.set(NOTICES, [...before, ...told].slice(-LONGEST_NOTICES))
+      }),
+
+    dismiss: (key: string) =>
+      queue.change((draft) => {
+        const before = (draft.get(NOTICES) ?? []) as readonly Notice[]
+        const left = before.filter((notice) => notice.key !== key)
+        draft.set(NOTICES, left.length > 0 ? left : undefined)
+      }),
+
     connection: () => connection,
-    connected: (next: Connection) => {
-      const { is_online, is_logged_in } = connection
-      if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
-      connection = next
-      channel.post(JSON.stringify(next))
-      listeners.call()
+    connected,
+    leads: (next: boolean) => {
+      isLeader = next
+      if (next) channel.post({ connection })
     },
     subscribe: listeners.add,
+    changed: call,
+    onRetry: retries.add,
+    retry: () => {
+      retries.call()
+      channel.post({ ask: "retry" })
+    },
     close: () => channel.close(),
   }
+}
+
+/** The edits that may be sent next, in order: the first of each todo that is not saved. */
+export const nextOperations = (all: Iterable<[string, Edits]>, size: number) => {
+  const next: [string, Operation][] = []
+  for (const [key, edits] of all) {
+    const first = edits.find(({ step }) => step !== "saved")
+    if (first) next.push([key, first])
+  }
+  return next.sort(([, a], [, b]) => a.order - b.order).slice(0, size)
 }

@@ -1,44 +1,49 @@
-/** What is shown: the copy, with the edits of the queue applied to it (optimistic updates). */
+/**
+ * What is shown: the replica, with the edits applied to it (optimistic updates). A change of a todo
+ * computes that todo anew, and moves it to its place in the lists that were asked for.
+ */
 import type { ListQuery, Sort, Todo } from "../calls.ts"
-import type { Copy, LiveTodo, Operation, Queue } from "./model.ts"
+import type { Edits, Entry, LiveTodo, Operation } from "./model.ts"
 
 export type Filter = Pick<ListQuery, "is_completed" | "q">
 
-/** Its times are by the clock of this device, because the service has not seen it yet. */
-const created = ({ id, todo }: Operation & { op: "create" }, now: string): Todo => ({
-  id,
-  ...todo,
-  created_at: now,
-  updated_at: now,
-})
+/** Negative, and the same in every tab: of the key of the create. */
+export const localId = (key: string) => -1 - Number.parseInt(key.slice(0, 13), 16)
 
-/** Returns the same object for the same todo, so that a renderer can see that nothing changed. */
-const confirmed = new WeakMap<Todo, LiveTodo>()
-const shownAs = (todo: Todo): LiveTodo => {
-  const shown = confirmed.get(todo) ?? { ...todo, is_pending: false }
-  confirmed.set(todo, shown)
-  return shown
+/** Its times are by the clock of this device, because the service has not seen it yet. */
+const created = ({ key, todo, at }: Operation & { op: "create" }): Todo => {
+  const now = new Date(at).toISOString()
+  return { id: localId(key), ...todo, created_at: now, updated_at: now }
 }
 
-export const overlay = ({ entries }: Copy, { operations }: Queue, now: string) => {
-  const shown = new Map<number, LiveTodo>()
-  for (const [id, { todo }] of entries) shown.set(id, shownAs(todo))
-  for (const operation of operations) {
-    const there = shown.get(operation.id)
-    if (operation.op === "delete") shown.delete(operation.id)
-    else if (operation.op === "create") {
-      const todo = operation.known ?? created(operation, now)
-      if (!there) shown.set(operation.id, { ...todo, is_pending: true })
-    } else if (there) {
-      const edited = operation.step === "saved" ? {} : operation.todo
-      shown.set(operation.id, { ...(operation.known ?? there), ...edited, is_pending: true })
+/** `created` and `changed`: the order of the edits that the service has not answered yet. */
+type Shown = { todo: LiveTodo; created: number | undefined; changed: number | undefined }
+
+const isSame = (a: LiveTodo, b: LiveTodo) =>
+  (Object.keys(a) as (keyof LiveTodo)[]).every((name) => a[name] === b[name])
+
+const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | undefined => {
+  let todo = entry?.todo
+  let [isNew, changed]: [number | undefined, number | undefined] = [undefined, undefined]
+  for (const edit of edits) {
+    const isOpen = edit.step !== "saved"
+    if (edit.op === "delete") todo = undefined
+    else if (edit.op === "create") {
+      if (isOpen) isNew = edit.order
+      todo ??= edit.known ?? created(edit)
+    } else if (todo) {
+      // The replica may have a later version than the one that the edit made.
+      const isLater = edit.known && edit.known.updated_at >= todo.updated_at
+      todo = { ...todo, ...(isLater && edit.known), ...(isOpen && edit.todo) }
     }
+    if (isOpen) changed = edit.order
   }
-  return shown
+  return todo && { todo: { ...todo, key, is_pending: edits.length > 0 }, created: isNew, changed }
 }
 
 /** Compares by code point, as the service does. `<` would compare by UTF-16 code unit. */
 const compareTexts = (a: string, b: string) => {
+  if (a === b) return 0
   const [others, mine] = [b[Symbol.iterator](), a[Symbol.iterator]()]
   for (;;) {
     const [x, y] = [mine.next(), others.next()]
@@ -48,33 +53,132 @@ const compareTexts = (a: string, b: string) => {
   }
 }
 
-/** Greater than every timestamp: the service sets the time when it receives the edit. */
-const LATER = "~"
+const compare = <Value extends string | number>(a: Value, b: Value) => Number(a > b) - Number(a < b)
 
-const KEYS: Record<string, (todo: LiveTodo) => string> = {
-  created_at: ({ id, created_at }) => (id < 0 ? LATER : created_at),
-  updated_at: ({ is_pending, updated_at }) => (is_pending ? LATER : updated_at),
-  title: ({ title }) => title,
+/** What waits to be sent is the newest, in the order of the edits. */
+const byTime = (time: "created_at" | "updated_at", a: Shown, b: Shown) => {
+  const [mine, others] = time === "created_at" ? [a.created, b.created] : [a.changed, b.changed]
+  if (mine !== undefined && others !== undefined) return mine - others
+  if (mine !== undefined || others !== undefined) return mine === undefined ? -1 : 1
+  return compare(a.todo[time], b.todo[time]) || a.todo.id - b.todo.id
 }
 
-/** Todos that are not saved yet count as the newest, in the order of the clicks. */
-const rank = (id: number, index: number) => (id < 0 ? Number.MAX_SAFE_INTEGER + index : id)
-
-export const listed = (todos: Iterable<LiveTodo>, filter: Filter, sort: Sort): LiveTodo[] => {
-  const sought = filter.q?.toLowerCase()
-  const matches = ({ title, description, is_completed }: LiveTodo) =>
-    (filter.is_completed ?? is_completed) === is_completed &&
-    (sought === undefined ||
-      title.toLowerCase().includes(sought) ||
-      (description ?? "").toLowerCase().includes(sought))
+const comparing = (sort: Sort) => {
   const direction = sort.startsWith("-") ? -1 : 1
-  const keyOf = KEYS[sort.replace("-", "")] ?? (() => "")
-  const compare = sort.endsWith("title")
-    ? compareTexts
-    : (a: string, b: string) => Number(a > b) - Number(a < b)
-  return [...todos]
-    .filter(matches)
-    .map((todo, index) => ({ todo, key: keyOf(todo), rank: rank(todo.id, index) }))
-    .sort((a, b) => direction * (compare(a.key, b.key) || a.rank - b.rank))
-    .map(({ todo }) => todo)
+  const by = sort.replace("-", "") as "created_at" | "updated_at" | "title"
+  const ascending = (a: Shown, b: Shown) =>
+    by === "title"
+      ? compareTexts(a.todo.title, b.todo.title) || byTime("created_at", a, b)
+      : byTime(by, a, b)
+  return (a: Shown, b: Shown) => direction * ascending(a, b)
+}
+
+const matching = ({ is_completed, q }: Filter) => {
+  const sought = q?.toLowerCase()
+  return ({ todo }: Shown) =>
+    (is_completed ?? todo.is_completed) === todo.is_completed &&
+    (sought === undefined ||
+      todo.title.toLowerCase().includes(sought) ||
+      (todo.description ?? "").toLowerCase().includes(sought))
+}
+
+/** How many lists are kept, one for each filter and sort. */
+const LISTS = 20
+
+/** `stale`: the keys of todos that have changed since. Undefined: all may have. */
+type List = {
+  shown: readonly Shown[]
+  todos: readonly LiveTodo[]
+  stale: Set<string> | undefined
+}
+
+type Given = {
+  entryOf: (key: string) => Entry | undefined
+  editsOf: (key: string) => Edits
+  keys: () => Iterable<string>
+}
+
+export const createView = ({ entryOf, editsOf, keys }: Given) => {
+  /** Computed when it is asked for. */
+  const shown = new Map<string, Shown>()
+  const lists = new Map<string, List>()
+  let isComplete = false
+
+  const find = (key: string) => {
+    const known = shown.get(key)
+    if (known) return known
+    const found = apply(key, entryOf(key), editsOf(key))
+    if (found) shown.set(key, found)
+    return found
+  }
+  /** The previous object if nothing in it has changed, so that it is not rendered again. */
+  const refresh = (key: string) => {
+    const before = shown.get(key)
+    const next = apply(key, entryOf(key), editsOf(key))
+    if (before && next && isSame(before.todo, next.todo)) next.todo = before.todo
+    if (next) shown.set(key, next)
+    else shown.delete(key)
+  }
+
+  const all = () => {
+    if (!isComplete) for (const key of keys()) find(key)
+    isComplete = true
+    return [...shown.values()]
+  }
+
+  /** Takes the changed ones out of a sorted list, and puts them where they belong now. */
+  const mergedInto = (list: readonly Shown[], stale: Set<string>, filter: Filter, sort: Sort) => {
+    const order = comparing(sort)
+    const kept = list.filter(({ todo }) => !stale.has(todo.key))
+    const changed = [...stale].map(find).filter((one) => one !== undefined)
+    const added = changed.filter(matching(filter)).sort(order)
+    const result: Shown[] = []
+    let next = 0
+    for (const one of kept) {
+      for (let other = added[next]; other && order(other, one) < 0; other = added[++next])
+        result.push(other)
+      result.push(one)
+    }
+    return [...result, ...added.slice(next)]
+  }
+
+  return {
+    get: (key: string) => find(key)?.todo,
+
+    /** The same array until something in it changes. */
+    list: (filter: Filter, sort: Sort): readonly LiveTodo[] => {
+      const name = JSON.stringify([filter.is_completed, filter.q, sort])
+      const last = lists.get(name)
+      if (last?.stale?.size === 0) return last.todos
+      const next =
+        last?.stale && last.stale.size < last.shown.length
+          ? mergedInto(last.shown, last.stale, filter, sort)
+          : all().filter(matching(filter)).sort(comparing(sort))
+      const todos = next.map(({ todo }) => todo)
+      const isSameList =
+        last?.todos.length === todos.length &&
+        todos.every((todo, index) => todo === last.todos[index])
+      const list = { shown: next, todos: isSameList ? last.todos : todos, stale: new Set<string>() }
+      lists.delete(name)
+      lists.set(name, list)
+      // Each key typed into a search adds a list. The oldest are dropped, unless they are up to date.
+      for (const [oldest, { stale }] of lists)
+        if (lists.size > LISTS && stale?.size !== 0) lists.delete(oldest)
+      return list.todos
+    },
+
+    /** Undefined: all todos may have changed. */
+    changed: (changed: Iterable<string> | undefined) => {
+      if (changed) {
+        for (const key of changed) {
+          refresh(key)
+          for (const { stale } of lists.values()) stale?.add(key)
+        }
+        return
+      }
+      for (const key of [...shown.keys()]) refresh(key)
+      isComplete = false
+      for (const list of lists.values()) list.stale = undefined
+    },
+  }
 }

@@ -1,5 +1,5 @@
-/** IndexedDB, or memory where the browser blocks it, as in some private windows and frames. */
-import { findIndexedDb, indexedDbStorage } from "./indexed-db.ts"
+/** IndexedDB, or memory where the browser allows none, as in some private windows and frames. */
+import { Blocked, findIndexedDb, indexedDbStorage } from "./indexed-db.ts"
 import { memoryStorage } from "./memory.ts"
 import type { Storage } from "./storage.ts"
 
@@ -8,24 +8,32 @@ export const browserStorage = (name: string): Storage | undefined => {
   const factory = findIndexedDb()
   if (!factory) return undefined
   let used = indexedDbStorage(factory, name)
-  let chosen: Promise<Storage> | undefined
-  /** The first read decides for good. If the storage is full later, the caller gets the error. */
-  const choose = () => {
+  let chosen: Promise<void> | undefined
+  /**
+   * The first access decides for good. Any other failure is the caller's: what is stored is not to
+   * be hidden behind an empty memory because the disk failed once.
+   */
+  const choose = async () => {
     chosen ??= used.read("session").then(
-      () => used,
-      () => {
+      () => {},
+      (error) => {
+        chosen = undefined
+        if (!(error instanceof Blocked)) throw error
         used = memoryStorage()
-        return used
+        chosen = Promise.resolve()
       },
     )
-    return chosen
+    await chosen
+    return used
   }
   return {
     /** Memory has another name in each tab: tabs without a shared storage have no common leader. */
     get name() {
       return used.name
     },
-    read: async (key) => (await choose()).read(key),
-    update: async (key, change) => (await choose()).update(key, change),
+    read: async (prefix) => (await choose()).read(prefix),
+    write: async (values, guard) => (await choose()).write(values, guard),
+    remove: async (prefix) => (await choose()).remove(prefix),
+    persist: async (ask) => (await choose()).persist?.(ask) ?? false,
   }
 }

@@ -1,13 +1,14 @@
 /** `todo-api/client/file`: a storage in a file, for programs. One process at a time may use it. */
 import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
+import { readFrom, removeFrom, writeTo } from "./memory.ts"
 import type { Storage, Stored } from "./storage.ts"
 
-const load = async (path: string): Promise<Record<string, Stored>> => {
+const load = async (path: string): Promise<Map<string, Stored>> => {
   try {
-    return JSON.parse(await readFile(path, "utf8"))
+    return new Map(Object.entries(JSON.parse(await readFile(path, "utf8"))))
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return {}
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return new Map()
     throw error
   }
 }
@@ -37,20 +38,30 @@ export const fileStorage = (file: string): Storage => {
   const path = resolve(file)
   let last: Promise<unknown> = Promise.resolve()
 
-  const inTurn = <T>(run: (values: Record<string, Stored>) => Promise<T>): Promise<T> => {
+  const inTurn = <T>(run: (values: Map<string, Stored>) => T | Promise<T>): Promise<T> => {
     const next = last.then(async () => run(await load(path)))
     last = next.catch(() => {})
     return next
   }
+  const store = async (values: Map<string, Stored>) => {
+    await mkdir(dirname(path), { recursive: true })
+    await replace(path, JSON.stringify(Object.fromEntries(values)))
+  }
 
   return {
     name: path,
-    read: (key) => inTurn(async (values) => values[key]),
-    update: (key, change) =>
+    read: (prefix) => inTurn((values) => readFrom(values, prefix)),
+    write: (changes, guard) =>
       inTurn(async (values) => {
-        values[key] = change(values[key])
-        await mkdir(dirname(path), { recursive: true })
-        await replace(path, JSON.stringify(values))
+        if (!writeTo(values, changes, guard)) return false
+        await store(values)
+        return true
       }),
+    remove: (prefix) =>
+      inTurn(async (values) => {
+        removeFrom(values, prefix)
+        await store(values)
+      }),
+    persist: async () => true,
   }
 }

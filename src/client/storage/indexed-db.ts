@@ -3,10 +3,13 @@ import type { Storage, Stored } from "./storage.ts"
 
 /** The few browser types that are used, so that the package compiles without the DOM library. */
 type DbRequest<T> = { result: T; error: unknown; onsuccess: () => void; onerror: () => void }
+type KeyRange = unknown
 type ObjectStore = {
   get(key: string): DbRequest<Stored>
+  getAll(range: KeyRange): DbRequest<Stored[]>
+  getAllKeys(range: KeyRange): DbRequest<string[]>
   put(value: Stored, key: string): void
-  delete(key: string): void
+  delete(key: string | KeyRange): void
 }
 type Transaction = {
   objectStore(name: string): ObjectStore
@@ -18,65 +21,77 @@ type Database = {
   createObjectStore(name: string): void
   transaction(store: string, mode: "readonly" | "readwrite"): Transaction
   onclose: () => void
+  onversionchange: () => void
+  close(): void
 }
-type Factory = {
-  open(name: string, version: number): DbRequest<Database> & { onupgradeneeded: () => void }
+type OpenRequest = DbRequest<Database> & { onupgradeneeded: () => void; onblocked: () => void }
+export type Factory = { open(name: string, version: number): OpenRequest }
+type Host = {
+  indexedDB?: Factory
+  IDBKeyRange: { bound(from: string, to: string): KeyRange }
+  navigator?: { storage?: { persisted(): Promise<boolean>; persist(): Promise<boolean> } }
 }
+const host = globalThis as unknown as Host
 
 const STORE = "values"
+const VERSION = 1
+/** How often and how soon what failed is tried again: a browser's disk may fail for a moment. */
+const RETRIES = 3
+const PAUSE = 200
 
 /** Undefined outside of browsers. If a browser blocks the storage, even this access may throw. */
 export const findIndexedDb = () => {
   try {
-    return (globalThis as unknown as { indexedDB?: Factory }).indexedDB
+    return host.indexedDB
   } catch {
     return undefined
   }
 }
+
+/** The browser allows no storage here, as in some private windows and frames: for good. */
+export class Blocked extends Error {}
+
+const nameOf = (error: unknown) => (error instanceof Error ? error.name : "")
+const isPassing = (error: unknown) =>
+  !(error instanceof Blocked) && nameOf(error) !== "QuotaExceededError"
 
 export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
   let opened: Promise<Database> | undefined
 
   const open = () =>
     new Promise<Database>((resolve, reject) => {
-      const request = indexedDB.open(name, 1)
+      const request = indexedDB.open(name, VERSION)
       request.onupgradeneeded = () => request.result.createObjectStore(STORE)
       request.onerror = () => reject(request.error)
+      request.onblocked = () =>
+        reject(new Error("An older tab of this page keeps the database open: close it"))
       request.onsuccess = () => {
-        // The browser closes the database when the user clears the site's data.
-        request.result.onclose = () => {
+        const database = request.result
+        const forget = () => {
           opened = undefined
         }
-        resolve(request.result)
+        // The browser closes the database when the user clears the site's data.
+        database.onclose = forget
+        // A newer version of the page wants to raise the version of the database.
+        database.onversionchange = () => {
+          database.close()
+          forget()
+        }
+        resolve(database)
       }
     })
-
-  const database = () => {
-    opened ??= open().catch((error) => {
-      opened = undefined
-      throw error
-    })
-    return opened
-  }
-
-  /** A browser may close the database without an event. Then it is opened again. */
-  const begin = async (mode: "readonly" | "readwrite") => {
-    const before = await database()
-    try {
-      return before.transaction(STORE, mode)
-    } catch {
-      opened = undefined
-      return (await database()).transaction(STORE, mode)
-    }
-  }
 
   const run = async <T>(
     mode: "readonly" | "readwrite",
     work: (store: ObjectStore, end: (value: T) => void) => void,
-  ) => {
-    const transaction = await begin(mode)
+  ): Promise<T> => {
+    opened ??= open().catch((error) => {
+      const isBlocked = /^(Security|InvalidState|NotAllowed)Error$/.test(nameOf(error))
+      throw isBlocked ? new Blocked(String(error)) : error
+    })
+    const transaction = (await opened).transaction(STORE, mode)
     return new Promise<T>((resolve, reject) => {
-      transaction.onabort = () => reject(transaction.error)
+      transaction.onabort = () => reject(transaction.error ?? new Error("The storage gave up"))
       work(transaction.objectStore(STORE), (value) => {
         // Only a completed transaction is stored. Until then it may still be aborted.
         transaction.oncomplete = () => resolve(value)
@@ -84,22 +99,49 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
     })
   }
 
+  /** A browser may close the database without an event. Then it is opened again. */
+  const steadily: typeof run = async (mode, work) => {
+    for (let failures = 0; ; failures++)
+      try {
+        return await run(mode, work)
+      } catch (error) {
+        opened?.then((database) => database.close()).catch(() => {})
+        opened = undefined
+        if (failures === RETRIES || !isPassing(error)) throw error
+        await new Promise((resolve) => setTimeout(resolve, failures * PAUSE))
+      }
+  }
+
+  const rangeOf = (prefix: string) => host.IDBKeyRange.bound(prefix, `${prefix}\uffff`)
+
   return {
     name,
-    read: (key) =>
-      run("readonly", (store, end) => {
-        const request = store.get(key)
-        request.onsuccess = () => end(request.result)
+    read: (prefix) =>
+      steadily("readonly", (store, end) => {
+        const [keys, values] = [store.getAllKeys(rangeOf(prefix)), store.getAll(rangeOf(prefix))]
+        values.onsuccess = () =>
+          end(new Map(keys.result.map((key, index) => [key, values.result[index]])))
       }),
-    update: (key, change) =>
-      run("readwrite", (store, end) => {
-        const request = store.get(key)
-        request.onsuccess = () => {
-          const value = change(request.result)
-          if (value === undefined) store.delete(key)
-          else store.put(value, key)
-          end(undefined)
+    write: (values, guard) =>
+      steadily("readwrite", (store, end) => {
+        const put = () => {
+          for (const [key, value] of values)
+            if (value === undefined) store.delete(key)
+            else store.put(value, key)
+          end(true)
         }
+        if (!guard) return put()
+        const request = store.get(guard.key)
+        request.onsuccess = () => (request.result === guard.value ? put() : end(false))
       }),
+    remove: (prefix) =>
+      steadily("readwrite", (store, end) => {
+        store.delete(rangeOf(prefix))
+        end(undefined)
+      }),
+    persist: async (ask) => {
+      const manager = host.navigator?.storage
+      return (await (ask ? manager?.persist() : manager?.persisted())) ?? false
+    },
   }
 }

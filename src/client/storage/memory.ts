@@ -1,14 +1,34 @@
 /** A storage in memory, which is lost when the process ends. */
 import { randomKey } from "../platform.ts"
-import type { Storage, Stored } from "./storage.ts"
+import type { Guard, Storage, Stored } from "./storage.ts"
+
+/** The values of a storage whose whole content is at hand. */
+export const readFrom = (values: ReadonlyMap<string, Stored>, prefix: string) =>
+  new Map([...values].filter(([key]) => key.startsWith(prefix)))
+
+/** Returns whether the guard holds, and then makes the change. */
+export const writeTo = (
+  values: Map<string, Stored>,
+  changes: ReadonlyMap<string, Stored>,
+  guard: Guard | undefined,
+) => {
+  if (guard && values.get(guard.key) !== guard.value) return false
+  for (const [key, value] of changes)
+    if (value === undefined) values.delete(key)
+    else values.set(key, value)
+  return true
+}
+
+export const removeFrom = (values: Map<string, Stored>, prefix: string) => {
+  for (const key of [...values.keys()]) if (key.startsWith(prefix)) values.delete(key)
+}
 
 export const memoryStorage = (): Storage => {
   const values = new Map<string, Stored>()
   return {
     name: `memory:${randomKey()}`,
-    read: async (key) => values.get(key),
-    update: async (key, change) => {
-      values.set(key, change(values.get(key)))
-    },
+    read: async (prefix) => readFrom(values, prefix),
+    write: async (changes, guard) => writeTo(values, changes, guard),
+    remove: async (prefix) => removeFrom(values, prefix),
   }
 }

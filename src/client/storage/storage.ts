@@ -1,18 +1,23 @@
-/** Where a client keeps its session, its copy and its queue. */
+/** Where a client keeps its session, its replica and its queue. */
 
 /** Any JSON value. */
 export type Stored = unknown
 
+/** What a write depends on: the value (a text) that a key has, or undefined if it has none. */
+export type Guard = { key: string; value: string | undefined }
+
 export interface Storage {
-  /**
-   * Clients whose storages have the same name share what is stored, and have one leader. The first
-   * read may change it.
-   */
+  /** Clients whose storages have the same name share what is stored, and have one leader. */
   readonly name: string
-  read(key: string): Promise<Stored>
+  /** All values whose keys begin with the prefix, by key. */
+  read(prefix: string): Promise<ReadonlyMap<string, Stored>>
   /**
-   * Changes a value atomically. `change` gets the old value and returns the new one, and may run
-   * more than once. `undefined` means that there is no value.
+   * Writes all of the values, or none; `undefined` removes one. If the guard does not hold any more,
+   * it writes nothing and returns false.
    */
-  update(key: string, change: (value: Stored) => Stored): Promise<void>
+  write(values: ReadonlyMap<string, Stored>, guard?: Guard): Promise<boolean>
+  /** Removes all values whose keys begin with the prefix. */
+  remove(prefix: string): Promise<void>
+  /** Whether it is kept however full the device is. If `ask`, it asks the browser for that. */
+  persist?(ask: boolean): Promise<boolean>
 }

@@ -1,66 +1,70 @@
 /**
- * The simulated clock. It runs faster than real time, but stands still while the service works, so
- * that a slow machine does not look like a network that loses requests.
+ * The simulated clock. It goes on only when nobody has anything to do: no request is under way, and no
+ * promise is left that could settle. One timer fires at a time. So one seed has one history, however
+ * fast the machine is.
  */
-
-/** Half a minute for the clients takes 0.6 s of real time. */
-const HASTE = 50
 
 type Timer = { due: number; end: () => void }
 
 export const createClock = () => {
   const timers = new Set<Timer>()
+  let now = 0
+  let last: Promise<unknown> = Promise.resolve()
   let working = 0
-  let passed = 0
-  let since = performance.now()
-  let wake: ReturnType<typeof setTimeout> | undefined
 
-  const next = () => Math.min(...[...timers].map(({ due }) => due))
-  /** Never later than the next timer, however slow the machine is. */
-  const now = () =>
-    working > 0 ? passed : Math.min(passed + (performance.now() - since) * HASTE, next())
+  /** Runs what promises have to run. */
+  const settle = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-  const run = () => {
-    clearTimeout(wake)
-    since = performance.now()
-    if (working === 0 && timers.size > 0) wake = setTimeout(fire, (next() - passed) / HASTE)
-  }
-  const fire = () => {
-    passed = next()
-    for (const timer of [...timers]) if (timer.due <= passed) timer.end()
-    run()
+  const earliest = () => {
+    let first: Timer | undefined
+    for (const timer of timers) if (!first || timer.due < first.due) first = timer
+    return first
   }
 
   return {
-    now,
+    now: () => now,
 
     /** Resolves early, without an error, when the signal aborts. */
     sleep: (milliseconds: number, signal?: AbortSignal) =>
       new Promise<void>((resolve) => {
         if (signal?.aborted) return resolve()
-        passed = now()
         const end = () => {
           timers.delete(timer)
           signal?.removeEventListener("abort", end)
           resolve()
         }
-        const timer: Timer = { due: passed + Math.max(0, milliseconds), end }
+        const timer: Timer = { due: now + Math.max(0, milliseconds), end }
         timers.add(timer)
         signal?.addEventListener("abort", end)
-        run()
       }),
 
-    /** The clock stands still until the work is done. */
-    during: async <T>(work: Promise<T>): Promise<T> => {
-      passed = now()
+    /** The clock stands still until the work is done. Works are done one after the other. */
+    during: <T>(work: () => Promise<T>): Promise<T> => {
       working++
-      run()
-      try {
-        return await work
-      } finally {
-        working--
-        run()
+      const next = last.then(work).finally(() => working--)
+      last = next.catch(() => {})
+      return next
+    },
+
+    /** Goes on until the story is told. */
+    run: async <T>(story: Promise<T>): Promise<T> => {
+      let isOver = false
+      const end = () => {
+        isOver = true
       }
+      story.then(end, end)
+      while (!isOver) {
+        await settle()
+        if (working > 0) {
+          await last
+          continue
+        }
+        const timer = isOver ? undefined : earliest()
+        if (!timer) continue
+        now = timer.due
+        timer.end()
+      }
+      return story
     },
   }
 }

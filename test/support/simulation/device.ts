@@ -1,7 +1,12 @@
 /** A client that can be killed at any moment, with a storage that outlives it. */
 import { type Client, createClientOn } from "../../../src/client/client.ts"
 import type { Live } from "../../../src/client/live/live.ts"
-import { createChannels, createLocks, type Platform } from "../../../src/client/platform.ts"
+import {
+  createChannels,
+  createLocks,
+  type Platform,
+  type PlatformEvent,
+} from "../../../src/client/platform.ts"
 import { memoryStorage } from "../../../src/client/storage/memory.ts"
 import type { Storage } from "../../../src/client/storage/storage.ts"
 import type { Clock } from "./clock.ts"
@@ -33,19 +38,30 @@ export type Credentials = { email: string; password: string }
 const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => {
   const { random, clock } = given
   let isOnline = true
+  /** Pending while JavaScript has stopped in the tab, as in a suspended one. */
+  let running: Promise<void> = Promise.resolve()
+  let resume = () => {}
   const skew = (random.random() - 0.5) * 1e12
-  const listeners = new Set<() => void>()
+  const listeners = new Set<(event: PlatformEvent) => void>()
   const lock = hasLocks ? profile.lock : createLocks()
   const death = new Promise<never>((_, reject) =>
     end.addEventListener("abort", () => reject(new Error("killed")), { once: true }),
   )
   death.catch(() => {})
-  /** A promise that never settles once the client is killed. */
+  const untilRunning = async () => {
+    for (let seen: unknown; seen !== running; ) {
+      seen = running
+      await running
+    }
+  }
+  /** A promise that never settles once the client is killed, and not before it runs again. */
   const alive = async <T>(value: Promise<T>): Promise<T> => {
     try {
       const settled = await value
+      await untilRunning()
       return end.aborted ? never : settled
     } catch (error) {
+      await untilRunning()
       if (end.aborted) return never
       throw error
     }
@@ -56,30 +72,52 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
       alive(
         fetch(url.slice("http://service".length), { ...init, signal: anyOf(init.signal, end) }),
       ),
-    now: () => Date.now() + skew,
+    now: () => START + clock.now() + skew,
+    elapsed: clock.now,
     random: random.random,
     sleep: (milliseconds, signal) => alive(clock.sleep(milliseconds, signal)),
-    lock: (name, signal, run) =>
-      alive(lock(name, anyOf(signal, end), () => Promise.race([run(), death]))),
+    lock: (name, { signal, steal = false }, run) =>
+      alive(
+        lock(name, { signal: anyOf(signal, end), steal }, (held) =>
+          Promise.race([untilRunning().then(() => run(held)), death]),
+        ),
+      ),
     channel: (name, onMessage) =>
-      profile.channel(name, (message) => end.aborted || onMessage(message)),
+      profile.channel(name, (message) => {
+        untilRunning().then(() => end.aborted || onMessage(message))
+      }),
     isOnline: () => isOnline,
-    onOnline: (listener) => {
+    isVisible: () => true,
+    onEvent: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
   }
+  const { storage: shared } = profile
   const storage: Storage = {
-    name: profile.storage.name,
-    read: (key) => (end.aborted ? never : alive(profile.storage.read(key))),
-    update: (key, change) => (end.aborted ? never : alive(profile.storage.update(key, change))),
+    name: shared.name,
+    read: (prefix) => (end.aborted ? never : alive(shared.read(prefix))),
+    write: (values, guard) => (end.aborted ? never : alive(shared.write(values, guard))),
+    remove: (prefix) => (end.aborted ? never : alive(shared.remove(prefix))),
   }
-  const setOnline = (next: boolean) => {
-    isOnline = next
-    if (next) for (const listener of listeners) listener()
+  return {
+    on,
+    storage,
+    setOnline: (next: boolean) => {
+      isOnline = next
+      for (const listener of listeners) listener(next ? "online" : "offline")
+    },
+    suspend: () => {
+      running = new Promise((resolve) => {
+        resume = resolve
+      })
+    },
+    resume: () => resume(),
   }
-  return { on, storage, setOnline }
 }
+
+/** Any day. */
+const START = Date.UTC(2026, 0, 1)
 
 const anyOf = (...signals: (AbortSignal | null | undefined)[]) =>
   AbortSignal.any(signals.filter((signal) => signal !== null && signal !== undefined))
@@ -88,9 +126,12 @@ export type Device = Awaited<ReturnType<typeof startDevice>>
 
 export const startDevice = async (given: Given, credentials: Credentials) => {
   const end = new AbortController()
-  const { on, storage, setOnline } = runningOn(given, end.signal)
+  const { on, storage, setOnline, suspend, resume } = runningOn(given, end.signal)
   const client = createClientOn(on, { url: "http://service", storage })
-  const state: { live: Live | undefined } = { live: undefined }
+  const state: { live: Live | undefined; isSuspended: boolean } = {
+    live: undefined,
+    isSuspended: false,
+  }
 
   /** Logs in whenever nobody is logged in, until it succeeds. */
   const tend = async () => {
@@ -106,11 +147,25 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
   return {
     client: client satisfies Client,
     live: () => state.live,
+    isSuspended: () => state.isSuspended,
     setOnline,
-    loseAccess: () =>
-      given.profile.storage.update("session", (session) =>
-        session ? { ...session, access_token: "expired" } : session,
-      ),
-    kill: () => end.abort(),
+    suspend: () => {
+      state.isSuspended = true
+      suspend()
+    },
+    resume: () => {
+      state.isSuspended = false
+      resume()
+    },
+    loseAccess: async () => {
+      const { storage: shared } = given.profile
+      const session = (await shared.read("session")).get("session")
+      if (session)
+        await shared.write(new Map([["session", { ...session, access_token: "expired" }]]))
+    },
+    kill: () => {
+      end.abort()
+      resume()
+    },
   }
 }

@@ -1,5 +1,5 @@
 /** A faulty network to the real service: loses, repeats and delays messages, cuts off streams. */
-import type { Result } from "../../../src/client/live/model.ts"
+import type { Result } from "../../../src/client/shapes.ts"
 import type { Clock } from "./clock.ts"
 import type { Random } from "./random.ts"
 
@@ -8,16 +8,25 @@ export type Service = { fetch(path: string, init: RequestInit): Promise<Response
 
 export type Network = {
   isHealed: boolean
+  /** The service is restarted, or gone from the network. */
+  isDown: boolean
   /** The profile that made a version, by version name, according to the answers of the service. */
   authors: Map<string, number>
   /** Batches that the service still executes, even if no client is waiting for them any more. */
   underWay: Set<Promise<unknown>>
+  /** Of streams and of answers that wait: called after each batch. */
+  waiting: Set<() => void>
+  /** Every request that reached the service. */
+  trace: string[]
 }
 
 export const createNetwork = (): Network => ({
   isHealed: false,
+  isDown: false,
   authors: new Map(),
   underWay: new Set(),
+  waiting: new Set(),
+  trace: [],
 })
 
 export const versionName = (id: number, version: number) => `${id}/${version}`
@@ -55,58 +64,121 @@ type Given = {
   isOnline: () => boolean
 }
 
+/** An answer whose whole body is there: reading it takes no time of the machine. */
+const answered = (response: Response, text: string) =>
+  ({
+    ok: response.ok,
+    status: response.status,
+    headers: response.headers,
+    body: null,
+    text: async () => text,
+  }) as Response
+
+const encoder = new TextEncoder()
+/** How long an answer waits for a change, and how often a stream sends a heartbeat. */
+const WAIT = 30_000
+const HEARTBEAT = 15_000
+
 export const faultyFetch = ({ service, network, random, clock, profile, isOnline }: Given) => {
   const { chance, below } = random
 
+  const ask = (path: string, init: RequestInit) =>
+    clock.during(async () => {
+      network.trace.push(`${profile} ${init.method} ${path.split("?")[0]}`)
+      const response = await service.fetch(path, { ...init, signal: null })
+      return answered(response, await response.text())
+    })
+
   /** Ignores the signal, so that the author is recorded even if the client is killed meanwhile. */
   const batch = async (path: string, init: RequestInit) => {
-    const response = await service.fetch(path, { ...init, signal: null })
-    const text = await response.text()
+    const response = await ask(path, init)
     if (response.ok) {
       const { operations } = JSON.parse(String(init.body)) as { operations: Sent[] }
-      const { results } = JSON.parse(text) as { results: Result[] }
+      const { results } = JSON.parse(await response.text()) as { results: Result[] }
       operations.forEach((sent, index) => {
         const result = results[index]
         const made = result && madeVersion(sent, result)
         if (made !== undefined) network.authors.set(made, profile)
       })
+      for (const wake of [...network.waiting]) wake()
     }
-    return new Response(text, response)
+    return response
   }
 
-  const reach = (path: string, init: RequestInit): Promise<Response> => {
-    const isWaiting = new Headers(init.headers).has("prefer")
-    // The client asks for 30 seconds of its own time, which is 0.6 s of real time: rounded up.
-    if (isWaiting)
-      return service.fetch(path, { ...init, headers: { ...init.headers, prefer: "wait=1" } })
-    if (!path.endsWith("/batch")) return clock.during(service.fetch(path, init))
-    const answered = clock.during(batch(path, init))
-    const settled = answered.catch(() => {}).finally(() => network.underWay.delete(settled))
+  /** Until something has changed, or so long at most. */
+  const change = async (milliseconds: number, signal?: AbortSignal | null) => {
+    const end = new AbortController()
+    const wake = () => end.abort()
+    network.waiting.add(wake)
+    signal?.addEventListener("abort", wake)
+    await clock.sleep(milliseconds, end.signal)
+    signal?.removeEventListener("abort", wake)
+    network.waiting.delete(wake)
+  }
+
+  const reach = async (path: string, init: RequestInit): Promise<Response> => {
+    if (network.isDown) throw lost()
+    const { prefer, ...headers } = (init.headers ?? {}) as Record<string, string>
+    if (prefer !== undefined) {
+      const response = await ask(path, { ...init, headers })
+      const { changes } = JSON.parse(await response.text()) as { changes?: unknown[] }
+      if (changes?.length !== 0) return response
+      await change(WAIT, init.signal)
+      return ask(path, { ...init, headers })
+    }
+    if (!path.endsWith("/batch")) return ask(path, init)
+    const done = batch(path, init)
+    const settled = done.catch(() => {}).finally(() => network.underWay.delete(settled))
     network.underWay.add(settled)
-    return Promise.race([answered, untilAborted(init.signal)])
+    return Promise.race([done, untilAborted(init.signal)])
   }
 
-  /** Passes a stream on until it is cut off. The clock waits for the first event, sent at once. */
-  const stream = async (path: string, init: RequestInit, after: Promise<void> | undefined) => {
-    const response = await reach(path, init)
-    const reader = response.body?.getReader()
-    const cut = after?.then(() => {
-      reader?.cancel().catch(() => {})
-      throw lost()
+  /** The first event of a stream of the service, which tells its current state. */
+  const firstEvent = (path: string, init: RequestInit) =>
+    clock.during(async () => {
+      const leaving = new AbortController()
+      const response = await service.fetch(path, { ...init, signal: leaving.signal })
+      if (!response.ok) return answered(response, await response.text())
+      const reader = response.body?.getReader()
+      let text = ""
+      while (!text.includes("data:")) {
+        const { value, done } = (await reader?.read()) ?? { done: true }
+        if (done) break
+        text += new TextDecoder().decode(value)
+      }
+      leaving.abort()
+      return answered(response, text)
     })
-    cut?.catch(() => {})
-    let isFirst = true
-    const body = new ReadableStream<Uint8Array>({
-      async pull(controller) {
-        const chunk = Promise.race([reader?.read(), ...(cut ? [cut] : [])])
-        const { done, value } = (await (isFirst ? clock.during(chunk) : chunk)) ?? { done: true }
-        isFirst = false
-        if (done || !value) controller.close()
-        else controller.enqueue(value)
-      },
-      cancel: () => reader?.cancel(),
-    })
-    return new Response(body, response)
+
+  /** Tells the state at once, and after each batch, until it is cut off. */
+  const stream = async (path: string, init: RequestInit, until: number | undefined) => {
+    if (network.isDown) throw lost()
+    network.trace.push(`${profile} stream`)
+    const first = await firstEvent(path, init)
+    if (!first.ok) return first
+    const { signal } = init
+    const end = until === undefined ? Number.POSITIVE_INFINITY : clock.now() + until
+    let next: string | undefined = await first.text()
+    const read = async () => {
+      for (;;) {
+        if (signal?.aborted) throw signal.reason
+        if (network.isDown || !isOnline() || clock.now() >= end) throw lost()
+        if (next !== undefined) {
+          const value = encoder.encode(next)
+          next = undefined
+          return { done: false, value }
+        }
+        const before = clock.now()
+        await change(Math.min(HEARTBEAT, end - before), signal)
+        if (signal?.aborted) continue
+        const isSilent = clock.now() - before >= HEARTBEAT
+        const event = isSilent ? undefined : await firstEvent(path, init)
+        if (event && !event.ok) return { done: true, value: undefined }
+        next = event ? await event.text() : ":\n\n"
+      }
+    }
+    const body = { getReader: () => ({ read, cancel: async () => {} }) }
+    return { ok: true, status: first.status, headers: first.headers, body } as unknown as Response
   }
 
   return async (path: string, init: RequestInit): Promise<Response> => {
@@ -116,7 +188,7 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
     if (chance(0.08)) throw lost()
     if (chance(0.02)) return untilAborted(init.signal)
     if (chance(0.2)) await clock.sleep(below(1_000))
-    if (isStream) return stream(path, init, clock.sleep(below(20_000)))
+    if (isStream) return stream(path, init, below(20_000))
     if (chance(0.05))
       clock.sleep(below(1_500)).then(() => reach(path, { ...init, signal: null }).catch(() => {}))
     const response = await reach(path, init)

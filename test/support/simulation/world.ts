@@ -62,7 +62,9 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
   const create = (live: Live, profile: number) => {
     const todo = { title: newTitle(), description: newName(), is_completed: false }
     const stored = live.create(todo)
-    const id = live.list().find(({ description }) => description === todo.description)?.id ?? 0
+    const id = live.list().find(({ description }) => description === todo.description)?.id
+    // It was refused at once.
+    if (id === undefined) return void stored.catch(() => {})
     const marker = todo.description
     record({ op: "create", marker, profile, id, seen: undefined, base: {}, todo }, stored)
   }
@@ -81,12 +83,14 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
     const shown = oneOf(live.list())
     const marker = shown?.description?.split(" ")[0]
     if (!shown || !marker || chance(0.25)) return create(live, profile)
-    const { id, updated_at: seen } = shown
+    const { id, key, updated_at: seen } = shown
     const about = { marker, profile, id, seen }
     if (chance(0.12))
-      return record({ ...about, op: "delete", base: membersOf(shown), todo: {} }, live.delete(id))
+      return record({ ...about, op: "delete", base: membersOf(shown), todo: {} }, live.delete(key))
     const todo = changesTo(shown, marker)
-    record({ ...about, op: "update", base: pick(shown, todo), todo }, live.update(id, todo))
+    const stored = live.update(key, todo)
+    if (todo.title === "") return void stored.catch(() => {})
+    record({ ...about, op: "update", base: pick(shown, todo), todo }, stored)
   }
   return { clicks, click }
 }
@@ -99,7 +103,7 @@ const findDifferences = async (
 ) => {
   const deadline = clock.now() + PATIENCE
   for (;;) {
-    const there = inWords(await clock.during(list()))
+    const there = inWords(await clock.during(list))
     const wrong = devices.flatMap((device, index) => {
       const seen = seenBy(device.live())
       return seen === there ? [] : [`client ${index} shows ${seen}, not ${there}`]
@@ -109,10 +113,15 @@ const findDifferences = async (
   }
 }
 
-export const simulate = async ({ service, seed, credentials, list, history }: Given) => {
+export const simulate = (given: Given) => {
+  const clock = createClock()
+  return clock.run(tell(given, clock))
+}
+
+const tell = async ({ service, seed, credentials, list, history }: Given, clock: Clock) => {
   const random = createRandom(seed)
   const { chance, below } = random
-  const [network, clock] = [createNetwork(), createClock()]
+  const network = createNetwork()
   const profiles = [createProfile(0), createProfile(1), createProfile(2)] as const
   const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
   const hasLocks = chance(0.8)
@@ -121,6 +130,11 @@ export const simulate = async ({ service, seed, credentials, list, history }: Gi
   const devices = await Promise.all(homes.map(start))
   const { clicks, click } = createUser(seed, random)
 
+  const goDown = async () => {
+    network.isDown = true
+    await clock.sleep(below(20_000))
+    network.isDown = false
+  }
   const happen = async (device: Device, index: number) => {
     const home = homes[index]
     const live = device.live()
@@ -129,6 +143,10 @@ export const simulate = async ({ service, seed, credentials, list, history }: Gi
       devices[index] = await start(home)
     } else if (chance(0.08)) device.setOnline(chance(0.5))
     else if (chance(0.03)) await device.loseAccess()
+    else if (chance(0.02)) goDown()
+    else if (device.isSuspended()) {
+      if (chance(0.3)) device.resume()
+    } else if (chance(0.1)) device.suspend()
     else if (live && home) click(live, home.index)
   }
 
@@ -141,16 +159,19 @@ export const simulate = async ({ service, seed, credentials, list, history }: Gi
   }
 
   network.isHealed = true
-  for (const device of devices) device.setOnline(true)
+  for (const device of devices) {
+    device.resume()
+    device.setOnline(true)
+  }
   await Promise.all(network.underWay)
   const wrong = await findDifferences(devices, list, clock)
   const notices = profiles.map(
     ({ index }) =>
       devices[homes.findIndex((home) => home.index === index)]?.live()?.notices() ?? [],
   )
-  const { authors } = network
-  const versions = await history()
+  const { authors, trace } = network
+  const versions = await clock.during(history)
   wrong.push(...findLostClicks({ clicks, versions, authors, notices }))
   for (const device of devices) device.kill()
-  return { wrong, clicks: clicks.length, told: notices.flat().length }
+  return { wrong, clicks: clicks.length, told: notices.flat().length, trace }
 }

@@ -1,0 +1,63 @@
+/** The edits of one todo, as pure functions: a change returns new ones. */
+import {
+  type Create,
+  type Delete,
+  type Edits,
+  namesOf,
+  type Operation,
+  pick,
+  type Update,
+} from "./model.ts"
+
+const squashUpdates = (first: Update, second: Update): Update => ({
+  ...first,
+  // The base of a member that was changed twice is its value before the first change.
+  base: { ...second.base, ...first.base },
+  todo: { ...first.todo, ...second.todo },
+})
+
+/** Another tab may not have shown the first edit yet. The merge then reports the conflict. */
+const hasSeen = (second: Update, first: Create | Update) =>
+  namesOf(pick(second.base, first.todo)).every((name) => second.base[name] === first.todo[name])
+
+/** Combines an edit that is not sent yet with the next one. Undefined if both have to be sent. */
+const squash = (first: Operation, second: Operation): Operation | undefined => {
+  if (first.step !== "new" || first.op === "delete" || second.op !== "update") return undefined
+  if (!hasSeen(second, first) || (first.op === "update" && first.etag !== second.etag))
+    return undefined
+  if (first.op === "update") return squashUpdates(first, second)
+  return { ...first, todo: { ...first.todo, ...second.todo } }
+}
+
+/** An edit that is there already stays as it is: a write may be repeated. */
+export const append = (edits: Edits, edit: Operation): Edits => {
+  if (edits.some(({ key }) => key === edit.key)) return edits
+  const last = edits.at(-1)
+  const added = last ? { ...edit, id: last.id } : edit
+  const squashed = last && squash(last, added)
+  return squashed ? [...edits.slice(0, -1), squashed] : [...edits, added]
+}
+
+/** Where `later` is based on a value of the undone update, its base becomes the value before. */
+const rebase = <Later extends Update | Delete>(undone: Update, later: Later): Later => {
+  const lost = namesOf(undone.todo).filter((name) => later.base[name] === undone.todo[name])
+  const before = Object.fromEntries(lost.map((name) => [name, undone.base[name]]))
+  return { ...later, base: { ...later.base, ...before } }
+}
+
+/** Values that `later` sets again are not undone, and the edits after it may be based on them. */
+const without = (undone: Update, later: Update): Update => {
+  const lost = namesOf(undone.todo).filter((name) => later.todo[name] !== undone.todo[name])
+  return { ...undone, todo: Object.fromEntries(lost.map((name) => [name, undone.todo[name]])) }
+}
+
+/** Rebases the edits that follow an update which is undone. */
+export const rebaseAll = (update: Update, edits: Edits): Operation[] => {
+  let undone = update
+  return edits.map((edit) => {
+    if (edit.op === "create") return edit
+    const rebased = rebase(undone, edit)
+    if (edit.op === "update") undone = without(undone, edit)
+    return rebased
+  })
+}

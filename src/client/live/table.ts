@@ -1,0 +1,192 @@
+/**
+ * A map of JSON values that all tabs of a browser share: in memory, in the storage, and from tab to
+ * tab. A change of it is
+ *   applied  in memory, at once;
+ *   stored   at the end of the tick, in one write with all others of that tick. Where another tab has
+ *            stored something since, the map is loaded, and the changes are applied to it once more.
+ *            Where the storage refuses, they stay applied, other tabs get them all the same, and the
+ *            write is tried again later.
+ * Each write gives the map a new version. A tab that has the version before applies what changed; any
+ * other loads the map.
+ */
+import { backOff, type Channel, type Platform, randomKey } from "../platform.ts"
+import type { Storage } from "../storage/storage.ts"
+
+export type Draft<T> = {
+  get(key: string): T | undefined
+  /** Undefined removes the value. */
+  set(key: string, value: T | undefined): void
+  /** In the order in which they came. */
+  entries(): Iterable<[string, T]>
+}
+type Change<T> = (draft: Draft<T>) => void
+
+type Delta<T> = ReadonlyMap<string, T | undefined>
+/** `from` and `to` are versions. Without `to`, the values are not stored. */
+type Message<T> = { table: string; from?: string | undefined; to?: string; values: Delta<T> }
+
+export type Table<T> = ReturnType<typeof createTable<T>>
+
+type Given = {
+  platform: Platform
+  storage: Storage
+  /** Of its keys. The key that is the prefix has the version. */
+  prefix: string
+  channel: Channel
+  signal: AbortSignal
+  /** Called with the keys that have changed. Undefined: all may have. */
+  onChange: (keys: Iterable<string> | undefined) => void
+}
+
+export const createTable = <T>({ platform, storage, prefix, channel, signal, onChange }: Given) => {
+  let values = new Map<string, T>()
+  let version: string | undefined
+  /** What is applied, but not stored: the changes, and the values that they set. */
+  let changes: Change<T>[] = []
+  let unstored = new Map<string, T | undefined>()
+  let writing: Promise<void> | undefined
+  let last: Promise<unknown> = Promise.resolve()
+  let failures = 0
+  let isRetrying = false
+
+  const set = (key: string, value: T | undefined) => {
+    if (value === undefined) values.delete(key)
+    else values.set(key, value)
+  }
+
+  const apply = (change: Change<T>) => {
+    const touched = new Set<string>()
+    change({
+      get: (key) => values.get(key),
+      set: (key, value) => {
+        touched.add(key)
+        set(key, value)
+        unstored.set(key, value)
+      },
+      entries: () => values.entries(),
+    })
+    return touched
+  }
+
+  const reload = async () => {
+    const stored = new Map(await storage.read(prefix)) as Map<string, T>
+    version = stored.get(prefix) as string | undefined
+    stored.delete(prefix)
+    values = new Map([...stored].map(([key, value]) => [key.slice(prefix.length), value]))
+    unstored = new Map()
+    for (const change of changes) apply(change)
+    onChange(undefined)
+  }
+
+  /** Loads and writes come one after the other. */
+  const inTurn = (run: () => Promise<void>): Promise<void> => {
+    const next = last.then(run)
+    last = next.catch(() => {})
+    return next
+  }
+  const load = (known?: string) =>
+    inTurn(async () => {
+      if (known === undefined || known !== version) await reload()
+    })
+
+  const post = (message: Omit<Message<T>, "table">) => channel.post({ table: prefix, ...message })
+
+  const write = async () => {
+    const [written, delta, from] = [changes, unstored, version]
+    const to = randomKey()
+    changes = []
+    unstored = new Map()
+    const stored = new Map<string, unknown>([[prefix, to]])
+    for (const [key, value] of delta) stored.set(prefix + key, value)
+    let isWritten = false
+    try {
+      isWritten = await storage.write(stored, { key: prefix, value: from })
+    } finally {
+      if (!isWritten) {
+        changes = [...written, ...changes]
+        unstored = new Map([...delta, ...unstored])
+      }
+    }
+    if (!isWritten) return reload()
+    version = to
+    post({ from, to, values: delta })
+  }
+
+  const retryLater = async () => {
+    if (isRetrying) return
+    isRetrying = true
+    await platform.sleep(backOff(platform, failures++), signal)
+    isRetrying = false
+    if (!signal.aborted) store()
+  }
+
+  const writeAll = async () => {
+    try {
+      while (changes.length > 0) await write()
+      failures = 0
+    } catch {
+      // The others get them all the same.
+      post({ values: unstored })
+      retryLater()
+    }
+    writing = undefined
+    onChange([])
+  }
+
+  /**
+   * Resolves when all is stored, or when the storage has refused it. `inTurn` begins it after the
+   * tick: what else that changes is part of the same write.
+   */
+  const store = () => {
+    writing ??= inTurn(writeAll)
+    return writing
+  }
+
+  return {
+    values: () => values as ReadonlyMap<string, T>,
+    isStored: () => changes.length === 0 && writing === undefined,
+    load: () => load(),
+
+    change: (change: Change<T>): Promise<void> => {
+      const touched = apply(change)
+      if (touched.size === 0) return writing ?? Promise.resolve()
+      changes.push(change)
+      const stored = store()
+      onChange(touched)
+      return stored
+    },
+
+    /** A message from another tab. */
+    receive: (message: Message<T>) => {
+      const { table, from, to, values: delta } = message
+      if (table !== prefix) return
+      const isNext = from === version && changes.length === 0 && writing === undefined
+      if (to !== undefined && !isNext) return void load(to).catch(() => {})
+      for (const [key, value] of delta) set(key, value)
+      if (to !== undefined) version = to
+      onChange(delta.keys())
+    },
+
+    /** Forgets everything, here and in the storage. */
+    clear: () => {
+      const forget = () => {
+        values = new Map()
+        changes = []
+        unstored = new Map()
+        version = undefined
+        onChange(undefined)
+      }
+      forget()
+      return inTurn(async () => {
+        await storage.remove(prefix)
+        forget()
+      })
+    },
+  }
+}
+
+export const isTableMessage = (message: unknown): message is Message<never> =>
+  typeof message === "object" &&
+  message !== null &&
+  "values" in message &&
+  message.values instanceof Map

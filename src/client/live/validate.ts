@@ -1,0 +1,47 @@
+/** The rules that the service has for a todo: an edit that it must refuse is refused before the queue. */
+import { rules } from "../api.ts"
+import { ApiError, type BrokenRule } from "../errors.ts"
+import { MEMBERS, type Members } from "./model.ts"
+
+type Rule = {
+  type: string
+  nullable?: boolean
+  minLength?: number
+  maxLength?: number
+  pattern?: string
+}
+
+/** In the words of the service. */
+const brokenRule = (rule: Rule, value: unknown): string | undefined => {
+  const { type, nullable, minLength = 0, maxLength = Number.POSITIVE_INFINITY, pattern } = rule
+  if (type === "boolean") return typeof value === type ? undefined : "must be true or false"
+  if (value === null && nullable) return undefined
+  if (typeof value !== "string") return `must be a string${nullable ? " or null" : ""}`
+  if (value.includes("\0")) return "must not contain U+0000"
+  if (/[\ud800-\udfff]/u.test(value)) return "must not contain lone surrogates"
+  if (value.length < minLength) return "must not be empty"
+  // Counted in code points.
+  if (value.length > maxLength && [...value].length > maxLength)
+    return `must have at most ${maxLength} characters`
+  if (pattern && !new RegExp(pattern, "u").test(value)) return "must not be only white space"
+  return undefined
+}
+
+/** Throws the problem that the service would answer with. `isNew`: of a todo that is created. */
+export const validate = (todo: Partial<Members>, isNew: boolean) => {
+  const errors: BrokenRule[] = []
+  for (const member of MEMBERS) {
+    const value = todo[member]
+    const isMissing = isNew && (rules.required as readonly string[]).includes(member)
+    const message =
+      value !== undefined
+        ? brokenRule(rules.members[member], value)
+        : isMissing
+          ? "is required"
+          : undefined
+    if (message !== undefined) errors.push({ pointer: `/${member}`, message })
+  }
+  if (errors.length === 0) return
+  const detail = "The request breaks rules of this API; see errors"
+  throw new ApiError({ error_code: "BAD_REQUEST", status: 400, detail, errors })
+}

@@ -1,0 +1,62 @@
+/**
+ * A lock that tabs share, and whose holder proves that it runs. A tab is
+ *   waiting  until the browser gives it the lock, or until it has heard nothing of the holder for too
+ *            long: then it steals the lock, because JavaScript has stopped there (a suspended tab);
+ *   holding  it posts a beat every second;
+ *   lost     once another has stolen it. A tab that was suspended hears of it when it wakes.
+ * A waiter counts its own seconds without a beat: after its own suspension it counts one.
+ */
+import { anySignal, type Held, type Platform } from "./platform.ts"
+
+const BEAT = 1_000
+/** With some jitter, so that two waiters do not steal from each other. */
+const MISSED = 3
+
+export const withLock = async <T>(
+  platform: Platform,
+  name: string,
+  signal: AbortSignal | undefined,
+  run: (held: Held) => Promise<T>,
+): Promise<T> => {
+  let missed = 0
+  let isHolding = false
+  const ended = new AbortController()
+  const channel = platform.channel(`${name}:beat`, () => {
+    missed = 0
+  })
+  const hold = async (held: Held) => {
+    isHolding = true
+    const over = anySignal(ended.signal, held.lost)
+    const beat = async () => {
+      while (!over.signal.aborted) {
+        channel.post("")
+        await platform.sleep(BEAT, over.signal)
+      }
+    }
+    beat()
+    try {
+      return await run(held)
+    } finally {
+      over.end()
+    }
+  }
+  const silent = new AbortController()
+  const listen = async () => {
+    while (!isHolding && !ended.signal.aborted) {
+      await platform.sleep(BEAT * (1 + 0.3 * platform.random()), ended.signal)
+      if (++missed > MISSED && !isHolding) return silent.abort()
+    }
+  }
+  listen()
+  const waiting = anySignal(signal, silent.signal)
+  try {
+    return await platform.lock(name, { signal: waiting.signal }, hold).catch((error) => {
+      if (isHolding || signal?.aborted || !silent.signal.aborted) throw error
+      return platform.lock(name, { signal, steal: true }, hold)
+    })
+  } finally {
+    ended.abort()
+    waiting.end()
+    channel.close()
+  }
+}
