@@ -8,7 +8,7 @@ import { openRaw, rawRequest } from "../support/raw.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
-const { app } = await shareApp()
+const { app, sql } = await shareApp()
 const other = await startApp({ DATABASE_URL: app.databaseUrl })
 afterAll(() => other.stop())
 
@@ -226,3 +226,56 @@ test("a service that stops answers its waits", async () => {
   const unchanged = { changes: [], next: state, has_more: false }
   expect(answers.map(({ body }) => body)).toEqual(Array(20).fill(unchanged))
 })
+
+test("a stream that was opened after a restore is told of each commit, whatever was told before", async () => {
+  const ada = await app.user()
+  for (let i = 0; i < 5; i++) await ada.post("/todos", { title: `${i}` })
+  await using before = await openEvents(app.url, ada.token)
+  await before.until(1)
+  const [row] = await sql`select epoch from epochs`
+  await sql.begin(async (transaction) => {
+    await transaction`delete from todos where owner_id = ${ada.id}`
+    await transaction`update revisions set revision = 1, todos = 0 where owner_id = ${ada.id}`
+    await transaction`update epochs set epoch = gen_random_uuid()`
+  })
+  // While the other one is still open.
+  await using after = await openEvents(app.url, ada.token)
+  await after.until(1)
+  await before.ended
+  const created = performance.now()
+  await ada.post("/todos", { title: "new" })
+  const [, second] = await after.until(2)
+  expect(second?.data.state).toBe(await fetchedState(ada))
+  expect(performance.now() - created).toBeLessThan(1_000)
+  await sql`update epochs set epoch = ${row?.["epoch"]}`
+})
+
+test("streams and waits whose clients leave within the first read give their places back", async () => {
+  const ada = await app.user()
+  const state = await fetchedState(ada)
+  for (const [path, prefer] of [
+    ["/todos/events", ""],
+    [`/todos/changes?since=${state}`, "wait=60"],
+  ] as const) {
+    const leaving = new AbortController()
+    const headers = { authorization: `Bearer ${ada.token}`, prefer }
+    const open = () =>
+      fetch(`${app.url}/api/v1${path}`, { headers, signal: leaving.signal }).catch(() => {})
+    await sql.begin(async (transaction) => {
+      await transaction`lock table epochs in access exclusive mode`
+      const left = Array.from({ length: 20 }, open)
+      await Bun.sleep(300)
+      leaving.abort()
+      await Promise.all(left)
+    })
+    const streams = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        let stream = await openEvents(app.url, ada.token)
+        while (stream.status === 429) stream = await later(20, () => openEvents(app.url, ada.token))
+        return stream
+      }),
+    )
+    for (const stream of streams) stream.close()
+    await Promise.all(streams.map(({ ended }) => ended))
+  }
+}, 10_000)

@@ -388,3 +388,43 @@ test("a search goes through a long list in slices, and finds and counts all that
   expect(await counted("q=hay")).toBe("12490")
   expect(await counted("")).toBe("12500")
 })
+
+test("no answer is unchanged by the tag of another user, of an empty list neither", async () => {
+  const [ada, bob] = [await app.user(), await app.user()]
+  const lists = ["", "?limit=10", "?sort=-title", "?q=milk", "?is_completed=false&count=true"]
+  const tagOf = async (user: User, path: string) => {
+    const tag = (await user.get(path)).headers.get("etag") ?? ""
+    expect((await user.get(path, { "if-none-match": tag })).status).toBe(304)
+    return tag
+  }
+  for (const title of [undefined, "milk", "more milk"]) {
+    if (title) for (const user of [ada, bob]) await user.post("/todos", { title })
+    for (const query of lists) {
+      const path = `/todos${query}`
+      const tag = await tagOf(ada, path)
+      for (const method of ["GET", "HEAD"]) {
+        const headers = { authorization: `Bearer ${bob.token}`, "if-none-match": tag }
+        const answer = await app.call(method, `/api/v1${path}`, { headers })
+        expect([path, answer.status]).toEqual([path, 200])
+      }
+      expect(await tagOf(bob, path)).not.toBe(tag)
+    }
+  }
+  const [{ id }] = (await ada.get("/todos")).body as [Listed]
+  const known = { "if-none-match": await tagOf(ada, `/todos/${id}`) }
+  expect((await bob.get(`/todos/${id}`, known)).status).toBe(404)
+  const { status } = await bob.put(`/todos/${id}`, { title: "x" }, { "if-match": '"1"' })
+  expect(status).toBe(404)
+})
+
+test("tags are of the secret key, which instances share", async () => {
+  const user = await app.user()
+  const DATABASE_URL = app.databaseUrl
+  const tag = (await user.get("/todos")).headers.get("etag")
+  await using twin = await startApp({ DATABASE_URL })
+  expect((await twin.withToken(user.token).get("/todos")).headers.get("etag")).toBe(tag)
+  const anotherKey = "another key ".repeat(6)
+  await using other = await startApp({ DATABASE_URL, SECRET_KEY: anotherKey })
+  const token = signToken({ sub: String(user.id), exp: secondsFromNow(60) }, {}, anotherKey)
+  expect((await other.withToken(token).get("/todos")).headers.get("etag")).not.toBe(tag)
+})

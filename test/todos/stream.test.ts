@@ -1,15 +1,18 @@
 /** The whole list as a stream, read fast, slowly or not to the end. */
-import { afterEach, expect, test } from "bun:test"
-import type { User } from "../support/client.ts"
+import { afterAll, afterEach, expect, test } from "bun:test"
+import { setDisabled } from "../../src/accounts/admin.ts"
+import { connect } from "../../src/database/connect.ts"
+import type { Answer, User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"
 import { LAST_CHUNK, openPaused } from "../support/paused.ts"
 import { insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
+import { tokenFor } from "../support/tokens.ts"
 
 /** With long descriptions more than the sockets in between hold. */
 const MANY = 4_000
 // One connection: a list that kept it would block everything else.
-const { app, sql } = await shareApp({ DATABASE_POOL_SIZE: "1" })
+const { app, sql, account } = await shareApp({ DATABASE_POOL_SIZE: "1" })
 
 const fill = (user: User, count: number, description = "null") =>
   insertMany(sql, user.id, count, { description, isCompleted: "n % 3 = 0" })
@@ -63,6 +66,16 @@ test("a slow reader slows the reading down, and holds no connection to the datab
   expect(text.match(/"id":/g)).toHaveLength(left?.["count"])
 })
 
+test("a list whose rest is deleted while it is read is complete JSON", async () => {
+  const user = await app.user()
+  await fill(user, MANY, "repeat('😀', 999)")
+  const { rest } = await openPaused(app.url, "/todos", user.token, sql)
+  await sql`delete from todos where owner_id = ${user.id}`
+  const [, body = ""] = (await rest()).split(/\r\n\r\n(.*)/s)
+  const todos: unknown = JSON.parse(`\r\n${body}`.replaceAll(/\r\n[\da-f]+\r\n(?:\r\n$)?/g, ""))
+  expect(Array.isArray(todos)).toBe(true)
+})
+
 test("an error in the middle never looks like a complete list", async () => {
   const { rest } = await openAndPause()
   await sql`alter table todos rename to away`
@@ -95,3 +108,46 @@ test("HEAD of a long list has no body, and ends at once", async () => {
   expect(head).toMatchObject({ status: 200, text: "" })
   expect(head.headers.get("content-type")).toBe("application/json")
 })
+
+const operator = connect(app.databaseUrl, 1)
+afterAll(() => operator.end())
+
+type Account = Awaited<ReturnType<typeof account>>
+const done = ({ status, text }: Answer) => expect([200, 204], text).toContain(status)
+const ENDS: Record<string, (user: Account) => Promise<unknown>> = {
+  logout: (user) => user.post("/auth/logout").then(done),
+  "a password change": (user) =>
+    user
+      .put("/users/me/password", {
+        current_password: user.password,
+        new_password: "tractor beige lagoon",
+      })
+      .then(done),
+  // By another process, of which this one hears within a moment.
+  disabling: (user) => setDisabled(operator, user.id, true).then(() => Bun.sleep(2_000)),
+  deletion: (user) => user.delete("/users/me").then(done),
+  expiry: () => Bun.sleep(4_000),
+}
+
+for (const [name, end] of Object.entries(ENDS))
+  test(`${name} cuts off what is being read, and nothing that is made later is in it`, async () => {
+    const user = await account()
+    await fill(user, MANY, "repeat('😀', 999)")
+    const brief = tokenFor(user.id, { exp: Date.now() / 1000 + 4 })
+    const token = name === "expiry" ? brief : user.token
+    const open = []
+    for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
+      open.push(await openPaused(app.url, path, token, sql))
+    // Until none of them reads on: then what was deleted would be all that is missing.
+    await Bun.sleep(500)
+    await end(user)
+    const kept = await sql`select from users where id = ${user.id}`
+    if (kept.count > 0) await insertMany(sql, user.id, 1, { title: "'made later'" })
+    for (const { rest } of open) {
+      const text = await rest()
+      expect(text).toStartWith("HTTP/1.1 200")
+      // Not by `toContain`, which would print all of it.
+      expect(text.includes(LAST_CHUNK)).toBe(false)
+      expect(text.includes("made later")).toBe(false)
+    }
+  })

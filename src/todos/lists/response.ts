@@ -68,7 +68,7 @@ export const respondWithList = async (
     yield joined([todos], "[")
     const pages = pagesAfter(sql, userId, selection, next, left)
     for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
-      yield joined([page], ",")
+      if (page.length > 0) yield joined([page], ",")
     yield Buffer.from("]")
   }, streaming)
 }
