@@ -3,7 +3,7 @@
  * those that are long enough, from the list that Mozilla's accounts are checked against.
  */
 import { join } from "node:path"
-import { fingerprint } from "../src/accounts/passwords-fingerprint.ts"
+import { fingerprint } from "../src/accounts/passwords.ts"
 
 const root = join(import.meta.dir, "..")
 const source = join(
@@ -26,8 +26,5 @@ export const commonPasswords = async () => {
 
 if (import.meta.main) {
   const fingerprints = (await commonPasswords()).map(fingerprint).sort(Buffer.compare)
-  await Bun.write(
-    join(root, "src/accounts/passwords/common.fingerprints"),
-    Buffer.concat(fingerprints),
-  )
+  await Bun.write(join(root, "src/accounts/common.fingerprints"), Buffer.concat(fingerprints))
 }

@@ -1,19 +1,22 @@
 /** The table of contents: every feature, and what it is given. */
 import { Elysia } from "elysia"
+import type { Accounts } from "./accounts/context.ts"
 import { emailChange } from "./accounts/email-change.ts"
 import { exportOfAccount } from "./accounts/export.ts"
 import { me } from "./accounts/me.ts"
-import { createOutsideUser } from "./accounts/outside-users.ts"
-import { passwordChanges } from "./accounts/password-change.ts"
-import { passwordResets } from "./accounts/password-reset.ts"
-import { personalTokens } from "./accounts/personal-access-tokens/routes.ts"
-import { createThrottle } from "./accounts/rate-limits.ts"
+import { passwordChange } from "./accounts/password-change.ts"
+import { passwordReset } from "./accounts/password-reset.ts"
+import { createHashing } from "./accounts/passwords.ts"
+import { personalAccessTokens } from "./accounts/personal-access-tokens/routes.ts"
+import { createRateLimits } from "./accounts/rate-limits.ts"
 import { registration } from "./accounts/registration.ts"
 import { createSecurityLog } from "./accounts/security-log.ts"
-import { auth } from "./accounts/sessions/login.ts"
+import { createRefreshTokens } from "./accounts/sessions/issue.ts"
+import { login, logout } from "./accounts/sessions/login.ts"
 import { ownSessions } from "./accounts/sessions/own-sessions.ts"
-import { createRefreshTokens } from "./accounts/sessions/refresh-tokens.ts"
+import { refresh } from "./accounts/sessions/refresh.ts"
 import type { Tokens } from "./accounts/tokens/authenticate.ts"
+import { createFederatedUser } from "./accounts/users.ts"
 import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
 import type { Sql, Statements } from "./database/connect.ts"
@@ -67,10 +70,11 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
   const turns = createTurns()
-  const accounts = {
+  const accounts: Accounts = {
     sql,
     tokens,
-    throttle: createThrottle(sql, config),
+    limits: createRateLimits(sql, config),
+    hashing: createHashing(),
     refreshTokens: createRefreshTokens(secrets),
     lifetimes: {
       refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
@@ -81,37 +85,26 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
     hasMail: config.SMTP_URL !== undefined,
     registrationMode: config.REGISTRATION,
     trustedProxies: config.TRUSTED_PROXIES,
-    deleteOwned: (
-      userId: number,
-      client: Pick<Client, "signal">,
-      thenDelete: (transaction: Statements) => Promise<unknown>,
-    ) => deleteTodosOf({ sql, turns }, { ownerId: userId, client }, thenDelete),
   }
   const slowReads = createSlowReads()
   return {
     accounts,
-    exports: {
-      sql,
-      log,
-      tokens,
-      trustedProxies: config.TRUSTED_PROXIES,
-      slowReads,
-      lists: exportedLists(sql),
+    me: {
+      ...accounts,
+      deleteOwned: (
+        userId: number,
+        client: Pick<Client, "signal">,
+        thenDelete: (transaction: Statements) => Promise<unknown>,
+      ) => deleteTodosOf({ sql, turns }, { ownerId: userId, client }, thenDelete),
     },
-    personalTokens: {
-      sql,
-      authenticate,
-      revoke: tokens.revoke,
-      logEvent: createSecurityLog(log),
-      trustedProxies: config.TRUSTED_PROXIES,
-    },
+    exports: { ...accounts, log, slowReads, lists: exportedLists(sql) },
     todos: {
       sql,
       log,
       tokens,
       trustedProxies: config.TRUSTED_PROXIES,
       turns,
-      createOutsideUser: (id: number) => createOutsideUser(sql, id),
+      createOutsideUser: (id: number) => createFederatedUser(sql, id),
       cursors: createCursors(secrets),
       tagOf: createListTags(secrets),
       slowReads,
@@ -144,13 +137,15 @@ export const createApp = (deps: Deps) => {
     .group("/api/v1", (api) =>
       api
         .use(registration(features.accounts))
-        .use(auth(features.accounts))
-        .use(passwordResets(features.accounts))
-        .use(me(features.accounts))
-        .use(passwordChanges(features.accounts))
+        .use(logout(features.accounts))
+        .use(login(features.accounts))
+        .use(refresh(features.accounts))
+        .use(passwordReset(features.accounts))
+        .use(me(features.me))
+        .use(passwordChange(features.accounts))
         .use(emailChange(features.accounts))
         .use(exportOfAccount(features.exports))
-        .use(personalTokens(features.personalTokens))
+        .use(personalAccessTokens(features.accounts))
         .use(ownSessions(features.accounts))
         .use(todos(features.todos)),
     )

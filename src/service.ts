@@ -1,7 +1,5 @@
 /** Starts and stops the service: database, migrations, background jobs, server. */
-import { expiryOfAccounts } from "./accounts/expiry.ts"
-import { createPasswordReset } from "./accounts/password-resets/queries.ts"
-import { createLastUse } from "./accounts/sessions/last-use.ts"
+import { createPasswordReset } from "./accounts/password-reset.ts"
 import { createTokens } from "./accounts/tokens/authenticate.ts"
 import { createApp } from "./app.ts"
 import type { Config } from "./config/config.ts"
@@ -14,8 +12,9 @@ import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
 import type { Log } from "./log.ts"
 import { createLostCommits } from "./todos/changes/epoch.ts"
+import { deleteExpiredTombstones } from "./todos/changes/queries.ts"
 import { createWatchers } from "./todos/changes/watchers.ts"
-import { expiryOfTodos } from "./todos/expiry.ts"
+import { deleteExpiredKeys } from "./todos/idempotency.ts"
 import { build } from "./version.ts"
 
 export type Service = {
@@ -49,8 +48,7 @@ const assemble = async (
   sql: Sql,
   isStopping: () => boolean,
 ) => {
-  const lastUse = createLastUse(sql, log)
-  const tokens = createTokens(config, secrets, { sql, log, noteUse: lastUse.note })
+  const tokens = createTokens(config, secrets, { sql, log })
   const watchers = createWatchers(sql)
   const metrics =
     config.METRICS_PORT === undefined
@@ -73,7 +71,7 @@ const assemble = async (
     isReady: async () => !isStopping() && (await isReady(sql)),
     isStopping,
   })
-  return { app, tokens, lastUse, watchers, metrics }
+  return { app, tokens, watchers, metrics }
 }
 
 /** Loaded only if the service sends mails. */
@@ -120,7 +118,7 @@ export const startService = async (options: Options): Promise<Service> => {
   opened.defer(() => sql.end())
   let isStopping = false
   // In parallel, because both take about the same time.
-  const [, { app, tokens, lastUse, watchers, metrics }] = await Promise.all([
+  const [, { app, tokens, watchers, metrics }] = await Promise.all([
     prepareSchema(sql, url, {
       ...options,
       dataDir: config.DATA_DIR,
@@ -128,16 +126,15 @@ export const startService = async (options: Options): Promise<Service> => {
     }),
     assemble(options, secrets, sql, () => isStopping),
   ])
-  opened.defer(lastUse.flush)
+  opened.defer(tokens.lastUses.flush)
   const jobs: (() => unknown)[] = []
   await using working = new AsyncDisposableStack()
   working.defer(async () => void (await Promise.all(jobs.map((stop) => stop()))))
   jobs.push(await tokens.followRevocations())
-  jobs.push(lastUse.start())
+  jobs.push(tokens.lastUses.start())
   jobs.push(watchers.start(log))
   jobs.push(lostCommits.follow(log))
-  const expiries = [...expiryOfAccounts(sql), ...expiryOfTodos(sql)]
-  jobs.push(startExpiry(expiries, log, () => sql.state().ended))
+  jobs.push(startExpiry(sql, [deleteExpiredKeys, deleteExpiredTombstones], log))
   jobs.push(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))

@@ -1,7 +1,7 @@
 /** The SQL of the operator's commands over users. */
 import type { Sql } from "../database/connect.ts"
-import { folded, ofEmail } from "./emails.ts"
 import { changedKey } from "./revocation-keys.ts"
+import { folded, ofEmail } from "./users.ts"
 
 export type Account = {
   id: number

@@ -1,24 +1,86 @@
-/** PUT /users/me/email: changes the email of the caller's account. */
-
-import { Elysia, type Static, t } from "elysia"
-import type { Sql } from "../database/connect.ts"
-import { clientAddress } from "../http/client-address.ts"
-import { bearer, signedIn } from "../http/guard.ts"
+/** PUT /users/me/email. */
+import { type Static, t } from "elysia"
+import type { Statements } from "../database/connect.ts"
+import type { Client } from "../http/client-address.ts"
+import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { noStore } from "../http/response/no-store.ts"
 import { Text } from "../http/schema.ts"
-import { type Client, clientOf } from "./client.ts"
-import { changeEmail } from "./email-change-queries.ts"
-import { attemptOwnPassword } from "./passwords.ts"
+import type { Accounts } from "./context.ts"
+import { findOwnCredentials } from "./credentials.ts"
+import { enqueueMail } from "./mail.ts"
+import { beginAttempt } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
-import type { Throttle } from "./rate-limits.ts"
+import { uncount } from "./rate-limits.ts"
 import { ada, email } from "./schemas.ts"
-import type { LogEvent } from "./security-log.ts"
-import { forgive } from "./throttle/queries.ts"
-import type { Tokens } from "./tokens/authenticate.ts"
-import { findUser } from "./users.ts"
+import { folded, unlessEmailTaken } from "./users.ts"
 
-const body = t.Object(
+export const emailChange = (accounts: Accounts) =>
+  authenticated(accounts, "/users/me", "accounts").put(
+    "/email",
+    async ({ caller, body, client, status }) => {
+      await changeEmail(accounts, caller.userId, { ...body, email: body.email.trim() }, client)
+      return status(204, undefined)
+    },
+    {
+      ...jsonBody(emailChangeBody),
+      response: { 204: t.Undefined() },
+      detail: {
+        operationId: "changeEmail",
+        summary: "Change the email",
+        errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+        description:
+          "If the service sends mails, the old address gets one. A wrong password counts as a " +
+          "failed login. Users of an outside issuer have no password.",
+      },
+    },
+  )
+
+const changeEmail = async (
+  accounts: Accounts,
+  userId: number,
+  { email, password }: Static<typeof emailChangeBody>,
+  client: Client,
+) => {
+  const { sql, limits, logEvent, hasMail } = accounts
+  const known = await findOwnCredentials(sql, userId, client.address)
+  using attempt = await beginAttempt(accounts, known, client)
+  const hash = await attempt.verify(password, known.password_hash, wrongCurrentPassword)
+  // The password was right, even if the change fails.
+  await uncount(sql, attempt.counts)
+  await limits.countEmailChange(userId, hasMail ? known.email : null).catch(attempt.fail)
+  const change = sql.begin(async (transaction) => {
+    const before = await lockEmail(transaction, userId, hash, email)
+    if (!before) throw wrongCurrentPassword()
+    await replaceEmail(transaction, userId, email)
+    if (hasMail && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
+  })
+  await change.catch(attempt.fail)
+  logEvent("email_changed", { userId, address: client.address })
+}
+
+/** Undefined if the password was changed in the meantime. */
+const lockEmail = async (transaction: Statements, userId: number, hash: string, email: string) => {
+  const [row] = await transaction<{ email: string; is_other: boolean }[]>`
+    select email, ${folded(transaction, transaction`email`)} <> ${folded(transaction, email)} as is_other
+    from users
+    where id = ${userId}
+      and password_hash = ${hash}
+    for update`
+  return row
+}
+
+/** Ends a reset under way, too: its mail went to the old address. */
+const replaceEmail = (transaction: Statements, userId: number, email: string) =>
+  unlessEmailTaken(transaction`
+    with reset as (
+      delete from password_resets
+      where user_id = ${userId}
+    )
+    update users
+    set email = ${email}
+    where id = ${userId}`)
+
+const emailChangeBody = t.Object(
   { email, password: Text({ format: "password", description: "The current password" }) },
   {
     $id: "EmailChange",
@@ -26,57 +88,3 @@ const body = t.Object(
     additionalProperties: false,
   },
 )
-
-type Deps = {
-  sql: Sql
-  tokens: Tokens
-  throttle: Throttle
-  trustedProxies: string[]
-  logEvent: LogEvent
-  /** Whether this service sends mails. */
-  hasMail: boolean
-}
-
-const change = async (
-  deps: Deps,
-  userId: number,
-  { email, password }: Static<typeof body>,
-  client: Client,
-) => {
-  const { sql, throttle, logEvent, hasMail } = deps
-  const attempt = { userId, password, client }
-  await attemptOwnPassword(deps, attempt, async (passwordHash, counts) => {
-    // The password was right, even if the change fails.
-    await forgive(sql, counts)
-    const before = hasMail ? await findUser(sql, userId) : undefined
-    await throttle.countEmailChange(userId, before?.email ?? null)
-    const to = { userId, email: email.trim(), passwordHash, isTold: hasMail }
-    if (!(await changeEmail(sql, to))) throw wrongCurrentPassword()
-  })
-  logEvent("email_changed", { userId, address: client.address })
-}
-
-export const emailChange = (deps: Deps) =>
-  new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(noStore)
-    .use(signedIn(deps.tokens.authenticate))
-    .use(clientAddress(deps.trustedProxies))
-    .put(
-      "/email",
-      async ({ caller, body, address, request, status }) => {
-        await change(deps, caller.userId, body, clientOf(request, address))
-        return status(204, undefined)
-      },
-      {
-        ...jsonBody(body),
-        response: { 204: t.Undefined() },
-        detail: {
-          operationId: "changeEmail",
-          summary: "Change the email",
-          errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
-          description:
-            "If the service sends mails, the old address gets one. A wrong password counts as a " +
-            "failed login. Users of an outside issuer have no password.",
-        },
-      },
-    )

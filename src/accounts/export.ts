@@ -4,7 +4,7 @@ import { t } from "elysia"
 import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
 import type { Sql } from "../database/connect.ts"
-import { type AnyCaller, authenticated, type Gate } from "../http/guard.ts"
+import { authenticated } from "../http/guard.ts"
 import {
   inTurns,
   objectParts,
@@ -13,13 +13,13 @@ import {
   type StreamedList,
   streamJson,
 } from "../http/json-stream.ts"
-import { findOrCreateAccount } from "./outside-users.ts"
+import type { Accounts } from "./context.ts"
 import { listPersonalTokens } from "./personal-access-tokens/queries.ts"
-import { personalToken } from "./personal-tokens/model.ts"
+import { personalToken } from "./personal-access-tokens/schemas.ts"
 import { user } from "./schemas.ts"
+import { findOrCreateUser } from "./users.ts"
 
-type Deps = Gate<AnyCaller> & {
-  sql: Sql
+type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies"> & {
   log: Logger
   slowReads: Limiter<number>
   /** What the other features store about a user. */
@@ -33,7 +33,7 @@ export const exportOfAccount = ({ lists, ...deps }: Deps) => {
     async ({ caller, client }) => {
       const { userId } = caller
       const { sql, log, slowReads } = deps
-      const find = () => findOrCreateAccount(sql, userId)
+      const find = () => findOrCreateUser(sql, userId)
       const user = await slowReads.run(userId, find, { signal: () => client.signal })
       const members = { exported_at: new Date().toISOString(), user }
       const headers = { "content-disposition": 'attachment; filename="todo-api-export.json"' }

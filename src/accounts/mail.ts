@@ -9,10 +9,9 @@
 import type { Logger } from "pino"
 import { repeat } from "../concurrency/repeat.ts"
 import type { Sql, Statements } from "../database/connect.ts"
-import { deleteExpiredRows } from "../database/expired-rows.ts"
-import { ofEmail } from "./emails.ts"
 import type { OneTimeToken } from "./random-token.ts"
 import { countMail, uncountMail } from "./rate-limits.ts"
+import { ofEmail } from "./users.ts"
 
 const POLL_MS = 1_000
 /** Mails that are sent at once, each on its own connection to the mail server. */
@@ -223,6 +222,3 @@ const findRecipient = async (sql: Sql, email: string) => {
       and disabled_at is null`
   return row
 }
-
-export const deleteExpiredMails = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "mails", limit)

@@ -1,34 +1,27 @@
-/** /users/me: the caller's own account. Shapes: model.ts. SQL: queries.ts. */
-import { Elysia, t } from "elysia"
+/** GET and DELETE /users/me. */
+import { t } from "elysia"
 import type { Statements } from "../database/connect.ts"
-import { clientAddress } from "../http/client-address.ts"
-import { bearer, signedIn } from "../http/guard.ts"
-import { noStore } from "../http/response/no-store.ts"
-import { findOrCreateAccount } from "./outside-users.ts"
+import type { Client } from "../http/client-address.ts"
+import { authenticated } from "../http/guard.ts"
+import type { Accounts } from "./context.ts"
 import { userKey } from "./revocation-keys.ts"
-import * as model from "./schemas.ts"
-import { deleteSessionsOf } from "./sessions/ending/queries.ts"
-import type { SessionDeps } from "./sessions/issue.ts"
-import { deleteUser } from "./users.ts"
+import { user } from "./schemas.ts"
+import { deleteSessionsOf } from "./sessions/queries.ts"
+import { deleteUser, findOrCreateUser } from "./users.ts"
 
-type Deps = SessionDeps & {
-  trustedProxies: string[]
+type Deps = Accounts & {
   /** Deletes what the other features store about a user, then calls `thenDelete` to delete the user. */
   deleteOwned: (
     userId: number,
-    client: { signal: AbortSignal },
+    client: Pick<Client, "signal">,
     thenDelete: (transaction: Statements) => Promise<unknown>,
   ) => Promise<void>
 }
 
-export const me = (deps: Deps) => {
-  const { sql, tokens } = deps
-  return new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(noStore)
-    .use(signedIn(tokens.authenticate))
-    .use(clientAddress(deps.trustedProxies))
-    .get("", ({ caller }) => findOrCreateAccount(sql, caller.userId), {
-      response: { 200: model.user },
+export const me = ({ deleteOwned, ...accounts }: Deps) =>
+  authenticated(accounts, "/users/me", "accounts")
+    .get("", ({ caller }) => findOrCreateUser(accounts.sql, caller.userId), {
+      response: { 200: user },
       detail: {
         operationId: "getMe",
         summary: "Get the caller's account",
@@ -37,11 +30,11 @@ export const me = (deps: Deps) => {
     })
     .delete(
       "",
-      async ({ caller: { userId }, address, request, status }) => {
-        await deleteSessionsOf(sql, userId)
-        await deps.deleteOwned(userId, request, (transaction) => deleteUser(transaction, userId))
-        tokens.revoke([userKey(userId)])
-        deps.logEvent("account_deleted", { userId, address })
+      async ({ caller: { userId }, client, status }) => {
+        await deleteSessionsOf(accounts.sql, userId)
+        await deleteOwned(userId, client, (transaction) => deleteUser(transaction, userId))
+        accounts.tokens.revoke([userKey(userId)])
+        accounts.logEvent("account_deleted", { userId, address: client.address })
         return status(204, undefined)
       },
       {
@@ -55,4 +48,3 @@ export const me = (deps: Deps) => {
         },
       },
     )
-}

@@ -1,66 +1,69 @@
-/** PUT /users/me/password: changes the caller's password. Shapes: model.ts. SQL: queries.ts. */
+/** PUT /users/me/password. */
 import { randomUUID } from "node:crypto"
-import { Elysia } from "elysia"
-import { clientAddress } from "../http/client-address.ts"
-import { bearer, signedIn } from "../http/guard.ts"
+import { type Static, t } from "elysia"
+import type { Client } from "../http/client-address.ts"
+import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { noStore } from "../http/response/no-store.ts"
-import { type Client, clientOf } from "./client.ts"
-import { type PasswordChange, passwordChange } from "./password-change-model.ts"
-import { changePassword } from "./password-change-queries.ts"
-import { attemptOwnPassword } from "./passwords.ts"
-import { hashPassword } from "./passwords-hashing.ts"
-import { refuseGuessable } from "./passwords-rules.ts"
+import { Text } from "../http/schema.ts"
+import type { Accounts } from "./context.ts"
+import { endAllSessions, findOwnCredentials, replacePassword } from "./credentials.ts"
+import { beginAttempt, refuseGuessable } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
-import type { Throttle } from "./rate-limits.ts"
-import { tokens } from "./schemas.ts"
-import { type SessionDeps, tokensOfNewSession } from "./sessions/issue.ts"
-import { findUser } from "./users.ts"
+import { uncount } from "./rate-limits.ts"
+import { changedKey } from "./revocation-keys.ts"
+import { ada, password, tokens } from "./schemas.ts"
+import { issueFirstTokens } from "./sessions/issue.ts"
+import { insertSession } from "./sessions/queries.ts"
 
-type Deps = SessionDeps & { throttle: Throttle; trustedProxies: string[] }
+export const passwordChange = (accounts: Accounts) =>
+  authenticated(accounts, "/users/me", "accounts").put(
+    "/password",
+    ({ caller, body, client }) => changePassword(accounts, caller.userId, body, client),
+    {
+      ...jsonBody(passwordChangeBody),
+      response: { 200: tokens },
+      detail: {
+        operationId: "changePassword",
+        summary: "Change the password",
+        errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+        description:
+          "Ends all sessions of the user, including this one, and all tokens without a session. " +
+          "Answers with the tokens of a new session. A wrong current password counts as a failed " +
+          "login. Users of an outside issuer have no password.",
+      },
+    },
+  )
 
-/** Returns the tokens of a new session. All others end. */
-const change = async (
-  deps: Deps,
+const changePassword = async (
+  accounts: Accounts,
   userId: number,
-  { current_password, new_password }: PasswordChange,
+  { current_password, new_password }: Static<typeof passwordChangeBody>,
   client: Client,
 ) => {
-  const { sql, tokens, lifetimes, logEvent } = deps
-  const user = await findUser(sql, userId)
-  await refuseGuessable("/new_password", new_password, user?.email ?? null)
-  const attempt = { userId, password: current_password, client }
-  return attemptOwnPassword(deps, attempt, async (from, counts) => {
-    const to = await hashPassword(new_password)
-    const id = randomUUID()
-    const ended = await changePassword(sql, { id, userId, from, to, counts, client, lifetimes })
-    if (!ended) throw wrongCurrentPassword()
-    tokens.revoke(ended)
-    logEvent("password_changed", { userId, address: client.address })
-    return tokensOfNewSession(deps, id, userId)
+  const { sql, tokens, lifetimes, logEvent } = accounts
+  const known = await findOwnCredentials(sql, userId, client.address)
+  refuseGuessable("/new_password", new_password, known.email)
+  using attempt = await beginAttempt(accounts, known, client)
+  const from = await attempt.verify(current_password, known.password_hash, wrongCurrentPassword)
+  const to = await attempt.hash(new_password)
+  const id = randomUUID()
+  const change = sql.begin(async (transaction) => {
+    if (!(await replacePassword(transaction, userId, from, to))) throw wrongCurrentPassword()
+    await endAllSessions(transaction, userId)
+    await insertSession(transaction, { id, userId }, client, lifetimes)
+    await uncount(transaction, attempt.counts)
   })
+  await change.catch(attempt.fail)
+  tokens.revoke([changedKey(userId)])
+  logEvent("password_changed", { userId, address: client.address })
+  return issueFirstTokens(accounts, id, userId)
 }
 
-export const passwordChanges = (deps: Deps) =>
-  new Elysia({ prefix: "/users/me", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(noStore)
-    .use(signedIn(deps.tokens.authenticate))
-    .use(clientAddress(deps.trustedProxies))
-    .put(
-      "/password",
-      ({ caller, body, address, request }) =>
-        change(deps, caller.userId, body, clientOf(request, address)),
-      {
-        ...jsonBody(passwordChange),
-        response: { 200: tokens },
-        detail: {
-          operationId: "changePassword",
-          summary: "Change the password",
-          errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
-          description:
-            "Ends all sessions of the user, including this one, and all tokens without a session. " +
-            "Answers with the tokens of a new session. A wrong current password counts as a failed " +
-            "login. Users of an outside issuer have no password.",
-        },
-      },
-    )
+const passwordChangeBody = t.Object(
+  { current_password: Text({ format: "password" }), new_password: password },
+  {
+    $id: "PasswordChange",
+    examples: [{ current_password: ada.password, new_password: "tractor beige lagoon fiddle" }],
+    additionalProperties: false,
+  },
+)

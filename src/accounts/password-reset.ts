@@ -1,71 +1,30 @@
-/** /auth/password-reset: sets a new password without the old one. Shapes: model.ts. SQL: queries.ts. */
-
-import { Elysia, t } from "elysia"
-import type { Sql } from "../database/connect.ts"
+/** POST /auth/password-reset and /auth/password-reset/request: a new password without the old one. */
+import { type Static, t } from "elysia"
+import type { Statements } from "../database/connect.ts"
+import type { Client } from "../http/client-address.ts"
+import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { noStore } from "../http/response/no-store.ts"
-import { unauthenticated } from "../http/unauthenticated.ts"
-import { type Client, clientOf } from "./client.ts"
-import { withHashSlot } from "./hash-queue.ts"
+import { Text } from "../http/schema.ts"
+import type { Accounts } from "./context.ts"
+import { endAllSessions } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
-import * as model from "./password-resets/model.ts"
-import { findResettable, usePasswordReset } from "./password-resets/queries.ts"
-import { hashPassword } from "./passwords-hashing.ts"
-import { refuseGuessable } from "./passwords-rules.ts"
+import { hashPassword, refuseGuessable } from "./passwords.ts"
 import { deletePersonalTokens } from "./personal-access-tokens/queries.ts"
 import { noMail, wrongResetToken } from "./problems.ts"
-import { hashOf } from "./random-token.ts"
-import type { Throttle } from "./rate-limits.ts"
-import { isEmail } from "./schemas.ts"
-import type { LogEvent } from "./security-log.ts"
-import { endAllSessions } from "./sessions/ending/queries.ts"
-import type { Tokens } from "./tokens/authenticate.ts"
+import { hashOf, isToken, newToken, type OneTimeToken } from "./random-token.ts"
+import { changedKey } from "./revocation-keys.ts"
+import { isEmail, password } from "./schemas.ts"
 
-type Deps = {
-  sql: Sql
-  tokens: Tokens
-  throttle: Throttle
-  trustedProxies: string[]
-  logEvent: LogEvent
-  /** Whether this service sends mails. */
-  hasMail: boolean
-}
-
-/** Failed logins are counted for each password, so the new one starts with none: throttle.ts. */
-const reset = async (
-  { sql, tokens, logEvent }: Deps,
-  { token, new_password }: model.PasswordReset,
-  client: Client,
-) => {
-  const hash = hashOf(token)
-  // Checked first, because hashing a password is expensive.
-  const email = await findResettable(sql, hash)
-  if (email === undefined) throw wrongResetToken()
-  await refuseGuessable("/new_password", new_password, email)
-  const passwordHash = await withHashSlot(client, () => hashPassword(new_password))
-  const { userId, ended } = await sql.begin(async (transaction) => {
-    const userId = await usePasswordReset(transaction, hash, passwordHash)
-    if (userId === undefined) throw wrongResetToken()
-    const sessions = await endAllSessions(transaction, userId)
-    const tokens = await deletePersonalTokens(transaction, userId)
-    return { userId, ended: [...sessions, ...tokens.map(({ key }) => key)] }
-  })
-  tokens.revoke(ended)
-  logEvent("password_reset", { userId, address: client.address })
-}
-
-export const passwordResets = (deps: Deps) =>
-  new Elysia({ prefix: "/auth/password-reset", tags: ["accounts"] })
-    .onTransform(noStore)
-    .use(unauthenticated(deps.trustedProxies))
+export const passwordReset = (accounts: Accounts) =>
+  anonymous(accounts, "/auth/password-reset", "accounts")
     .post(
       "",
-      async ({ body, address, request, status }) => {
-        await reset(deps, body, clientOf(request, address))
+      async ({ body, client, status }) => {
+        await resetPassword(accounts, body, client)
         return status(204, undefined)
       },
       {
-        ...jsonBody(model.passwordReset),
+        ...jsonBody(passwordResetBody),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "resetPassword",
@@ -80,19 +39,13 @@ export const passwordResets = (deps: Deps) =>
     )
     .post(
       "/request",
-      async ({ body, address, set }) => {
-        if (!deps.hasMail) throw noMail()
-        const email = body.email.trim()
-        if (isEmail(email)) {
-          await deps.throttle.countResetRequest(email, address)
-          await enqueueMail(deps.sql, "password_reset", email)
-        }
-        deps.logEvent("password_reset_requested", { address })
+      async ({ body, client, set }) => {
+        await requestReset(accounts, body.email.trim(), client)
         // status(202) would send the body "Accepted".
         set.status = 202
       },
       {
-        ...jsonBody(model.resetRequest),
+        ...jsonBody(resetRequestBody),
         response: { 202: t.Undefined() },
         detail: {
           operationId: "requestPasswordReset",
@@ -105,3 +58,115 @@ export const passwordResets = (deps: Deps) =>
         },
       },
     )
+
+/** Failed logins are counted for each password, so that the new one starts with none: rate-limits.ts. */
+const resetPassword = async (
+  accounts: Accounts,
+  { token, new_password }: Static<typeof passwordResetBody>,
+  client: Client,
+) => {
+  const { sql, tokens, logEvent } = accounts
+  const hash = hashOf(token)
+  // Checked first, because hashing a password is expensive.
+  const email = isToken(token) ? await findResettable(sql, hash) : undefined
+  if (email === undefined) throw wrongResetToken()
+  refuseGuessable("/new_password", new_password, email)
+  const passwordHash = await hashPassword(accounts, new_password, client)
+  const { userId, revoked } = await sql.begin(async (transaction) => {
+    const userId = await useReset(transaction, hash, passwordHash)
+    if (userId === undefined) throw wrongResetToken()
+    await endAllSessions(transaction, userId)
+    return { userId, revoked: await deletePersonalTokens(transaction, userId) }
+  })
+  tokens.revoke([changedKey(userId), ...revoked.map(({ key }) => key)])
+  logEvent("password_reset", { userId, address: client.address })
+}
+
+const requestReset = async (
+  { sql, limits, logEvent, hasMail }: Accounts,
+  email: string,
+  { address }: Client,
+) => {
+  if (!hasMail) throw noMail()
+  if (isEmail(email)) {
+    await limits.countResetRequest(email, address)
+    await enqueueMail(sql, "password_reset", email)
+  }
+  logEvent("password_reset_requested", { address })
+}
+
+const MINUTES = 60
+
+/**
+ * Replaces an older one. Undefined for a user who is gone or disabled, and for a federated one, who has no
+ * password.
+ */
+export const createPasswordReset = async (
+  sql: Statements,
+  userId: number,
+): Promise<OneTimeToken | undefined> => {
+  const { token, hash } = newToken()
+  const [row] = await sql<{ expires_at: string }[]>`
+    insert into password_resets (user_id, hash, expires_at)
+    select id, ${hash}, now() + make_interval(mins => ${MINUTES})
+    from users
+    where id = ${userId}
+      and password_hash is not null
+      and disabled_at is null
+    on conflict on constraint password_resets_pkey do update
+    set hash = excluded.hash,
+      expires_at = excluded.expires_at
+    returning expires_at`
+  return row && { token, expires_at: row.expires_at }
+}
+
+/** The email of the user whom the token was made for. Undefined if the token is not valid. */
+const findResettable = async (sql: Statements, hash: Uint8Array) => {
+  const [row] = await sql<{ email: string }[]>`
+    select email
+    from password_resets
+    join users on users.id = user_id
+    where hash = ${hash}
+      and expires_at > now()`
+  return row?.email
+}
+
+/** Returns the user whose password it changed. Undefined if the token is not valid, or was used meanwhile. */
+const useReset = async (transaction: Statements, hash: Uint8Array, passwordHash: string) => {
+  // Locks the user's row first, as everything does that changes an account: so there are no deadlocks.
+  const [row] = await transaction<{ user_id: number }[]>`
+    with changed as (
+      update users
+      set password_hash = ${passwordHash}
+      where id = (
+          select user_id
+          from password_resets
+          where hash = ${hash}
+            and expires_at > now()
+        )
+        and disabled_at is null
+      returning id
+    )
+    delete from password_resets
+    using changed
+    where user_id = changed.id
+      and hash = ${hash}
+    returning user_id`
+  return row?.user_id
+}
+
+const passwordResetBody = t.Object(
+  {
+    token: Text({
+      description: "From the mail or from the operator. Can be used once, within an hour.",
+    }),
+    new_password: password,
+  },
+  { $id: "PasswordReset", additionalProperties: false },
+)
+
+/** As loose as a login: an email that nobody could have registered has no account. */
+const resetRequestBody = t.Object(
+  { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
+  { $id: "PasswordResetRequest", additionalProperties: false },
+)

@@ -9,5 +9,8 @@ export const newToken = () => {
   return { token, hash: hashOf(token) }
 }
 
+/** Whether it may be one of ours: for what else there needs no statement. */
+export const isToken = (text: string) => /^[\w-]{43}$/.test(text)
+
 /** For whoever asked for the token: it is shown only once. */
 export type OneTimeToken = { token: string; expires_at: string }

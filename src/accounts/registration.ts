@@ -1,78 +1,86 @@
-/** POST /auth/register: for anybody, for the invited, or for nobody. Shapes: ../model.ts. SQL: queries.ts. */
-
-import { Elysia } from "elysia"
-import type { Config } from "../config/config.ts"
+/** POST /auth/register: for anybody, for the invited, or for nobody. Invites. */
 import type { Sql, Statements } from "../database/connect.ts"
+import type { Client } from "../http/client-address.ts"
+import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { noStore } from "../http/response/no-store.ts"
-import { unauthenticated } from "../http/unauthenticated.ts"
-import { type Client, clientOf } from "./client.ts"
-import { unlessEmailTaken } from "./emails.ts"
-import { withHashSlot } from "./hash-queue.ts"
-import { hashPassword } from "./passwords-hashing.ts"
-import { refuseGuessable } from "./passwords-rules.ts"
+import type { Accounts } from "./context.ts"
+import { hashPassword, refuseGuessable } from "./passwords.ts"
 import { registrationClosed } from "./problems.ts"
-import { hashOf } from "./random-token.ts"
-import type { Throttle } from "./rate-limits.ts"
-import { isInvited, useInvite } from "./registration-queries.ts"
-import * as model from "./schemas.ts"
-import { insertUser } from "./users.ts"
+import { hashOf, isToken, newToken, type OneTimeToken } from "./random-token.ts"
+import { type Registration, registration as registrationBody, user } from "./schemas.ts"
+import { folded, insertUser } from "./users.ts"
 
-type Deps = {
-  sql: Sql
-  throttle: Throttle
-  trustedProxies: string[]
-  registrationMode: Config["REGISTRATION"]
-}
-
-const insert = async (sql: Statements, email: string, passwordHash: string) => {
-  for (;;) {
-    const user = await unlessEmailTaken(insertUser(sql, email, passwordHash))
-    if (user) return user
-  }
-}
+export const registration = (accounts: Accounts) =>
+  anonymous(accounts, "/auth", "accounts").post(
+    "/register",
+    async ({ body, client, status }) =>
+      status(201, await register(accounts, { ...body, email: body.email.trim() }, client)),
+    {
+      ...jsonBody(registrationBody),
+      response: { 201: user },
+      detail: {
+        operationId: "register",
+        summary: "Register an account",
+        errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED", "TOO_MANY_REQUESTS"],
+        description:
+          "The number of registrations from one address in an hour is limited. The operator may " +
+          "have restricted registration to invited users, or closed it.",
+      },
+    },
+  )
 
 const register = async (
-  { sql, throttle, registrationMode }: Deps,
-  { email, password, invite = "" }: model.Registration,
+  accounts: Accounts,
+  { email, password, invite = "" }: Registration,
   client: Client,
 ) => {
+  const { sql, limits, registrationMode } = accounts
   if (registrationMode === "closed") throw registrationClosed()
-  await refuseGuessable("/password", password, email)
-  await throttle.countRegistration(client.address)
+  refuseGuessable("/password", password, email)
+  await limits.countRegistration(client.address)
   const isOpen = registrationMode === "open"
   const invitation = hashOf(invite)
   // Checked first, because hashing a password is expensive.
-  if (!isOpen && !(await isInvited(sql, invitation, email))) throw registrationClosed()
-  const passwordHash = await withHashSlot(client, () => hashPassword(password))
-  if (isOpen) return insert(sql, email, passwordHash)
+  if (!isOpen && !(isToken(invite) && (await isInvited(sql, invitation, email))))
+    throw registrationClosed()
+  const passwordHash = await hashPassword(accounts, password, client)
+  if (isOpen) return insertUser(sql, email, passwordHash)
   // In one transaction: a taken email uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
     if (!(await useInvite(transaction, invitation, email))) throw registrationClosed()
-    return insert(transaction, email, passwordHash)
+    return insertUser(transaction, email, passwordHash)
   })
 }
 
-export const registration = (deps: Deps) =>
-  new Elysia({ prefix: "/auth", tags: ["accounts"] })
-    .onTransform(noStore)
-    .use(unauthenticated(deps.trustedProxies))
-    .post(
-      "/register",
-      async ({ body, address, request, status }) => {
-        const registration = { ...body, email: body.email.trim() }
-        return status(201, await register(deps, registration, clientOf(request, address)))
-      },
-      {
-        ...jsonBody(model.registration),
-        response: { 201: model.user },
-        detail: {
-          operationId: "register",
-          summary: "Register an account",
-          errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED", "TOO_MANY_REQUESTS"],
-          description:
-            "The number of registrations from one address in an hour is limited. The operator may " +
-            "have restricted registration to invited users, or closed it.",
-        },
-      },
-    )
+const DAYS = 7
+
+/** An invite without an email is for anybody who has it. */
+export const createInvite = async (sql: Sql, email: string | null): Promise<OneTimeToken> => {
+  const { token, hash } = newToken()
+  const [row] = await sql<[{ expires_at: string }]>`
+    insert into invites (hash, email, expires_at)
+    values (${hash}, ${email}, now() + make_interval(days => ${DAYS}))
+    returning expires_at`
+  return { token, expires_at: row.expires_at }
+}
+
+const isFor = (sql: Statements, hash: Uint8Array, email: string) => sql`
+  hash = ${hash}
+    and expires_at > now()
+    and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
+
+const isInvited = async (sql: Statements, hash: Uint8Array, email: string) =>
+  (
+    await sql`
+      select
+      from invites
+      where ${isFor(sql, hash, email)}`
+  ).count === 1
+
+/** False if the invite is not valid, or another registration used it. Waits for that one to end. */
+const useInvite = async (sql: Statements, hash: Uint8Array, email: string) =>
+  (
+    await sql`
+      delete from invites
+      where ${isFor(sql, hash, email)}`
+  ).count === 1

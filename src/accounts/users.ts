@@ -1,9 +1,31 @@
-/** All SQL over users: those who registered, and those who came from outside. */
+/** SQL over users: those who registered, and federated ones. How emails are compared. */
+import type postgres from "postgres"
 import type { Sql, Statements } from "../database/connect.ts"
-import { folded, ofEmail } from "./emails.ts"
+import { constraintOf } from "../database/errors.ts"
+import { emailTaken, goneUser } from "./problems.ts"
 import { userKey, userKeyOf } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"
-import { isKnownAddress } from "./throttle/queries.ts"
+
+type Fragment = postgres.PendingQuery<postgres.Row[]>
+
+/**
+ * Emails are compared by it alone: it ignores case, beyond ASCII too, in a database of any locale. `lower`
+ * before `upper` makes all forms of sigma equal.
+ */
+export const folded = (sql: Statements, email: string | Fragment) =>
+  sql`upper(lower(${email}::text collate "und-x-icu"))`
+
+export const ofEmail = (sql: Statements, email: string) => sql`
+  ${folded(sql, sql`email`)} = ${folded(sql, email)}`
+
+/** On a shard the name of the index ends in a number. */
+const UNIQUE_EMAIL = /^users_email_folded_key/
+
+/** Throws a 409 instead of the violated constraint. */
+export const unlessEmailTaken = <Result>(statement: Promise<Result>) =>
+  statement.catch((error: unknown) => {
+    throw UNIQUE_EMAIL.test(constraintOf(error) ?? "") ? emailTaken() : error
+  })
 
 /** The next id. No row if another system's token named it before: its user exists, or did. */
 const drawnId = (sql: Statements) => sql`
@@ -12,61 +34,21 @@ const drawnId = (sql: Statements) => sql`
   where not exists (select from users where users.id = drawn.id)
     and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
-/** Undefined if the drawn id is taken: call it again. */
+/** Throws a 409 if the email is taken. */
 export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {
-  const [row] = await sql<User[]>`
-    insert into users (id, email, password_hash)
-    select id, ${email}, ${passwordHash}
-    from (${drawnId(sql)}) as free
-    on conflict on constraint users_pkey do nothing
-    returning id, email, created_at`
-  return row
-}
-
-type Credentials = {
-  folded: string
-  id: number | null
-  password_hash: string | null
-  is_known: boolean
-}
-
-/** The user with this email, and whether they logged in from this address lately. */
-export const findCredentials = async (sql: Sql, email: string, addressHash: Uint8Array) => {
-  const [row] = await sql<[Credentials]>`
-    select
-      ${folded(sql, email)} as folded,
-      id,
-      password_hash,
-      ${isKnownAddress(sql, addressHash, sql`id`)} as is_known
-    from (select) as asked
-    left join (
-      select id, password_hash
-      from users
-      where ${ofEmail(sql, email)}
-    ) as found on true`
-  const { id, password_hash } = row
-  return {
-    /** The email in the form in which emails are compared. */
-    folded: row.folded,
-    isKnown: row.is_known,
-    found: id !== null && password_hash !== null ? { id, password_hash } : undefined,
+  for (;;) {
+    const [user] = await unlessEmailTaken(sql<User[]>`
+      insert into users (id, email, password_hash)
+      select id, ${email}, ${passwordHash}
+      from (${drawnId(sql)}) as free
+      on conflict on constraint users_pkey do nothing
+      returning id, email, created_at`)
+    // Otherwise the drawn id is in use.
+    if (user) return user
   }
 }
 
-type Password = { password_hash: string | null; is_known: boolean }
-
-/** The hash is null for a user who came from outside. */
-export const findPassword = async (sql: Sql, id: number, addressHash: Uint8Array) => {
-  const [row] = await sql<Password[]>`
-    select
-      password_hash,
-      ${isKnownAddress(sql, addressHash, sql`users.id`)} as is_known
-    from users
-    where id = ${id}`
-  return row ?? { password_hash: null, is_known: false }
-}
-
-export const findUser = async (sql: Sql, id: number) => {
+const findUser = async (sql: Sql, id: number) => {
   const [row] = await sql<User[]>`
     select id, email, created_at
     from users
@@ -74,9 +56,9 @@ export const findUser = async (sql: Sql, id: number) => {
   return row
 }
 
-/** Creates the user unless they exist. False if the user was deleted. */
-export const insertOutsideUser = async (sql: Sql, id: number) => {
-  const [row] = await sql<[{ is_gone: boolean }]>`
+/** Creates a user whom another system's token names, unless they exist. Throws a 401 if they were deleted. */
+export const createFederatedUser = async (sql: Sql, id: number) => {
+  const [row] = await sql<[{ is_deleted: boolean }]>`
     with created as (
       insert into users (id)
       select ${id}::bigint
@@ -84,11 +66,21 @@ export const insertOutsideUser = async (sql: Sql, id: number) => {
         and not exists (select from revocations where key = ${userKey(id)})
       on conflict on constraint users_pkey do nothing
     )
-    select exists (select from revocations where key = ${userKey(id)}) as is_gone`
-  return !row.is_gone
+    select exists (select from revocations where key = ${userKey(id)}) as is_deleted`
+  if (row.is_deleted) throw goneUser()
 }
 
-/** The id stays taken; the email becomes free again. */
+/** Federated users get a row with their first write, or when they are first asked for. */
+export const findOrCreateUser = async (sql: Sql, id: number): Promise<User> => {
+  const known = await findUser(sql, id)
+  if (known) return known
+  await createFederatedUser(sql, id)
+  const created = await findUser(sql, id)
+  if (!created) throw goneUser()
+  return created
+}
+
+/** The id stays in use; the email becomes free again. */
 export const deleteUser = (sql: Statements, id: number) => sql`
   with deleted as (
     delete from users
@@ -107,7 +99,7 @@ export const findIdentity = async (sql: Sql, issuer: string, subject: string) =>
   return row?.user_id
 }
 
-/** Undefined if another request was faster, or if the drawn id is taken. */
+/** Undefined if another request was faster, or if the drawn id is in use. */
 export const insertIdentity = async (sql: Sql, issuer: string, subject: string) => {
   const [row] = await sql<{ id: number }[]>`
     with identity as (

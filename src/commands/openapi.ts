@@ -16,7 +16,7 @@ export const openapiDocument = async (): Promise<string> => {
     config,
     secrets,
     sql,
-    tokens: createTokens(config, secrets, { sql, log, noteUse() {} }),
+    tokens: createTokens(config, secrets, { sql, log }),
     watchers: createWatchers(sql),
     log,
     isReady: async () => false,

@@ -6,10 +6,10 @@ import {
   findDetails,
   setDisabled,
 } from "../accounts/admin.ts"
-import { createPasswordReset } from "../accounts/password-resets/queries.ts"
-import { createInvite } from "../accounts/registration-queries.ts"
+import { createPasswordReset } from "../accounts/password-reset.ts"
+import { createInvite } from "../accounts/registration.ts"
 import { email as emailSchema } from "../accounts/schemas.ts"
-import { deleteSessionsOf } from "../accounts/sessions/ending/queries.ts"
+import { deleteSessionsOf } from "../accounts/sessions/queries.ts"
 import { deleteUser as deleteAccount } from "../accounts/users.ts"
 import type { Sql } from "../database/sql.ts"
 import { brokenTextRule } from "../http/schema.ts"

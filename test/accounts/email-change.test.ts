@@ -1,6 +1,6 @@
 /** Changing the email: by the password, to one that nobody has. */
 import { expect, test } from "bun:test"
-import { createPasswordReset } from "../../src/accounts/password-resets/queries.ts"
+import { createPasswordReset } from "../../src/accounts/password-reset.ts"
 import type { insertAccount } from "../support/accounts.ts"
 import { startApp } from "../support/app.ts"
 import { startMailServer } from "../support/mail-server.ts"

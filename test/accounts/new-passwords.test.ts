@@ -1,7 +1,7 @@
 /** Which passwords are refused when they are chosen. */
 import { expect, test } from "bun:test"
 import { commonPasswords } from "../../.ci/common-passwords.ts"
-import { isCommon } from "../../src/accounts/passwords-common.ts"
+import { isCommon } from "../../src/accounts/passwords.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, account } = await shareApp()

@@ -1,6 +1,6 @@
 /** Setting a new password by a single-use token. */
 import { expect, test } from "bun:test"
-import { createPasswordReset } from "../../src/accounts/password-resets/queries.ts"
+import { createPasswordReset } from "../../src/accounts/password-reset.ts"
 import { type App, startApp } from "../support/app.ts"
 import { type OneTimeToken, userCommand } from "../support/commands.ts"
 import { within5s } from "../support/sessions.ts"

@@ -1,6 +1,6 @@
 /** Who may register: everybody, nobody, or whoever was invited. */
 import { expect, test } from "bun:test"
-import { createInvite } from "../../src/accounts/registration-queries.ts"
+import { createInvite } from "../../src/accounts/registration.ts"
 import { connect } from "../../src/database/connect.ts"
 import { type App, startApp } from "../support/app.ts"
 

@@ -264,11 +264,28 @@ test("NAT64 counts as the IPv4 address in it", async () => {
 
 test("guesses at an email that looks like a user's id do not lock that user", async () => {
   const ada = await account()
-  for (const email of [String(ada.id), `id ${ada.id}`]) {
-    await nineGuesses(email)
-    expect(await guesses(2, email)).toEqual({ 401: 1, 429: 1 })
-  }
+  for (const email of [String(ada.id), `id ${ada.id}`])
+    expect(await guesses(12, email)).toEqual({ 401: 10, 429: 2 })
   expect((await logIn(ada.email, ada.password)).status).toBe(200)
+})
+
+test("an email that nobody can have is answered like one that nobody has, without a statement", async () => {
+  const impossible = ["x<victim@example.org>", `${"x".repeat(60_000)}@example.org`, "nobody", ""]
+  const answers = [await logIn("nobody@example.org", "wrong")]
+  await sql`delete from rate_limits`
+  for (const email of impossible) answers.push(await logIn(email, "wrong"))
+  for (const { status, body } of answers) {
+    expect(status).toBe(401)
+    expect(body).toEqual({ ...(answers[0]?.body as object), timestamp: expect.any(String) })
+  }
+  // Each attempt of an email that somebody may have is counted there.
+  expect(await sql`select from rate_limits`).toHaveLength(0)
+  expect(await guesses(12, "nobody@", { from: address(2) })).toEqual({ 401: 10, 429: 2 })
+  const many = Array.from({ length: 110 }, (_, i) =>
+    logIn(`nobody ${i}`, "wrong", { from: address(3) }),
+  )
+  const counted = statusesOf(await Promise.all(many))
+  expect(counted[401]).toBe(100)
 })
 
 test("sixty logins of an account in 15 minutes are the last, wherever they come from", async () => {

@@ -2,11 +2,11 @@
  * The floor: what the same answers from the same statements cost in one file without a framework.
  * It does what the measured operations need, refuses what a careful hand would, and no more.
  */
-import { createHash, createHmac, randomUUID, timingSafeEqual } from "node:crypto"
+import { createHmac, randomUUID, timingSafeEqual } from "node:crypto"
 import { STATUS_CODES } from "node:http"
 import postgres from "postgres"
-import { openSession } from "../../src/accounts/sessions/queries.ts"
-import { findCredentials } from "../../src/accounts/users.ts"
+import { findCredentials, lockPassword, rememberAddress } from "../../src/accounts/credentials.ts"
+import { insertSession } from "../../src/accounts/sessions/queries.ts"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import type { Sql } from "../../src/database/connect.ts"
 import { joined } from "../../src/http/json-stream.ts"
@@ -121,20 +121,20 @@ const answer = ({ version, ...todo }: Versioned, headers: Headers, status = 200)
 
 const logIn = async (request: Request, headers: Headers) => {
   const { email, password } = await readJson(request)
-  const addressHash = createHash("sha256").update("127.0.0.1").digest()
-  const { found: user } = await findCredentials(sql, String(email), addressHash)
-  if (!user || !(await Bun.password.verify(String(password), user.password_hash)))
+  const address = "127.0.0.1"
+  const user = await findCredentials(sql, { email: String(email) }, address)
+  const hash = user?.password_hash
+  if (!hash || !(await Bun.password.verify(String(password), hash)))
     throw new Refusal(401, "INVALID_CREDENTIALS", "Email or password is wrong")
   const id = randomUUID()
   const refresh_token = `${id}.1.${createHmac("sha256", SECRET_KEY).update(`${id}.1`).digest("base64url")}`
   const expires_in = 1_800
-  await openSession(sql, {
-    id,
-    userId: user.id,
-    passwordHash: user.password_hash,
-    client: { address: "127.0.0.1", userAgent: request.headers.get("user-agent") },
-    lifetimes: { refreshDays: 30, accessSeconds: expires_in, maxDays: 365 },
-    counts: { pair: "", counted: [], logins: `logins ${user.id}`, addressHash },
+  const client = { address, userAgent: request.headers.get("user-agent") }
+  const lifetimes = { refreshDays: 30, accessSeconds: expires_in, maxDays: 365 }
+  await sql.begin(async (transaction) => {
+    await lockPassword(transaction, user.id, hash)
+    await insertSession(transaction, { id, userId: user.id }, client, lifetimes)
+    await rememberAddress(transaction, user.id, address)
   })
   const now = Math.floor(Date.now() / 1000)
   const claims = {

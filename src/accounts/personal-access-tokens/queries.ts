@@ -1,8 +1,7 @@
 /** All SQL by which users manage their personal tokens. Every statement of a request names the user. */
 import type postgres from "postgres"
 import type { Sql, Statements } from "../../database/connect.ts"
-import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import type { NewPersonalToken, PersonalToken } from "../personal-tokens/model.ts"
+import type { NewPersonalToken, PersonalToken } from "./schemas.ts"
 
 /** What clients see of a token. */
 const columns = (sql: Statements) => sql`
@@ -79,6 +78,3 @@ export const deletePersonalToken = (sql: Sql, userId: number, id: string) =>
 /** Deletes all of a user's tokens, when the password was reset. Returns the keys to revoke. */
 export const deletePersonalTokens = (sql: Statements, userId: number) =>
   revoked(sql, sql`user_id = ${userId}`)
-
-export const deleteExpiredPersonalTokens = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "personal_tokens", limit)

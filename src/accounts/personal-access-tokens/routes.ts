@@ -1,31 +1,81 @@
-/** /users/me/tokens: personal access tokens, for scripts. Shapes: model.ts. SQL: queries.ts. */
-
-import { Elysia, t } from "elysia"
-import type { Sql } from "../../database/connect.ts"
+/** /users/me/tokens: personal access tokens, for scripts. */
+import { t } from "elysia"
 import { constraintOf } from "../../database/errors.ts"
-import { clientAddress } from "../../http/client-address.ts"
-import { type Authenticate, bearer, signedIn } from "../../http/guard.ts"
+import { authenticated } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import { badRequest, Problem } from "../../http/problem.ts"
-import { noStore } from "../../http/response/no-store.ts"
-import { createOutsideUser } from "../outside-users.ts"
-import * as model from "../personal-tokens/model.ts"
+import type { Accounts } from "../context.ts"
 import { goneUser } from "../problems.ts"
 import { hashOf } from "../random-token.ts"
-import type { LogEvent } from "../security-log.ts"
-import { newPersonalToken } from "../tokens/personal-access-token.ts"
+import { randomPersonalToken } from "../tokens/personal-access-token.ts"
+import { createFederatedUser } from "../users.ts"
 import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./queries.ts"
-
-type Deps = {
-  sql: Sql
-  authenticate: Authenticate
-  /** Makes this instance refuse the tokens with these keys at once. */
-  revoke: (keys: string[]) => void
-  logEvent: LogEvent
-  trustedProxies: string[]
-}
+import {
+  createdPersonalToken,
+  type NewPersonalToken,
+  newPersonalToken,
+  personalToken,
+} from "./schemas.ts"
 
 const TOKENS_PER_USER = 50
+
+type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies" | "logEvent">
+
+export const personalAccessTokens = (deps: Deps) =>
+  authenticated(deps, "/users/me/tokens", "accounts")
+    .post(
+      "",
+      async ({ caller: { userId }, body, client, status }) => {
+        const created = await create(deps, userId, body)
+        deps.logEvent("personal_token_made", { userId, address: client.address })
+        return status(201, created)
+      },
+      {
+        ...jsonBody(newPersonalToken),
+        response: { 201: createdPersonalToken },
+        detail: {
+          operationId: "createPersonalToken",
+          summary: "Create a personal access token",
+          errors: ["QUOTA_EXCEEDED"],
+          description:
+            "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
+            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
+        },
+      },
+    )
+    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
+      response: { 200: t.Array(personalToken) },
+      detail: {
+        operationId: "listPersonalTokens",
+        summary: "List the caller's personal access tokens",
+        description: "The tokens that have not expired, the oldest first.",
+      },
+    })
+    .delete(
+      "/:id",
+      async ({ caller: { userId }, params, client, status }) => {
+        if (!UUID.test(params.id)) throw noSuchToken()
+        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
+        if (revoked.length === 0) throw noSuchToken()
+        deps.tokens.revoke(revoked.map(({ key }) => key))
+        deps.logEvent("personal_token_revoked", { userId, address: client.address })
+        return status(204, undefined)
+      },
+      {
+        params: t.Object({
+          id: t.String({
+            description: "The id of a personal access token",
+            encodes: { type: "string", format: "uuid" },
+          }),
+        }),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deletePersonalToken",
+          summary: "Revoke a personal access token",
+          description: "This instance refuses the token at once, all others within 5 seconds.",
+        },
+      },
+    )
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -57,10 +107,10 @@ const readExpiry = (text: string | null | undefined) => {
   return time.toISOString()
 }
 
-const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalToken) => {
+const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) => {
   const expires_at = readExpiry(wanted.expires_at)
-  await createOutsideUser(sql, userId)
-  const token = newPersonalToken()
+  await createFederatedUser(sql, userId)
+  const token = randomPersonalToken()
   const stored = { ...wanted, expires_at, hash: hashOf(token) }
   const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
     (error: unknown) => {
@@ -71,62 +121,3 @@ const create = async ({ sql }: Deps, userId: number, wanted: model.NewPersonalTo
   if (!created) throw tooMany()
   return { ...created, token }
 }
-
-export const personalTokens = (deps: Deps) =>
-  new Elysia({ prefix: "/users/me/tokens", detail: { tags: ["accounts"], security: bearer } })
-    .onTransform(noStore)
-    .use(signedIn(deps.authenticate))
-    .use(clientAddress(deps.trustedProxies))
-    .post(
-      "",
-      async ({ caller: { userId }, body, address, status }) => {
-        const created = await create(deps, userId, body)
-        deps.logEvent("personal_token_made", { userId, address })
-        return status(201, created)
-      },
-      {
-        ...jsonBody(model.newPersonalToken),
-        response: { 201: model.createdPersonalToken },
-        detail: {
-          operationId: "createPersonalToken",
-          summary: "Create a personal access token",
-          errors: ["QUOTA_EXCEEDED"],
-          description:
-            "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
-            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
-        },
-      },
-    )
-    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
-      response: { 200: t.Array(model.personalToken) },
-      detail: {
-        operationId: "listPersonalTokens",
-        summary: "List the caller's personal access tokens",
-        description: "The tokens that have not expired, the oldest first.",
-      },
-    })
-    .delete(
-      "/:id",
-      async ({ caller: { userId }, params, address, status }) => {
-        if (!UUID.test(params.id)) throw noSuchToken()
-        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
-        if (revoked.length === 0) throw noSuchToken()
-        deps.revoke(revoked.map(({ key }) => key))
-        deps.logEvent("personal_token_revoked", { userId, address })
-        return status(204, undefined)
-      },
-      {
-        params: t.Object({
-          id: t.String({
-            description: "The id of a personal access token",
-            encodes: { type: "string", format: "uuid" },
-          }),
-        }),
-        response: { 204: t.Undefined() },
-        detail: {
-          operationId: "deletePersonalToken",
-          summary: "Revoke a personal access token",
-          description: "This instance refuses the token at once, all others within 5 seconds.",
-        },
-      },
-    )

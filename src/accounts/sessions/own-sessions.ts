@@ -1,25 +1,13 @@
-/** /users/me/sessions: where the caller is logged in. Shapes: model.ts. SQL: queries.ts. */
-
-import { Elysia, t } from "elysia"
-import { clientAddress } from "../../http/client-address.ts"
-import { bearer, signedIn } from "../../http/guard.ts"
-import { noStore } from "../../http/response/no-store.ts"
+/** GET and DELETE /users/me/sessions: where the caller is logged in. */
+import { t } from "elysia"
+import { authenticated } from "../../http/guard.ts"
+import type { Accounts } from "../context.ts"
 import { noSuchSession } from "../problems.ts"
-import { endOwnSession } from "./ending/queries.ts"
-import type { SessionDeps } from "./issue.ts"
-import * as model from "./model.ts"
-import { listSessions } from "./queries.ts"
+import { endOwnSession, listSessions } from "./queries.ts"
 
-type Deps = SessionDeps & { trustedProxies: string[] }
-
-export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }: Deps) =>
-  new Elysia({
-    prefix: "/users/me/sessions",
-    detail: { tags: ["accounts"], security: bearer },
-  })
-    .onTransform(noStore)
-    .use(signedIn(tokens.authenticate))
-    .use(clientAddress(trustedProxies))
+export const ownSessions = (accounts: Accounts) => {
+  const { sql, tokens, lifetimes, logEvent } = accounts
+  return authenticated(accounts, "/users/me/sessions", "accounts")
     .get(
       "",
       async ({ caller }) =>
@@ -28,7 +16,7 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }
           is_current: session.id === caller.sessionId,
         })),
       {
-        response: { 200: model.sessions },
+        response: { 200: t.Array(session, { description: "The latest used first" }) },
         detail: {
           operationId: "listSessions",
           summary: "List the caller's sessions",
@@ -38,17 +26,22 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }
     )
     .delete(
       "/:id",
-      async ({ caller, params, address, status }) => {
-        const key = model.isSessionId(params.id)
-          ? await endOwnSession(sql, caller.userId, params.id)
+      async ({ caller: { userId }, params: { id }, client, status }) => {
+        const key = SESSION_ID.test(id)
+          ? await endOwnSession(sql, userId, id, lifetimes)
           : undefined
         if (key === undefined) throw noSuchSession()
         tokens.revoke([key])
-        logEvent("session_ended", { userId: caller.userId, address })
+        logEvent("session_ended", { userId, address: client.address })
         return status(204, undefined)
       },
       {
-        params: model.sessionParams,
+        params: t.Object({
+          id: t.String({
+            description: "The session's id",
+            encodes: { type: "string", format: "uuid" },
+          }),
+        }),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "endSession",
@@ -57,3 +50,34 @@ export const ownSessions = ({ sql, tokens, lifetimes, logEvent, trustedProxies }
         },
       },
     )
+}
+
+/** Checked before the database would refuse the text. */
+const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+const session = t.Object(
+  {
+    id: t.String({ format: "uuid" }),
+    created_at: t.String({ format: "date-time", description: "When the user logged in" }),
+    last_used_at: t.String({
+      format: "date-time",
+      description: "When it was last used, to the minute",
+    }),
+    user_agent: t.Union([t.String(), t.Null()], {
+      description: "The User-Agent of its login or last refresh. Null if none was sent",
+    }),
+    address: t.Union([t.String(), t.Null()], {
+      description:
+        "From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits " +
+        "of an IPv6 address. Null where that was before addresses were kept",
+    }),
+    is_current: t.Boolean({
+      description: "Whether the access token of this request belongs to it",
+    }),
+  },
+  {
+    $id: "Session",
+    description: "A session: a login and its refreshes",
+    additionalProperties: false,
+  },
+)

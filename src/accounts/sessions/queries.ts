@@ -1,71 +1,53 @@
-/** All SQL over sessions but refreshing and ending them: see refresh/ and ending/. */
+/** SQL over sessions: how long they last, and opening, listing and ending them. */
 import type { Sql, Statements } from "../../database/connect.ts"
-import { deleteExpiredRows } from "../../database/expired-rows.ts"
-import type { Client } from "../client.ts"
-import type { AttemptCounts } from "../rate-limits.ts"
-import { countedLogin, forgiven, LOGINS, remembered } from "../throttle/queries.ts"
-import { extension, isAlive, type Lifetimes } from "./lifetime.ts"
+import type { Client } from "../../http/client-address.ts"
+import type { Lifetimes } from "../context.ts"
+import { sessionKeyOf } from "../revocation-keys.ts"
 
-export type NewSession = {
-  id: string
-  client: Pick<Client, "address" | "userAgent">
-  lifetimes: Lifetimes
-}
+/** When a session ends at the latest. Computed in UTC, because a distributed Postgres wants it so. */
+const lastMoment = (sql: Statements, { maxDays }: Lifetimes) => sql`
+  ((sessions.created_at at time zone 'UTC' + make_interval(days => ${maxDays})) at time zone 'UTC')`
 
-/** An insert from a relation whose `id` is the user's. The session starts at generation 1. */
-export const newSession = (sql: Statements, { id, client, lifetimes }: NewSession) => sql`
+/** How long a session lasts if it is not refreshed again. */
+const extension = (sql: Statements, { refreshDays, accessSeconds }: Lifetimes) => sql`
+  greatest(make_interval(days => ${refreshDays}), make_interval(secs => ${accessSeconds}))`
+
+/** When the session ends if it is refreshed now and never again. */
+export const extendedEnd = (sql: Statements, lifetimes: Lifetimes) => sql`
+  least(greatest(expires_at, now() + ${extension(sql, lifetimes)}), ${lastMoment(sql, lifetimes)})`
+
+/** Seconds until the session ends at the latest. */
+export const secondsLeft = (sql: Statements, lifetimes: Lifetimes) => sql`
+  ceil(extract(epoch from ${lastMoment(sql, lifetimes)} - now()))::bigint`
+
+/** Whether a session, joined with its user, is alive and its user enabled. */
+export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
+  sessions.user_id = users.id
+    and users.disabled_at is null
+    and sessions.created_at >= coalesce(users.tokens_valid_from, '-infinity')
+    and sessions.expires_at > now()
+    and ${lastMoment(sql, lifetimes)} > now()`
+
+/** Starts at generation 1. */
+export const insertSession = (
+  transaction: Statements,
+  { id, userId }: { id: string; userId: number },
+  { address, userAgent }: Pick<Client, "address" | "userAgent">,
+  lifetimes: Lifetimes,
+) => transaction`
   insert into sessions (id, user_id, created_at, expires_at, generation, user_agent, address)
-  select
-    ${id}::uuid,
-    id,
+  values (
+    ${id},
+    ${userId},
     statement_timestamp(),
-    now() + least(${extension(sql, lifetimes)}, make_interval(days => ${lifetimes.maxDays})),
+    now() + least(
+      ${extension(transaction, lifetimes)},
+      make_interval(days => ${lifetimes.maxDays})
+    ),
     1,
-    ${client.userAgent},
-    ${client.address}`
-
-type Login = NewSession & {
-  userId: number
-  /** The hash that the password matched: if it has been changed since, no session is opened. */
-  passwordHash: string
-  counts: Pick<AttemptCounts, "pair" | "counted" | "logins" | "addressHash">
-}
-
-type Opening = {
-  is_open: boolean
-  /** If there were too many logins: seconds until the next is allowed. */
-  seconds_left: number | null
-}
-
-/** Opens no session if the user is gone or disabled, has changed the password, or logged in too often. */
-export const openSession = async (
-  sql: Sql,
-  { userId, passwordHash, counts, ...session }: Login,
-) => {
-  const [opening] = await sql<[Opening]>`
-    with account as (
-      select id
-      from users
-      where id = ${userId}
-        and password_hash = ${passwordHash}
-        and disabled_at is null
-      for share
-    ), ${countedLogin(sql, counts.logins, sql`account`)}, opened as (
-      ${newSession(sql, session)}
-      from account
-      join login_count on login_count.attempts <= ${LOGINS.max}
-      returning user_id
-    ), ${forgiven(sql, counts, sql`exists (select from opened)`)},
-    ${remembered(sql, userId, counts.addressHash, sql`opened`)}
-    select
-      exists (select from opened) as is_open,
-      (
-        select ceil(extract(epoch from expires_at - now()))::integer
-        from login_count
-        where attempts > ${LOGINS.max}
-      ) as seconds_left`
-  return opening
-}
+    ${userAgent},
+    ${address}
+  )`
 
 type Listed = {
   id: string
@@ -91,16 +73,63 @@ export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => 
   order by sessions.last_used_at desc, sessions.id
   limit ${LISTED}`
 
-type Used = { id: string; user_id: number }
+/** `expiresAt` is any number that is in the future. */
+type Ending = { userId: number; sessionId: string | undefined; tokenKey: string; expiresAt: number }
 
-/** For sessions that were used within the last minute. */
-export const touchSessions = (sql: Sql, used: Used[]) => sql`
-  update sessions
-  set last_used_at = date_trunc('minute', now())
-  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
-  where sessions.id = used.id
-    and sessions.user_id = used.user_id
-    and last_used_at < date_trunc('minute', now())`
+/** Ends the session of a token. Revokes the token itself if it belongs to none. */
+export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }: Ending) => sql<
+  { key: string }[]
+>`
+  with ended as (
+    delete from sessions
+    where id = ${sessionId ?? null}::uuid
+      and user_id = ${userId}
+    returning id, expires_at
+  )
+  insert into revocations (key, expires_at)
+  select ${sessionKeyOf(sql, sql`id`)}, expires_at
+  from ended
+  union all
+  select ${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799))
+  where not exists (select from ended)
+  on conflict on constraint revocations_pkey do nothing
+  returning key`
 
-export const deleteExpiredSessions = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "sessions", limit)
+/** Ends a session that its user chose. Returns the key to revoke; undefined if there is no such session. */
+export const endOwnSession = async (sql: Sql, userId: number, id: string, lifetimes: Lifetimes) => {
+  const [row] = await sql<{ key: string }[]>`
+    with ended as (
+      delete from sessions
+      using users
+      where sessions.id = ${id}::uuid
+        and sessions.user_id = ${userId}
+        and ${isAlive(sql, lifetimes)}
+      returning sessions.id, expires_at
+    )
+    insert into revocations (key, expires_at)
+    select ${sessionKeyOf(sql, sql`id`)}, expires_at
+    from ended
+    on conflict on constraint revocations_pkey do update
+    set expires_at = excluded.expires_at
+    returning key`
+  return row?.key
+}
+
+/** Sessions. Deleting so many takes far less than the time limit of a statement. */
+const DELETED_AT_ONCE = 5_000
+
+/** Deletes all of a user's sessions, in batches: one statement for all might exceed its time limit. */
+export const deleteSessionsOf = async (sql: Sql, userId: number) => {
+  for (;;) {
+    const { count } = await sql`
+      delete from sessions
+      where user_id = ${userId}
+        and id in (
+          select id
+          from sessions
+          where user_id = ${userId}
+          limit ${DELETED_AT_ONCE}
+        )`
+    if (count === 0) return
+  }
+}

@@ -1,22 +1,66 @@
-/** The SQL that refreshes a session, repeats a refresh, or ends the session when a token is reused. */
+/**
+ * POST /auth/refresh. A session is at a generation: the refresh token of that one rotates it to the next, the
+ * token before it repeats the last refresh for 10 seconds, and any older token ends the session.
+ */
 import type { Sql } from "../../database/connect.ts"
-import type { Client } from "../client.ts"
-import { sessionKeyOf } from "../revocation-keys.ts"
-import type { Link } from "./issue.ts"
-import { extendedEnd, isAlive, type Lifetimes, secondsLeft } from "./lifetime.ts"
+import type { Client } from "../../http/client-address.ts"
+import { anonymous } from "../../http/guard.ts"
+import { jsonBody } from "../../http/json-body.ts"
+import type { Accounts, Lifetimes } from "../context.ts"
+import { wrongRefreshToken } from "../problems.ts"
+import { sessionKey, sessionKeyOf } from "../revocation-keys.ts"
+import { refreshToken, tokens } from "../schemas.ts"
+import { issueTokens, type SessionState } from "./issue.ts"
+import { extendedEnd, isAlive, secondsLeft } from "./queries.ts"
+
+export const refresh = (accounts: Accounts) =>
+  anonymous(accounts, "/auth", "accounts").post(
+    "/refresh",
+    ({ body, client }) => refreshSession(accounts, body.refresh_token, client),
+    {
+      ...jsonBody(refreshToken),
+      response: { 200: tokens },
+      detail: {
+        operationId: "refresh",
+        summary: "Get new tokens for a refresh token",
+        errors: ["UNAUTHORIZED"],
+        description:
+          "A refresh token can be used once. If the answer is lost, the same request may be " +
+          "repeated within 10 seconds: it gives the same new refresh token again, unless that has " +
+          "been used. Any other reuse of a token ends the whole session.",
+      },
+    },
+  )
+
+const refreshSession = async (accounts: Accounts, token: string, client: Client) => {
+  const { sql, tokens, refreshTokens, lifetimes, logEvent } = accounts
+  const presented = refreshTokens.read(token)
+  if (!presented) throw wrongRefreshToken()
+  const { sessionId, generation } = presented
+  const rotated = await rotate(sql, sessionId, generation, client, lifetimes)
+  if (rotated) return issueTokens(accounts, sessionId, rotated)
+  const repeated = await repeatOrEnd(sql, sessionId, generation, lifetimes)
+  if (!repeated) throw wrongRefreshToken()
+  if (repeated.is_reuse) {
+    tokens.revoke([sessionKey(sessionId)])
+    logEvent("session_ended_by_reuse", { userId: repeated.user_id, address: client.address })
+    throw wrongRefreshToken()
+  }
+  return issueTokens(accounts, sessionId, repeated)
+}
 
 /**
- * Moves a session on to the next generation. Undefined if it was moved on before, or has ended. A
- * generation above the row's is of a time after the backup that was restored.
+ * Rotates a session to the next generation. Undefined if it was rotated before, or has ended. A generation
+ * above the row's is of a time after the backup that was restored.
  */
-export const moveOn = async (
+const rotate = async (
   sql: Sql,
   sessionId: string,
   generation: number,
   { userAgent, address }: Client,
   lifetimes: Lifetimes,
 ) => {
-  const [link] = await sql<Link[]>`
+  const [session] = await sql<SessionState[]>`
     update sessions
     set generation = ${generation}::bigint + 1,
       rotated_at = now(),
@@ -30,23 +74,21 @@ export const moveOn = async (
       and rotated_at > now() - make_interval(days => ${lifetimes.refreshDays})
       and ${isAlive(sql, lifetimes)}
     returning sessions.user_id, generation, ${secondsLeft(sql, lifetimes)} as seconds_left`
-  return link
+  return session
 }
 
-type Repeated = Link & { is_reuse: boolean }
-
 /**
- * For a token of an earlier generation. If the answer to it may have been lost, and nobody has used
- * that answer's token, the refresh is repeated. Otherwise two parties have the token, and the session
- * ends. Undefined if it has ended already.
+ * For a token of an earlier generation. If the response to it may have been lost, and nobody has used that
+ * response's token, the refresh is repeated. Otherwise two parties have the token, and the session ends.
+ * Undefined if it has ended already.
  */
-export const repeatOrEnd = async (
+const repeatOrEnd = async (
   sql: Sql,
   sessionId: string,
   generation: number,
   lifetimes: Lifetimes,
 ) => {
-  const [link] = await sql<Repeated[]>`
+  const [session] = await sql<(SessionState & { is_reuse: boolean })[]>`
     with presented as (
       select
         sessions.id,
@@ -73,5 +115,5 @@ export const repeatOrEnd = async (
     )
     select user_id, generation, seconds_left, is_reuse
     from presented`
-  return link
+  return session
 }

@@ -1,92 +1,94 @@
-/** Issues access tokens and authenticates bearer tokens. Verdicts are cached. */
+/**
+ * Issues access tokens, and finds the caller of a bearer token. Verifications are cached: what was verified
+ * within five minutes is verified anew only if a revocation concerns it, or if revocations cannot be read.
+ */
 import { randomUUID } from "node:crypto"
 import type { Logger } from "pino"
 import { createCache } from "../../concurrency/cache.ts"
+import { repeat } from "../../concurrency/repeat.ts"
 import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/connect.ts"
-import type { Authenticate } from "../../http/guard.ts"
+import type { AnyCaller, Authenticate } from "../../http/guard.ts"
 import { Problem } from "../../http/problem.ts"
 import type { Secrets } from "../../keys/mac.ts"
 import { missingToken } from "../problems.ts"
-import type { Caller, Verified } from "./caller.ts"
 import { createIssuer } from "./federated-issuer.ts"
-import { createJudge } from "./jwt.ts"
+import { createJwt, type Verification } from "./jwt.ts"
+import { isPersonal, verifyPersonalToken } from "./personal-access-token.ts"
+import { touchPersonalTokens, touchSessions, type Used } from "./queries.ts"
 import { createRevocations } from "./revocations.ts"
-import { createSignature } from "./signature.ts"
 
-const ACCEPTED_LIMIT = 10_000
+const VALID_LIMIT = 10_000
 /** Fewer, because anybody can send bad tokens. */
 const REFUSED_LIMIT = 1_000
 /** Tokens by a key that its issuer has withdrawn are not accepted for longer. */
-const ACCEPTED_MS = 5 * 60_000
-/** A verdict that took longer is not cached: a revocation since may be forgotten already. */
-const JUDGING_MS = 30_000
+const CACHED_MS = 5 * 60_000
+/** A verification that took longer is not cached: a revocation since may be forgotten already. */
+const VERIFYING_MS = 30_000
 
 /** RFC 6750, section 2.1. */
 const BEARER = /^bearer +(\S.*)$/i
+
+export type Caller = Verification & Pick<AnyCaller, "isStillValid">
 
 type Settings = Pick<
   Config,
   "ALGORITHM" | "ACCESS_TOKEN_EXPIRE_MINUTES" | "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE"
 >
 
-type Deps = {
-  sql: Sql
-  log: Logger
-  /** Called for every request with a token of a session. */
-  noteUse: (sessionId: string, userId: number) => void
-}
-
-export const createTokens = (config: Settings, secrets: Secrets, { sql, log, noteUse }: Deps) => {
-  const { sign, verify } = createSignature(secrets, config.ALGORITHM)
-  const accepted = createCache<Caller>(ACCEPTED_LIMIT)
+export const createTokens = (
+  config: Settings,
+  secrets: Secrets,
+  { sql, log }: { sql: Sql; log: Logger },
+) => {
+  const jwt = createJwt({ sql, issuer: createIssuer(sql, config, log) }, secrets, config.ALGORITHM)
+  const valid = createCache<Caller>(VALID_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
+  const lastUses = createLastUses(sql, log)
   const revocations = createRevocations(sql, log, () =>
-    accepted.deleteWhere(({ judgedAt, watched }) => revocations.changedSince(judgedAt, watched)),
+    valid.deleteWhere(({ verifiedAt, revocationKeys }) =>
+      revocations.changedSince(verifiedAt, revocationKeys),
+    ),
   )
-  const judge = createJudge({
-    sql,
-    log,
-    verify,
-    issuer: createIssuer(sql, config, log),
-    changedSince: revocations.changedSince,
-  })
   const expiresIn = config.ACCESS_TOKEN_EXPIRE_MINUTES * 60
 
-  const isCurrent = ({ expiresAt, judgedAt, watched }: Verified) =>
+  const isCurrent = ({ expiresAt, verifiedAt, revocationKeys }: Verification) =>
     expiresAt > Date.now() / 1000 &&
-    judgedAt > performance.now() - ACCEPTED_MS &&
-    revocations.isTrusted(judgedAt) &&
-    !revocations.changedSince(judgedAt, watched)
+    verifiedAt > performance.now() - CACHED_MS &&
+    revocations.isTrusted(verifiedAt) &&
+    !revocations.changedSince(verifiedAt, revocationKeys)
 
-  const used = (caller: Caller): Caller => {
-    if (caller.sessionId !== undefined) noteUse(caller.sessionId, caller.userId)
-    caller.used?.()
-    return caller
+  const verify = async (token: string): Promise<Verification | Problem> => {
+    for (;;) {
+      const found = await (isPersonal(token) ? verifyPersonalToken(sql, token) : jwt.verify(token))
+      if (found instanceof Problem) return found
+      if (!revocations.changedSince(found.verifiedAt, found.revocationKeys)) return found
+      // A revocation came in between: the next statement sees it.
+    }
   }
 
   /** Throws a 401 if the token is not valid. */
-  const verified = async (token: string): Promise<Caller> => {
+  const callerOf = async (token: string): Promise<Caller> => {
     revocations.use()
-    const known = accepted.get(token)
+    const known = valid.get(token)
     if (known && isCurrent(known)) return known
     const refusal = refused.get(token)
     if (refusal) throw refusal
-    const verdict = await judge(token)
-    if (verdict instanceof Problem) {
-      refused.set(token, verdict)
-      throw verdict
+    const found = await verify(token)
+    if (found instanceof Problem) {
+      refused.set(token, found)
+      throw found
     }
-    const caller = { ...verdict, isStillValid: validityOf(token, verdict) }
-    if (verdict.judgedAt > performance.now() - JUDGING_MS) accepted.set(token, caller)
+    const caller = { ...found, isStillValid: validityOf(token, found) }
+    if (found.verifiedAt > performance.now() - VERIFYING_MS) valid.set(token, caller)
     return caller
   }
 
   /** Answers from memory, if possible: thousands of streams ask every second. */
-  const validityOf = (token: string, first: Verified) => {
+  const validityOf = (token: string, first: Verification) => {
     let latest = first
     /** When it was valid by all that was known. */
-    let validAt = first.judgedAt
+    let validAt = first.verifiedAt
 
     const isUnchanged = () => {
       if (!revocations.remembersSince(validAt) || !isCurrent(latest)) return false
@@ -98,8 +100,8 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
       try {
         await revocations.catchUp()
         if (isUnchanged()) return true
-        latest = await verified(token)
-        validAt = latest.judgedAt
+        latest = await callerOf(token)
+        validAt = latest.verifiedAt
         return true
       } catch (error) {
         // If the database is away, whatever needs it fails by itself.
@@ -114,32 +116,81 @@ export const createTokens = (config: Settings, secrets: Secrets, { sql, log, not
     }
   }
 
-  /** The caller whom an Authorization header names. Throws a 401 if it names none. */
-  const authenticate = async (authorization: string | null): Promise<Caller> => {
-    const token = authorization?.match(BEARER)?.[1]
-    if (token === undefined) throw missingToken()
-    return used(await verified(token))
-  }
-
   return {
     expiresIn,
 
-    authenticate,
+    /** The caller whom an Authorization header names. Throws a 401 if it names none. */
+    async authenticate(authorization: string | null): Promise<Caller> {
+      const token = authorization?.match(BEARER)?.[1]
+      if (token === undefined) throw missingToken()
+      const caller = await callerOf(token)
+      lastUses.note(caller)
+      return caller
+    },
 
     /** With exactly these claims: sub, iat, exp, jti. */
     issue: (userId: number, sessionId: string, seconds: number) =>
-      sign({
+      jwt.sign({
         sub: String(userId),
         jti: `${sessionId}.${randomUUID()}`,
         exp: Math.floor(Date.now() / 1000) + seconds,
       }),
 
-    /** Makes this instance judge the tokens with these keys again, at once. */
+    /** Makes this instance verify the tokens with these keys again, at once. */
     revoke: revocations.add,
     /** Resolves when revocations of other instances are followed, to the function that stops it. */
     followRevocations: revocations.follow,
+    lastUses,
   }
 }
 export type Tokens = Omit<ReturnType<typeof createTokens>, "authenticate"> & {
   authenticate: Authenticate<Caller>
+}
+
+const FLUSH_MS = 60_000
+/** Sessions and tokens a minute. For more than these a later request has to do. */
+const USES_LIMIT = 100_000
+/** Rows in a statement. */
+const USES_BATCH = 1_000
+
+/** Notes when sessions and personal tokens are used, in memory, and writes it once a minute. */
+const createLastUses = (sql: Sql, log: Logger) => {
+  let sessions = new Map<string, number>()
+  let personalTokens = new Map<string, number>()
+
+  const write = async (used: Map<string, number>, touch: (used: Used[]) => Promise<unknown>) => {
+    const rows = [...used].map(([id, user_id]) => ({ id, user_id }))
+    // In one order on all instances, so that they do not deadlock.
+    rows.sort((a, b) => (a.id < b.id ? -1 : 1))
+    for (let i = 0; i < rows.length; i += USES_BATCH) await touch(rows.slice(i, i + USES_BATCH))
+  }
+
+  const flush = async () => {
+    const [usedSessions, usedTokens] = [sessions, personalTokens]
+    sessions = new Map()
+    personalTokens = new Map()
+    await write(usedSessions, (used) => touchSessions(sql, used))
+    await write(usedTokens, (used) => touchPersonalTokens(sql, used))
+  }
+
+  const add = (used: Map<string, number>, id: string | undefined, userId: number) => {
+    if (id !== undefined && used.size < USES_LIMIT) used.set(id, userId)
+  }
+
+  return {
+    note({ sessionId, personalTokenId, userId }: Verification) {
+      add(sessions, sessionId, userId)
+      add(personalTokens, personalTokenId, userId)
+    },
+    /** Returns the function that stops it. */
+    start: () =>
+      repeat({
+        name: "writing when sessions and tokens were used",
+        everyMs: FLUSH_MS,
+        log,
+        work: flush,
+      }),
+    /** Writes what is left at the end, unless the database is away. */
+    flush: () => flush().catch(() => {}),
+  }
 }

@@ -1,15 +1,34 @@
-/** Judges a bearer token: whose it is, and whether it is good. Remembers nothing. */
+/** Signs access tokens, and verifies JWTs: signature, claims, and whether they are revoked. */
+import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
-import type { Logger } from "pino"
+import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/connect.ts"
-import { Problem } from "../../http/problem.ts"
+import type { Scope } from "../../http/guard.ts"
+import type { Problem } from "../../http/problem.ts"
+import type { Secrets } from "../../keys/mac.ts"
 import { disabledUser, invalidToken, revokedToken } from "../problems.ts"
 import { changedKey, sessionKey, tokenKey, userKey } from "../revocation-keys.ts"
-import type { Verified } from "./caller.ts"
 import type { Issuer } from "./federated-issuer.ts"
-import { isPersonal, judgePersonalToken } from "./personal-access-token.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
-import type { Signature } from "./signature.ts"
+
+/** What is known of a token that is valid. */
+export type Verification = {
+  userId: number
+  /** The session that the token belongs to, if it is one of ours. */
+  sessionId: string | undefined
+  /** Of a personal access token. */
+  personalTokenId?: string
+  /** What a personal access token allows. Other tokens allow everything that their user may do. */
+  scopes?: Scope[]
+  /** The key under which the token itself is revoked. */
+  tokenKey: string
+  /** Seconds since the epoch; infinity for a personal token that does not expire. */
+  expiresAt: number
+  /** What revokes the token, or may have changed it: its user's, its session's, its own. */
+  revocationKeys: string[]
+  /** When the database was asked about them, by performance.now(). */
+  verifiedAt: number
+}
 
 /** Seconds of clock difference that `iat` and `nbf` may have. `exp` gets none. */
 const LEEWAY = 5
@@ -38,73 +57,60 @@ const ownUserId = (sub: unknown): number | undefined =>
 /** RFC 7515, section 2. jose also accepts padding, white space and spare bits, which nobody signed. */
 const isBase64url = (text: string) => Buffer.from(text, "base64url").toString("base64url") === text
 
-type Deps = {
-  sql: Sql
-  log: Logger
-  verify: Signature["verify"]
-  issuer: Issuer | undefined
-  /** Whether one of the keys was revoked at that time (performance.now) or later. */
-  changedSince: (judgedAt: number, keys: string[]) => boolean
-}
+export const createJwt = (
+  { sql, issuer }: { sql: Sql; issuer: Issuer | undefined },
+  [current, ...previous]: Secrets,
+  alg: Config["ALGORITHM"],
+) => {
+  const by = (secret: string) => jwt({ name: "jwt", secret, alg }).decorator.jwt
+  const { sign, verify } = by(current)
+  const verifiers = [verify, ...previous.map((secret) => by(secret).verify)]
 
-/** The claims of a token with a good signature. */
-type Claimed = {
-  userId: number
-  sessionId: string | undefined
-  iat: number
-  exp: number
-}
-
-/** A Problem that is returned is final. One that is thrown may not be: the token may be good later. */
-export const createJudge = ({ sql, log, verify, issuer, changedSince }: Deps) => {
-  const judgePersonal = async (token: string): Promise<Verified | Problem> => {
-    for (;;) {
-      const verdict = await judgePersonalToken(sql, token, log)
-      if (verdict instanceof Problem) return verdict
-      if (!changedSince(verdict.judgedAt, verdict.watched)) return verdict
+  /** Undefined if no secret signed it. */
+  const verifyOwn = async (token: string) => {
+    for (const verifyBy of verifiers) {
+      const claims = await verifyBy(token, { ...signatureOnly, algorithms: [alg] })
+      if (claims) return claims
     }
+    return undefined
   }
 
-  const readClaims = async (token: string): Promise<Claimed | Problem> => {
+  const readClaims = async (token: string) => {
     if (!isBase64url(token.slice(token.lastIndexOf(".") + 1)))
       return invalidToken("The token is invalid")
-    const outside = issuer?.claims(token) ? issuer : undefined
-    const claims = outside
-      ? await outside.verify(token, signatureOnly)
-      : await verify(token, signatureOnly)
+    const federated = issuer?.claims(token) ? issuer : undefined
+    const claims = federated ? await federated.verify(token, signatureOnly) : await verifyOwn(token)
     if (!claims) return invalidToken("The token is invalid")
     const { iss, sub, exp, nbf = 0, iat = 0, jti } = claims
-    if (!outside && iss !== undefined) return invalidToken("The issuer is not known")
+    if (!federated && iss !== undefined) return invalidToken("The issuer is not known")
     if (!isTime(exp) || !isTime(nbf) || !isTime(iat)) return invalidToken("The token is invalid")
     const now = Date.now() / 1000
     if (exp <= now) return invalidToken("The token has expired")
     if (nbf > now + LEEWAY || iat > now + LEEWAY) throw invalidToken("The token is not yet valid")
-    const userId = outside ? await outside.userId(sub) : ownUserId(sub)
+    const userId = federated ? await federated.userId(sub) : ownUserId(sub)
     if (userId === undefined) return invalidToken("The subject is no user id")
-    const isOurs = !outside && typeof jti === "string"
+    const isOurs = !federated && typeof jti === "string"
     return { userId, sessionId: isOurs ? SESSION_ID.exec(jti)?.[1] : undefined, iat, exp }
   }
 
-  return async (token: string): Promise<Verified | Problem> => {
-    if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
-    if (isPersonal(token)) return judgePersonal(token)
-    const claimed = await readClaims(token)
-    if (claimed instanceof Problem) return claimed
-    const { userId, sessionId, iat, exp: expiresAt } = claimed
-    const ownKey = tokenKey(token)
-    const keys = [userKey(userId), ownKey]
-    if (sessionId !== undefined) keys.push(sessionKey(sessionId))
-    const watched = [...keys, changedKey(userId)]
-    let judgedAt: number
-    let isDisabled: boolean
-    do {
-      judgedAt = performance.now()
+  return {
+    sign,
+
+    /** A Problem that is returned is final. One that is thrown may not be: the token may be valid later. */
+    async verify(token: string): Promise<Verification | Problem> {
+      if (token.length > TOKEN_LIMIT) throw invalidToken("The token is too long")
+      const claims = await readClaims(token)
+      if (!("userId" in claims)) return claims
+      const { userId, sessionId, iat, exp: expiresAt } = claims
+      const ownKey = tokenKey(token)
+      const keys = [userKey(userId), ownKey]
+      if (sessionId !== undefined) keys.push(sessionKey(sessionId))
+      const revocationKeys = [...keys, changedKey(userId)]
+      const verifiedAt = performance.now()
       const found = await reserveUnlessRevoked(sql, { userId, sessionId, iat, keys })
       if (found.is_revoked) return revokedToken()
-      isDisabled = found.is_disabled
-      // A revocation came in between: the next statement sees it.
-    } while (changedSince(judgedAt, watched))
-    if (isDisabled) throw disabledUser()
-    return { userId, sessionId, tokenKey: ownKey, expiresAt, watched, judgedAt }
+      if (found.is_disabled) throw disabledUser()
+      return { userId, sessionId, tokenKey: ownKey, expiresAt, revocationKeys, verifiedAt }
+    },
   }
 }

@@ -1,13 +1,12 @@
-/** The SQL that judges tokens: revocations, and personal tokens. */
+/** SQL over tokens: which are revoked, the personal ones, and when they were used. */
 import type { Sql } from "../../database/connect.ts"
-import { deleteExpiredRows } from "../../database/expired-rows.ts"
 import type { Scope } from "../../http/guard.ts"
 import { userKeyOf } from "../revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52
 
-type Judged = {
+type Claims = {
   userId: number
   sessionId: string | undefined
   /** Seconds since the epoch. */
@@ -17,7 +16,7 @@ type Judged = {
 }
 
 /** Only reads, so that it works while the database is read-only. */
-const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
+const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Claims) => {
   const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean; is_reserved: boolean }]>`
     select exists (
       select
@@ -54,16 +53,16 @@ const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Judged) => {
  * an id of our own sequence that nobody has yet: the id is then reserved, so that no registration
  * draws it later.
  */
-export const reserveUnlessRevoked = async (sql: Sql, judged: Judged) => {
-  const found = await lookUp(sql, judged)
+export const reserveUnlessRevoked = async (sql: Sql, claims: Claims) => {
+  const found = await lookUp(sql, claims)
   if (found.is_revoked || found.is_reserved) return found
   await sql`
     insert into users (id)
     select id
-    from (select ${judged.userId}::bigint as id) as named
-    where not exists (select from revocations where key in ${sql(judged.keys)})
+    from (select ${claims.userId}::bigint as id) as named
+    where not exists (select from revocations where key in ${sql(claims.keys)})
     on conflict on constraint users_pkey do nothing`
-  return lookUp(sql, judged)
+  return lookUp(sql, claims)
 }
 
 type Revoked = { key: string; transaction_id: string }
@@ -86,9 +85,6 @@ export const revokedSince = async (sql: Sql, horizon: string | null) => {
   return row
 }
 
-export const deleteExpiredRevocations = (sql: Sql, limit: number) =>
-  deleteExpiredRows(sql, "revocations", limit)
-
 /** `expires_at`: seconds since the epoch. */
 type FoundToken = {
   id: string
@@ -96,36 +92,41 @@ type FoundToken = {
   scopes: Scope[]
   expires_at: number | null
   is_disabled: boolean
+  /** Within the last minute. */
+  was_used_lately: boolean
 }
 
-/** Also writes the time of this use, unless one was written within the last minute. */
+/** Only reads, as lookUp does. */
 export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
   const [row] = await sql<FoundToken[]>`
-    with found as (
-      select id, user_id, to_json(scopes) as scopes,
-        extract(epoch from expires_at)::double precision as expires_at
-      from personal_tokens
-      where hash = ${hash}
-        and not exists (select from revocations where key = ${userKeyOf(sql, sql`user_id`)})
-    ), touched as (
-      update personal_tokens
-      set last_used_at = now()
-      from found
-      where personal_tokens.id = found.id
-        and coalesce(last_used_at < now() - interval '1 minute', true)
-    )
     select
-      found.id,
+      personal_tokens.id,
       user_id,
-      scopes,
-      expires_at,
-      disabled_at is not null as is_disabled
-    from found
-    join users on users.id = user_id`
+      to_json(scopes) as scopes,
+      extract(epoch from expires_at)::double precision as expires_at,
+      disabled_at is not null as is_disabled,
+      coalesce(last_used_at > now() - interval '1 minute', false) as was_used_lately
+    from personal_tokens
+    join users on users.id = user_id
+    where hash = ${hash}
+      and not exists (select from revocations where key = ${userKeyOf(sql, sql`user_id`)})`
   return row
 }
 
-export const touchPersonalToken = (sql: Sql, id: string) => sql`
+export type Used = { id: string; user_id: number }
+
+/** For sessions that were used within the last minute. */
+export const touchSessions = (sql: Sql, used: Used[]) => sql`
+  update sessions
+  set last_used_at = date_trunc('minute', now())
+  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
+  where sessions.id = used.id
+    and sessions.user_id = used.user_id
+    and last_used_at < date_trunc('minute', now())`
+
+export const touchPersonalTokens = (sql: Sql, used: Used[]) => sql`
   update personal_tokens
   set last_used_at = now()
-  where id = ${id}`
+  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
+  where personal_tokens.id = used.id
+    and personal_tokens.user_id = used.user_id`

@@ -8,13 +8,13 @@ import type { Sql } from "../../database/connect.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000
-/** A poll that hangs is given up: the next one may get a better connection. */
+/** A poll that hangs is abandoned: the next one may get a better connection. */
 const POLL_TIMEOUT_MS = 3_000
 /** Less than the 5 s after which a revocation must hold everywhere. */
 const TRUSTED_MS = 4_000
 /** Without a request for this long, nothing is polled, so that a database that scales to zero can. */
 const IDLE_MS = 10_000
-/** Longer than it takes to judge a token: one that was begun before the revocation has ended. */
+/** Longer than it takes to verify a token: one that was begun before the revocation has ended. */
 const REMEMBERED_MS = 60_000
 
 const inTime = async <T>(answer: Promise<T>): Promise<T> => {
@@ -28,12 +28,12 @@ const inTime = async <T>(answer: Promise<T>): Promise<T> => {
 }
 
 /** When the revocation of a key became known here. The transaction is known only from polls. */
-type News = { learnedAt: number; transactionId: string | undefined }
+type Revocation = { learnedAt: number; transactionId: string | undefined }
 
-/** `sweep` has to forget every verdict for which `changedSince` is true. */
+/** `sweep` has to forget every verification for which `changedSince` is true. */
 export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
   /** In the order in which they were learned. */
-  const recent = new Map<string, News>()
+  const recent = new Map<string, Revocation>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
   let usedAt = Number.NEGATIVE_INFINITY
@@ -77,19 +77,19 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     return underWay
   }
 
-  const isTrusted = (judgedAt: number) =>
-    Math.max(judgedAt, polledAt) > performance.now() - TRUSTED_MS
+  const isTrusted = (verifiedAt: number) =>
+    Math.max(verifiedAt, polledAt) > performance.now() - TRUSTED_MS
 
-  /** Has to be called before a verdict is relied on: polling pauses while there are no requests. */
+  /** Has to be called before a verification is relied on: polling pauses while there are no requests. */
   const use = () => {
     usedAt = performance.now()
   }
 
   return {
     use,
-    /** Whether one of the keys was learned since a verdict of that time (performance.now). */
-    changedSince: (judgedAt: number, keys: string[]) =>
-      recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= judgedAt),
+    /** Whether one of the keys was learned since a verification at that time (performance.now). */
+    changedSince: (verifiedAt: number, keys: string[]) =>
+      recent.size > 0 && keys.some((key) => (recent.get(key)?.learnedAt ?? -1) >= verifiedAt),
     add(keys: string[]) {
       for (const key of keys) learn(key)
     },

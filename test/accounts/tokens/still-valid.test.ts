@@ -1,17 +1,15 @@
 /** Whether a caller's token is still valid, which responses that take long ask before each part. */
 import { afterAll, expect, test } from "bun:test"
 import { setDisabled } from "../../../src/accounts/admin.ts"
-import { createTokens } from "../../../src/accounts/tokens/authenticate.ts"
-import { readConfig } from "../../../src/config/config.ts"
 import { connect } from "../../../src/database/connect.ts"
-import { createLog } from "../../../src/log.ts"
 import { clockTest, setClock } from "../../support/clock.ts"
 import { createKey, startIssuer } from "../../support/issuer.ts"
 import { LAST_CHUNK, openPaused } from "../../support/paused.ts"
 import { insertMany } from "../../support/rows.ts"
 import { within5s } from "../../support/sessions.ts"
 import { shareApp } from "../../support/shared-app.ts"
-import { SECRET_KEY, secondsFromNow, tokenFor } from "../../support/tokens.ts"
+import { startTokenInstance } from "../../support/token-instance.ts"
+import { secondsFromNow, tokenFor } from "../../support/tokens.ts"
 
 const key = createKey()
 const issuer = startIssuer(key)
@@ -19,31 +17,7 @@ const { app, sql, account } = await shareApp(issuer.settings)
 
 type Account = Awaited<ReturnType<typeof account>>
 
-/** Another instance, as far as it authenticates. Its statements are counted, and may be made to fail. */
-const startInstance = async () => {
-  const database = connect(app.databaseUrl, 1)
-  const state = { statements: 0, isAway: false }
-  const counted = new Proxy(database, {
-    apply(target, self, args) {
-      // An identifier or a list of values is none.
-      if (Array.isArray(args[0]) && "raw" in args[0]) state.statements++
-      if (state.isAway) throw new Error("The database is away")
-      return Reflect.apply(target as never, self, args)
-    },
-  })
-  const settings = { DATABASE_URL: app.databaseUrl, SECRET_KEY, ...issuer.settings }
-  const tokens = createTokens(readConfig(settings), [SECRET_KEY], {
-    sql: counted,
-    log: createLog("silent"),
-    noteUse() {},
-  })
-  return {
-    state,
-    poll: async () => (await tokens.followRevocations())(),
-    caller: (token: string) => tokens.authenticate(`Bearer ${token}`),
-    [Symbol.asyncDispose]: () => database.end(),
-  }
-}
+const startInstance = () => startTokenInstance(app.databaseUrl, issuer.settings)
 
 const personalToken = async (ada: Account) => {
   const wanted = { name: "script", scopes: ["todos:read"] }
@@ -63,7 +37,7 @@ const disable = ({ id }: Account) => setDisabled(operator, id, true)
 const federated = () => key.sign(issuer.claims(crypto.randomUUID()))
 
 test("each kind of token is valid until it is revoked in one of its ways", async () => {
-  await using instance = await startInstance()
+  await using instance = startInstance()
   const ways: [string, (ada: Account) => Promise<{ token: string; revoke: () => unknown }>][] = [
     ["logout", async (ada) => ({ token: ada.token, revoke: () => ada.post("/auth/logout") })],
     ["password", async (ada) => ({ token: ada.token, revoke: () => changePassword(ada) })],
@@ -117,7 +91,7 @@ test("each kind of token is valid until it is revoked in one of its ways", async
 })
 
 test("to ask takes no statement, however often", async () => {
-  await using instance = await startInstance()
+  await using instance = startInstance()
   const caller = await instance.caller(tokenFor(1))
   await instance.poll()
   const before = instance.state.statements
@@ -126,14 +100,14 @@ test("to ask takes no statement, however often", async () => {
 })
 
 test("a token that expires is no longer valid", async () => {
-  await using instance = await startInstance()
+  await using instance = startInstance()
   const caller = await instance.caller(tokenFor(1, { exp: secondsFromNow(2) }))
   expect(await caller.isStillValid()).toBe(true)
   expect(await within5s(async () => !(await caller.isStillValid()))).toBe(true)
 })
 
 clockTest("a revocation is known however long nobody asked", async () => {
-  await using instance = await startInstance()
+  await using instance = startInstance()
   const [asked, silent] = await Promise.all([account(), account()])
   using clock = setClock()
   const callers = await Promise.all([asked, silent].map(({ token }) => instance.caller(token)))
@@ -151,7 +125,7 @@ clockTest("a revocation is known however long nobody asked", async () => {
 })
 
 clockTest("while the database is away, nothing ends but what has expired", async () => {
-  await using instance = await startInstance()
+  await using instance = startInstance()
   using clock = setClock()
   const caller = await instance.caller(tokenFor(1, { exp: secondsFromNow(2) }))
   instance.state.isAway = true
@@ -163,7 +137,7 @@ clockTest("while the database is away, nothing ends but what has expired", async
 clockTest("a federated token whose key is withdrawn is valid for five minutes more", async () => {
   const other = createKey()
   issuer.publish(key, other)
-  await using instance = await startInstance()
+  await using instance = startInstance()
   using clock = setClock()
   const caller = await instance.caller(other.sign(issuer.claims("grace")))
   issuer.publish(key)

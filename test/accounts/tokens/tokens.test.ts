@@ -1,17 +1,13 @@
 /** Which tokens of ours are accepted, and what judging them costs. */
 import { describe, expect, test } from "bun:test"
-import { createTokens } from "../../../src/accounts/tokens/authenticate.ts"
 import { createCache } from "../../../src/concurrency/cache.ts"
-import { readConfig } from "../../../src/config/config.ts"
-import { connect } from "../../../src/database/connect.ts"
-import { Problem } from "../../../src/http/problem.ts"
-import { createLog } from "../../../src/log.ts"
 import { startApp } from "../../support/app.ts"
 import { setClock } from "../../support/clock.ts"
 import { shareApp } from "../../support/shared-app.ts"
-import { claimsOf, SECRET_KEY, secondsFromNow, signToken, tokenFor } from "../../support/tokens.ts"
+import { startTokenInstance } from "../../support/token-instance.ts"
+import { claimsOf, secondsFromNow, signToken, tokenFor } from "../../support/tokens.ts"
 
-const { app } = await shareApp()
+const { app, sql } = await shareApp()
 
 const exp = secondsFromNow(600)
 const sub = "1"
@@ -222,77 +218,49 @@ test("a registration never gets an id that another system's token named before",
   expect(registered.map((user) => user.id)).not.toContain(next)
 })
 
-/** What judges tokens, with nothing else: its statements are counted, and may be made to fail. */
-const judge = () => {
-  const sql = connect(app.databaseUrl, 1)
-  const state = { statements: 0, isAway: false }
-  const counted = new Proxy(sql, {
-    apply(target, self, args) {
-      // An identifier or a list of values is none.
-      if (Array.isArray(args[0]) && "raw" in args[0]) state.statements++
-      if (state.isAway) throw new Error("The database is away")
-      return Reflect.apply(target as never, self, args)
-    },
-  })
-  const config = readConfig({ DATABASE_URL: app.databaseUrl, SECRET_KEY })
-  const tokens = createTokens(config, [SECRET_KEY], {
-    sql: counted,
-    log: createLog("silent"),
-    noteUse() {},
-  })
-  return {
-    state,
-    follow: tokens.followRevocations,
-    async statementsFor(token: string, times = 1) {
-      const before = state.statements
-      for (let i = 0; i < times; i++)
-        await tokens.authenticate(`Bearer ${token}`).catch((refusal: unknown) => {
-          if (!(refusal instanceof Problem)) throw refusal
-        })
-      return state.statements - before
-    },
-    [Symbol.asyncDispose]: () => sql.end(),
-  }
-}
+const start = () => startTokenInstance(app.databaseUrl)
 
 test("a token that was seen before costs no statement, whether it is good or bad", async () => {
-  await using judging = judge()
+  await using instance = start()
   const good = tokenFor(1)
-  expect(await judging.statementsFor(good)).toBe(1)
-  expect(await judging.statementsFor(good, 1_000)).toBe(0)
-  expect(await judging.statementsFor("bad", 1_000)).toBe(0)
+  expect(await instance.statementsFor(good)).toBe(1)
+  expect(await instance.statementsFor(good, 1_000)).toBe(0)
+  expect(await instance.statementsFor("bad", 1_000)).toBe(0)
 })
 
-test("a personal token costs no statement but one a minute, which notes its use", async () => {
+test("a personal token that was seen before costs no statement, and its uses are written together", async () => {
   using clock = setClock()
-  await using judging = judge()
+  await using instance = start()
   const ada = await app.user()
   const wanted = { name: "script", scopes: ["todos:read"] }
   const { token } = (await ada.post("/users/me/tokens", wanted)).body as { token: string }
-  expect(await judging.statementsFor(token)).toBeGreaterThan(0)
-  expect(await judging.statementsFor(token, 1_000)).toBe(0)
+  expect(await instance.statementsFor(token)).toBeGreaterThan(0)
+  expect(await instance.statementsFor(token, 1_000)).toBe(0)
   clock.advance(61)
-  const end = await judging.follow()
-  await end()
-  expect(await judging.statementsFor(token, 1_000)).toBe(1)
+  await instance.poll()
+  expect(await instance.statementsFor(token, 1_000)).toBe(0)
+  await sql`update personal_tokens set last_used_at = now() - interval '1 hour'`
+  await instance.tokens.lastUses.flush()
+  const [used] = (await ada.get("/users/me/tokens")).body as { last_used_at: string }[]
+  expect(Date.now() - Date.parse(used?.last_used_at ?? "")).toBeLessThan(60_000)
 })
 
 test("an instance that cannot follow revocations asks again within 5 s, or lets nobody in", async () => {
   using clock = setClock()
-  await using judging = judge()
+  await using instance = start()
   const token = tokenFor(1)
-  const end = await judging.follow()
-  await judging.statementsFor(token)
+  const end = await instance.tokens.followRevocations()
+  await instance.statementsFor(token)
   clock.advance(3)
-  expect(await judging.statementsFor(token)).toBe(0)
+  expect(await instance.statementsFor(token)).toBe(0)
   await end()
   clock.advance(4.5)
-  expect(await judging.statementsFor(token)).toBe(1)
-  expect(await judging.statementsFor(token)).toBe(0)
-  judging.state.isAway = true
-  expect(await judging.statementsFor(token)).toBe(0)
+  expect(await instance.statementsFor(token)).toBe(1)
+  expect(await instance.statementsFor(token)).toBe(0)
+  instance.state.isAway = true
+  expect(await instance.statementsFor(token)).toBe(0)
   clock.advance(4.5)
-  await expect(judging.statementsFor(token)).rejects.toThrow("The database is away")
+  await expect(instance.statementsFor(token)).rejects.toThrow("The database is away")
 })
 
 test("a cache holds no more than its limit, and keeps what is in use", () => {

@@ -1,4 +1,4 @@
-/** The shapes of personal access tokens, as clients send and get them. */
+/** The shapes of personal access tokens. */
 import { type Static, t } from "elysia"
 import { SCOPES } from "../../http/guard.ts"
 import { NullableText, Text } from "../../http/schema.ts"

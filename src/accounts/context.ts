@@ -1,0 +1,37 @@
+/** What app.ts makes once for all features of accounts. */
+import type { Limiter } from "../concurrency/limiter.ts"
+import type { Config } from "../config/config.ts"
+import type { Sql } from "../database/connect.ts"
+import type { RateLimits } from "./rate-limits.ts"
+import type { LogEvent } from "./security-log.ts"
+import type { Tokens } from "./tokens/authenticate.ts"
+
+export type Lifetimes = {
+  /** Of a refresh token, from when it is issued. */
+  refreshDays: number
+  /** Of an access token. */
+  accessSeconds: number
+  /** Of a session, from its login, even if it is refreshed. */
+  maxDays: number
+}
+
+export type RefreshTokens = {
+  sign: (sessionId: string, generation: number) => string
+  /** Undefined if it was not issued here. */
+  read: (token: string) => { sessionId: string; generation: number } | undefined
+}
+
+export type Accounts = {
+  sql: Sql
+  tokens: Tokens
+  refreshTokens: RefreshTokens
+  lifetimes: Lifetimes
+  limits: RateLimits
+  /** Slots for hashing, by address. */
+  hashing: Limiter<string>
+  logEvent: LogEvent
+  /** Whether this service sends mails. */
+  hasMail: boolean
+  registrationMode: Config["REGISTRATION"]
+  trustedProxies: string[]
+}

@@ -1,0 +1,125 @@
+/** SQL over what lets a user in: the password's hash, and the addresses where the account is known. */
+import { createHash } from "node:crypto"
+import type { Sql, Statements } from "../database/connect.ts"
+import { changedKey } from "./revocation-keys.ts"
+import { ofEmail } from "./users.ts"
+
+/** The email and the hash are null for a federated user. */
+export type Credentials = {
+  id: number
+  email: string | null
+  password_hash: string | null
+  /** Whether the user logged in from the client's address lately. */
+  is_known: boolean
+}
+
+const hashOfAddress = (address: string) =>
+  createHash("sha256").update(`address\n${address}`).digest()
+
+export const findCredentials = async (
+  sql: Sql,
+  who: { id: number } | { email: string },
+  address: string,
+) => {
+  const [row] = await sql<Credentials[]>`
+    select
+      id,
+      email,
+      password_hash,
+      exists (
+        select
+        from known_addresses
+        where user_id = users.id
+          and address_hash = ${hashOfAddress(address)}
+          and expires_at > now()
+      ) as is_known
+    from users
+    where ${"id" in who ? sql`id = ${who.id}` : ofEmail(sql, who.email)}`
+  return row
+}
+
+/** A federated user may have no row yet. */
+export const findOwnCredentials = async (
+  sql: Sql,
+  id: number,
+  address: string,
+): Promise<Credentials> =>
+  (await findCredentials(sql, { id }, address)) ?? {
+    id,
+    email: null,
+    password_hash: null,
+    is_known: false,
+  }
+
+/** Keeps the password and the user as they are until the transaction ends. False if they have changed. */
+export const lockPassword = async (transaction: Statements, userId: number, hash: string) =>
+  (
+    await transaction`
+      select
+      from users
+      where id = ${userId}
+        and password_hash = ${hash}
+        and disabled_at is null
+      for share`
+  ).count === 1
+
+/** False if the password has been changed in the meantime. Then nothing has. */
+export const replacePassword = async (
+  transaction: Statements,
+  userId: number,
+  from: string,
+  to: string,
+) => {
+  const { count } = await transaction`
+    update users
+    set password_hash = ${to}
+    where id = ${userId}
+      and password_hash = ${from}`
+  return count === 1
+}
+
+/**
+ * Ends all sessions of a user, all tokens without one, and a reset under way, in constant time: whatever is
+ * older than tokens_valid_from is refused. An earlier statement of the transaction must have locked the
+ * user's row, so that every login before it is older.
+ */
+export const endAllSessions = (transaction: Statements, userId: number) => transaction`
+  with ended as (
+    update users
+    set tokens_valid_from = statement_timestamp()
+    where id = ${userId}
+  ), reset as (
+    delete from password_resets
+    where user_id = ${userId}
+  )
+  insert into revocations (key, expires_at)
+  values (${changedKey(userId)}, now() + interval '1 hour')
+  on conflict on constraint revocations_pkey do update
+  set expires_at = excluded.expires_at,
+    transaction_id = excluded.transaction_id`
+
+const KNOWN_DAYS = 30
+/** The latest of each user. */
+const KNOWN_ADDRESSES = 20
+
+/** After a login. */
+export const rememberAddress = (transaction: Statements, userId: number, address: string) => {
+  const hash = hashOfAddress(address)
+  return transaction`
+    with known as (
+      insert into known_addresses (user_id, address_hash, expires_at)
+      values (${userId}, ${hash}, now() + make_interval(days => ${KNOWN_DAYS}))
+      on conflict on constraint known_addresses_pkey do update
+      set expires_at = excluded.expires_at
+    )
+    delete from known_addresses
+    where user_id = ${userId}
+      and address_hash in (
+        select address_hash
+        from known_addresses
+        where user_id = ${userId}
+          and address_hash <> ${hash}
+        order by expires_at desc
+        offset ${KNOWN_ADDRESSES - 1}
+      )`
+}
