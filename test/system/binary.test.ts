@@ -17,7 +17,14 @@ import { dirname, join } from "node:path"
 import { clientTarball } from "../../.ci/build-client.ts"
 import { notices } from "../../.ci/licenses.ts"
 import { startApp } from "../support/app.ts"
-import { binary, type Command, runCommand, startCommand } from "../support/command.ts"
+import {
+  binary,
+  type Command,
+  program,
+  runCommand,
+  spawnCommand,
+  startCommand,
+} from "../support/command.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -124,6 +131,22 @@ describe.if(binary !== undefined)("the executable", () => {
     const { code, out, err } = await runCommand(["licenses"])
     expect({ code, err }).toEqual({ code: 0, err: "" })
     expect(out).toBe(notices(join(import.meta.dir, "../..")))
+  })
+
+  test("moves a service by a pipe: backup - | restore -", async () => {
+    using machine = bareMachine()
+    const from = { DATA_DIR: machine.dataDir }
+    const to = { DATA_DIR: join(machine.cwd, "data") }
+    const service = await startCommand(from)
+    await service.account("ada@example.org", "correct horse")
+    await service.stop()
+    const backup = spawnCommand(["backup", "-", "--with-secret"], from)
+    const restored = Bun.spawn([...program, "restore", "-"], {
+      env: to,
+      stdio: [backup.stdout, "ignore", "pipe"],
+    })
+    expect([await restored.exited, await restored.stderr.text()]).toEqual([0, expect.anything()])
+    expect((await runCommand(["user", "list"], to)).out).toContain("ada@example.org")
   })
 
   test("names its commit", async () => {

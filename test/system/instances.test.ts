@@ -1,4 +1,4 @@
-/** Three instances on one database behind nginx: what their clients see of kills and deploys. */
+/** Three instances on one database behind nginx: what their clients see of a deploy. Kills: soak.test.ts. */
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { startDeployment } from "../support/deployment.ts"
 import { createDatabase } from "../support/postgres.ts"
@@ -46,35 +46,6 @@ const writeDuring = async (
   isOver = true
   await Promise.all(writers)
 }
-
-test("kill -9 of an instance under writes loses no acknowledged todo, and doubles none", async () => {
-  await using cluster = await startCluster()
-  const ada = await cluster.account()
-  const counts = { sent: 0, retried: 0 }
-  const acknowledged = new Set<string>()
-  const write = async (title: string) => {
-    for (;;) {
-      counts.sent++
-      const answer = await ada
-        .post("/todos", { title }, { "idempotency-key": title })
-        .catch(() => undefined)
-      if (answer?.status === 201) return acknowledged.add(title)
-      // A gateway's errors leave open whether it was done; nothing else may happen.
-      expect([undefined, 502, 503, 504]).toContain(answer?.status)
-      counts.retried++
-    }
-  }
-  await writeDuring(write, async () => {
-    for (const victim of [0, 1, 2]) {
-      await Bun.sleep(1_000)
-      cluster.instances[victim]?.kill("SIGKILL")
-      await cluster.restart(victim)
-    }
-  })
-  const outcome = await compare(ada, acknowledged)
-  console.log("kill -9:", { ...counts, acknowledged: acknowledged.size, ...outcome })
-  expect(outcome).toEqual({ lost: 0, doubled: 0 })
-})
 
 test("a rolling restart under load shows no client an error", async () => {
   await using cluster = await startCluster()
