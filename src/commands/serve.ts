@@ -1,4 +1,5 @@
 /** `todo-api serve`: runs the service until a signal stops it. */
+import { resolve } from "node:path"
 import { type Config, readConfig } from "../config/config.ts"
 import { warningsOf } from "../config/warnings.ts"
 import { createLog, endLog } from "../log.ts"
@@ -38,6 +39,11 @@ const listenForSignals = () => {
   return { first: first.promise, second: second.promise }
 }
 
+/** What a person at a terminal needs to know next. */
+const hintsFor = ({ DATABASE_URL, DATA_DIR }: Config) => `
+  Data:  ${DATABASE_URL ? "in the database that DATABASE_URL names" : resolve(DATA_DIR)}
+  Stop:  Ctrl-C`
+
 /** An error that nobody has caught. The state of the process is unknown then, so it ends. */
 const nextBug = () =>
   new Promise<{ bug: unknown }>((resolve) => {
@@ -57,10 +63,8 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
     // Everything that was started ends with the process, by its guard the embedded database too.
     if (typeof service === "string") return 0
     const { url, metricsUrl } = service
-    log.info(
-      { metrics: metricsUrl },
-      `todo-api listens on ${url}, its documentation is at ${url}/docs`,
-    )
+    const listens = `todo-api listens on ${url}, its documentation is at ${url}/docs`
+    log.info({ metrics: metricsUrl }, process.stdout.isTTY ? listens + hintsFor(config) : listens)
 
     const reason = await Promise.race([signals.first, service.databaseEnded, nextBug()])
     if (typeof reason !== "string") {

@@ -1,5 +1,5 @@
-/** Warns of configurations that work, but are less secure than they look. */
-import { statSync } from "node:fs"
+/** Warns of configurations and limits that work, but are less secure than they look. */
+import { readFileSync, statSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import type { Config } from "./config.ts"
 import { connectionOptions, hostUrls, isLocal } from "./database-url.ts"
@@ -57,6 +57,20 @@ const isSetByKubernetes = (_: Config, env: Env) => isOfKubernetes(env["METRICS_P
 const namesUnusedHost = ({ DATABASE_URL }: Config, env: Env) =>
   DATABASE_URL === undefined && Boolean(env["PGHOST"])
 
+/** Each connection takes one. Whoever opens as many without a request takes them all. */
+const FEW_DESCRIPTORS = 4_096
+
+/** The hard limit, which Bun makes its own. */
+const hasFewDescriptors = () => {
+  try {
+    const limits = readFileSync("/proc/self/limits", "utf8")
+    return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1]) < FEW_DESCRIPTORS
+  } catch {
+    // Only Linux has the file.
+    return false
+  }
+}
+
 type Weakness = [isWeak: (config: Config, env: Env) => boolean, warning: string]
 
 const WEAKNESSES: Weakness[] = [
@@ -92,6 +106,10 @@ const WEAKNESSES: Weakness[] = [
   [
     mayBeReplaced,
     "DATA_DIR lies below a directory that everybody may write to: whoever does can replace it",
+  ],
+  [
+    hasFewDescriptors,
+    `Fewer than ${FEW_DESCRIPTORS} files may be open, and each connection is one: raise the limit (ulimit -n)`,
   ],
 ]
 

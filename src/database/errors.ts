@@ -21,6 +21,10 @@ export const isNullRefused = (error: unknown, table: string, column: string): bo
 export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"
 
+/** The server offers no TLS, and sslmode asks for it: waiting does not help. */
+export const isTlsMissing = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "TLS_NOT_OFFERED"
+
 export class PoolExhausted extends Error {
   override name = "PoolExhausted"
   readonly code = "POOL_EXHAUSTED"

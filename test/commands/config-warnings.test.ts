@@ -4,6 +4,8 @@ import { chmodSync, mkdirSync } from "node:fs"
 import { join } from "node:path"
 import { readConfig } from "../../src/config/config.ts"
 import { warningsOf } from "../../src/config/warnings.ts"
+import { startCommand } from "../support/command.ts"
+import { createDatabase } from "../support/postgres.ts"
 import { startProcess } from "../support/process.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
@@ -76,3 +78,15 @@ test("the start logs each warning once, and no value", async () => {
     "TRUSTED_PROXIES",
   ])
 })
+
+test.if(process.platform === "linux")(
+  "a small limit of open files is said at the start",
+  async () => {
+    const wrapper = ["sh", "-c", 'ulimit -n 1024 && exec "$@"', "sh"]
+    const { url, drop } = await createDatabase()
+    const service = await startCommand({ DATABASE_URL: url }, { wrapper })
+    await service.stop()
+    expect(await service.log()).toContain("Fewer than 4096 files may be open")
+    await drop()
+  },
+)

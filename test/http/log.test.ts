@@ -133,6 +133,8 @@ test("on a terminal a person can read it", async () => {
   })
   while (!screen.includes("listens on")) await Bun.sleep(20)
   const found = /listens on (http\S+),/.exec(screen)?.[1] ?? ""
+  expect(screen).toContain(`its documentation is at ${found}/docs`)
+  expect(screen).toMatch(/Data: {2}in the database that DATABASE_URL names\s+Stop: {2}Ctrl-C/)
   await fetch(`${found}/health/live`)
   service.kill("SIGTERM")
   expect(await service.exited).toBe(0)

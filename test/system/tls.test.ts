@@ -201,6 +201,24 @@ test.if(hasIPv6)(
   },
 )
 
+test("TLS that is required and not offered is said at once", async () => {
+  using plain = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (client) => void client.write("N") },
+  })
+  for (const command of ["serve", "migrate", "backup"]) {
+    const began = performance.now()
+    const { code, err } = await runCommand([command], {
+      DATABASE_URL: `postgres://todo@127.0.0.1:${plain.port}/todo?sslmode=require`,
+      SECRET_KEY: "s".repeat(32),
+    })
+    expect({ command, code }).toEqual({ command, code: 78 })
+    expect(err).toContain("offers no TLS")
+    expect(performance.now() - began).toBeLessThan(5_000)
+  }
+})
+
 const refused: [name: string, host: string, parameters: () => string][] = [
   ["verify-full by another name", "127.0.0.1", () => `sslmode=verify-full&${authority()}`],
   [
