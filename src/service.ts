@@ -5,7 +5,7 @@ import { createApp } from "./app.ts"
 import type { Config } from "./config/config.ts"
 import { connect, type Sql } from "./database/connect.ts"
 import { startExpiry } from "./database/expiry.ts"
-import { isReady, prepareSchema } from "./database/schema.ts"
+import { createReadiness, prepareSchema } from "./database/schema.ts"
 import type { Sources } from "./http/metrics.ts"
 import { close, expectFreePorts, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
@@ -60,6 +60,7 @@ const assemble = async (
           streams: watchers.count,
           mails: () => mailsOf(sql),
         })
+  const isReady = createReadiness(sql, log)
   const app = createApp({
     config,
     secrets,
@@ -68,7 +69,7 @@ const assemble = async (
     watchers,
     log,
     metrics,
-    isReady: async () => !isStopping() && (await isReady(sql)),
+    isReady: async () => !isStopping() && (await isReady()),
     isStopping,
   })
   return { app, tokens, watchers, metrics }

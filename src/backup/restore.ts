@@ -1,13 +1,13 @@
 /** Restores a backup into an empty database, completely or not at all. */
 import type postgres from "postgres"
+import { migrate } from "../database/migrations/migrate.ts"
 import {
   JOINING,
-  migrate,
   migrationFiles,
   schemaState,
   stateOf,
   versionOf,
-} from "../database/migrations/migrate.ts"
+} from "../database/migrations/state.ts"
 import { type Progress, readArchive } from "./archive.ts"
 import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
 import { BackupError } from "./format/damage.ts"

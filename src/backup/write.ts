@@ -2,7 +2,8 @@
 import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress } from "node:zlib"
-import { schemaState } from "../database/migrations/migrate.ts"
+import { hiddenTables } from "../database/migrations/rights.ts"
+import { schemaState } from "../database/migrations/state.ts"
 import { version } from "../version.ts"
 import { type Progress, writeArchive } from "./archive.ts"
 import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
@@ -31,6 +32,16 @@ const appliedMigrations = async (sql: Transaction) => {
   return applied
 }
 
+/** Rows that row level security hides would be missing from the backup, and nobody would know. */
+const refuseHidden = async (sql: Transaction) => {
+  const tables = await hiddenTables(sql)
+  if (tables.length > 0)
+    throw new BackupError(
+      `Row level security hides rows of ${tables.join(", ")} from this role: back up as the owner, ` +
+        "or as a role that db/README.md describes.",
+    )
+}
+
 /** The columns of every table that a restore writes. */
 export const columnsToKeep = async (sql: Transaction) =>
   Object.fromEntries(
@@ -48,6 +59,7 @@ export const writeBackup = async (
   try {
     await inTransaction(sql, "isolation level repeatable read read only", async (snapshot) => {
       await useKnownSettings(snapshot)
+      await refuseHidden(snapshot)
       const header = {
         format,
         version: version(),

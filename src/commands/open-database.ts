@@ -5,7 +5,7 @@ import { createSecurityLog, type LogEvent } from "../accounts/security-log.ts"
 import { type Config, readConfig } from "../config/config.ts"
 import { connect } from "../database/connect.ts"
 import { writableUrl } from "../database/hosts/failover.ts"
-import { schemaState } from "../database/migrations/migrate.ts"
+import { schemaState } from "../database/migrations/state.ts"
 import type { Sql } from "../database/sql.ts"
 import { createLog, endLog } from "../log.ts"
 

@@ -1,14 +1,11 @@
 /** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
+import { ConfigError } from "../config/config.ts"
 import type { Sql } from "./connect.ts"
 import { isAway } from "./errors.ts"
-import {
-  invalidIndexes,
-  migrate,
-  SchemaError,
-  type SchemaState,
-  schemaState,
-} from "./migrations/migrate.ts"
+import { migrate } from "./migrations/migrate.ts"
+import { lackingRights } from "./migrations/rights.ts"
+import { invalidIndexes, SchemaError, type SchemaState, schemaState } from "./migrations/state.ts"
 
 const POLL_MS = 250
 
@@ -48,6 +45,8 @@ type Options = {
 export const prepareSchema = async (sql: Sql, url: string, options: Options) => {
   const { log, dataDir } = options
   const state = await awaitDatabase(sql, options.waitSeconds, log)
+  const lack = await lackingRights(sql)
+  if (lack !== undefined) throw new ConfigError(`DATABASE_URL: ${lack}`)
   const { changed, pending, unknown } =
     options.migrate && state.pending.length > 0
       ? await migrate(url, "up", { dataDir })
@@ -71,12 +70,30 @@ const mayWrite = async (sql: Sql): Promise<boolean> => {
   return state?.may === true
 }
 
-/** A newer schema is fine: a rolling deploy may be under way. */
-export const isReady = async (sql: Sql): Promise<boolean> => {
-  try {
-    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
-    return isWritable && pending.length === 0
-  } catch {
-    return false
+/**
+ * Whether the service can do its work. A newer schema is fine: a rolling deploy may be under way. Logs a
+ * reason that does not pass by itself, once.
+ */
+export const createReadiness = (sql: Sql, log: Logger) => {
+  let logged: string | undefined
+  const reasonNow = async () => {
+    const [{ pending }, lack, isWritable] = await Promise.all([
+      schemaState(sql),
+      lackingRights(sql),
+      mayWrite(sql),
+    ])
+    if (lack !== undefined) return lack
+    if (pending.length > 0) return `the database lacks the migrations ${pending.join(", ")}`
+    return isWritable ? undefined : "the database is read-only"
+  }
+  return async (): Promise<boolean> => {
+    try {
+      const reason = await reasonNow()
+      if (reason !== undefined && reason !== logged) log.error({ reason }, "not ready")
+      logged = reason
+      return reason === undefined
+    } catch {
+      return false
+    }
   }
 }

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { connect } from "../../src/database/connect.ts"
-import { migrate, migrationFiles } from "../../src/database/migrations/migrate.ts"
+import { migrate } from "../../src/database/migrations/migrate.ts"
+import { migrationFiles } from "../../src/database/migrations/state.ts"
 import { prepareSchema } from "../../src/database/schema.ts"
 import { createLog } from "../../src/log.ts"
 import { startApp } from "../support/app.ts"
@@ -147,7 +148,7 @@ test("another program's schema_migrations is seen first, and nothing is made bes
 const withOptions = (options: string) => {
   const url = new URL(database.url)
   url.searchParams.set("options", options)
-  return url.toString()
+  return url.toString().replaceAll("+", "%20")
 }
 
 test("a schema of one's own goes beside another program's, and is the one that is served", async () => {

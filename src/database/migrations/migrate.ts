@@ -1,120 +1,24 @@
-/** The migration files, which of them a database has, and dbmate under a lock to change that. */
-import { readdirSync, readFileSync } from "node:fs"
+/** Runs dbmate under a lock, in a database that was looked at first. */
 import { tmpdir } from "node:os"
-import { join } from "node:path"
 import postgres from "postgres"
 import { ConfigError } from "../../config/config.ts"
 import { connectionOptions } from "../../config/database-url.ts"
-import type { Statements } from "../connect.ts"
 import { writableUrl } from "../hosts/failover.ts"
+import type { Statements } from "../sql.ts"
+import { lackingRights } from "./rights.ts"
+import {
+  type Files,
+  invalidIndexes,
+  migrationFiles,
+  SchemaError,
+  type SchemaState,
+  schemaState,
+} from "./state.ts"
 
-/** In the executable the build puts the folder beside the code. */
-const directory = Bun.isStandaloneExecutable
-  ? join(import.meta.dir, "migrations")
-  : join(import.meta.dir, "..", "..", "..", "db", "migrations")
-
-type Files = Record<string, string>
-
-let texts: Files | undefined
-
-/** The texts of db/migrations by file name. */
-export const migrationFiles = (): Files => {
-  texts ??= Object.fromEntries(
-    readdirSync(directory)
-      .sort()
-      .map((name) => [name, readFileSync(join(directory, name), "utf8")]),
-  )
-  return texts
-}
-
-export const versionOf = (file: string) => file.slice(0, file.indexOf("_"))
-
-/** A schema that this version cannot use. */
-export class SchemaError extends Error {
-  override name = "SchemaError"
-}
-
-/**
- * The migrations before JOINING. It brings a database that has all of them to the schema that the files
- * of today give to an empty one. Those have numbers of these, so that such a database does not lack them,
- * but not the first one, which tells it from a database that began with the files of today.
- */
-const FORMER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19].map(
-  (number) => `202601010000${String(number).padStart(2, "0")}`,
-)
-export const JOINING = "20260101000020"
-/** The numbers up to its own are never unknown. */
-const NUMBERED = /^202601010000[01]\d$/
-
-export const hasFormer = (applied: string[]) => applied.includes("20260101000001")
-
-const refuseOlder = (applied: string[], what: string) => {
-  if (hasFormer(applied) && !FORMER.every((version) => applied.includes(version)))
-    throw new SchemaError(
-      `${what} is too old for this version, which begins with ${FORMER.at(-1)}: migrate it with ` +
-        "todo-api of commit 168fbfb first, or restore it there and back it up again. Nothing was changed.",
-    )
-}
-
-/** Versions, the oldest first. Unknown ones were applied by a newer release, or by another program. */
-export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 /** `changed`: what this call applied or rolled back. `invalid`: indexes. */
 type Migrated = SchemaState & { schema: string; changed: string[]; invalid: string[] }
 
 const lockPollMs = 100
-const undefinedTable = "42P01"
-
-const appliedVersions = async (sql: Statements, table: string): Promise<string[]> => {
-  try {
-    const rows = await sql.unsafe<{ version: string }[]>(
-      `select version::text from ${table} order by version`,
-    )
-    return rows.map(({ version }) => version)
-  } catch (error) {
-    if (error instanceof postgres.PostgresError && error.code === undefinedTable) return []
-    throw error
-  }
-}
-
-/** What the files mean for a database, or a backup, that has these versions. */
-export const stateOf = (
-  applied: string[],
-  files = migrationFiles(),
-  what = "The database",
-): SchemaState => {
-  refuseOlder(applied, what)
-  const known = Object.keys(files).map(versionOf)
-  return {
-    applied,
-    pending: known.filter((version) => !applied.includes(version)).sort(),
-    unknown: applied.filter((version) => !known.includes(version) && !NUMBERED.test(version)),
-  }
-}
-
-export const schemaState = async (
-  sql: Statements,
-  files?: Files,
-  table = "schema_migrations",
-): Promise<SchemaState> => stateOf(await appliedVersions(sql, table), files)
-
-/** Indexes of ours whose building was cut off: Postgres keeps them, and no statement uses them. */
-export const invalidIndexes = async (sql: Statements): Promise<string[]> => {
-  const created = Object.values(migrationFiles())
-    .join("\n")
-    .matchAll(/^create table (\w+)/gm)
-  const tables = [...created].map(([, name]) => name)
-  const rows = await sql<{ name: string }[]>`
-    select indexrelid::regclass::text as name
-    from pg_index
-    where not indisvalid
-      and indrelid in (
-        select to_regclass(name)
-        from json_array_elements_text(${JSON.stringify(tables)}::text::json) as named (name)
-      )
-    order by name`
-  return rows.map(({ name }) => name)
-}
-
 type Place = {
   version: number
   encoding: string
@@ -146,13 +50,12 @@ const LEAST_POSTGRES = 13
 /** What makes a database unfit, found before anything is made in it. */
 const problemOf = ({ version, encoding, has_icu, current }: Place) => {
   if (version < LEAST_POSTGRES)
-    return `is of Postgres ${version}: it must be of ${LEAST_POSTGRES} or newer`
+    return `the database is of Postgres ${version}: it must be of ${LEAST_POSTGRES} or newer`
   if (encoding !== "UTF8")
-    return `has the encoding ${encoding}: it must be UTF8 (create database … encoding 'UTF8' template template0)`
-  if (!has_icu)
-    return "is of a Postgres without ICU, by which emails are compared: it must be built with ICU"
+    return `the database has the encoding ${encoding}: it must be UTF8 (create database … encoding 'UTF8' template template0)`
+  if (!has_icu) return "the database is of a Postgres without ICU, by which emails are compared"
   if (current === null)
-    return "has no schema in the search_path of its role: name one, such as public"
+    return "no schema is in the search_path of the role: name one, such as public"
   return undefined
 }
 
@@ -255,8 +158,8 @@ export const migrate = async (
     const isNeeded = ({ pending, invalid }: Migrated) =>
       command === "down" || pending.length + invalid.length > 0
     if (command === "status" || !isNeeded(state)) return state
-    const problem = problemOf(place)
-    if (problem !== undefined) throw new ConfigError(`DATABASE_URL: the database ${problem}`)
+    const problem = problemOf(place) ?? (await lackingRights(sql))
+    if (problem !== undefined) throw new ConfigError(`DATABASE_URL: ${problem}`)
     if (state.unknown.length > 0) throw new SchemaError(foreign(state.unknown))
 
     const run = async (): Promise<Migrated> => {
