@@ -199,7 +199,7 @@ test.each(["LATIN1", "SQL_ASCII"])(
 
 test("no schema in the search_path is said, and so is what it is about", async () => {
   await expect(migrate(withOptions("-csearch_path="), "up")).rejects.toThrow(
-    "DATABASE_URL: the database has no schema in the search_path of its role",
+    "DATABASE_URL: no schema is in the search_path of the role",
   )
 })
 

@@ -1,0 +1,101 @@
+/** Settings of a database or a role: none changes what migrations, the service, replays and backups do. */
+import { afterEach, beforeEach, expect, test } from "bun:test"
+import { join } from "node:path"
+import { startApp } from "../support/app.ts"
+import { backup, emptyDatabase, restore } from "../support/backups.ts"
+import { runCommand } from "../support/command.ts"
+import { query } from "../support/embedded.ts"
+import { createEmptyDatabase, type TestDatabase } from "../support/postgres.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
+
+let database: TestDatabase
+
+beforeEach(async () => {
+  database = await createEmptyDatabase()
+})
+
+afterEach(() => database.drop())
+
+const set = (url: string, setting: string) =>
+  query(url, `alter database "${new URL(url).pathname.slice(1)}" set ${setting}`)
+
+const settings = [
+  "default_transaction_isolation = 'serializable'",
+  "default_transaction_isolation = 'repeatable read'",
+  "default_transaction_deferrable = on",
+  "standard_conforming_strings = off",
+  "escape_string_warning = on",
+  "backslash_quote = off",
+  "quote_all_identifiers = on",
+  "DateStyle = 'SQL, DMY'",
+  "IntervalStyle = 'iso_8601'",
+  "TimeZone = 'Asia/Kolkata'",
+  "extra_float_digits = -15",
+  "client_encoding = 'LATIN1'",
+  "client_min_messages = 'error'",
+  "statement_timeout = '2s'",
+  "lock_timeout = '500ms'",
+  "idle_in_transaction_session_timeout = '500ms'",
+  "idle_session_timeout = '500ms'",
+  "array_nulls = off",
+  "transform_null_equals = on",
+  "row_security = off",
+  "check_function_bodies = off",
+  "plan_cache_mode = 'force_generic_plan'",
+  "enable_indexscan = off",
+  "synchronous_commit = off",
+  "work_mem = '64kB'",
+  "jit_above_cost = 0",
+]
+
+test.each(settings)("with %s all is as without", async (setting) => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  await set(database.url, setting)
+  expect(await runCommand(["migrate"], { DATABASE_URL: database.url })).toMatchObject({ code: 0 })
+
+  let list = ""
+  const title = "it's \\ \u{1f95b}"
+  {
+    await using app = await startApp({ DATABASE_URL: database.url })
+    expect((await app.call("GET", "/health/ready")).status).toBe(200)
+    const ada = await app.account("ada@example.org")
+    const key = { "idempotency-key": "k" }
+    const first = await ada.post("/todos", { title, is_completed: true }, key)
+    expect(first.status).toBe(201)
+    const replay = await ada.post("/todos", { title, is_completed: true }, key)
+    expect([replay.status, replay.text]).toEqual([201, first.text])
+    const { id } = first.body as { id: number }
+    const changed = await ada.put(`/todos/${id}`, { description: "\\x" })
+    expect(changed.body).toMatchObject({ title, description: "\\x", is_completed: true })
+    expect((await ada.post("/auth/refresh", { refresh_token: ada.refreshToken })).status).toBe(200)
+    expect((await ada.get("/todos/changes")).body).toMatchObject({ changes: [{ id }] })
+    expect((await ada.get("/todos?q=IT'S%20%5C")).body).toMatchObject([{ id }])
+    list = (await ada.get("/todos")).text
+    expect(JSON.parse(list)).toMatchObject([{ title, description: "\\x" }])
+  }
+  expect(await backup(database.url, file)).toMatchObject({ code: 0, err: "" })
+
+  await using target = await emptyDatabase()
+  await set(target.url, setting)
+  expect(await restore(target.url, file)).toMatchObject({ code: 0, err: "" })
+  await using restored = await startApp({ DATABASE_URL: target.url })
+  const ada = await restored.session({ email: "ada@example.org", password: "correct horse" })
+  expect((await ada.get("/todos")).text).toBe(list)
+})
+
+test("what no setting of ours can mend is refused with its name, before anything is made", async () => {
+  await set(database.url, "search_path = ''")
+  for (const command of ["migrate", "serve"]) {
+    const env = { DATABASE_URL: database.url, SECRET_KEY: "x".repeat(48) }
+    const { code, err } = await runCommand([command], env)
+    expect({ code, err }).toEqual({ code: 78, err: expect.stringContaining("search_path") })
+  }
+  await set(database.url, "search_path = public")
+  expect(
+    await query(
+      database.url,
+      "select relname from pg_class where relnamespace = 'public'::regnamespace",
+    ),
+  ).toEqual([])
+})
