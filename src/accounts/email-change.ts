@@ -15,7 +15,7 @@ import { ada, email } from "./schemas.ts"
 import { folded, unlessEmailTaken } from "./users.ts"
 
 export const emailChange = (accounts: Accounts) =>
-  authenticated(accounts, "/users/me", "accounts").put(
+  authenticated(accounts, "/users/me").put(
     "/email",
     async ({ caller, body, client, status }) => {
       await changeEmail(accounts, caller.userId, { ...body, email: body.email.trim() }, client)

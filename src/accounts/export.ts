@@ -28,7 +28,7 @@ type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies"> & {
 
 export const exportOfAccount = ({ lists, ...deps }: Deps) => {
   const all = { ...listsOf(deps.sql), ...lists }
-  return authenticated(deps, "/users/me", "accounts").get(
+  return authenticated(deps, "/users/me").get(
     "/export",
     async ({ caller, client }) => {
       const { userId } = caller

@@ -19,7 +19,7 @@ type Deps = Accounts & {
 }
 
 export const me = ({ deleteOwned, ...accounts }: Deps) =>
-  authenticated(accounts, "/users/me", "accounts")
+  authenticated(accounts, "/users/me")
     .get("", ({ caller }) => findOrCreateUser(accounts.sql, caller.userId), {
       response: { 200: user },
       detail: {

@@ -16,7 +16,7 @@ import { issueFirstTokens } from "./sessions/issue.ts"
 import { insertSession } from "./sessions/queries.ts"
 
 export const passwordChange = (accounts: Accounts) =>
-  authenticated(accounts, "/users/me", "accounts").put(
+  authenticated(accounts, "/users/me").put(
     "/password",
     ({ caller, body, client }) => changePassword(accounts, caller.userId, body, client),
     {

@@ -16,7 +16,7 @@ import { changedKey } from "./revocation-keys.ts"
 import { isEmail, password } from "./schemas.ts"
 
 export const passwordReset = (accounts: Accounts) =>
-  anonymous(accounts, "/auth/password-reset", "accounts")
+  anonymous(accounts, "/auth/password-reset")
     .post(
       "",
       async ({ body, client, status }) => {

@@ -11,7 +11,7 @@ import { type Registration, registration as registrationBody, user } from "./sch
 import { folded, insertUser } from "./users.ts"
 
 export const registration = (accounts: Accounts) =>
-  anonymous(accounts, "/auth", "accounts").post(
+  anonymous(accounts, "/auth").post(
     "/register",
     async ({ body, client, status }) =>
       status(201, await register(accounts, { ...body, email: body.email.trim() }, client)),

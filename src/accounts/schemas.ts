@@ -2,8 +2,7 @@
 import { domainToASCII, domainToUnicode } from "node:url"
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { brokenTextRule, Text } from "../http/schema.ts"
-import { id } from "../http/schema-id.ts"
+import { brokenTextRule, id, Text } from "../http/schema.ts"
 
 /**
  * What a dot-atom (RFC 5322, section 3.2.3) and a label are made of, and anything beyond ASCII: as what

@@ -1,5 +1,4 @@
 /** Who sends a request, also behind proxies. */
-import { Elysia } from "elysia"
 import ipaddr from "ipaddr.js"
 import { isAddress } from "../config/readers.ts"
 
@@ -138,12 +137,4 @@ export type Client = Pick<
 export const createClientOf = (trustedProxies: string[]) => {
   const proxies = createProxies(trustedProxies)
   return (request: Request, server: Server): Client => new RequestClient(request, server, proxies)
-}
-
-/** Gives the routes of an instance the client's address. */
-export const clientAddress = (trustedProxies: string[]) => {
-  const clientOf = createClientOf(trustedProxies)
-  return new Elysia().derive({ as: "scoped" }, ({ request, server }) => ({
-    address: clientOf(request, server).address,
-  }))
 }

@@ -109,9 +109,6 @@ const headers = {
   },
 }
 
-/** For the `detail` of such an instance: the document then shows the requirement. */
-export const bearer = [{ bearerAuth: [] }]
-
 export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
   trustedProxies: string[]
@@ -125,12 +122,11 @@ export type Gate<Caller extends AnyCaller> = {
 export const authenticatedWithQueries = <Caller extends AnyCaller>(
   { tokens: { authenticate }, trustedProxies }: Gate<Caller>,
   prefix: string,
-  tag: string,
   resource?: Resource,
 ) => {
   const clientOf = createClientOf(trustedProxies)
   const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
-  return new Elysia({ prefix, detail: { tags: [tag], security: bearer } })
+  return new Elysia({ prefix, detail: { security: [{ bearerAuth: [] }] } })
     .macro(headers)
     .derive(async ({ request, server, set }) => {
       set.headers["cache-control"] = cacheControl
@@ -147,13 +143,9 @@ export const authenticated = <Caller extends AnyCaller>(
 ) => authenticatedWithQueries<Caller>(...args).guard({ query: noQuery })
 
 /** For routes that anybody may call, to get or end a credential. They take no query. */
-export const anonymous = (
-  { trustedProxies }: { trustedProxies: string[] },
-  prefix: string,
-  tag: string,
-) => {
+export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, prefix: string) => {
   const clientOf = createClientOf(trustedProxies)
-  return new Elysia({ prefix, detail: { tags: [tag] } })
+  return new Elysia({ prefix })
     .derive(({ request, server, set }) => {
       set.headers["cache-control"] = "no-store"
       return { client: clientOf(request, server) }
@@ -161,26 +153,3 @@ export const anonymous = (
     .onTransform(strictQuery)
     .guard({ query: noQuery })
 }
-
-/** Each route has to declare its own query. (The schema of a guard would win over the route's.) */
-export const signedInWithQuery = <Caller extends AnyCaller>(
-  authenticate: Authenticate<Caller>,
-  resource?: Resource,
-) =>
-  new Elysia()
-    .derive({ as: "scoped" }, async ({ request, set }) => {
-      const caller = await authenticate(request.headers.get("authorization"), set.headers)
-      const scope = resource && scopeOf(resource, request.method)
-      if (caller.scopes && !isAllowed(caller.scopes, scope)) throw insufficientScope(scope)
-      return { caller }
-    })
-    .onTransform({ as: "scoped" }, strictQuery)
-
-/**
- * For routes without a query. Tokens with scopes are refused, unless the routes name the resource that
- * they belong to.
- */
-export const signedIn = <Caller extends AnyCaller>(
-  authenticate: Authenticate<Caller>,
-  resource?: Resource,
-) => signedInWithQuery(authenticate, resource).guard({ as: "scoped", query: noQuery })

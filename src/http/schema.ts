@@ -1,5 +1,5 @@
-/** Schemas of strings: lengths count code points, and what Postgres cannot store is refused. */
-import { Kind, TypeRegistry } from "@sinclair/typebox"
+/** The schemas that all use: texts, whose lengths count code points, parameters, ids. */
+import { Kind, Type, TypeRegistry } from "@sinclair/typebox"
 import { t } from "elysia"
 
 type TextOptions = {
@@ -73,3 +73,13 @@ type ParameterOptions = TextOptions & {
 /** A parameter of a query: a text, documented as the `type` that it stands for. */
 export const Parameter = <T extends string = string>(options: ParameterOptions) =>
   t.Unsafe<T>({ ...options, [Kind]: "Text" })
+
+/** Integers that every JSON client can represent. */
+// Not Elysia's `t.Integer`: that also accepts strings, so Elysia interprets the schema of an answer that
+// contains one instead of compiling it, which takes five times as long.
+export const id = Type.Integer({
+  // Without it generated clients in typed languages use 32 bits.
+  format: "int64",
+  minimum: 1,
+  maximum: Number.MAX_SAFE_INTEGER,
+})

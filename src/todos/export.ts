@@ -1,8 +1,9 @@
 /** The lists of an export that concern todos. */
+
 import { t } from "elysia"
 import type { Sql } from "../database/connect.ts"
 import { rowsOf, type StreamedList } from "../http/json-stream.ts"
-import { id } from "../http/schema-id.ts"
+import { id } from "../http/schema.ts"
 import { pagesAfter } from "./lists/pages.ts"
 import { EVERYTHING } from "./lists/parameters.ts"
 import { todo } from "./members.ts"

@@ -58,7 +58,7 @@ const change =
 const ANSWER_SECONDS = 10
 
 export const todos = (deps: Deps) =>
-  authenticatedWithQueries(deps, "/todos", "todos", "todos")
+  authenticatedWithQueries(deps, "/todos", "todos")
     .get(
       "",
       ({ caller, client, query, ifNoneMatch, set }) =>

@@ -29,16 +29,16 @@ app
   )
   .onParse(leaveUnread)
   .decorate("largeBodies", createLargeBodies())
-  .use(authenticated(gate, "/users", "accounts").get("", ({ caller: { userId } }) => ({ userId })))
+  .use(authenticated(gate, "/users").get("", ({ caller: { userId } }) => ({ userId })))
   .use(
-    anonymous(gate, "/auth", "accounts").get("", ({ client: { address, userAgent, signal } }) => ({
+    anonymous(gate, "/auth").get("", ({ client: { address, userAgent, signal } }) => ({
       address,
       userAgent,
       isGone: signal.aborted,
     })),
   )
   .use(
-    authenticatedWithQueries(gate, "/todos", "todos", "todos")
+    authenticatedWithQueries(gate, "/todos", "todos")
       .get("", ({ query, wait = null, ifNoneMatch }) => ({ query, wait, ifNoneMatch }), {
         query: t.Object({ q: t.Optional(t.String()) }, { additionalProperties: false }),
         prefer: true,

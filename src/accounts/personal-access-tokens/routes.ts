@@ -22,7 +22,7 @@ const TOKENS_PER_USER = 50
 type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies" | "logEvent">
 
 export const personalAccessTokens = (deps: Deps) =>
-  authenticated(deps, "/users/me/tokens", "accounts")
+  authenticated(deps, "/users/me/tokens")
     .post(
       "",
       async ({ caller: { userId }, body, client, status }) => {

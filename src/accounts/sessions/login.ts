@@ -14,7 +14,7 @@ import { issueFirstTokens } from "./issue.ts"
 import { endSession, insertSession } from "./queries.ts"
 
 export const logout = (accounts: Accounts) =>
-  authenticated(accounts, "/auth", "accounts").post(
+  authenticated(accounts, "/auth").post(
     "/logout",
     async ({ caller, status }) => {
       const revoked = await endSession(accounts.sql, caller)
@@ -34,7 +34,7 @@ export const logout = (accounts: Accounts) =>
   )
 
 export const login = (accounts: Accounts) =>
-  anonymous(accounts, "/auth", "accounts").post(
+  anonymous(accounts, "/auth").post(
     "/login",
     ({ body, client }) => logIn(accounts, { ...body, email: body.email.trim() }, client),
     {

@@ -7,7 +7,7 @@ import { endOwnSession, listSessions } from "./queries.ts"
 
 export const ownSessions = (accounts: Accounts) => {
   const { sql, tokens, lifetimes, logEvent } = accounts
-  return authenticated(accounts, "/users/me/sessions", "accounts")
+  return authenticated(accounts, "/users/me/sessions")
     .get(
       "",
       async ({ caller }) =>

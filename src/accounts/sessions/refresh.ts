@@ -14,7 +14,7 @@ import { issueTokens, type SessionState } from "./issue.ts"
 import { extendedEnd, isAlive, secondsLeft } from "./queries.ts"
 
 export const refresh = (accounts: Accounts) =>
-  anonymous(accounts, "/auth", "accounts").post(
+  anonymous(accounts, "/auth").post(
     "/refresh",
     ({ body, client }) => refreshSession(accounts, body.refresh_token, client),
     {

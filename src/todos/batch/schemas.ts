@@ -1,8 +1,7 @@
 /** The shapes of a batch: its operations and their results. */
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { Text } from "../../http/schema.ts"
-import { id } from "../../http/schema-id.ts"
+import { id, Text } from "../../http/schema.ts"
 import { newTodo, todo, todoChanges } from "../members.ts"
 
 /** Bytes. Enough for a hundred of the longest creates with their keys, even if every character is escaped. */

@@ -1,7 +1,6 @@
 /** The shapes of changes: the query, the answer, and the stream of events. */
 import { type Static, t } from "elysia"
-import { Parameter, Text } from "../../http/schema.ts"
-import { id } from "../../http/schema-id.ts"
+import { id, Parameter, Text } from "../../http/schema.ts"
 import { todo } from "../members.ts"
 
 export const PAGE_LIMIT = 1_000

@@ -1,2 +1,0 @@
-/** Moved: to be imported from validation.ts. */
-export { noQuery, strictQuery } from "../validation.ts"
