@@ -1,6 +1,6 @@
 /**
  * Refuses SQL that a Postgres distributed by owner (Citus) is known to refuse, or to run on every
- * node: in db/migrations, src/todos and src/accounts. db/README.md says what each rule is about.
+ * node: in db/migrations, src/todos and src/accounts. db/CITUS.md says what each rule is about.
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
