@@ -18,13 +18,26 @@ const startBinary = async (env: Settings) => {
   return { url, metricsUrl, stop }
 }
 
-const startFromSource = (env: Settings) =>
-  startService({
-    config: readConfig(env),
-    log: createLog("silent"),
-    migrate: true,
-    allowNewerSchema: false,
-  })
+/** TEST_LOG=debug shows the whole log. Without it a 500 shows the cause that was logged. */
+const level = process.env["TEST_LOG"]
+
+/** Where the log is silent: keeps what the last error was, with the statement's text if there was one. */
+const createErrorLog = () => {
+  let last = ""
+  const error = ({ err }: { err?: Error & { query?: string } }) => {
+    if (err) last = [err.stack ?? err.message, err.query].filter(Boolean).join("\n")
+  }
+  return { log: Object.assign(createLog("silent"), { error }), lastError: () => last }
+}
+
+const startFromSource = async (env: Settings) => {
+  const { log, lastError } = level
+    ? { log: createLog(level), lastError: () => "" }
+    : createErrorLog()
+  const config = readConfig(env)
+  const service = await startService({ config, log, migrate: true, allowNewerSchema: false })
+  return Object.assign(service, { lastError })
+}
 
 /** Of .ci/pgbouncer: the service then goes through a pooler that knows no prepared statements. */
 const throughPooler = (databaseUrl: string): Settings => {
@@ -49,8 +62,9 @@ export const startApp = async (settings: Settings = {}) => {
     ...settings,
     ...throughPooler(databaseUrl),
   })
+  const lastError = "lastError" in service ? service.lastError : undefined
   return {
-    ...createClient(service.url),
+    ...createClient(service.url, lastError),
     url: service.url,
     metricsUrl: service.metricsUrl,
     databaseUrl,

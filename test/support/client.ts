@@ -21,7 +21,8 @@ const parse = (text: string): unknown => {
   }
 }
 
-export const createClient = (url: string) => {
+/** `lastError`: what the service logged last, for the answers that should never be. */
+export const createClient = (url: string, lastError?: () => string) => {
   const call = async (
     method: string,
     path: string,
@@ -35,6 +36,8 @@ export const createClient = (url: string) => {
         : { headers: { "content-type": "application/json", ...headers }, body: encode(body) }),
     })
     const text = await response.text()
+    if (response.status === 500 && lastError)
+      console.error(`500 for ${method} ${path}\n${lastError()}`)
     return { status: response.status, headers: response.headers, body: parse(text), text }
   }
 
