@@ -9,7 +9,12 @@ import { join } from "node:path"
 const OWNER_TABLES = ["todos", "idempotency_keys", "revisions", "deleted_todos"]
 
 /** Clean-ups, which run on every node a few times an hour, and what a restore does once. */
-const OF_ALL_OWNERS = ["deleteExpiredKeys", "expiredTombstones", "addMissingUsers"]
+const OF_ALL_OWNERS = [
+  "deleteExpiredKeys",
+  "expiredTombstones",
+  "FORGET_EXPIRED",
+  "addMissingUsers",
+]
 
 const OWNER_TABLE = `(?:${OWNER_TABLES.join("|")})`
 const REFERENCE = new RegExp(`\\b(?:from|join|into|update|using)\\s+${OWNER_TABLE}\\b`, "g")

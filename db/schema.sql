@@ -29,7 +29,12 @@ CREATE TABLE public.deleted_todos (
     owner_id bigint NOT NULL,
     id bigint NOT NULL,
     revision bigint NOT NULL,
-    deleted_at timestamp with time zone DEFAULT now() NOT NULL
+    deleted_at timestamp with time zone DEFAULT now() NOT NULL,
+    title text,
+    description text,
+    is_completed boolean,
+    created_at timestamp with time zone,
+    updated_at timestamp with time zone
 );
 
 CREATE TABLE public.epochs (
@@ -233,6 +238,8 @@ ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
 CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (deleted_at);
+
+CREATE INDEX deleted_todos_with_content ON public.deleted_todos USING btree (owner_id, deleted_at, id) WHERE (created_at IS NOT NULL);
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
 

@@ -110,6 +110,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
       slowReads,
       syncTokens: createSyncTokens(secrets),
       maxTodos: config.MAX_TODOS_PER_USER,
+      trashDays: config.TRASH_DAYS,
       changed: watchers.committed,
       watchers,
     },

@@ -15,6 +15,7 @@ import { createLostCommits } from "./todos/changes/epoch.ts"
 import { deleteExpiredTombstones } from "./todos/changes/queries.ts"
 import { createWatchers } from "./todos/changes/watchers.ts"
 import { deleteExpiredKeys } from "./todos/idempotency.ts"
+import { forgetExpired } from "./todos/trash.ts"
 import { build } from "./version.ts"
 
 export type Service = {
@@ -135,7 +136,8 @@ export const startService = async (options: Options): Promise<Service> => {
   jobs.push(tokens.lastUses.start())
   jobs.push(watchers.start(log))
   jobs.push(lostCommits.follow(log))
-  jobs.push(startExpiry(sql, [deleteExpiredKeys, deleteExpiredTombstones], log))
+  const expiries = [deleteExpiredKeys, deleteExpiredTombstones, forgetExpired(config.TRASH_DAYS)]
+  jobs.push(startExpiry(sql, expiries, log))
   jobs.push(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))

@@ -29,13 +29,20 @@ create table revisions (
 ) with (fillfactor = 50);
 alter table revisions enable row level security;
 
--- The todos that were deleted, for as long as copies of them may be waiting to learn of it. No
--- foreign key: a deletion would pay for it, and all of them expire.
+-- The todos that were deleted, for as long as copies of them may be waiting to learn of it. Their
+-- content stays for as long as they can be restored, and is null after that. No foreign key: a
+-- deletion would pay for it, and all of them expire.
 create table deleted_todos (
   owner_id bigint not null,
   id bigint not null,
   revision bigint not null,
   deleted_at timestamptz not null default now(),
+  title text,
+  description text,
+  is_completed boolean,
+  -- Null if there is no content.
+  created_at timestamptz,
+  updated_at timestamptz,
   constraint deleted_todos_pkey primary key (owner_id, revision, id)
 );
 alter table deleted_todos enable row level security;
@@ -43,6 +50,10 @@ alter table deleted_todos enable row level security;
 -- Expiry deletes by it. Rows lie in the order of their time, so that a summary of each range of
 -- pages will do, which costs a deletion nearly nothing.
 create index deleted_todos_by_deleted_at on deleted_todos using brin (deleted_at);
+
+-- The trash of an owner, newest first, however many of their todos were forgotten.
+create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)
+where created_at is not null;
 
 -- migrate:down
 

@@ -74,6 +74,14 @@ $function$;
 
   alter table revisions rename column forgotten to tombstones_forgotten_up_to;
   alter table revisions add column todos bigint not null default 0;
+  alter table deleted_todos
+    add column title text,
+    add column description text,
+    add column is_completed boolean,
+    add column created_at timestamptz,
+    add column updated_at timestamptz;
+  create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)
+  where created_at is not null;
 
   -- Postgres 18 names what is not null, and renames it with neither table nor column.
   for named in

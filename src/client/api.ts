@@ -164,7 +164,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a todo
-         * @description Deletes it for good. With If-Match, only the version that the caller has seen.
+         * @description It goes to the trash, and can be restored for 30 days, or as long as the operator has set. With If-Match, only the version that the caller has seen is deleted.
          */
         delete: operations["deleteTodo"];
         options?: never;
@@ -230,6 +230,70 @@ export interface paths {
          * @description Up to 100 operations in one transaction, in their order. Each does what its single call would do, and has its own result: if one is refused, the others are done anyway. With `atomic` one refusal undoes all: the answer is a 409 with the results, where those that would have succeeded have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may have 1 MiB.
          */
         post: operations["runBatch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/deleted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the trash
+         * @description The deleted todos that can be restored, the latest deletion first: all or, with `limit`, a page of them, as in the list of todos.
+         */
+        get: operations["listDeletedTodos"];
+        put?: never;
+        post?: never;
+        /**
+         * Empty the trash
+         * @description Deletes all todos in it for good.
+         */
+        delete: operations["forgetDeletedTodos"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/deleted/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a todo for good
+         * @description Takes it out of the trash, so that it cannot be restored.
+         */
+        delete: operations["forgetDeletedTodo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/todos/{id}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a deleted todo
+         * @description Brings it back with its id, its content and its `created_at`. A todo that is not deleted is returned as it is.
+         */
+        post: operations["restoreTodo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1039,8 +1103,17 @@ export interface components {
              */
             if_match?: string;
         };
-        /** @description A create, an update or a delete, as `op` says */
-        Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"];
+        RestoreOperation: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "restore";
+            /** Format: int64 */
+            id: number;
+        };
+        /** @description A create, an update, a delete or a restore, as `op` says */
+        Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"] | components["schemas"]["RestoreOperation"];
         /**
          * @example {
          *       "operations": [
@@ -1064,6 +1137,46 @@ export interface components {
             operations: components["schemas"]["Operation"][];
             /** @description Whether one refusal undoes all */
             atomic?: boolean;
+        };
+        /**
+         * @description A deleted todo, as it was
+         * @example {
+         *       "id": 1,
+         *       "title": "Buy milk",
+         *       "description": null,
+         *       "is_completed": false,
+         *       "created_at": "2026-11-22T16:40:03.214Z",
+         *       "updated_at": "2026-11-22T16:40:03.214Z",
+         *       "deleted_at": "2026-11-23T08:02:11.509Z"
+         *     }
+         */
+        DeletedTodo: {
+            /** Format: int64 */
+            id: number;
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string;
+            /** @example Two litres, and oats */
+            description: string | null;
+            /** @description Whether it is done */
+            is_completed: boolean;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            updated_at: string;
+            /**
+             * Format: date-time
+             * @description When it was deleted
+             */
+            deleted_at: string;
         };
         /** @description The email, the password or the token of a password reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
         InvalidCredentialsOrInsufficientScopeProblem: {
@@ -1172,13 +1285,35 @@ export interface components {
              */
             last_used_at: string | null;
         };
-        /** @description A deleted todo that is still remembered */
-        DeletedTodo: {
+        /** @description A deleted todo that is remembered, with its content as long as it can be restored */
+        Tombstone: {
             /** Format: int64 */
             id: number;
             /** Format: int64 */
             revision: number;
-            /** Format: date-time */
+            /**
+             * @description Not only white space
+             * @example Buy milk
+             */
+            title: string | null;
+            /** @example Two litres, and oats */
+            description: string | null;
+            /** @description Whether it is done */
+            is_completed: boolean | null;
+            /**
+             * Format: date-time
+             * @description When it was created
+             */
+            created_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it last changed
+             */
+            updated_at: string | null;
+            /**
+             * Format: date-time
+             * @description When it was deleted
+             */
             deleted_at: string;
         };
         /** @description An Idempotency-Key that is remembered */
@@ -1202,7 +1337,7 @@ export interface components {
             known_addresses: components["schemas"]["KnownAddress"][];
             personal_tokens: components["schemas"]["PersonalToken"][];
             todos: components["schemas"]["Todo"][];
-            deleted_todos: components["schemas"]["DeletedTodo"][];
+            deleted_todos: components["schemas"]["Tombstone"][];
             idempotency_keys: components["schemas"]["UsedKey"][];
         };
         /** @description A session: a login and its refreshes */
@@ -2161,6 +2296,156 @@ export interface operations {
             409: components["responses"]["BatchRolledBack"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    listDeletedTodos: {
+        parameters: {
+            query?: {
+                /** @description The number of todos on a page. Without it the whole list is streamed */
+                limit?: number;
+                /** @description Opaque, from the link on the previous page. Needs limit */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    Link: components["headers"]["Link"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": 1,
+                     *         "title": "Buy milk",
+                     *         "description": null,
+                     *         "is_completed": false,
+                     *         "created_at": "2026-11-22T16:40:03.214Z",
+                     *         "updated_at": "2026-11-22T16:40:03.214Z",
+                     *         "deleted_at": "2026-11-23T08:02:11.509Z"
+                     *       }
+                     *     ]
+                     */
+                    "application/json": components["schemas"]["DeletedTodo"][];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    forgetDeletedTodos: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    forgetDeletedTodo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["InsufficientScope"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            503: components["responses"]["ServiceUnavailable"];
+        };
+    };
+    restoreTodo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The id of a todo
+                 * @example 1
+                 */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The todo */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Todo"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["QuotaExceededOrInsufficientScope"];
+            404: components["responses"]["TodoNotFound"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
         };

@@ -50,8 +50,42 @@ export const patchTodo: DocumentDecoration = {
 export const deleteTodo: DocumentDecoration = {
   operationId: "deleteTodo",
   summary: "Delete a todo",
-  description: "Deletes it for good. With If-Match, only the version that the caller has seen.",
+  description:
+    "It goes to the trash, and can be restored for 30 days, or as long as the operator has set. With " +
+    "If-Match, only the version that the caller has seen is deleted.",
   errors: ["PRECONDITION_FAILED"],
+}
+
+export const listDeletedTodos: DocumentDecoration = {
+  operationId: "listDeletedTodos",
+  summary: "List the trash",
+  description:
+    "The deleted todos that can be restored, the latest deletion first: all or, with `limit`, a page " +
+    "of them, as in the list of todos.",
+  responseHeaders: ["Link"],
+  errors: ["TOO_MANY_REQUESTS"],
+}
+
+export const restoreTodo: DocumentDecoration = {
+  operationId: "restoreTodo",
+  summary: "Restore a deleted todo",
+  description:
+    "Brings it back with its id, its content and its `created_at`. A todo that is not deleted is " +
+    "returned as it is.",
+  responseHeaders: ["ETag"],
+  errors: ["QUOTA_EXCEEDED"],
+}
+
+export const forgetDeletedTodo: DocumentDecoration = {
+  operationId: "forgetDeletedTodo",
+  summary: "Delete a todo for good",
+  description: "Takes it out of the trash, so that it cannot be restored.",
+}
+
+export const forgetDeletedTodos: DocumentDecoration = {
+  operationId: "forgetDeletedTodos",
+  summary: "Empty the trash",
+  description: "Deletes all todos in it for good.",
 }
 
 export const getChanges: DocumentDecoration = {

@@ -6,7 +6,7 @@ import { rowsOf, type StreamedList } from "../http/json-stream.ts"
 import { id } from "../http/schema.ts"
 import { pagesAfter } from "./lists/pages.ts"
 import { EVERYTHING } from "./lists/parameters.ts"
-import { todo } from "./members.ts"
+import { columns, todo, tombstone } from "./members.ts"
 
 export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
   todos: {
@@ -14,11 +14,11 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
     pages: (userId, signal) => pagesAfter(sql, userId, EVERYTHING, undefined, signal),
   },
   deleted_todos: {
-    items: deletedTodo,
+    items: tombstone,
     pages: rowsOf(sql, {
       name: "deleted_todos",
       owner: "owner_id",
-      columns: "id, revision, deleted_at",
+      columns: `id, revision, ${columns()}, created_at, updated_at, deleted_at`,
       key: { revision: (at) => `${at}::bigint`, id: (at) => `${at}::bigint` },
     }),
   },
@@ -32,15 +32,6 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
     }),
   },
 })
-
-const deletedTodo = t.Object(
-  { id, revision: id, deleted_at: t.String({ format: "date-time" }) },
-  {
-    $id: "DeletedTodo",
-    description: "A deleted todo that is still remembered",
-    additionalProperties: false,
-  },
-)
 
 const usedKey = t.Object(
   { key: t.String(), todo_id: id, created_at: t.String({ format: "date-time" }) },

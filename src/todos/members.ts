@@ -96,6 +96,34 @@ export const todo = t.Object(
 )
 export type Todo = Static<typeof todo>
 
+export const deletedTodo = t.Object(
+  { ...todo.properties, deleted_at: instant("When it was deleted") },
+  {
+    $id: "DeletedTodo",
+    description: "A deleted todo, as it was",
+    examples: [{ ...milk, deleted_at: "2026-11-23T08:02:11.509Z" }],
+    additionalProperties: false,
+  },
+)
+
+/** What is remembered of a deleted todo. Without content it cannot be restored. */
+export const tombstone = t.Object(
+  {
+    id,
+    revision: id,
+    ...mapped<{ [N in Name]: TSchema }>(({ schema }) => t.Union([schema, t.Null()])),
+    created_at: t.Union([instant("When it was created"), t.Null()]),
+    updated_at: t.Union([instant("When it last changed"), t.Null()]),
+    deleted_at: instant("When it was deleted"),
+  },
+  {
+    $id: "Tombstone",
+    description:
+      "A deleted todo that is remembered, with its content as long as it can be restored",
+    additionalProperties: false,
+  },
+)
+
 export const newTodo = t.Object(
   { ...ofNew, ...readOnly },
   { $id: "NewTodo", examples: [{ title: milk.title }], undocumented, additionalProperties: false },
@@ -117,6 +145,8 @@ export type TodoChanges = Static<typeof todoChanges>
 export const columns = (row?: string) => list((name) => (row ? `${row}.${name}` : name))
 /** For `jsonb_to_recordset`. */
 export const record = list((name, { sql }) => `${name} ${sql}`)
+/** For `update`: no values. */
+export const cleared = list((name) => `${name} = null`)
 /** For `update`, with the values of another row. */
 export const assignments = (row: string) => list((name) => `${name} = ${row}.${name}`)
 
@@ -156,14 +186,13 @@ const instantJson = (column: string) =>
  * The JSON of a todo as an expression of SQL, byte for byte what `JSON.stringify` writes. Concatenated,
  * because `row_to_json` takes twice as long.
  */
-export const todoJson = (row: string) => {
+export const todoJson = (row: string, instants = ["created_at", "updated_at"]) => {
   const member = (name: Name, { sql, initially }: Member) => {
     const column = `${row}.${name}`
     const json = sql === "text" ? `to_json(${column})` : column
     return `',"${name}":' || ${initially === null ? `coalesce(${json}::text, 'null')` : json}`
   }
   const content = entries.map(([name, definition]) => member(name, definition))
-  return `('{"id":' || ${row}.id || ${content.join(" || ")}
-    || ',"created_at":"' || ${instantJson(`${row}.created_at`)}
-    || '","updated_at":"' || ${instantJson(`${row}.updated_at`)} || '"}')`
+  const times = instants.map((name) => `',"${name}":"' || ${instantJson(`${row}.${name}`)} || '"'`)
+  return `('{"id":' || ${row}.id || ${[...content, ...times].join(" || ")} || '}')`
 }

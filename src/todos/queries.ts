@@ -108,7 +108,8 @@ export const updateTodo = async (
 
 const DELETE = `
   with before as (
-    select ${IS_EXPECTED} as is_expected
+    select ${members.columns()}, created_at, updated_at,
+      ${IS_EXPECTED} as is_expected
     from todos
     where owner_id = $1
       and id = $3
@@ -122,18 +123,25 @@ const DELETE = `
     where todos.owner_id = $1
       and todos.id = $3
   ), remembered as (
-    insert into deleted_todos (owner_id, id, revision)
-    select $1::bigint, $3::bigint, revision
+    insert into deleted_todos (owner_id, id, revision, ${members.columns()}, created_at, updated_at)
+    select $1::bigint, $3::bigint, revision, ${members.columns("before")}, created_at, updated_at
     from revised
+    left join before on $5::boolean
   )
   select is_expected, (select revision from revised) as revision
   from before`
 
-/** Undefined if there is no such todo. */
-export const deleteTodo = async (turn: Turn, id: number, versions: number[] | undefined) => {
+/** Undefined if there is no such todo. Its content is kept if `canBeRestored`. */
+export const deleteTodo = async (
+  turn: Turn,
+  id: number,
+  versions: number[] | undefined,
+  canBeRestored: boolean,
+) => {
   const [row] = await writing<{ revision: number | null; is_expected: boolean }>(turn, DELETE, [
     id,
     arrayOf(versions),
+    canBeRestored,
   ])
   return row
 }

@@ -5,7 +5,7 @@ import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { type AnyCaller, authenticatedWithQueries, type Gate } from "../http/guard.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
 import { noQuery } from "../http/validation.ts"
-import { runBatch } from "./batch/run.ts"
+import { restoreTodo, runBatch } from "./batch/run.ts"
 import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/schemas.ts"
 import { type EventsDeps, eventStream, noStream } from "./changes/events.ts"
 import { type ChangesDeps, respondWithChanges } from "./changes/read.ts"
@@ -15,6 +15,7 @@ import { listQuery } from "./lists/parameters.ts"
 import { type ListDeps, respondWithList } from "./lists/response.ts"
 import * as model from "./members.ts"
 import { findTodo } from "./queries.ts"
+import { emptyTrash, forgetTodo, respondWithTrash, trashQuery } from "./trash.ts"
 import { createTodo, deleteTodo, noSuchTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
 type Deps = ListDeps & WriteDeps & ChangesDeps & EventsDeps & Gate<AnyCaller>
@@ -93,7 +94,43 @@ export const todos = (deps: Deps) =>
         request.method === "HEAD" ? noStream() : eventStream(deps, caller, client),
       { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
     )
+    .get(
+      "/deleted",
+      ({ caller, client, query, set }) =>
+        respondWithTrash(deps, { caller, client, query }, set.headers),
+      {
+        query: trashQuery,
+        response: { 200: t.Array(model.deletedTodo) },
+        detail: documentation.listDeletedTodos,
+      },
+    )
     .guard({ query: noQuery })
+    .delete(
+      "/deleted",
+      async ({ caller, client, status }) => {
+        await emptyTrash(deps, { ownerId: caller.userId, client })
+        return status(204, undefined)
+      },
+      { response: { 204: t.Undefined() }, detail: documentation.forgetDeletedTodos },
+    )
+    .delete(
+      "/deleted/:id",
+      async ({ caller, client, params, status }) => {
+        await forgetTodo(deps, { ownerId: caller.userId, client }, todoId(params.id))
+        return status(204, undefined)
+      },
+      { params, response: { 204: t.Undefined() }, detail: documentation.forgetDeletedTodo },
+    )
+    .post(
+      "/:id/restore",
+      async ({ caller, client, params, set }) => {
+        const writer = { ownerId: caller.userId, client }
+        const { version, ...todo } = await restoreTodo(deps, writer, todoId(params.id))
+        set.headers.etag = entityTag(version)
+        return todo
+      },
+      { params, response: { 200: model.todo }, detail: documentation.restoreTodo },
+    )
     .post(
       "",
       async ({ caller, client, idempotencyKey, body, set, status }) => {

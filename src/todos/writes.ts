@@ -21,6 +21,8 @@ export type WriteDeps = {
   /** Creates the user whom another system's token names. Throws a 401 if that user was deleted. */
   createOutsideUser: (id: number) => Promise<void>
   maxTodos: number | undefined
+  /** For how long a deleted todo can be restored. */
+  trashDays: number
   turns: ReturnType<typeof createTurns>
   /** Called after each commit. */
   changed: (ownerId: number, revision: number) => void
@@ -97,7 +99,8 @@ export const deleteTodo = async (
   id: number,
   versions: number[] | undefined,
 ) => {
-  const row = await inTurn(deps, writer, (turn) => queries.deleteTodo(turn, id, versions))
+  const remove = (turn: Turn) => queries.deleteTodo(turn, id, versions, deps.trashDays > 0)
+  const row = await inTurn(deps, writer, remove)
   if (!row) throw noSuchTodo()
   if (!row.is_expected) throw preconditionFailed()
   if (row.revision !== null) deps.changed(writer.ownerId, row.revision)

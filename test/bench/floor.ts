@@ -216,7 +216,7 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
       return answer(todo, headers)
     }
     case "DELETE": {
-      const row = await deleteTodo({ sql, ownerId: owner }, id, versions)
+      const row = await deleteTodo({ sql, ownerId: owner }, id, versions, true)
       if (!row) throw notFound()
       if (!row.is_expected) throw changedMeanwhile()
       return new Response(null, { status: 204, headers })

@@ -35,7 +35,7 @@ export const insertRows = async (
 
 /** The path of the next page, as a client under /api/v1 calls it. */
 export const nextPath = (headers: Headers): string | undefined =>
-  /^<\/api\/v1(\/todos\?[^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1]
+  /^<\/api\/v1(\/todos[^>]+)>; rel="next"$/.exec(headers.get("link") ?? "")?.[1]
 
 export const ids = (body: unknown) => (body as Listed[]).map(({ id }) => id)
 

@@ -248,10 +248,12 @@ test("rules that are broken are told by pointers, and nothing is done", async ()
     "/operations/2/id": "must be a whole number from 1 to 9007199254740991",
     "/operations/2/todo/title": "must be a string",
     "/operations/2/etag": "is not a known member",
-    "/operations/3": 'must be an object with "op": "create", or "op": "update", or "op": "delete"',
+    "/operations/3":
+      'must be an object with "op": "create", or "op": "update", or "op": "delete", or "op": "restore"',
     "/operations/4/id": "is required",
     "/operations/5/key": "must be visible ASCII characters",
-    "/operations/6": 'must be an object with "op": "create", or "op": "update", or "op": "delete"',
+    "/operations/6":
+      'must be an object with "op": "create", or "op": "update", or "op": "delete", or "op": "restore"',
   })
   expect(await titles(ada)).toEqual([])
 })

@@ -12,7 +12,13 @@ import type { Versioned } from "../queries.ts"
 import { quotaExceeded } from "../revisions.ts"
 import { noSuchTodo, preconditionFailed } from "../writes.ts"
 import type { LockedTodo, Writes } from "./queries.ts"
-import type { CreateOperation, KeyedOperation, Operation, UpdateOperation } from "./schemas.ts"
+import type {
+  CreateOperation,
+  DeleteOperation,
+  KeyedOperation,
+  Operation,
+  UpdateOperation,
+} from "./schemas.ts"
 
 export type Outcome =
   /** The todo is known when it has been written. */
@@ -33,44 +39,76 @@ export type ByKey = (
   | { kind: "used"; use: KeyUse }
   | Extract<Outcome, { kind: "repeated" | "refused" }>
 
-type Held = { todo: Versioned; now: string; isChanged: boolean; isDeleted: boolean }
+type Held = {
+  todo: Versioned
+  now: string
+  isChanged: boolean
+  isDeleted: boolean
+  /** Whether it was deleted before the batch. */
+  wasDeleted: boolean
+}
+
+const hold =
+  (wasDeleted: boolean) =>
+  ({ now, ...todo }: LockedTodo): [number, Held] => [
+    todo.id,
+    { todo, now, isChanged: false, isDeleted: wasDeleted, wasDeleted },
+  ]
 
 const later = (instant: string, milliseconds: number) =>
   new Date(Date.parse(instant) + milliseconds).toISOString()
 
-/** Returns the same object if nothing changes. */
-const changed = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
-  const after = merge(todo, changes)
-  if (after === todo) return todo
+/** The next version. */
+const renewed = (todo: Versioned, now: string): Versioned => {
   const moved = later(todo.updated_at, 1)
   return {
-    ...after,
+    ...todo,
     version: Math.max(todo.version + 1, Date.parse(now)),
     updated_at: moved > now ? moved : now,
   }
 }
 
-const writesOf = (held: Held[], creations: Writes["creations"]): Writes => ({
-  creations,
-  updates: held
-    .filter(({ isChanged, isDeleted }) => isChanged && !isDeleted)
-    .map(({ todo: { created_at: _, ...update } }) => update),
-  deletions: held.filter(({ isDeleted }) => isDeleted).map(({ todo }) => todo.id),
-})
+/** Returns the same object if nothing changes. */
+const changed = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
+  const after = merge(todo, changes)
+  return after === todo ? todo : renewed(after, now)
+}
+
+const writesOf = (held: Held[], creations: Writes["creations"], keepsDeleted: boolean): Writes => {
+  const those = (isOne: (row: Held) => boolean) => held.filter(isOne).map(({ todo }) => todo)
+  return {
+    creations,
+    updates: those((row) => row.isChanged && !row.isDeleted && !row.wasDeleted),
+    restorations: those((row) => row.wasDeleted && !row.isDeleted),
+    deletions: those((row) => row.isDeleted && !row.wasDeleted).map(({ id }) => id),
+    // Those that were restored, even if they were deleted again.
+    reused: those((row) => row.wasDeleted && row.isChanged).map(({ id }) => id),
+    tombstones: those((row) => row.isDeleted && (row.isChanged || !row.wasDeleted)).map((todo) =>
+      keepsDeleted ? todo : { id: todo.id },
+    ),
+  }
+}
+
+type Limits = {
+  /** How many todos the owner has, and may have. */
+  count: number
+  max: number | undefined
+  /** Whether what is deleted can be restored. */
+  keepsDeleted: boolean
+}
 
 export const planBatch = (
   operations: Operation[],
   todos: LockedTodo[],
+  deleted: LockedTodo[],
   byKey: ByKey,
-  { count, max }: { count: number; max: number | undefined },
+  { count, max, keepsDeleted }: Limits,
 ) => {
   const outcomes: Outcome[] = []
   const creations: Writes["creations"] = []
   /** Keys that were claimed for operations that are refused. */
   const unusedKeys: string[] = []
-  const held = new Map<number, Held>(
-    todos.map(({ now, ...todo }) => [todo.id, { todo, now, isChanged: false, isDeleted: false }]),
-  )
+  const held = new Map([...deleted.map(hold(true)), ...todos.map(hold(false))])
   let left = (max ?? Number.POSITIVE_INFINITY) - count
 
   const create = (operation: CreateOperation, index: number): Outcome => {
@@ -91,7 +129,20 @@ export const planBatch = (
     return { kind: "created" }
   }
 
-  const change = (operation: Exclude<Operation, CreateOperation>): Outcome => {
+  const restore = (id: number): Outcome => {
+    const row = held.get(id)
+    if (!row || (row.isDeleted && !keepsDeleted)) return { kind: "refused", problem: noSuchTodo() }
+    if (row.isDeleted) {
+      if (left <= 0) return { kind: "refused", problem: quotaExceeded(max) }
+      left--
+      row.isDeleted = false
+      row.isChanged = true
+      row.todo = renewed(row.todo, row.now)
+    }
+    return { kind: "updated", todo: row.todo, isReplay: false }
+  }
+
+  const change = (operation: UpdateOperation | DeleteOperation): Outcome => {
     const row = held.get(operation.id)
     if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
     const versions = expectedVersions(operation.if_match ?? null)
@@ -126,6 +177,7 @@ export const planBatch = (
   for (const [index, operation] of operations.entries())
     if (operation.op === "create") outcomes.push(create(operation, index))
     else if (operation.op === "update") outcomes.push(changeOnce(operation, index))
+    else if (operation.op === "restore") outcomes.push(restore(operation.id))
     else outcomes.push(change(operation))
-  return { outcomes, unusedKeys, writes: writesOf([...held.values()], creations) }
+  return { outcomes, unusedKeys, writes: writesOf([...held.values()], creations, keepsDeleted) }
 }

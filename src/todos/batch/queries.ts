@@ -17,6 +17,25 @@ export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sq
   order by id
   for update`
 
+const LOCK_DELETED = `
+  select id, ${columns()}, created_at, updated_at,
+    -- No earlier version was higher: both move with every change.
+    floor(extract(epoch from updated_at) * 1000)::bigint as version,
+    now() as now
+  from deleted_todos
+  where owner_id = $1
+    and id = any($2::bigint[])
+    and created_at is not null
+    and deleted_at > now() - make_interval(days => $3)
+  order by id
+  for update`
+
+/** Those of the deleted todos that can be restored. */
+export const lockDeleted = (sql: Statements, ownerId: number, ids: number[], days: number) =>
+  ids.length === 0
+    ? []
+    : sql.unsafe<LockedTodo[]>(LOCK_DELETED, [ownerId, `{${ids.join()}}`, days], PREPARED)
+
 /** A create without a key claims nothing: it only gets the id for its todo. */
 type Claim = { index: number; key?: string; body_hash?: string; todo_id?: number }
 
@@ -70,10 +89,17 @@ export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) =>
 
 /** `index` is that of the operation, `id` the one that its key was claimed for. */
 type Creation = Content & { index: number; id: number | null }
-/** The todo as it will be. The row is locked, so that its next version is known. */
-type Update = Omit<Versioned, "created_at">
-
-export type Writes = { creations: Creation[]; updates: Update[]; deletions: number[] }
+export type Writes = {
+  creations: Creation[]
+  /** The todos as they will be. The rows are locked, so that their next versions are known. */
+  updates: Versioned[]
+  restorations: Versioned[]
+  deletions: number[]
+  /** The deleted todos that are none any more, or are deleted anew. */
+  reused: number[]
+  /** The deleted todos, with their content if they can be restored. */
+  tombstones: (Versioned | { id: number })[]
+}
 
 /** Locks the owner's count of todos, so that nobody else creates any: the last lock. */
 export const lockCount = async (sql: Statements, ownerId: number) => {
@@ -88,6 +114,8 @@ export const lockCount = async (sql: Statements, ownerId: number) => {
 
 /** A created todo. If none was created, a single row contains only the revision. */
 type WrittenRow = Versioned & { index: number | null; revision: number }
+
+const VERSIONED = `id bigint, version bigint, updated_at timestamptz, ${record}`
 
 const APPLY = `
   with revised as (
@@ -107,22 +135,36 @@ const APPLY = `
       version = wanted.version,
       revision = revised.revision,
       updated_at = wanted.updated_at
-    from jsonb_to_recordset($4::jsonb) as wanted (
-      id bigint, version bigint, updated_at timestamptz, ${record}
-    )
+    from jsonb_to_recordset($4::jsonb) as wanted (${VERSIONED})
     cross join revised
     where todos.owner_id = $1
       and todos.id = wanted.id
+  ), reused as (
+    delete from deleted_todos
+    using revised
+    where deleted_todos.owner_id = $1
+      and deleted_todos.id = any($6::bigint[])
+      and deleted_todos.created_at is not null
+    returning deleted_todos.id, deleted_todos.created_at
+  ), restored as (
+    insert into todos (owner_id, id, revision, ${columns()}, created_at, updated_at, version)
+    select $1::bigint, id, revision, ${columns("wanted")}, reused.created_at, wanted.updated_at,
+      wanted.version
+    from jsonb_to_recordset($5::jsonb) as wanted (${VERSIONED})
+    join reused using (id)
+    cross join revised
   ), gone as (
     delete from todos
     using revised
     where todos.owner_id = $1
-      and todos.id = any($5::bigint[])
-    returning todos.id
+      and todos.id = any($7::bigint[])
+    returning todos.id, todos.created_at
   ), remembered as (
-    insert into deleted_todos (owner_id, id, revision)
-    select $1::bigint, id, revision
-    from gone
+    insert into deleted_todos (owner_id, id, revision, ${columns()}, created_at, updated_at)
+    select $1::bigint, id, revision, ${columns("wanted")},
+      case when wanted.updated_at is not null then deleted.created_at end, wanted.updated_at
+    from jsonb_to_recordset($8::jsonb) as wanted (${VERSIONED})
+    join (select * from gone union all select * from reused) as deleted using (id)
     cross join revised
   )
   select drawn.index, ${shown("created")}, revised.revision
@@ -134,19 +176,20 @@ const APPLY = `
  * Writes everything of a batch, with one revision. The rows to update and delete must be locked already,
  * because the revision is the last lock.
  */
-export const applyWrites = (
-  sql: Statements,
-  ownerId: number,
-  { creations, updates, deletions }: Writes,
-) =>
-  sql.unsafe<WrittenRow[]>(
+export const applyWrites = (sql: Statements, ownerId: number, writes: Writes) => {
+  const { creations, updates, restorations, deletions, reused, tombstones } = writes
+  return sql.unsafe<WrittenRow[]>(
     APPLY,
     [
       ownerId,
-      creations.length - deletions.length,
+      creations.length + restorations.length - deletions.length,
       sql.json(creations),
       sql.json(updates),
+      sql.json(restorations),
+      `{${reused.join()}}`,
       `{${deletions.join()}}`,
+      sql.json(tombstones),
     ],
     PREPARED,
   )
+}

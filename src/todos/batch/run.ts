@@ -8,13 +8,15 @@ import { Problem } from "../../http/problem.ts"
 import { bodyHashOf, keyReused } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
 import type { Turn, Writer } from "../revisions.ts"
-import { type WriteDeps, writeAsUser } from "../writes.ts"
+import { noSuchTodo, type WriteDeps, writeAsUser } from "../writes.ts"
 import { type ByKey, type Outcome, planBatch } from "./plan.ts"
 import {
   applyWrites,
   claimKeys,
   findKeyUses,
+  type LockedTodo,
   lockCount,
+  lockDeleted,
   lockTodos,
   releaseKeys,
   type Writes,
@@ -23,7 +25,7 @@ import type { Batch, BatchResult, KeyedOperation, Operation } from "./schemas.ts
 
 type Keyed = KeyedOperation & { key: string }
 const isKeyed = (operation: Operation): operation is Keyed =>
-  operation.op !== "delete" && operation.key !== undefined
+  (operation.op === "create" || operation.op === "update") && operation.key !== undefined
 
 /** Tells a repeat from another operation with the same key. */
 const hashOf = (operation: KeyedOperation) =>
@@ -72,8 +74,7 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]):
   }
 }
 
-const isEmpty = ({ creations, updates, deletions }: Writes) =>
-  creations.length + updates.length + deletions.length === 0
+const isEmpty = (writes: Writes) => Object.values(writes).every(({ length }) => length === 0)
 
 const shown = ({ version, ...todo }: Versioned) => ({ etag: entityTag(version), todo })
 
@@ -122,21 +123,43 @@ const rolledBack = (outcomes: Outcome[]) =>
       .map((outcome, index) => toResult(outcome, index, new Map())),
   })
 
-/** Throws a 409 if the batch is atomic and an operation was refused. */
-export const runBatch = async (
-  deps: WriteDeps,
-  writer: Writer,
-  { operations, atomic = false }: Batch,
-): Promise<{ results: BatchResult[] }> => {
-  const { maxTodos, changed } = deps
-  const ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
-  const isLimited = maxTodos !== undefined && operations.some(({ op }) => op === "create")
+/** How often is looked for a todo that is neither there nor deleted. */
+const ROUNDS = 3
+
+/**
+ * Locks the todos that the operations name, and the deleted ones that they restore. Another instance may
+ * delete or restore one between two statements: then it is looked for again.
+ */
+const lock = async (sql: Statements, ownerId: number, operations: Operation[], days: number) => {
+  const idsOf = (of: Operation[]) => [
+    ...new Set(of.flatMap((one) => (one.op === "create" ? [] : [one.id]))),
+  ]
+  const found = { todos: [] as LockedTodo[], deleted: [] as LockedTodo[] }
+  let ids = idsOf(operations)
+  let restored = idsOf(operations.filter(({ op }) => op === "restore"))
+  for (let round = 0; round < ROUNDS && ids.length > 0; round++) {
+    found.deleted.push(...(await lockDeleted(sql, ownerId, restored, days)))
+    found.todos.push(...(await lockTodos(sql, ownerId, ids)))
+    const known = new Set([...found.deleted, ...found.todos].map(({ id }) => id))
+    restored = restored.filter((id) => !known.has(id))
+    ids = restored
+  }
+  return found
+}
+
+/** The outcomes of the operations, and the todos that were created, by the index of the operation. */
+const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = false }: Batch) => {
+  const { maxTodos, trashDays } = deps
+  const adds = operations.some(({ op }) => op === "create" || op === "restore")
   const transact = ({ sql, ownerId, ...waiting }: Turn) =>
     sql.begin(async (transaction) => {
-      const todos = ids.size === 0 ? [] : await lockTodos(transaction, ownerId, [...ids])
+      const { todos, deleted } = await lock(transaction, ownerId, operations, trashDays)
       const byKey = await claim(transaction, ownerId, operations)
-      const count = isLimited ? await lockCount(transaction, ownerId) : 0
-      const plan = planBatch(operations, todos, byKey, { count, max: maxTodos })
+      const plan = planBatch(operations, todos, deleted, byKey, {
+        count: adds && maxTodos !== undefined ? await lockCount(transaction, ownerId) : 0,
+        max: maxTodos,
+        keepsDeleted: trashDays > 0,
+      })
       const { outcomes, unusedKeys, writes } = plan
       if (atomic && outcomes.some(({ kind }) => kind === "refused")) throw rolledBack(outcomes)
       if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
@@ -146,10 +169,28 @@ export const runBatch = async (
           index === null ? [] : [[index, todo]],
         ),
       )
-      const results = outcomes.map((outcome, index) => toResult(outcome, index, created))
-      return { results, revision: rows[0]?.revision }
+      return { outcomes, created, revision: rows[0]?.revision }
     }, waiting)
-  const { results, revision } = await writeAsUser(deps, writer, transact)
-  if (revision !== undefined) changed(writer.ownerId, revision)
-  return { results }
+  const { revision, ...written } = await writeAsUser(deps, writer, transact)
+  if (revision !== undefined) deps.changed(writer.ownerId, revision)
+  return written
+}
+
+/** Throws a 409 if the batch is atomic and an operation was refused. */
+export const runBatch = async (
+  deps: WriteDeps,
+  writer: Writer,
+  batch: Batch,
+): Promise<{ results: BatchResult[] }> => {
+  const { outcomes, created } = await write(deps, writer, batch)
+  return { results: outcomes.map((outcome, index) => toResult(outcome, index, created)) }
+}
+
+/** The todo as it is then: brought back, unless it is not deleted. */
+export const restoreTodo = async (deps: WriteDeps, writer: Writer, id: number) => {
+  const { outcomes } = await write(deps, writer, { operations: [{ op: "restore", id }] })
+  const [outcome] = outcomes
+  if (outcome?.kind !== "updated")
+    throw outcome?.kind === "refused" ? outcome.problem : noSuchTodo()
+  return outcome.todo
 }

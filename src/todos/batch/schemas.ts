@@ -56,9 +56,14 @@ const remove = t.Object(
   { $id: "DeleteOperation", additionalProperties: false },
 )
 
-const operation = t.Union([create, update, remove], {
+const restore = t.Object(
+  { op: t.Literal("restore"), id },
+  { $id: "RestoreOperation", additionalProperties: false },
+)
+
+const operation = t.Union([create, update, remove, restore], {
   $id: "Operation",
-  description: "A create, an update or a delete, as `op` says",
+  description: "A create, an update, a delete or a restore, as `op` says",
 })
 
 /** An HTTP status. */
@@ -89,6 +94,7 @@ export type Batch = Static<typeof batch>
 export type Operation = Batch["operations"][number]
 export type CreateOperation = Static<typeof create>
 export type UpdateOperation = Static<typeof update>
+export type DeleteOperation = Static<typeof remove>
 export type KeyedOperation = CreateOperation | UpdateOperation
 
 const problem = t.Object(

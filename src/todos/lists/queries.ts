@@ -29,7 +29,7 @@ const SORT_KEYS = {
 }
 
 /** Whatever the role's time zone is. */
-const keyText = (key: string, type: string) =>
+export const keyText = (key: string, type: string) =>
   type === "text" ? key : `to_char(${key} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
 
 const order = (sort: Selection["sort"]) => ({
