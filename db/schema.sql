@@ -245,6 +245,8 @@ CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btr
 
 CREATE INDEX invites_by_expires_at ON public.invites USING btree (expires_at);
 
+CREATE INDEX known_addresses_by_address_hash ON public.known_addresses USING btree (address_hash);
+
 CREATE INDEX known_addresses_by_expires_at ON public.known_addresses USING btree (expires_at);
 
 CREATE INDEX mails_by_due_at ON public.mails USING btree (due_at);

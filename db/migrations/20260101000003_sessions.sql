@@ -43,6 +43,8 @@ alter table known_addresses enable row level security;
 
 -- Expiry deletes by it.
 create index known_addresses_by_expires_at on known_addresses (expires_at);
+-- Whether an address that made too many attempts is known to anybody.
+create index known_addresses_by_address_hash on known_addresses (address_hash);
 
 -- migrate:down
 

@@ -42,6 +42,8 @@ begin
   alter table sessions validate constraint sessions_user_agent_length;
   alter table sessions validate constraint sessions_address_length;
 
+  create index known_addresses_by_address_hash on known_addresses (address_hash);
+
   alter table throttles rename to rate_limits;
   alter table rate_limits rename constraint throttles_pkey to rate_limits_pkey;
   alter table rate_limits

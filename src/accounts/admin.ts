@@ -1,6 +1,7 @@
 /** The SQL of the operator's commands over users. */
 import type { Sql } from "../database/connect.ts"
 import { changedKey } from "./revocation-keys.ts"
+import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { folded, ofEmail } from "./users.ts"
 
 export type Account = {
@@ -36,7 +37,12 @@ type Details = { sessions: number; todos: number; issuer: string | null; subject
 export const findDetails = async (sql: Sql, id: number) => {
   const [row] = await sql<[Details]>`
     select
-      (select count(*) from sessions where user_id = ${id} and expires_at > now()) as sessions,
+      (
+        select count(*)
+        from sessions
+        where user_id = ${id}
+          and ${sql.unsafe(HAS_NOT_ENDED)}
+      ) as sessions,
       (select count(*) from todos where owner_id = ${id}) as todos,
       (select issuer from identities where user_id = ${id}) as issuer,
       (select subject from identities where user_id = ${id}) as subject`

@@ -98,6 +98,17 @@ export const endAllSessions = (transaction: Statements, userId: number) => trans
   set expires_at = excluded.expires_at,
     transaction_id = excluded.transaction_id`
 
+/** Whether anybody logged in from the address lately. */
+export const isKnownToAnybody = async (sql: Sql, address: string) =>
+  (
+    await sql`
+      select
+      from known_addresses
+      where address_hash = ${hashOfAddress(address)}
+        and expires_at > now()
+      limit 1`
+  ).count > 0
+
 const KNOWN_DAYS = 30
 /** The latest of each user. */
 const KNOWN_ADDRESSES = 20

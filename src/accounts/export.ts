@@ -17,6 +17,7 @@ import type { Accounts } from "./context.ts"
 import { listPersonalTokens } from "./personal-access-tokens/queries.ts"
 import { personalToken } from "./personal-access-tokens/schemas.ts"
 import { user } from "./schemas.ts"
+import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { findOrCreateUser } from "./users.ts"
 
 type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies"> & {
@@ -80,6 +81,7 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
       name: "sessions",
       owner: "user_id",
       columns: "id, created_at, last_used_at, expires_at, user_agent, address",
+      where: HAS_NOT_ENDED,
       key: { id: (at) => `${at}::uuid` },
     }),
   },

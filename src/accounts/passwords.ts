@@ -58,9 +58,19 @@ export type Attempt = Disposable & {
   /** Throws `refusal()` unless the password matches. Without a hash it takes as long. */
   verify: (password: string, hash: string | null, refusal: () => Problem) => Promise<string>
   hash: (password: string) => Promise<string>
-  /** Throws the error, and logs what it means. For failures after the password has matched. */
+  /** For failures after the password has matched. */
   fail: (error: unknown) => never
 }
+
+/** Throws the error, and logs what it means for an attempt. */
+export const failAttempt =
+  (logEvent: LogEvent, about: { userId?: number | undefined; address: string }) =>
+  (error: unknown): never => {
+    const code = error instanceof Problem ? error.code : undefined
+    if (code === "INVALID_CREDENTIALS") logEvent("login_failed", about)
+    if (code === "TOO_MANY_REQUESTS") logEvent("login_throttled", about)
+    throw error
+  }
 
 /** Waits for a hashing slot, and counts the attempt as failed before it is made. Throws a 429 or a 503. */
 export const beginAttempt = async (
@@ -68,13 +78,10 @@ export const beginAttempt = async (
   account: Account,
   client: Client,
 ): Promise<Attempt> => {
-  const about = { userId: "id" in account ? account.id : undefined, address: client.address }
-  const fail = (error: unknown): never => {
-    const code = error instanceof Problem ? error.code : undefined
-    if (code === "INVALID_CREDENTIALS") deps.logEvent("login_failed", about)
-    if (code === "TOO_MANY_REQUESTS") deps.logEvent("login_throttled", about)
-    throw error
-  }
+  const fail = failAttempt(deps.logEvent, {
+    userId: "id" in account ? account.id : undefined,
+    address: client.address,
+  })
   using held = new DisposableStack()
   try {
     const counts = deps.limits.admit(account, client.address)

@@ -10,6 +10,7 @@ import type { Config } from "../config/config.ts"
 import type { Sql, Statements } from "../database/connect.ts"
 import { networkOf } from "../http/client-address.ts"
 import { tooManyRequests } from "../http/problem.ts"
+import { isKnownToAnybody } from "./credentials.ts"
 import { isEmail } from "./schemas.ts"
 
 const ATTEMPT_SECONDS = 15 * 60
@@ -58,6 +59,14 @@ export type AttemptCounts = {
   isImpossible: boolean
 }
 
+/** The keys of an address and of its network, and how many failed logins they may have. */
+const addressKeys = (address: string): [key: string, max: number][] => {
+  const network = networkOf(address)
+  const keys: [string, number][] = [[digest("address", address), ATTEMPTS.ofAddress]]
+  if (network !== undefined) keys.push([digest("network", network), ATTEMPTS.ofNetwork])
+  return keys
+}
+
 /**
  * At an address from which its user logged in lately, an account is locked neither by attempts of others
  * behind that address nor by attempts from elsewhere.
@@ -68,7 +77,6 @@ const countsOf = (account: Account, address: string): AttemptCounts => {
     "id" in account
       ? `id ${account.id} ${account.password_hash}`
       : `email ${account.email.toLowerCase().toUpperCase()}`
-  const network = networkOf(address)
   const unlessKnown = (max: number) => ("id" in account && account.is_known ? null : max)
   const accountAndAddress = digest("pair", name, address)
   const logins = digest("logins", name)
@@ -78,10 +86,7 @@ const countsOf = (account: Account, address: string): AttemptCounts => {
     logins,
     rules: [
       attempts(accountAndAddress, ATTEMPTS.ofAccountAndAddress),
-      attempts(digest("address", address), unlessKnown(ATTEMPTS.ofAddress)),
-      ...(network === undefined
-        ? []
-        : [attempts(digest("network", network), unlessKnown(ATTEMPTS.ofNetwork))]),
+      ...addressKeys(address).map(([key, max]) => attempts(key, unlessKnown(max))),
       attempts(digest("account", name), unlessKnown(ATTEMPTS.ofAccount)),
       { ...attempts(logins, LOGINS), is_counted: false },
     ],
@@ -97,6 +102,8 @@ export const createRateLimits = (
 ) => {
   /** By performance.now. */
   const blockedUntil = createCache<number>(CACHE_LIMIT)
+  /** Until when it is certain that nobody is known at an address. */
+  const strangersUntil = createCache<number>(CACHE_LIMIT)
   /** Attempts that are counted here alone. */
   const windows = createCache<{ attempts: number; endsAt: number }>(CACHE_LIMIT)
 
@@ -136,6 +143,22 @@ export const createRateLimits = (
   }
 
   return {
+    /**
+     * Throws a 429 if the address had too many attempts and nobody is known there, whoever it asks for: while
+     * it is blocked, a login that could make somebody known is refused, too.
+     */
+    async admitAddress(address: string) {
+      const keys = addressKeys(address).map(([key]) => key)
+      const until = Math.max(...keys.map((key) => blockedUntil.get(key) ?? 0))
+      const now = performance.now()
+      if (until <= now) return
+      if ((strangersUntil.get(address) ?? 0) <= now) {
+        if (await isKnownToAnybody(sql, address)) return
+        strangersUntil.set(address, until)
+      }
+      refuseBlocked(TOO_MANY_LOGINS, keys)
+    },
+
     /** Throws a 429 if it is known that there were too many attempts. */
     admit(account: Account, address: string): AttemptCounts {
       const counts = countsOf(account, address)

@@ -151,18 +151,20 @@ type Table = {
   name: string
   owner: string
   columns: string
+  /** Which of the owner's rows. */
+  where?: string
   key: Record<string, (placeholder: string) => string>
 }
 
 const ROWS_AT_ONCE = 500
 
 /** The rows of a user in a table, in pages, each of which begins after the last row of the one before. */
-export const rowsOf = (sql: Sql, { name, owner, columns, key }: Table) => {
+export const rowsOf = (sql: Sql, { name, owner, columns, where = "true", key }: Table) => {
   const keys = Object.keys(key)
   const order = keys.map((column) => `${name}.${column}`).join(", ")
   const position = Object.values(key).map((read, index) => read(`$${index + 2}`))
   const page = (after: string) =>
-    `select ${columns} from ${name} where ${owner} = $1 ${after} order by ${order} limit ${ROWS_AT_ONCE}`
+    `select ${columns} from ${name} where ${owner} = $1 and ${where} ${after} order by ${order} limit ${ROWS_AT_ONCE}`
   const [first, next] = [page(""), page(`and (${order}) > (${position})`)]
   return async function* (userId: number) {
     let rows = await sql.unsafe<Record<string, Value>[]>(first, [userId], PREPARED)

@@ -1,5 +1,6 @@
 /** Changing the password: it ends all that was there. */
 import { expect, test } from "bun:test"
+import { userCommand } from "../support/commands.ts"
 import { type Pair, sessionCalls } from "../support/sessions.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { secondsFromNow, tokenFor } from "../support/tokens.ts"
@@ -59,7 +60,7 @@ test("of two password changes in a row each ends the session of the one before",
   expect(await works(second.access_token)).toBe(true)
 })
 
-test("a password change ends more sessions than anybody has by name", async () => {
+test("a password change ends any number of sessions, and none is shown any more", async () => {
   const ada = await account()
   await sql`
     insert into sessions (id, user_id, created_at, expires_at)
@@ -67,8 +68,21 @@ test("a password change ends more sessions than anybody has by name", async () =
     from generate_series(1, 1500)`
   const change = { current_password: ada.password, new_password: "a better horse" }
   const { access_token } = (await ada.put("/users/me/password", change)).body as Pair
-  const { body } = await app.withToken(access_token).get("/users/me/sessions")
+  const changed = app.withToken(access_token)
+  const { body } = await changed.get("/users/me/sessions")
   expect(body).toHaveLength(1)
+  expect((await changed.get("/users/me/export")).body).toMatchObject({
+    sessions: [{ address: "127.0.0.1" }],
+  })
+  const shown = await userCommand(app.databaseUrl, "show", ada.email)
+  expect(shown).toMatchObject({ id: ada.id, sessions: 1 })
+  const [ended] = await sql<{ id: string }[]>`
+    select id
+    from sessions
+    where user_id = ${ada.id}
+    order by created_at
+    limit 1`
+  expect((await changed.delete(`/users/me/sessions/${ended?.id}`)).status).toBe(404)
 })
 
 test("a wrong current password changes nothing", async () => {

@@ -103,6 +103,23 @@ test("a hundred failed logins from an address are the last, whoever they name", 
   expect((await logIn(ada.email, ada.password, { from: address(2) })).status).toBe(200)
 })
 
+test("an address over its limit is refused before the account is looked for, unless somebody is known there", async () => {
+  const ada = await account()
+  expect((await logIn(ada.email, ada.password, { from: address(2) })).status).toBe(200)
+  for (const from of [address(1), address(2)]) {
+    await sql`delete from rate_limits`
+    await logIn("a@example.org", "wrong", { from })
+    await logIn("b@example.org", "wrong", { from })
+    await sql`update rate_limits set attempts = 100 where attempts = 2`
+    expect((await logIn("c@example.org", "wrong", { from })).status).toBe(429)
+  }
+  await sql`alter table users rename to hidden`
+  const refused = await logIn(ada.email, ada.password)
+  await sql`alter table hidden rename to users`
+  expect(refused.status).toBe(429)
+  expect((await logIn(ada.email, ada.password, { from: address(2) })).status).toBe(200)
+})
+
 test("what is refused by the throttle is not counted as a failed login of the address", async () => {
   await sql`delete from rate_limits`
   await nineGuesses("nobody@example.org")

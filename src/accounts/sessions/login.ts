@@ -6,7 +6,7 @@ import { anonymous, authenticated } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import type { Accounts } from "../context.ts"
 import { findCredentials, lockPassword, rememberAddress } from "../credentials.ts"
-import { beginAttempt } from "../passwords.ts"
+import { beginAttempt, failAttempt } from "../passwords.ts"
 import { wrongCredentials } from "../problems.ts"
 import { uncount } from "../rate-limits.ts"
 import { type Credentials, credentials, isEmail, tokens } from "../schemas.ts"
@@ -57,6 +57,7 @@ export const login = (accounts: Accounts) =>
 const logIn = async (accounts: Accounts, { email, password }: Credentials, client: Client) => {
   const { sql, limits, lifetimes, logEvent } = accounts
   const { address } = client
+  await limits.admitAddress(address).catch(failAttempt(logEvent, { address }))
   const known = isEmail(email) ? await findCredentials(sql, { email }, address) : undefined
   using attempt = await beginAttempt(accounts, known ?? { email }, client)
   const hash = await attempt.verify(password, known?.password_hash ?? null, wrongCredentials)

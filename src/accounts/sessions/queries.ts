@@ -4,6 +4,13 @@ import type { Client } from "../../http/client-address.ts"
 import type { Lifetimes } from "../context.ts"
 import { sessionKeyOf } from "../revocation-keys.ts"
 
+/** Sessions that were ended together keep their rows until they expire. */
+export const HAS_NOT_ENDED = `sessions.expires_at > now()
+  and sessions.created_at >= coalesce(
+    (select tokens_valid_from from users where users.id = sessions.user_id),
+    '-infinity'
+  )`
+
 /** When a session ends at the latest. Computed in UTC, because a distributed Postgres wants it so. */
 const lastMoment = (sql: Statements, { maxDays }: Lifetimes) => sql`
   ((sessions.created_at at time zone 'UTC' + make_interval(days => ${maxDays})) at time zone 'UTC')`
@@ -24,8 +31,7 @@ export const secondsLeft = (sql: Statements, lifetimes: Lifetimes) => sql`
 export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
   sessions.user_id = users.id
     and users.disabled_at is null
-    and sessions.created_at >= coalesce(users.tokens_valid_from, '-infinity')
-    and sessions.expires_at > now()
+    and ${sql.unsafe(HAS_NOT_ENDED)}
     and ${lastMoment(sql, lifetimes)} > now()`
 
 /** Starts at generation 1. */

@@ -7,6 +7,7 @@ import { readOperations } from "../../support/document.ts"
 import { startProcess } from "../../support/process.ts"
 import { within5s } from "../../support/sessions.ts"
 import { shareApp } from "../../support/shared-app.ts"
+import { openSql } from "../../support/sql.ts"
 
 const { app, sql, account } = await shareApp()
 
@@ -261,4 +262,25 @@ test("a wrong name, scope or time is refused by its pointer", async () => {
     expect(answer.body).toMatchObject({ errors: [{ pointer }] })
   }
   expect((await ada.get("/users/me/tokens")).body).toEqual([])
+})
+
+test("a token that was never used works on a read-only database, by an instance that never saw it", async () => {
+  await using later = await startApp()
+  const ada = await later.user()
+  const { token } = await create(ada)
+  const database = openSql(later.databaseUrl)
+  await using other = await startApp({ DATABASE_URL: later.databaseUrl })
+  await database.unsafe(
+    `alter database "${new URL(later.databaseUrl).pathname.slice(1)}" set default_transaction_read_only = on`,
+  )
+  await database`
+    select pg_terminate_backend(pid)
+    from pg_stat_activity
+    where datname = current_database()
+      and pid <> pg_backend_pid()`
+  expect(await within5s(async () => (await statusOf(ada.token, other)) === 200)).toBe(true)
+  for (const at of [later, other]) expect(await statusOf(token, at)).toBe(200)
+  const refused = await other.withToken(token).post("/todos", { title: "milk" })
+  expect(refused.status).not.toBe(401)
+  await database.end()
 })
