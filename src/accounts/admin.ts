@@ -6,7 +6,7 @@ import { folded, ofEmail } from "./users.ts"
 
 export type Account = {
   id: number
-  /** Null for a user who came from outside. */
+  /** Null for a federated user. */
   email: string | null
   created_at: string
   disabled_at: string | null
@@ -50,9 +50,9 @@ export const findDetails = async (sql: Sql, id: number) => {
 }
 
 /** How long the change stays in the table. Every instance reads it within seconds. */
-const HEARD_MINUTES = 10
+const KEPT_MINUTES = 10
 
-/** Makes every instance judge the user's tokens again. */
+/** Makes every instance verify the user's tokens again. */
 export const setDisabled = (sql: Sql, id: number, isDisabled: boolean) => sql`
   with changed as (
     update users
@@ -62,7 +62,7 @@ export const setDisabled = (sql: Sql, id: number, isDisabled: boolean) => sql`
     returning id
   )
   insert into revocations (key, expires_at)
-  select ${changedKey(id)}, now() + make_interval(mins => ${HEARD_MINUTES})
+  select ${changedKey(id)}, now() + make_interval(mins => ${KEPT_MINUTES})
   from changed
   on conflict on constraint revocations_pkey do update
   set transaction_id = excluded.transaction_id,

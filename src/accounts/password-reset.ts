@@ -98,7 +98,7 @@ const requestReset = async (
 const MINUTES = 60
 
 /**
- * Replaces an older one. Undefined for a user who is gone or disabled, and for a federated one, who has no
+ * Replaces an older one. Undefined for a user who is deleted or disabled, and for a federated one, who has no
  * password.
  */
 export const createPasswordReset = async (

@@ -82,12 +82,12 @@ export const beginAttempt = async (
     userId: "id" in account ? account.id : undefined,
     address: client.address,
   })
-  using held = new DisposableStack()
+  using unwound = new DisposableStack()
   try {
     const counts = deps.limits.admit(account, client.address)
-    held.use(await acquireSlot(deps, client))
+    unwound.use(await acquireSlot(deps, client))
     await deps.limits.countAttempt(counts)
-    const slot = held.move()
+    const slot = unwound.move()
     return {
       counts,
       async verify(password, hash, refusal) {

@@ -13,12 +13,12 @@ export const invalidToken = (description: string) =>
 export const revokedToken = () => invalidToken("The token has been revoked")
 /** Not final: the operator may enable the user again. */
 export const disabledUser = () => invalidToken("The user is disabled")
-export const goneUser = () => invalidToken("The user is gone")
+export const goneUser = () => invalidToken("The user has been deleted")
 
 export const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is registered already")
 
 export const registrationClosed = () =>
-  new Problem("REGISTRATION_CLOSED", "Registration is closed, or takes a good invite")
+  new Problem("REGISTRATION_CLOSED", "Registration is closed, or takes a valid invite")
 
 export const wrongCredentials = () =>
   new Problem("INVALID_CREDENTIALS", "Email or password is wrong", {

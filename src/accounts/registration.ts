@@ -45,7 +45,7 @@ const register = async (
     throw registrationClosed()
   const passwordHash = await hashPassword(accounts, password, client)
   if (isOpen) return insertUser(sql, email, passwordHash)
-  // In one transaction: a taken email uses up no invite, and an invite makes one account.
+  // In one transaction: an email that somebody has uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
     if (!(await useInvite(transaction, invitation, email))) throw registrationClosed()
     return insertUser(transaction, email, passwordHash)

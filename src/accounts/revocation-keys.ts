@@ -6,15 +6,13 @@ import type { Sql, Statements } from "../database/connect.ts"
 /** All tokens of a user. The row stays for ever, so that the id is never given to anybody else. */
 export const userKey = (id: number) => `user:${id}`
 
-/**
- * Revokes nothing by itself: it makes every instance judge the user's tokens again.
- */
+/** Revokes nothing by itself: it makes every instance verify the user's tokens again. */
 export const changedKey = (id: number) => `user:${id}:changed`
 
 /** The access tokens of a session. */
 export const sessionKey = (id: string) => `session:${id}`
 
-/** One token, without its signature: anybody can turn a good ECDSA signature into another good one. */
+/** One token, without its signature: anybody can turn a valid ECDSA signature into another valid one. */
 export const tokenKey = (token: string) =>
   `token:${createHash("sha256")
     .update(token.slice(0, token.lastIndexOf(".")))

@@ -34,7 +34,7 @@ const drawnId = (sql: Statements) => sql`
   where not exists (select from users where users.id = drawn.id)
     and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
-/** Throws a 409 if the email is taken. */
+/** Throws a 409 if somebody has the email. */
 export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {
   for (;;) {
     const [user] = await unlessEmailTaken(sql<User[]>`

@@ -298,11 +298,13 @@ test("an email that nobody can have is answered like one that nobody has, withou
   // Each attempt of an email that somebody may have is counted there.
   expect(await sql`select from rate_limits`).toHaveLength(0)
   expect(await guesses(12, "nobody@", { from: address(2) })).toEqual({ 401: 10, 429: 2 })
-  const many = Array.from({ length: 110 }, (_, i) =>
-    logIn(`nobody ${i}`, "wrong", { from: address(3) }),
-  )
-  const counted = statusesOf(await Promise.all(many))
-  expect(counted[401]).toBe(100)
+  // As many as an address may queue, and a few more.
+  const some = (count: number, name: string) =>
+    Promise.all(
+      Array.from({ length: count }, (_, i) => logIn(`${name} ${i}`, "wrong", { from: address(3) })),
+    )
+  expect(statusesOf([...(await some(50, "a")), ...(await some(50, "b"))])).toEqual({ 401: 100 })
+  expect(statusesOf(await some(10, "c"))).toEqual({ 429: 10 })
 })
 
 test("sixty logins of an account in 15 minutes are the last, wherever they come from", async () => {

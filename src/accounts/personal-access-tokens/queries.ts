@@ -47,13 +47,13 @@ export const listPersonalTokens = async (sql: Sql, userId: number) => {
     where user_id = ${userId}
       and coalesce(expires_at > now(), true)
     order by created_at, id`
-  // With the driver's subclass of Array, Elysia would lose the headers of the answer.
+  // With the driver's subclass of Array, Elysia would lose the headers of the response.
   return [...rows]
 }
 
 /**
  * Makes revocation keys of hashes, as personalTokenKey does. Other instances need them only to forget
- * verdicts that they remember: a token without a row is refused anyway.
+ * verifications that they remember: a token without a row is refused anyway.
  */
 const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) => sql<
   { key: string }[]

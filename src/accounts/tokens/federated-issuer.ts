@@ -1,4 +1,4 @@
-/** Verifies tokens of the configured outside issuer, and finds the users of their subjects. */
+/** Verifies tokens of JWT_ISSUER, and finds the users of their subjects. */
 import {
   decodeJwt,
   errors,
@@ -91,7 +91,7 @@ export const createIssuer = (
     /** Whether a token names this issuer. That decides which keys verify it. */
     claims: (token: string) => issuerOf(token) === JWT_ISSUER,
 
-    /** The claims of a token with a good signature. Throws a 401, or a 503 if the keys cannot be fetched. */
+    /** The claims of a token with a valid signature. Throws a 401, or a 503 if the keys cannot be fetched. */
     async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
       const result = await verified(token, {
         ...options,

@@ -1,4 +1,4 @@
-/** Fetches the public keys of an outside issuer when they are needed (RFC 7517, section 5). */
+/** Fetches the public keys of JWT_ISSUER when they are needed (RFC 7517, section 5). */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
 import type { Logger } from "pino"
 import { unavailable } from "../../http/problem.ts"

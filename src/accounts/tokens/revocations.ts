@@ -8,24 +8,12 @@ import type { Sql } from "../../database/connect.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000
-/** A poll that hangs is abandoned: the next one may get a better connection. */
-const POLL_TIMEOUT_MS = 3_000
 /** Less than the 5 s after which a revocation must hold everywhere. */
 const TRUSTED_MS = 4_000
 /** Without a request for this long, nothing is polled, so that a database that scales to zero can. */
 const IDLE_MS = 10_000
 /** Longer than it takes to verify a token: one that was begun before the revocation has ended. */
 const REMEMBERED_MS = 60_000
-
-const inTime = async <T>(answer: Promise<T>): Promise<T> => {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new Error("The database did not answer")), POLL_TIMEOUT_MS)
-  try {
-    return await Promise.race([answer, promise])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 /** When the revocation of a key became known here. The transaction is known only from polls. */
 type Revocation = { learnedAt: number; transactionId: string | undefined }
@@ -62,7 +50,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
 
   const pollNow = async () => {
     const startedAt = performance.now()
-    const found = await inTime(revokedSince(sql, horizon))
+    const found = await revokedSince(sql, horizon)
     for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
     forgetSwept(startedAt)
     horizon = found.horizon
