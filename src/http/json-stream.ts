@@ -24,8 +24,21 @@ type Streaming = {
 /** The signal is that of a client that has left. */
 type Parts = (signal: AbortSignal) => AsyncIterable<Uint8Array>
 
+/** Reads the next part while the client takes the one before. */
+async function* readAhead(parts: AsyncIterable<Uint8Array>) {
+  const read = parts[Symbol.asyncIterator]()
+  for (let next = read.next(); ; ) {
+    const { value, done } = await next
+    if (done) return
+    next = read.next()
+    // It fails when it is awaited. By then the client may have left, and nobody awaits it.
+    next.catch(() => {})
+    yield value
+  }
+}
+
 async function* slices(parts: AsyncIterable<Uint8Array>, { isStillValid }: Streaming["caller"]) {
-  for await (const part of parts)
+  for await (const part of readAhead(parts))
     for (let at = 0; at < part.length; at += SLICE) {
       // Asked after reading: what is sent was read while the token was valid.
       if (!(await isStillValid())) throw invalidated()
@@ -34,8 +47,8 @@ async function* slices(parts: AsyncIterable<Uint8Array>, { isStillValid }: Strea
 }
 
 /**
- * A part is read when the client has taken the previous one. So a slow client costs no connection to the
- * database and one part of memory, and for one that leaves nothing more is read. A failure, and a token
+ * A part is read when the client takes the previous one. So a slow client costs no connection to the
+ * database and two parts of memory, and for one that leaves nothing more is read. A failure, and a token
  * that is no longer valid, reset the connection, so that the response never looks complete.
  */
 export const streamJson = (parts: Parts, { caller, client, log, headers }: Streaming): Response => {

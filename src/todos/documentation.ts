@@ -12,8 +12,9 @@ export const listTodos: DocumentDecoration = {
   description:
     "All todos that match or, with `limit`, a page of them: follow the `next` links to the other " +
     "pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. " +
-    "Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Two " +
-    "searches (`q`) of a user run at once. Others wait, for 5 seconds at most.",
+    "Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Of a " +
+    "user's searches, whole lists and pages of more than 100 two are read at once. Others wait, for 5 " +
+    "seconds at most.",
   responseHeaders: ["ETag", "Link", "X-Total-Count"],
   errors: ["TOO_MANY_REQUESTS"],
 }

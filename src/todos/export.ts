@@ -11,7 +11,7 @@ import { columns, todo, tombstone } from "./members.ts"
 export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
   todos: {
     items: todo,
-    pages: (userId, signal) => pagesAfter(sql, userId, EVERYTHING, undefined, signal),
+    pages: (ownerId, client) => pagesAfter(sql, { ownerId, selection: EVERYTHING }, client),
   },
   deleted_todos: {
     items: tombstone,

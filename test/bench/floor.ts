@@ -167,7 +167,16 @@ const list = async (
   const limit = Number(search.get("limit"))
   const cursor = search.get("cursor")
   const after = cursor === null ? undefined : cursors.read(cursor, owner, LIST)
-  const { todos, next, state = "" } = await listTodos(sql, owner, EVERYTHING, limit, after)
+  const {
+    todos,
+    next,
+    state = "",
+  } = await listTodos(sql, {
+    ownerId: owner,
+    selection: EVERYTHING,
+    limit,
+    after,
+  })
   headers["etag"] = tagOf(owner, state)
   if (next) {
     search.set("cursor", cursors.write(next, owner, LIST))

@@ -125,13 +125,12 @@ const explain = async (databaseUrl: string, selection: Selection, after: Positio
       ) as setting (name, value)`
     plans.length = 0
     for (let run = 0; run < 8; run++)
-      await listTodos(
-        Object.assign(sql, { pipelined: sql }) as unknown as Sql,
-        HOARDER,
+      await listTodos(Object.assign(sql, { pipelined: sql }) as unknown as Sql, {
+        ownerId: HOARDER,
         selection,
-        PAGE,
+        limit: PAGE,
         after,
-      )
+      })
   } finally {
     await sql.end()
   }

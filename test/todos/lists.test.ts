@@ -218,6 +218,22 @@ test("the link keeps every parameter", async () => {
   ])
 })
 
+test("the link begins with the prefix of a trusted proxy", async () => {
+  const { user } = await userWith(rows(2))
+  await using proxied = await startApp({
+    DATABASE_URL: app.databaseUrl,
+    TRUSTED_PROXIES: "127.0.0.1",
+  })
+  const headers = { "x-forwarded-prefix": "/tasks" }
+  for (const [instance, prefix] of [
+    [proxied, "/tasks"],
+    [app, ""],
+  ] as const) {
+    const answer = await instance.withToken(user.token).get("/todos?limit=1", headers)
+    expect(answer.headers.get("link")).toStartWith(`<${prefix}/api/v1/todos?limit=1&cursor=`)
+  }
+})
+
 test("X-Total-Count comes only where it was asked for", async () => {
   const { user } = await userWith(rows(3))
   expect(total((await user.get("/todos?limit=1")).headers)).toBeNull()

@@ -1,6 +1,6 @@
 /** All SQL over lists of todos. Every statement names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
-import { columns, todoJson } from "../members.ts"
+import { todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
 import type { Selection } from "./parameters.ts"
 
@@ -65,46 +65,52 @@ const matching = (bind: Bind, q: string) => {
     ) > 0`
 }
 
-/** `shown` of the first `most` todos after a position, in order, with the keys of the order. */
+/** What is read of a list: at most `limit` todos after a position. */
+export type Reading = {
+  ownerId: number
+  selection: Selection
+  limit: number
+  after?: Position | undefined
+  /** Of the client that waits for it. */
+  signal?: (() => AbortSignal) | undefined
+}
+
+/** `shown` of the first `most` todos, in order, with their positions. */
 const ordered = (
   bind: Bind,
   owner: string,
-  { sort, isCompleted }: Selection,
-  after: Position | undefined,
-  most: string,
+  { selection: { sort, isCompleted }, after }: Reading,
+  most: string | number,
   shown: string,
 ) => {
   const { column, type, direction, isAfter } = order(sort)
-  const position =
-    after &&
-    `and (${column}, id) ${isAfter} (${bind(after.key)}::${type}, ${bind(after.id)}::bigint)`
+  const position = after
+    ? `and (${column}, id) ${isAfter} (${bind(after.key)}::${type}, ${bind(after.id)}::bigint)`
+    : ""
   const branch = (isCompleted: boolean) => `
-    select id, ${columns()}, created_at, updated_at, search_text
+    select ${shown} as todo, ${column} as key, id
     from todos
     where owner_id = ${owner}
       and is_completed = ${isCompleted}
-      ${position ?? ""}
+      ${position}
     order by ${column} ${direction}, id ${direction}
     limit ${most}`
   // Each branch needs its own limit: without it Postgres would read the branch to its end.
-  const branches =
-    isCompleted === undefined
-      ? `(${branch(false)}) union all (${branch(true)})`
-      : branch(isCompleted)
-  return `
-    select ${shown} as todo, ${column} as key, id
-    from (${branches}) as ranges
-    order by ${column} ${direction}, id ${direction}
+  return isCompleted === undefined
+    ? `
+    select todo, key, id
+    from ((${branch(false)}) union all (${branch(true)})) as ranges
+    order by key ${direction}, id ${direction}
     limit ${most}`
+    : branch(isCompleted)
 }
 
 /**
- * A page that reads one row more than `most`, to tell whether there are more. The position of the last
- * todo, and the length of the one beyond, are found in arrays: to number the rows would take longer.
+ * The columns of a page that reads one row more than `most`, to tell whether there are more. The position of
+ * the last todo, and the length of the one beyond, are found in arrays: to number the rows takes longer.
  */
-const page = (sort: Selection["sort"], most: string) => {
-  const { type } = order(sort)
-  const last = `[least(count(*), ${most}::bigint)::integer]`
+const pageColumns = (type: string, most: string) => {
+  const last = `[least(count(*), ${most})::integer]`
   return `
     string_agg(todo, ','),
     count(*),
@@ -113,7 +119,7 @@ const page = (sort: Selection["sort"], most: string) => {
     (array_agg(octet_length(todo)))[${most} + 1]`
 }
 
-/** A page of todos as JSON without brackets. */
+/** A page of todos as JSON without brackets, and the position of its last one. */
 export type Read = {
   todos: Uint8Array
   count: number
@@ -121,84 +127,76 @@ export type Read = {
   hasMore: boolean
 }
 
-type Column = Uint8Array | null | undefined
-const textOf = (column: Column) => (column ? Buffer.from(column).toString() : undefined)
-const numberOf = (column: Column) => Number(textOf(column) ?? 0)
-const positionOf = (key: Column, id: Column) => {
-  const text = textOf(key)
-  return text === undefined ? undefined : { key: text, id: numberOf(id) }
-}
+type Column = Buffer | null | undefined
+const numberOf = (column: Column) => Number(column?.toString() ?? 0)
+const positionOf = (key: Column, id: Column) =>
+  key ? { key: key.toString(), id: numberOf(id) } : undefined
 
-const NOTHING = new Uint8Array()
-
-const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
-  const length = beyond ? (todos?.length ?? 0) - numberOf(beyond) - 1 : undefined
-  return {
-    todos: todos?.subarray(0, length && Math.max(0, length)) ?? NOTHING,
-    count: numberOf(count),
-    last: positionOf(key, id),
-    hasMore: beyond !== null,
-  }
-}
+const toRead = ([todos, count, key, id, beyond]: Column[]): Read => ({
+  // Without the one beyond, and the comma before it.
+  todos: (todos ?? Buffer.alloc(0)).subarray(
+    0,
+    beyond ? Math.max(0, (todos?.length ?? 0) - numberOf(beyond) - 1) : undefined,
+  ),
+  count: numberOf(count),
+  last: positionOf(key, id),
+  hasMore: beyond !== null,
+})
 
 /** Rows. A page of this size takes a fraction of a millisecond. */
 export const BRIEF_LIMIT = 100
 
-type Signal = (() => AbortSignal) | undefined
-
-/** The first `limit` todos after a position, and the state of the list when the statement read it. */
+/** A page, and the state of the list when the statement read it. */
 export const readPage = async (
   sql: Sql,
-  ownerId: number,
-  selection: Selection,
-  limit: number,
-  after: Position | undefined,
-  signal: Signal,
-): Promise<Read & { state: string }> => {
+  reading: Reading,
+): Promise<Read & { state: string | undefined }> => {
+  const { ownerId, selection, limit, signal } = reading
   const values: Value[] = []
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
-  const rows = ordered(bind, owner, selection, after, `${most} + 1`, todoJson("ranges"))
+  const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
   const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
   const [row = []] = await tag
     .unsafe(
-      `select ${page(selection.sort, most)}, ${listState(owner)} from (${rows}) as page`,
+      `
+      select ${pageColumns(order(selection.sort).type, most)}, ${listState(owner)}
+      from (${rows}) as page`,
       values,
       { ...PREPARED, signal },
     )
     .raw()
-  return { ...toRead(row), state: textOf(row[5]) ?? "" }
+  return { ...toRead(row), state: row[5]?.toString() }
 }
 
-/** Todos that a statement of a search looks at. With the longest texts that takes 50 ms. */
-const SLICE = 2_000
+/** Todos that a statement of a search looks at. With the longest texts that takes 30 ms. */
+export const SLICE = 2_000
 
 /**
- * The first `limit` matches among the SLICE todos after a position; `end` is the position of the last of
- * those, unless the list ends before, or there are more matches.
+ * The first matches among the SLICE todos after a position, `shown` of each. `end` is the position of the
+ * last of those, unless the list ends before, or there are more matches.
  */
 export const searchSlice = async (
   sql: Sql,
-  ownerId: number,
-  selection: Selection & { q: string },
-  limit: number,
-  after: Position | undefined,
-  signal: Signal,
+  q: string,
+  reading: Reading,
+  shown = todoJson("todos"),
 ): Promise<Read & { end: Position | undefined }> => {
+  const { ownerId, selection, limit, signal } = reading
   const values: Value[] = []
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const { type } = order(selection.sort)
-  const shown = `case when ${matching(bind, selection.q)} then ${todoJson("ranges")} end`
+  const match = `case when ${matching(bind, q)} then ${shown} end`
   const endOf = (column: string) =>
-    `case when count(*) <= ${most} then (select ${column} from scanned offset ${SLICE - 1}) end`
+    `(case when count(*) <= ${most} then (select ${column} from scanned offset ${SLICE - 1}) end)`
   const [row = []] = await sql
     .unsafe(
       `
       with scanned as materialized (
-        ${ordered(bind, owner, selection, after, String(SLICE), shown)}
+        ${ordered(bind, owner, reading, SLICE, match)}
       )
-      select ${page(selection.sort, most)}, ${endOf(keyText("key", type))}, ${endOf("id")}
+      select ${pageColumns(type, most)}, ${keyText(endOf("key"), type)}, ${endOf("id")}
       from (
         select todo, key, id
         from scanned
@@ -212,47 +210,21 @@ export const searchSlice = async (
   return { ...toRead(row), end: positionOf(row[5], row[6]) }
 }
 
-/** Counts the matches among the SLICE todos after a position, in about the order in which they are stored. */
-export const countSlice = async (
-  sql: Sql,
-  ownerId: number,
-  { isCompleted, q }: Selection & { q: string },
-  after: Position | undefined,
-  signal: Signal,
-): Promise<{ count: number; end: Position | undefined }> => {
-  const values: Value[] = []
-  const bind = bindTo(values)
-  const stored: Selection = { sort: "created_at", isCompleted, q }
-  const rows = ordered(bind, bind(ownerId), stored, after, String(SLICE), matching(bind, q))
-  const [row = []] = await sql
-    .unsafe(
-      `
-      select sum(todo::integer), ${keyText(`(array_agg(key))[${SLICE}]`, "timestamptz")},
-        (array_agg(id))[${SLICE}]
-      from (${rows}) as scanned`,
-      values,
-      { ...PREPARED, signal },
-    )
-    .raw()
-  return { count: numberOf(row[0]), end: positionOf(row[1], row[2]) }
-}
+/** All todos are counted beside the owner's revision. */
+const COUNT_ALL = `
+  select coalesce((select todos from revisions where owner_id = $1), 0) as count`
+const COUNT = `
+  select count(*)
+  from todos
+  where owner_id = $1
+    and is_completed = $2`
 
-export const countAll = async (
+export const countUnsearched = async (
   sql: Sql,
-  ownerId: number,
-  isCompleted: boolean | undefined,
-  signal: Signal,
+  { ownerId, selection: { isCompleted }, signal }: Reading,
 ) => {
-  const [row] = await sql.unsafe<[{ count: number }]>(
-    isCompleted === undefined
-      ? "select coalesce((select todos from revisions where owner_id = $1), 0) as count"
-      : `
-    select count(*)
-    from todos
-    where owner_id = $1
-      and is_completed = ${isCompleted}`,
-    [ownerId],
-    { ...PREPARED, signal },
-  )
+  const [row] = await (isCompleted === undefined
+    ? sql.pipelined.unsafe<[{ count: number }]>(COUNT_ALL, [ownerId], PREPARED)
+    : sql.unsafe<[{ count: number }]>(COUNT, [ownerId, isCompleted], { ...PREPARED, signal }))
   return row.count
 }

@@ -28,8 +28,8 @@ type ListRequest = {
 }
 
 /** RFC 8288. All parameters stay the same, except for the cursor. */
-const nextLink = (query: ListQuery, cursor: string) =>
-  `</api/v1/todos?${new URLSearchParams({ ...query, cursor })}>; rel="next"`
+const nextLink = (prefix: string, query: ListQuery, cursor: string) =>
+  `<${prefix}/api/v1/todos?${new URLSearchParams({ ...query, cursor })}>; rel="next"`
 
 /** Also sets the headers of the response. */
 export const respondWithList = async (
@@ -49,26 +49,30 @@ export const respondWithList = async (
     return new Response(null, { status: 304 })
   }
   const signal = () => client.signal
-  const list = () => listTodos(sql, userId, selection, limit ?? PAGE_LIMIT, after, signal)
-  const count = () => countTodos(sql, userId, selection, signal)
-  const isSlow = selection.q !== undefined || limit === undefined || limit > BRIEF_LIMIT
+  const reading = { ownerId: userId, selection, limit: limit ?? PAGE_LIMIT, after, signal }
+  const inTurn = <Result>(isSlow: boolean, read: () => Promise<Result>) =>
+    isSlow ? slowReads.run(userId, read, { signal }) : read()
+  const isSearch = selection.q !== undefined
   const [{ todos, next, state = "" }, total] = await Promise.all([
-    isSlow ? slowReads.run(userId, list, { signal }) : list(),
-    wantsCount ? slowReads.run(userId, count, { signal }) : undefined,
+    inTurn(isSearch || limit === undefined || limit > BRIEF_LIMIT, () => listTodos(sql, reading)),
+    wantsCount
+      ? inTurn(isSearch || selection.isCompleted !== undefined, () => countTodos(sql, reading))
+      : undefined,
   ])
   headers["etag"] = first ?? tagOf(userId, state)
   if (total !== undefined) headers["x-total-count"] = String(total)
   const streaming = { caller, client, log }
-  if (!next) return sendJson(joined([todos], "[", "]"), streaming)
-  if (limit !== undefined) {
-    headers["link"] = nextLink(query, cursors.write(next, userId, listOf(selection)))
-    return sendJson(joined([todos], "[", "]"), streaming)
+  if (next && limit === undefined)
+    return streamJson(async function* (left) {
+      yield joined([todos], "[")
+      const pages = pagesAfter(sql, { ownerId: userId, selection, after: next }, left)
+      for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
+        if (page.length > 0) yield joined([page], ",")
+      yield Buffer.from("]")
+    }, streaming)
+  if (next) {
+    const cursor = cursors.write(next, userId, listOf(selection))
+    headers["link"] = nextLink(client.prefix, query, cursor)
   }
-  return streamJson(async function* (left) {
-    yield joined([todos], "[")
-    const pages = pagesAfter(sql, userId, selection, next, left)
-    for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
-      if (page.length > 0) yield joined([page], ",")
-    yield Buffer.from("]")
-  }, streaming)
+  return sendJson(joined([todos], "[", "]"), streaming)
 }
