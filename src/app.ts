@@ -31,6 +31,7 @@ import type { Metrics } from "./http/metrics.ts"
 import { tooManyRequests } from "./http/problem.ts"
 import { limitRequests } from "./http/request-limit.ts"
 import { createRequestLog } from "./http/request-log.ts"
+import { registerText } from "./http/schema.ts"
 import type { Secrets } from "./keys/mac.ts"
 import type { Log } from "./log.ts"
 import { createSyncTokens } from "./todos/changes/sync-token.ts"
@@ -119,6 +120,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
 
 export const createApp = (deps: Deps) => {
   const { config, log, metrics } = deps
+  registerText()
   const { hooks, logRequest } = createRequestLog(log, metrics, deps.isStopping)
   const features = wire(deps)
   const app = new Elysia({
@@ -129,15 +131,7 @@ export const createApp = (deps: Deps) => {
     handler: { standardHostname: false },
   })
   app
-    .onError(
-      answerError({
-        log,
-        metrics,
-        logRequest,
-        methodsOf: (path) => methodsOf(path),
-        answeredAt: () => deps.sql.state().answeredAt,
-      }),
-    )
+    .onError(answerError({ log, metrics, logRequest, methodsOf: (path) => methodsOf(path) }))
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)

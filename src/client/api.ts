@@ -129,13 +129,13 @@ export interface paths {
         };
         /**
          * List the caller's todos
-         * @description All todos that match or, with `limit`, a page of them: follow the `next` links to the other pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Two searches (`q`) of a user run at once. Others wait, for 5 seconds at most.
+         * @description Without `limit`, all todos that match as one array, which is streamed: a bare array, so that clients can read it item by item. With `limit`, a page: follow the `Link` with `rel="next"` to the others. Todos that are created or deleted meanwhile neither repeat nor hide another. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. At most two searches, whole lists or pages of more than 100 todos of a user run at once; further ones wait up to 5 seconds.
          */
         get: operations["listTodos"];
         put?: never;
         /**
          * Create a todo
-         * @description With an Idempotency-Key it may be repeated if the answer is lost.
+         * @description Send an Idempotency-Key to make retries safe: a request that is repeated with the same key never creates a second todo.
          */
         post: operations["createTodo"];
         delete?: never;
@@ -153,25 +153,25 @@ export interface paths {
         };
         /**
          * Get a todo
-         * @description Another user's todo is answered like one that does not exist.
+         * @description A todo of another user is a 404, as if it did not exist.
          */
         get: operations["getTodo"];
         /**
          * Change a todo
-         * @description Members that are left out stay as they are. `id` and times are ignored.
+         * @description Members that are left out stay as they are, unlike a replacement as in RFC 9110: a client that does not know a member yet must not erase it. `description: null` clears it. `id`, `created_at` and `updated_at` are accepted and ignored, so that a todo can be sent back as it came.
          */
         put: operations["putTodo"];
         post?: never;
         /**
          * Delete a todo
-         * @description It goes to the trash, and can be restored for 30 days, or as long as the operator has set. With If-Match, only the version that the caller has seen is deleted.
+         * @description Moves it to the trash, from which it can be restored for 30 days, or as long as the operator has set. With If-Match, deletes only the version that the caller has seen.
          */
         delete: operations["deleteTodo"];
         options?: never;
         head?: never;
         /**
          * Change a todo by a merge patch
-         * @description Like PUT. Also accepts `application/merge-patch+json` (RFC 7396).
+         * @description The same as PUT, and accepts `application/merge-patch+json` (RFC 7396), too.
          */
         patch: operations["patchTodo"];
         trace?: never;
@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * Get changes
-         * @description For clients that keep a copy. Without `since` the answer lists all todos, page by page. With it, the answer lists each todo that was created, changed or deleted since then once, in its latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there is something new, or after 30 seconds.
+         * @description For clients that keep a replica. Without `since`: all todos, page by page. With `since`: each todo that was created, changed or deleted after it, once, in its latest form. While `has_more` is true, continue at once with `next` as `since`; then store `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410, start again without `since`. With `Prefer: wait=30` a response without changes is delayed until there is one, for at most 30 seconds.
          */
         get: operations["getChanges"];
         put?: never;
@@ -205,7 +205,7 @@ export interface paths {
         };
         /**
          * Stream changes
-         * @description A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, and after each change. The state is the `next` with which a complete fetch of changes would end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream ends when its token does, and when the service stops. Then `retry` says when to come back. `EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.
+         * @description A stream of server-sent events: `event: state` with `data: {"state": "…"}` at once, and after each change. The state is the `next` that a complete fetch of changes ends with: a client that has it already need not fetch. A comment is sent every 15 seconds. The stream ends when its token expires or is revoked, and when the service stops; `retry` then says when to reconnect. Read it by `fetch`, because `EventSource` cannot send Authorization. At most 20 streams of a user.
          */
         get: operations["getEvents"];
         put?: never;
@@ -227,7 +227,7 @@ export interface paths {
         put?: never;
         /**
          * Make many changes at once
-         * @description Up to 100 operations in one transaction, in their order. Each does what its single call would do, and has its own result: if one is refused, the others are done anyway. With `atomic` one refusal undoes all: the answer is a 409 with the results, where those that would have succeeded have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may have 1 MiB.
+         * @description Up to 100 operations in one transaction, in their order. Each does what its single request would do and has its own result: if one is refused, the others are done anyway. With `atomic`, one refusal undoes all: a 409 with the results, in which those that would have succeeded have 424. Creates and updates with a `key` can be retried safely. The body may have 1 MiB.
          */
         post: operations["runBatch"];
         delete?: never;
@@ -476,8 +476,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether the process lives
-         * @description Whoever gets no answer should restart it.
+         * Liveness
+         * @description Succeeds while the process serves requests. Restart it if there is no response.
          */
         get: operations["getLiveness"];
         put?: never;
@@ -496,8 +496,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ask whether it can do its work
-         * @description Whether the database answers, may be written to, and has the schema that this version needs.
+         * Readiness
+         * @description Succeeds when the database answers, can be written to, and has the schema that this version needs.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -563,7 +563,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+        /** @description Registration is closed, or the invite is not valid */
         RegistrationClosedProblem: {
             /**
              * @description Says no more than the status
@@ -665,7 +665,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The content type, charset or encoding of the body is not supported */
+        /** @description The type, charset or encoding of the body is not supported */
         UnsupportedMediaTypeProblem: {
             /**
              * @description Says no more than the status
@@ -721,7 +721,7 @@ export interface components {
             /** @description Opaque and single-use */
             refresh_token: string;
         };
-        /** @description The email, the password or the token of a password reset is wrong */
+        /** @description The email, the password or the token of a reset is wrong */
         InvalidCredentialsProblem: {
             /**
              * @description Says no more than the status
@@ -811,7 +811,7 @@ export interface components {
             /** @example ada@example.org */
             email: string;
         };
-        /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description A personal access token may not do this, or lacks the scope */
         InsufficientScopeProblem: {
             /**
              * @description Says no more than the status
@@ -885,7 +885,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The user has as many todos as the service allows; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
         QuotaExceededOrInsufficientScopeProblem: {
             /**
              * @description Says no more than the status
@@ -941,7 +941,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The todo has changed since the version that If-Match names */
+        /** @description The todo has another version than If-Match names; `ETag` has it */
         PreconditionFailedProblem: {
             /**
              * @description Says no more than the status
@@ -994,7 +994,7 @@ export interface components {
             /** @description Whether there are more changes to fetch at once */
             has_more: boolean;
         };
-        /** @description Changes since then are no longer known; start again without `since` */
+        /** @description Changes since then are not known any more; start without `since` */
         ChangesExpiredProblem: {
             /**
              * @description Says no more than the status
@@ -1040,7 +1040,7 @@ export interface components {
         BatchResults: {
             results: components["schemas"]["BatchResult"][];
         };
-        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        /** @description An operation was refused, so all were undone; see `results` */
         BatchRolledBackProblem: {
             /**
              * @description Says no more than the status
@@ -1178,7 +1178,7 @@ export interface components {
              */
             deleted_at: string;
         };
-        /** @description The email, the password or the token of a password reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
         InvalidCredentialsOrInsufficientScopeProblem: {
             /**
              * @description Says no more than the status
@@ -1415,7 +1415,7 @@ export interface components {
              */
             expires_at?: string | null;
         };
-        /** @description It is well */
+        /** @description Healthy */
         Health: {
             /** @enum {string} */
             status: "ok";
@@ -1433,7 +1433,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["EmailTakenProblem"];
             };
         };
-        /** @description Registration is closed, or the invite is missing, wrong, used or expired */
+        /** @description Registration is closed, or the invite is not valid */
         RegistrationClosed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1492,7 +1492,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["PayloadTooLargeProblem"];
             };
         };
-        /** @description The content type, charset or encoding of the body is not supported */
+        /** @description The type, charset or encoding of the body is not supported */
         UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1504,7 +1504,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
-        /** @description The email, the password or the token of a password reset is wrong */
+        /** @description The email, the password or the token of a reset is wrong */
         InvalidCredentials: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1539,7 +1539,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["NotFoundProblem"];
             };
         };
-        /** @description A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description A personal access token may not do this, or lacks the scope */
         InsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1563,7 +1563,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
             };
         };
-        /** @description The user has as many todos as the service allows; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
         QuotaExceededOrInsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1587,18 +1587,19 @@ export interface components {
                 "application/problem+json": components["schemas"]["TodoNotFoundProblem"];
             };
         };
-        /** @description The todo has changed since the version that If-Match names */
+        /** @description The todo has another version than If-Match names; `ETag` has it */
         PreconditionFailed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                ETag: components["headers"]["ETag"];
                 [name: string]: unknown;
             };
             content: {
                 "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
             };
         };
-        /** @description Changes since then are no longer known; start again without `since` */
+        /** @description Changes since then are not known any more; start without `since` */
         ChangesExpired: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1609,7 +1610,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
             };
         };
-        /** @description An operation of an atomic batch was refused, so all were undone; see `results` */
+        /** @description An operation was refused, so all were undone; see `results` */
         BatchRolledBack: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1620,7 +1621,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["BatchRolledBackProblem"];
             };
         };
-        /** @description The email, the password or the token of a password reset is wrong; or: A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any */
+        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
         InvalidCredentialsOrInsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2407,7 +2408,7 @@ export interface operations {
             400: components["responses"]["BadRequest"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["InsufficientScope"];
-            404: components["responses"]["NotFound"];
+            404: components["responses"]["TodoNotFound"];
             429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
         };
@@ -2778,7 +2779,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is well */
+            /** @description Healthy */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2800,7 +2801,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It is well */
+            /** @description Healthy */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

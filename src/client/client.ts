@@ -159,8 +159,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     ) => {
       const user = await session.user()
       try {
-        const { data } = await call("put", "/api/v1/users/me/password", { body, signal })
-        checked(data, isTokens)
+        await call("put", "/api/v1/users/me/password", { body, signal })
       } catch (error) {
         if (!isUnanswered(error) || !user?.email) throw error
         // If it was done, the new password is right, and the session has ended.

@@ -3,16 +3,17 @@ import { Elysia, t } from "elysia"
 import { unavailable } from "./problem.ts"
 
 const ok = { status: "ok" as const }
-const response = t.Object({ status: t.Literal("ok") }, { $id: "Health", description: "It is well" })
+const response = t.Object({ status: t.Literal("ok") }, { $id: "Health", description: "Healthy" })
 
 export const health = (isReady: () => Promise<boolean>) =>
-  new Elysia({ prefix: "/health", tags: ["health"] })
+  new Elysia({ prefix: "/health" })
     .get("/live", () => ok, {
       response,
       detail: {
         operationId: "getLiveness",
-        summary: "Ask whether the process lives",
-        description: "Whoever gets no answer should restart it.",
+        summary: "Liveness",
+        description:
+          "Succeeds while the process serves requests. Restart it if there is no response.",
       },
     })
     .get(
@@ -25,9 +26,9 @@ export const health = (isReady: () => Promise<boolean>) =>
         response,
         detail: {
           operationId: "getReadiness",
-          summary: "Ask whether it can do its work",
+          summary: "Readiness",
           description:
-            "Whether the database answers, may be written to, and has the schema that this version needs.",
+            "Succeeds when the database answers, can be written to, and has the schema that this version needs.",
           errors: ["SERVICE_UNAVAILABLE"],
         },
       },

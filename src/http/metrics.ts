@@ -68,27 +68,7 @@ export const createMetrics = (sources: Sources) => {
     registers,
   }).set({ ...sources.build, bun: Bun.version }, 1)
 
-  gauge("todo_api_requests_in_flight", "Requests under way, streams and waits among them", () =>
-    sources.requests(),
-  )
-  gauge("todo_api_streams_in_flight", "Streams of events and waits under way", () =>
-    sources.streams(),
-  )
   const pool = (name: keyof PoolState) => () => sources.pool()[name]
-  gauge("todo_api_database_pool_size", "Connections to the database at most", pool("size"))
-  gauge("todo_api_database_pool_busy", "Connections with a statement under way", pool("busy"))
-  gauge("todo_api_database_pool_waiting", "Statements that wait for a connection", pool("waiting"))
-  counter(
-    "todo_api_database_pool_cancelled_total",
-    "Statements that ran into their time limit",
-    pool("cancelled"),
-  )
-  counter(
-    "todo_api_database_pool_replaced_total",
-    "Times that all connections were replaced: the database was frozen, or another host took over",
-    pool("replaced"),
-  )
-
   let database = { up: 1, waiting: 0, failed: 0 }
   let askedAt = -1
   /** Asked only if others use the database, or it is away: a scrape must not keep one awake that sleeps. */
@@ -100,33 +80,52 @@ export const createMetrics = (sources: Sources) => {
     )
     askedAt = sources.pool().ended
   }
-  gauge("todo_api_database_up", "Whether the database answered when last asked", () => database.up)
-  gauge("todo_api_mails_waiting", "Mails that wait to be sent", () => database.waiting)
-  gauge("todo_api_mails_failed", "Of those, mails that were refused before", () => database.failed)
-
-  counter("process_cpu_seconds_total", "CPU time, user and system", () => {
+  const cpuSeconds = () => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1_000_000
-  })
-  gauge("process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss())
-  gauge("process_start_time_seconds", "When the process started", () =>
-    Math.round(Date.now() / 1_000 - process.uptime()),
-  )
-  if (process.platform === "linux") {
-    gauge("process_open_fds", "Open file descriptors", () => fileDescriptors().open)
-    gauge("process_max_fds", "Open file descriptors at most", () => fileDescriptors().max)
   }
+  const startedAt = Math.round(Date.now() / 1_000 - process.uptime())
   const delays = monitorEventLoopDelay({ resolution: 10 })
   delays.enable()
-  gauge(
-    "todo_api_event_loop_delay_p99_seconds",
-    "How late the event loop was since the last scrape, 99th percentile",
-    () => delays.percentile(99) / 1_000_000_000,
+
+  const gauges: [name: string, help: string, read: () => number][] = [
+    ["todo_api_requests_in_flight", "Requests under way", sources.requests],
+    ["todo_api_streams_in_flight", "Of those, streams of events and waits", sources.streams],
+    ["todo_api_database_up", "Whether the database answered when last asked", () => database.up],
+    ["todo_api_database_pool_size", "Connections to the database at most", pool("size")],
+    ["todo_api_database_pool_busy", "Connections with a statement under way", pool("busy")],
+    ["todo_api_database_pool_waiting", "Statements that wait for a connection", pool("waiting")],
+    ["todo_api_mails_waiting", "Mails that wait to be sent", () => database.waiting],
+    ["todo_api_mails_failed", "Of those, mails that were refused before", () => database.failed],
+    [
+      "todo_api_event_loop_delay_p99_seconds",
+      "How late the event loop was since the last scrape, 99th percentile",
+      () => delays.percentile(99) / 1_000_000_000,
+    ],
+    [
+      "todo_api_event_loop_delay_max_seconds",
+      "How late the event loop was since the last scrape, at most",
+      () => delays.max / 1_000_000_000,
+    ],
+    ["process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss()],
+    ["process_start_time_seconds", "When the process started", () => startedAt],
+  ]
+  if (process.platform === "linux")
+    gauges.push(
+      ["process_open_fds", "Open file descriptors", () => fileDescriptors().open],
+      ["process_max_fds", "Open file descriptors at most", () => fileDescriptors().max],
+    )
+  for (const definition of gauges) gauge(...definition)
+  counter("process_cpu_seconds_total", "CPU time, user and system", cpuSeconds)
+  counter(
+    "todo_api_database_pool_cancelled_total",
+    "Statements that ran into their time limit",
+    pool("cancelled"),
   )
-  gauge(
-    "todo_api_event_loop_delay_max_seconds",
-    "How late the event loop was since the last scrape, at most",
-    () => delays.max / 1_000_000_000,
+  counter(
+    "todo_api_database_pool_replaced_total",
+    "Times that all connections were replaced: the database froze, or another host took over",
+    pool("replaced"),
   )
 
   const durations = new Histogram({

@@ -1,70 +1,32 @@
 /** Every error that a client can get: the one list of codes, and the problem document. */
 
-/** `status`, and for people what the code means. `signedIn` is the status for a caller who has a token. */
-const table = {
-  BAD_REQUEST: { status: 400, meaning: "The body or the query is invalid; `errors` lists why" },
-  UNAUTHORIZED: { status: 401, meaning: "The token is missing, invalid, expired or revoked" },
-  INVALID_CREDENTIALS: {
-    status: 401,
-    signedIn: 403,
-    meaning: "The email, the password or the token of a password reset is wrong",
-  },
-  INSUFFICIENT_SCOPE: {
-    status: 403,
-    meaning:
-      "A personal access token may not do this; `WWW-Authenticate` names the scope that may, if any",
-  },
-  REGISTRATION_CLOSED: {
-    status: 403,
-    meaning: "Registration is closed, or the invite is missing, wrong, used or expired",
-  },
-  QUOTA_EXCEEDED: { status: 403, meaning: "The user has as many todos as the service allows" },
-  NOT_FOUND: { status: 404, meaning: "Nothing is at this path, or nothing that the caller owns" },
-  TODO_NOT_FOUND: { status: 404, meaning: "Todo not found or not owned by the caller" },
-  METHOD_NOT_ALLOWED: {
-    status: 405,
-    meaning: "The path does not support the method; `Allow` lists those that it does",
-  },
-  EMAIL_TAKEN: { status: 409, meaning: "The email is already registered" },
-  BATCH_ROLLED_BACK: {
-    status: 409,
-    meaning: "An operation of an atomic batch was refused, so all were undone; see `results`",
-  },
-  CHANGES_EXPIRED: {
-    status: 410,
-    meaning: "Changes since then are no longer known; start again without `since`",
-  },
-  PRECONDITION_FAILED: {
-    status: 412,
-    meaning: "The todo has changed since the version that If-Match names",
-  },
-  PAYLOAD_TOO_LARGE: { status: 413, meaning: "The body is over 64 KiB, or over 1 MiB for a batch" },
-  UNSUPPORTED_MEDIA_TYPE: {
-    status: 415,
-    meaning: "The content type, charset or encoding of the body is not supported",
-  },
-  IDEMPOTENCY_KEY_REUSED: {
-    status: 422,
-    meaning: "The Idempotency-Key was already used with another body",
-  },
-  TOO_MANY_REQUESTS: {
-    status: 429,
-    meaning: "Too many requests or attempts; retry after `Retry-After` seconds",
-  },
-  INTERNAL_ERROR: { status: 500, meaning: "Unexpected error; the operator finds it in the log" },
-  SERVICE_UNAVAILABLE: {
-    status: 503,
-    meaning: "The database is unreachable, or the service is stopping",
-  },
+/** The status of each code, and for people what it means. */
+export const errors = {
+  BAD_REQUEST: [400, "The body or the query is invalid; `errors` lists why"],
+  UNAUTHORIZED: [401, "The token is missing, invalid, expired or revoked"],
+  INVALID_CREDENTIALS: [401, "The email, the password or the token of a reset is wrong"],
+  INSUFFICIENT_SCOPE: [403, "A personal access token may not do this, or lacks the scope"],
+  REGISTRATION_CLOSED: [403, "Registration is closed, or the invite is not valid"],
+  QUOTA_EXCEEDED: [403, "The user has as many todos as the service allows"],
+  NOT_FOUND: [404, "Nothing is at this path, or nothing that the caller owns"],
+  TODO_NOT_FOUND: [404, "Todo not found or not owned by the caller"],
+  METHOD_NOT_ALLOWED: [405, "The path does not support the method; `Allow` lists those it does"],
+  EMAIL_TAKEN: [409, "The email is already registered"],
+  BATCH_ROLLED_BACK: [409, "An operation was refused, so all were undone; see `results`"],
+  CHANGES_EXPIRED: [410, "Changes since then are not known any more; start without `since`"],
+  PRECONDITION_FAILED: [412, "The todo has another version than If-Match names; `ETag` has it"],
+  PAYLOAD_TOO_LARGE: [413, "The body is over 64 KiB, or over 1 MiB for a batch"],
+  UNSUPPORTED_MEDIA_TYPE: [415, "The type, charset or encoding of the body is not supported"],
+  IDEMPOTENCY_KEY_REUSED: [422, "The Idempotency-Key was already used with another body"],
+  TOO_MANY_REQUESTS: [429, "Too many requests or attempts; retry after `Retry-After` seconds"],
+  INTERNAL_ERROR: [500, "Unexpected error; the operator finds it in the log"],
+  SERVICE_UNAVAILABLE: [503, "The database is unreachable, or the service is stopping"],
 } as const
 
-export type ErrorCode = keyof typeof table
-type Definition = { status: Status; signedIn?: Status; meaning: string }
-export const errors: Record<ErrorCode, Definition> = table
-export const errorCodes = Object.keys(table) as ErrorCode[]
-
+export type ErrorCode = keyof typeof errors
+export const errorCodes = Object.keys(errors) as ErrorCode[]
 /** 424 is for the operations of a batch that were undone with the others. */
-type Status = (typeof table)[ErrorCode]["status"] | 424
+type Status = (typeof errors)[ErrorCode][0] | 424
 
 /** Copied from node:http, which would otherwise be loaded at every start. */
 const titles: Record<Status, string> = {
@@ -109,7 +71,7 @@ export class Problem {
     readonly detail: string,
     private readonly extra: Extra = {},
   ) {
-    this.status = extra.status ?? errors[code].status
+    this.status = extra.status ?? errors[code][0]
   }
 
   /** The problem document of RFC 9457, with the additional members `error_code` and `timestamp`. */

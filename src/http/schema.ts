@@ -17,12 +17,10 @@ type TextOptions = {
   format?: string
 }
 
-type TextSchema = TextOptions & { nullable?: boolean; [Kind]: "Text" }
+/** Compiled once, because that takes longer than the rest of a check. */
+const PATTERN = Symbol("pattern")
 
-/** Cached, because compiling takes longer than the rest of a check. */
-const patterns = new Map<string, RegExp>()
-const compiled = (pattern: string) =>
-  patterns.getOrInsertComputed(pattern, () => new RegExp(pattern, "u"))
+type TextSchema = TextOptions & { nullable?: boolean; [Kind]: "Text"; [PATTERN]?: RegExp }
 
 const codePoints = (value: string) => {
   let count = 0
@@ -44,18 +42,24 @@ export const brokenTextRule = (schema: TextSchema, value: unknown): string | und
     return minLength === 1 ? "must not be empty" : `must have at least ${minLength} characters`
   if (text.length > 2 * maxLength || (text.length > maxLength && codePoints(text) > maxLength))
     return `must have at most ${maxLength} characters`
-  const { pattern, isAllowed } = schema
-  const isWrong =
-    (pattern !== undefined && !compiled(pattern).test(text)) ||
-    (isAllowed !== undefined && !isAllowed(text))
-  if (isWrong) return schema.patternMessage ?? "has a wrong form"
-  return undefined
+  const isRight = schema[PATTERN]?.test(text) !== false && schema.isAllowed?.(text) !== false
+  return isRight ? undefined : (schema.patternMessage ?? "has a wrong form")
 }
 
-TypeRegistry.Set<TextSchema>("Text", (schema, value) => brokenTextRule(schema, value) === undefined)
+/** Makes `Text` known to TypeBox. To be called before anything is checked. */
+export const registerText = () =>
+  TypeRegistry.Set<TextSchema>(
+    "Text",
+    (schema, value) => brokenTextRule(schema, value) === undefined,
+  )
+
+const kindOf = ({ pattern }: TextOptions) => ({
+  [Kind]: "Text",
+  ...(pattern !== undefined && { [PATTERN]: new RegExp(pattern, "u") }),
+})
 
 const text = <T>(options: TextOptions & { nullable?: true }) =>
-  t.Unsafe<T>({ ...options, type: "string", [Kind]: "Text" })
+  t.Unsafe<T>({ ...options, type: "string", ...kindOf(options) })
 
 export const Text = (options: TextOptions = {}) => text<string>(options)
 export const NullableText = (options: TextOptions = {}) =>
@@ -64,19 +68,18 @@ export const NullableText = (options: TextOptions = {}) =>
 type ParameterOptions = TextOptions & {
   type: "string" | "integer" | "boolean"
   enum?: string[]
-  /** Names for generated clients, if the values are no good names. */
-  "x-enum-varnames"?: string[]
   minimum?: number
   maximum?: number
 }
 
 /** A parameter of a query: a text, documented as the `type` that it stands for. */
 export const Parameter = <T extends string = string>(options: ParameterOptions) =>
-  t.Unsafe<T>({ ...options, [Kind]: "Text" })
+  t.Unsafe<T>({ ...options, ...kindOf(options) })
 
-/** Integers that every JSON client can represent. */
-// Not Elysia's `t.Integer`: that also accepts strings, so Elysia interprets the schema of an answer that
-// contains one instead of compiling it, which takes five times as long.
+/**
+ * Integers that every JSON client can represent. Not Elysia's `t.Integer`: that also accepts strings, so
+ * Elysia interprets the schema of a response that contains one, which takes five times as long.
+ */
 export const id = Type.Integer({
   // Without it generated clients in typed languages use 32 bits.
   format: "int64",

@@ -10,11 +10,12 @@ export const listTodos: DocumentDecoration = {
   operationId: "listTodos",
   summary: "List the caller's todos",
   description:
-    "All todos that match or, with `limit`, a page of them: follow the `next` links to the other " +
-    "pages. If todos are created or deleted meanwhile, no other todo appears twice or is left out. " +
-    "Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. Of a " +
-    "user's searches, whole lists and pages of more than 100 two are read at once. Others wait, for 5 " +
-    "seconds at most.",
+    "Without `limit`, all todos that match as one array, which is streamed: a bare array, so that " +
+    'clients can read it item by item. With `limit`, a page: follow the `Link` with `rel="next"` to ' +
+    "the others. Todos that are created or deleted meanwhile neither repeat nor hide another. Send " +
+    "the ETag back as If-None-Match to learn at little cost whether any todo has changed. At most two " +
+    "searches, whole lists or pages of more than 100 todos of a user run at once; further ones wait " +
+    "up to 5 seconds.",
   responseHeaders: ["ETag", "Link", "X-Total-Count"],
   errors: ["TOO_MANY_REQUESTS"],
 }
@@ -22,7 +23,9 @@ export const listTodos: DocumentDecoration = {
 export const createTodo: DocumentDecoration = {
   operationId: "createTodo",
   summary: "Create a todo",
-  description: "With an Idempotency-Key it may be repeated if the answer is lost.",
+  description:
+    "Send an Idempotency-Key to make retries safe: a request that is repeated with the same key never " +
+    "creates a second todo.",
   responseHeaders: ["ETag", "Location", "Idempotent-Replayed"],
   errors: ["IDEMPOTENCY_KEY_REUSED", "QUOTA_EXCEEDED"],
 }
@@ -30,7 +33,7 @@ export const createTodo: DocumentDecoration = {
 export const getTodo: DocumentDecoration = {
   operationId: "getTodo",
   summary: "Get a todo",
-  description: "Another user's todo is answered like one that does not exist.",
+  description: "A todo of another user is a 404, as if it did not exist.",
   responseHeaders: ["ETag"],
 }
 
@@ -38,22 +41,25 @@ export const putTodo: DocumentDecoration = {
   ...conditional,
   operationId: "putTodo",
   summary: "Change a todo",
-  description: "Members that are left out stay as they are. `id` and times are ignored.",
+  description:
+    "Members that are left out stay as they are, unlike a replacement as in RFC 9110: a client that " +
+    "does not know a member yet must not erase it. `description: null` clears it. `id`, `created_at` " +
+    "and `updated_at` are accepted and ignored, so that a todo can be sent back as it came.",
 }
 
 export const patchTodo: DocumentDecoration = {
   ...conditional,
   operationId: "patchTodo",
   summary: "Change a todo by a merge patch",
-  description: "Like PUT. Also accepts `application/merge-patch+json` (RFC 7396).",
+  description: "The same as PUT, and accepts `application/merge-patch+json` (RFC 7396), too.",
 }
 
 export const deleteTodo: DocumentDecoration = {
   operationId: "deleteTodo",
   summary: "Delete a todo",
   description:
-    "It goes to the trash, and can be restored for 30 days, or as long as the operator has set. With " +
-    "If-Match, only the version that the caller has seen is deleted.",
+    "Moves it to the trash, from which it can be restored for 30 days, or as long as the operator has " +
+    "set. With If-Match, deletes only the version that the caller has seen.",
   errors: ["PRECONDITION_FAILED"],
 }
 
@@ -93,12 +99,12 @@ export const getChanges: DocumentDecoration = {
   operationId: "getChanges",
   summary: "Get changes",
   description:
-    "For clients that keep a copy. Without `since` the answer lists all todos, page by page. With " +
-    "it, the answer lists each todo that was created, changed or deleted since then once, in its " +
-    "latest form. While `has_more` is true, ask again at once with `next` as `since`. After that, " +
-    "keep `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: " +
-    "after a 410 begin again without `since`. With `Prefer: wait=30` the service answers when there " +
-    "is something new, or after 30 seconds.",
+    "For clients that keep a replica. Without `since`: all todos, page by page. With `since`: each " +
+    "todo that was created, changed or deleted after it, once, in its latest form. While `has_more` " +
+    "is true, continue at once with `next` as `since`; then store `next` for the next time. Nothing is " +
+    "ever left out. Deletions are remembered for 90 days: after a 410, start again without `since`. " +
+    "With `Prefer: wait=30` a response without changes is delayed until there is one, for at most 30 " +
+    "seconds.",
   responseHeaders: ["Preference-Applied"],
   errors: ["CHANGES_EXPIRED", "TOO_MANY_REQUESTS"],
 }
@@ -107,11 +113,11 @@ export const getEvents: DocumentDecoration = {
   operationId: "getEvents",
   summary: "Stream changes",
   description:
-    'A stream of server-sent events. `event: state` with `data: {"state": "…"}` comes at once, ' +
-    "and after each change. The state is the `next` with which a complete fetch of changes would " +
-    "end: a client that has it already need not fetch. A comment comes every 15 seconds. The stream " +
-    "ends when its token does, and when the service stops. Then `retry` says when to come back. " +
-    "`EventSource` cannot send Authorization, so read it by `fetch`. A user has at most 20 streams.",
+    'A stream of server-sent events: `event: state` with `data: {"state": "…"}` at once, and after ' +
+    "each change. The state is the `next` that a complete fetch of changes ends with: a client that " +
+    "has it already need not fetch. A comment is sent every 15 seconds. The stream ends when its token " +
+    "expires or is revoked, and when the service stops; `retry` then says when to reconnect. Read it " +
+    "by `fetch`, because `EventSource` cannot send Authorization. At most 20 streams of a user.",
   errors: ["TOO_MANY_REQUESTS"],
 }
 
@@ -119,10 +125,9 @@ export const runBatch: DocumentDecoration = {
   operationId: "runBatch",
   summary: "Make many changes at once",
   description:
-    "Up to 100 operations in one transaction, in their order. Each does what its single call would " +
-    "do, and has its own result: if one is refused, the others are done anyway. With `atomic` one " +
-    "refusal undoes all: the answer is a 409 with the results, where those that would have succeeded " +
-    "have 424. A create or an update with a `key` may be repeated if the answer is lost. The body may " +
-    "have 1 MiB.",
+    "Up to 100 operations in one transaction, in their order. Each does what its single request would " +
+    "do and has its own result: if one is refused, the others are done anyway. With `atomic`, one " +
+    "refusal undoes all: a 409 with the results, in which those that would have succeeded have 424. " +
+    "Creates and updates with a `key` can be retried safely. The body may have 1 MiB.",
   errors: ["BATCH_ROLLED_BACK"],
 }

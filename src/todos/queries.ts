@@ -108,7 +108,7 @@ export const updateTodo = async (
 
 const DELETE = `
   with before as (
-    select ${members.columns()}, created_at, updated_at,
+    select ${members.columns()}, created_at, updated_at, version,
       ${IS_EXPECTED} as is_expected
     from todos
     where owner_id = $1
@@ -128,7 +128,7 @@ const DELETE = `
     from revised
     left join before on $5::boolean
   )
-  select is_expected, (select revision from revised) as revision
+  select version, is_expected, (select revision from revised) as revision
   from before`
 
 /** Undefined if there is no such todo. Its content is kept if `canBeRestored`. */
@@ -138,10 +138,7 @@ export const deleteTodo = async (
   versions: number[] | undefined,
   canBeRestored: boolean,
 ) => {
-  const [row] = await writing<{ revision: number | null; is_expected: boolean }>(turn, DELETE, [
-    id,
-    arrayOf(versions),
-    canBeRestored,
-  ])
+  type Row = { version: number; revision: number | null; is_expected: boolean }
+  const [row] = await writing<Row>(turn, DELETE, [id, arrayOf(versions), canBeRestored])
   return row
 }

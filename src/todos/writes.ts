@@ -2,6 +2,7 @@
 
 import { constraintOf } from "../database/errors.ts"
 import type { Sql } from "../database/sql.ts"
+import { entityTag } from "../http/entity-tag.ts"
 import { Problem } from "../http/problem.ts"
 import { createOnce } from "./idempotency.ts"
 import type { NewTodo, TodoChanges } from "./members.ts"
@@ -54,8 +55,12 @@ export const writeAsUser = <Result>(
 /** The same for another user's todo, so that nobody learns which ids exist. */
 export const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
 
-export const preconditionFailed = () =>
-  new Problem("PRECONDITION_FAILED", "The todo has another version than If-Match names")
+/** Tells the version that the todo has: clients fetch it, or compare it with what they have. */
+export const preconditionFailed = (version: number) => {
+  const etag = entityTag(version)
+  const detail = `The todo has another version than If-Match names: ${etag}`
+  return new Problem("PRECONDITION_FAILED", detail, { headers: { etag } })
+}
 
 export const createTodo = async (
   deps: WriteDeps,
@@ -88,7 +93,7 @@ export const updateTodo = async (
   const row = await inTurn(deps, writer, update)
   if (!row) throw noSuchTodo()
   const { is_expected, revision, ...updated } = row
-  if (!is_expected) throw preconditionFailed()
+  if (!is_expected) throw preconditionFailed(updated.version)
   if (revision !== null) deps.changed(writer.ownerId, revision)
   return updated
 }
@@ -102,6 +107,6 @@ export const deleteTodo = async (
   const remove = (turn: Turn) => queries.deleteTodo(turn, id, versions, deps.trashDays > 0)
   const row = await inTurn(deps, writer, remove)
   if (!row) throw noSuchTodo()
-  if (!row.is_expected) throw preconditionFailed()
+  if (!row.is_expected) throw preconditionFailed(row.version)
   if (row.revision !== null) deps.changed(writer.ownerId, row.revision)
 }

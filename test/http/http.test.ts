@@ -76,7 +76,7 @@ describe("bodies", () => {
     ]) {
       const answer = await batch(body)
       expectProblem(answer, 400, "BAD_REQUEST")
-      expect(answer.body).toMatchObject({ errors: [{ message: "has more than 8192 values" }] })
+      expect(answer.body).toMatchObject({ errors: [{ message: "has more than 10000 values" }] })
     }
     for (const body of ["[".repeat(1_000_000), `${'{"a":'.repeat(17)}0${"}".repeat(17)}`])
       expect((await batch(body)).body).toMatchObject({ errors: [{ message: "nests too deeply" }] })

@@ -60,11 +60,13 @@ for (const [method, write] of Object.entries(writes)) {
       '"99999999999999999999"',
       ",",
       '"',
-    ])
-      expect(await write(path, condition)).toMatchObject({
-        status: 412,
-        body: { error_code: "PRECONDITION_FAILED" },
-      })
+    ]) {
+      const refused = await write(path, condition)
+      expect(refused).toMatchObject({ status: 412, body: { error_code: "PRECONDITION_FAILED" } })
+      // It says which version the todo has.
+      expect(refused.headers.get("etag")).toBe(etag)
+      expect((refused.body as { detail: string }).detail).toContain(etag)
+    }
     const now = await ada.get(path)
     expect(now.body).toEqual(body)
     expect(now.headers.get("etag")).toBe(etag)

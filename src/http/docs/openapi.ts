@@ -119,7 +119,7 @@ const isApi = (path: string) => path.startsWith("/api/")
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
   const codes = new Set<ErrorCode>(errors.filter(isDocumented))
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
-  if (path.includes("{")) codes.add(path.includes("/todos/{") ? "TODO_NOT_FOUND" : "NOT_FOUND")
+  if (path.includes("{")) codes.add(path.includes("/todos/") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
   if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE").add("TOO_MANY_REQUESTS")
   return Map.groupBy(codes, (code) => statusOf(code, security !== undefined))

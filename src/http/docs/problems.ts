@@ -6,6 +6,7 @@ const string = { type: "string" }
 
 const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   401: ["WWW-Authenticate"],
+  412: ["ETag"],
   415: ["Accept"],
   429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
   503: ["Retry-After"],
@@ -16,15 +17,13 @@ const EVERYWHERE: ErrorCode[] = ["METHOD_NOT_ALLOWED", "INTERNAL_ERROR"]
 export const isDocumented = (code: ErrorCode) => !EVERYWHERE.includes(code)
 
 /** A signed-in caller is authenticated already, so a wrong password is a 403, not a 401. */
-export const statusOf = (code: ErrorCode, isSignedIn: boolean): number => {
-  const { status, signedIn = status } = errors[code]
-  return isSignedIn ? signedIn : status
-}
+export const statusOf = (code: ErrorCode, isSignedIn: boolean): number =>
+  isSignedIn && code === "INVALID_CREDENTIALS" ? 403 : errors[code][0]
 
 const listOfErrors = errorCodes
   .map((code) => {
-    const { status, signedIn, meaning } = errors[code]
-    return `- \`${code}\` (${status}${signedIn ? `, signed in ${signedIn}` : ""}): ${meaning}`
+    const possible = new Set([false, true].map((isSignedIn) => statusOf(code, isSignedIn)))
+    return `- \`${code}\` (${[...possible].join(", signed in ")}): ${errors[code][1]}`
   })
   .join("\n")
 
@@ -96,7 +95,7 @@ const pascalCase = (code: string) =>
 
 export const refusalName = (codes: ErrorCode[]) => codes.map(pascalCase).join("Or")
 
-const meaningOf = (codes: ErrorCode[]) => codes.map((code) => errors[code].meaning).join("; or: ")
+const meaningOf = (codes: ErrorCode[]) => codes.map((code) => errors[code][1]).join("; or: ")
 
 /**
  * Puts the problem document of these codes into `named`, and returns a reference to it. Each has a
@@ -119,7 +118,7 @@ const problemOf = (codes: ErrorCode[], named: Json): Json => {
 }
 
 const exampleOf = (code: ErrorCode, status: number) => {
-  const problem = new Problem(code, errors[code].meaning, {
+  const problem = new Problem(code, errors[code][1], {
     ...{ status: status as Problem["status"] },
     ...(code === "BAD_REQUEST" && {
       errors: [{ pointer: "/title", message: "must not be empty" }],

@@ -147,7 +147,7 @@ export const planBatch = (
     if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
     const versions = expectedVersions(operation.if_match ?? null)
     if (versions !== undefined && !versions.includes(row.todo.version))
-      return { kind: "refused", problem: preconditionFailed(), current: row.todo }
+      return { kind: "refused", problem: preconditionFailed(row.todo.version), current: row.todo }
     if (operation.op === "delete") {
       row.isDeleted = true
       left++

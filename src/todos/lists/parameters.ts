@@ -44,7 +44,6 @@ export const listQuery = t.Object(
         description:
           "Ascending, or with a minus descending; titles by code point. Default: created_at",
         enum: [...sorts],
-        "x-enum-varnames": sorts.map((sort) => sort.replace(/^-(.*)/, "$1_desc").toUpperCase()),
         pattern: `^(${sorts.join("|")})$`,
         patternMessage: `must be one of ${sorts.join(", ")}`,
       }),

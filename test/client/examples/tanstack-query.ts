@@ -6,7 +6,6 @@ import type {
 } from "@tanstack/query-core"
 import type {
   Filter,
-  Key,
   Live,
   LiveTodo,
   NewTodo,
@@ -42,12 +41,12 @@ export const createTodo = (live: Live): MutationObserverOptions<LiveTodo, Error,
 
 export const updateTodo = (
   live: Live,
-): MutationObserverOptions<void, Error, TodoChanges & { key: Key }> => ({
+): MutationObserverOptions<void, Error, TodoChanges & { id: number }> => ({
   networkMode: "always",
-  mutationFn: ({ key, ...changes }) => live.update(key, changes),
+  mutationFn: ({ id, ...changes }) => live.update(id, changes),
 })
 
-export const deleteTodo = (live: Live): MutationObserverOptions<void, Error, Key> => ({
+export const deleteTodo = (live: Live): MutationObserverOptions<void, Error, number> => ({
   networkMode: "always",
-  mutationFn: (key) => live.delete(key),
+  mutationFn: (id) => live.delete(id),
 })
