@@ -4,14 +4,21 @@ import { t } from "elysia"
 import type { Sql } from "../database/connect.ts"
 import { rowsOf, type StreamedList } from "../http/json-stream.ts"
 import { id } from "../http/schema.ts"
-import { pagesAfter } from "./lists/pages.ts"
+import { listTodos } from "./lists/pages.ts"
 import { EVERYTHING } from "./lists/parameters.ts"
+import { pagesAfter } from "./lists/response.ts"
 import { columns, todo, tombstone } from "./members.ts"
 
 export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
   todos: {
     items: todo,
-    pages: (ownerId, client) => pagesAfter(sql, { ownerId, selection: EVERYTHING }, client),
+    pages: (ownerId, client) =>
+      pagesAfter(
+        (limit, after, signal) =>
+          listTodos(sql, { ownerId, selection: EVERYTHING, limit, after, signal }),
+        undefined,
+        client,
+      ),
   },
   deleted_todos: {
     items: tombstone,

@@ -6,12 +6,9 @@ import { type Static, t } from "elysia"
 import type { Sql } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import type { AnyCaller } from "../http/guard.ts"
-import { inTurns, joined, patientTurns, sendJson, streamJson } from "../http/json-stream.ts"
-import { badRequest } from "../http/problem.ts"
-import type { Position } from "./lists/cursor.ts"
-import { listQuery, PAGE_LIMIT } from "./lists/parameters.ts"
-import { BRIEF_LIMIT, keyText } from "./lists/queries.ts"
-import type { ListDeps } from "./lists/response.ts"
+import { listQuery } from "./lists/parameters.ts"
+import { BRIEF_LIMIT, pageColumns, toRead } from "./lists/queries.ts"
+import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
 import { inTurn, type Turn, type Writer } from "./revisions.ts"
 import { noSuchTodo, type WriteDeps } from "./writes.ts"
@@ -27,50 +24,16 @@ type Headers = Record<string, string | number | undefined>
 /** What cursors are bound to. */
 const LIST = ["deleted"]
 
-/** Todos in a page of a stream. */
-const STREAMED_AT_ONCE = 100
-
 /** Also sets the headers of the response. */
 export const respondWithTrash = async (
-  { sql, cursors, slowReads, log, trashDays }: ListDeps & Pick<WriteDeps, "trashDays">,
-  { caller, client, query }: TrashRequest,
+  deps: ListDeps & Pick<WriteDeps, "trashDays">,
+  request: TrashRequest,
   headers: Headers,
 ) => {
-  const { userId } = caller
-  if (query.cursor !== undefined && query.limit === undefined)
-    throw badRequest([{ parameter: "cursor", message: "needs limit" }])
-  const limit = query.limit === undefined ? undefined : Number(query.limit)
-  const start = query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, LIST)
-  const signal = () => client.signal
-  const read = (most: number, after: Position | undefined, signal: () => AbortSignal) =>
-    readTrash(sql, userId, trashDays, most, after, signal)
-  const list = () => read(limit ?? PAGE_LIMIT, start, signal)
-  const isSlow = limit === undefined || limit > BRIEF_LIMIT
-  const { todos, next } = await (isSlow ? slowReads.run(userId, list, { signal }) : list())
-  const streaming = { caller, client, log }
-  if (!next || limit !== undefined) {
-    if (next) {
-      const parameters = new URLSearchParams({
-        ...query,
-        cursor: cursors.write(next, userId, LIST),
-      })
-      headers["link"] = `<${client.prefix}/api/v1/todos/deleted?${parameters}>; rel="next"`
-    }
-    return sendJson(joined([todos], "[", "]"), streaming)
-  }
-  return streamJson(async function* (left) {
-    yield joined([todos], "[")
-    const pages = (async function* () {
-      for (let after: Position | undefined = next; after; ) {
-        const page = await read(STREAMED_AT_ONCE, after, () => left)
-        yield page.todos
-        after = page.next
-      }
-    })()
-    for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
-      yield joined([page], ",")
-    yield Buffer.from("]")
-  }, streaming)
+  const start = readStart(deps, request, LIST)
+  const read = readTrash(deps.sql, request.caller.userId, deps.trashDays)
+  const pages = { path: "/todos/deleted", list: LIST, read }
+  return (await respondWithPages(deps, request, pages, start, headers)).response
 }
 
 /** Throws a 404 if the trash does not have it. */
@@ -90,40 +53,32 @@ export const emptyTrash = async (deps: WriteDeps, writer: Writer) => {
 
 const isKept = (days: string) => `deleted_at > now() - make_interval(days => ${days}::integer)`
 
-const KEY = keyText("deleted_at", "timestamptz")
 const page = (after: string) => `
-  select ${todoJson("deleted_todos", ["created_at", "updated_at", "deleted_at"])} as todo,
-    ${KEY} as key, id
-  from deleted_todos
-  where owner_id = $1
-    and created_at is not null
-    and ${isKept("$2")}
-    ${after}
-  order by deleted_at desc, id desc
-  limit $3::integer + 1`
+  select ${pageColumns("timestamptz", "$3::integer")}
+  from (
+    select ${todoJson("deleted_todos", ["created_at", "updated_at", "deleted_at"])} as todo,
+      deleted_at as key, id
+    from deleted_todos
+    where owner_id = $1
+      and created_at is not null
+      and ${isKept("$2")}
+      ${after}
+    order by deleted_at desc, id desc
+    limit $3::integer + 1
+  ) as page`
 const FIRST_PAGE = page("")
 const NEXT_PAGE = page("and (deleted_at, id) < ($4::timestamptz, $5::bigint)")
 
-type Row = Position & { todo: string }
-
-/** At most `limit` todos after a position, as JSON without brackets. */
-const readTrash = async (
-  sql: Sql,
-  ownerId: number,
-  days: number,
-  limit: number,
-  after: Position | undefined,
-  signal: () => AbortSignal,
-) => {
-  const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
-  const options = { prepare: true, signal }
-  const rows = await (after
-    ? tag.unsafe<Row[]>(NEXT_PAGE, [ownerId, days, limit, after.key, after.id], options)
-    : tag.unsafe<Row[]>(FIRST_PAGE, [ownerId, days, limit], options))
-  const last = rows.length > limit ? rows[limit - 1] : undefined
-  const todos = rows.slice(0, limit).map(({ todo }) => todo)
-  return { todos: Buffer.from(todos.join()), next: last && { key: last.key, id: last.id } }
-}
+const readTrash =
+  (sql: Sql, ownerId: number, days: number): ReadPage =>
+  async (limit, after, signal) => {
+    const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
+    const [text, position] = after ? [NEXT_PAGE, [after.key, after.id]] : [FIRST_PAGE, []]
+    const [row = []] = await tag
+      .unsafe(text, [ownerId, days, limit, ...position], { prepare: true, signal })
+      .raw()
+    return toRead(row)
+  }
 
 const FORGET = `
   update deleted_todos

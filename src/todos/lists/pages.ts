@@ -3,18 +3,17 @@ import type { Sql } from "../../database/connect.ts"
 import { ClientLeft } from "../../database/errors.ts"
 import { joined } from "../../http/json-stream.ts"
 import type { Position } from "./cursor.ts"
-import { PAGE_LIMIT } from "./parameters.ts"
 import { countUnsearched, type Reading, readPage, SLICE, searchSlice } from "./queries.ts"
 
 /** `todos` is JSON without brackets. `next` is the position of the last one, if there are more. */
 export type Page = {
   todos: Uint8Array
   next: Position | undefined
-  /** The state of the list when it was read. Undefined for a search, which takes several statements. */
+  /** The state of the list when it was read. Undefined where that took several statements. */
   state?: string | undefined
 }
 
-const checkPresence = ({ signal }: Reading) => {
+const checkPresence = ({ signal }: Pick<Reading, "signal">) => {
   if (signal?.().aborted) throw new ClientLeft()
 }
 
@@ -31,8 +30,7 @@ const search = async (sql: Sql, q: string, reading: Reading): Promise<Page> => {
     const slice = await searchSlice(sql, q, { ...reading, limit, after })
     found.push(slice.todos)
     last = slice.last ?? last
-    if (slice.hasMore) return { todos: joined(found), next: last }
-    if (!slice.end) return { todos: joined(found), next: undefined }
+    if (!slice.end) return { todos: joined(found), next: slice.count > limit ? last : undefined }
     limit -= slice.count
     after = slice.end
   }
@@ -40,12 +38,10 @@ const search = async (sql: Sql, q: string, reading: Reading): Promise<Page> => {
 
 export const listTodos = async (sql: Sql, reading: Reading): Promise<Page> => {
   const { q } = reading.selection
-  if (q !== undefined) return search(sql, q, reading)
-  const { todos, last, hasMore, state } = await readPage(sql, reading)
-  return { todos, next: hasMore ? last : undefined, state }
+  return q === undefined ? readPage(sql, reading) : search(sql, q, reading)
 }
 
-export const countTodos = async (sql: Sql, reading: Reading) => {
+export const countTodos = async (sql: Sql, reading: Omit<Reading, "limit">) => {
   const { q } = reading.selection
   if (q === undefined) return countUnsearched(sql, reading)
   let count = 0
@@ -59,25 +55,4 @@ export const countTodos = async (sql: Sql, reading: Reading) => {
     after = slice.end
   } while (after)
   return count
-}
-
-/** A page of a stream: long enough to be worth its statement, and short in memory. */
-const STREAMED_BYTES = 128 * 1024
-const FIRST_STREAMED = 100
-
-/** The todos of all pages after a position, for a client that may leave. */
-export async function* pagesAfter(
-  sql: Sql,
-  reading: Omit<Reading, "limit" | "signal">,
-  client: AbortSignal,
-) {
-  let { after } = reading
-  let limit = FIRST_STREAMED
-  const signal = () => client
-  do {
-    const { todos, next } = await listTodos(sql, { ...reading, limit, after, signal })
-    yield todos
-    after = next
-    limit = Math.ceil(Math.min(PAGE_LIMIT, (limit * STREAMED_BYTES) / (todos.length + 1)))
-  } while (after)
 }

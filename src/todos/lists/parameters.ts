@@ -1,6 +1,5 @@
 /** The query of GET /todos: its parameters, and what they select. */
 import { type Static, t } from "elysia"
-import { badRequest } from "../../http/problem.ts"
 import { Parameter, Text } from "../../http/schema.ts"
 
 export const PAGE_LIMIT = 1_000
@@ -76,13 +75,8 @@ export const EVERYTHING: Selection = { sort: "created_at", isCompleted: undefine
 
 const flag = (value: string | undefined) => (value === undefined ? undefined : value === "true")
 
-export const readListQuery = ({ limit, cursor, is_completed, q, sort, count }: ListQuery) => {
-  if (cursor !== undefined && limit === undefined)
-    throw badRequest([{ parameter: "cursor", message: "needs limit" }])
-  const selection: Selection = { sort: sort ?? "created_at", isCompleted: flag(is_completed), q }
-  return {
-    selection,
-    limit: limit === undefined ? undefined : Number(limit),
-    wantsCount: flag(count) ?? false,
-  }
-}
+export const selectionOf = ({ is_completed, q, sort }: ListQuery): Selection => ({
+  sort: sort ?? "created_at",
+  isCompleted: flag(is_completed),
+  q,
+})

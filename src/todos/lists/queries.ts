@@ -29,7 +29,7 @@ const SORT_KEYS = {
 }
 
 /** Whatever the role's time zone is. */
-export const keyText = (key: string, type: string) =>
+const keyText = (key: string, type: string) =>
   type === "text" ? key : `to_char(${key} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
 
 const order = (sort: Selection["sort"]) => ({
@@ -109,7 +109,7 @@ const ordered = (
  * The columns of a page that reads one row more than `most`, to tell whether there are more. The position of
  * the last todo, and the length of the one beyond, are found in arrays: to number the rows takes longer.
  */
-const pageColumns = (type: string, most: string) => {
+export const pageColumns = (type: string, most: string) => {
   const last = `[least(count(*), ${most})::integer]`
   return `
     string_agg(todo, ','),
@@ -119,12 +119,14 @@ const pageColumns = (type: string, most: string) => {
     (array_agg(octet_length(todo)))[${most} + 1]`
 }
 
-/** A page of todos as JSON without brackets, and the position of its last one. */
+/** A page of todos as JSON without brackets. */
 export type Read = {
   todos: Uint8Array
+  /** How many were found, the one beyond included. */
   count: number
+  /** The position of the last one, and the same if there are more. */
   last: Position | undefined
-  hasMore: boolean
+  next: Position | undefined
 }
 
 type Column = Buffer | null | undefined
@@ -132,16 +134,18 @@ const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 const positionOf = (key: Column, id: Column) =>
   key ? { key: key.toString(), id: numberOf(id) } : undefined
 
-const toRead = ([todos, count, key, id, beyond]: Column[]): Read => ({
-  // Without the one beyond, and the comma before it.
-  todos: (todos ?? Buffer.alloc(0)).subarray(
-    0,
-    beyond ? Math.max(0, (todos?.length ?? 0) - numberOf(beyond) - 1) : undefined,
-  ),
-  count: numberOf(count),
-  last: positionOf(key, id),
-  hasMore: beyond !== null,
-})
+/** Reads what `pageColumns` select. */
+export const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
+  const all = todos ?? Buffer.alloc(0)
+  const last = positionOf(key, id)
+  return {
+    // Without the one beyond, and the comma before it.
+    todos: beyond ? all.subarray(0, Math.max(0, all.length - numberOf(beyond) - 1)) : all,
+    count: numberOf(count),
+    last,
+    next: beyond ? last : undefined,
+  }
+}
 
 /** Rows. A page of this size takes a fraction of a millisecond. */
 export const BRIEF_LIMIT = 100
@@ -221,7 +225,7 @@ const COUNT = `
 
 export const countUnsearched = async (
   sql: Sql,
-  { ownerId, selection: { isCompleted }, signal }: Reading,
+  { ownerId, selection: { isCompleted }, signal }: Omit<Reading, "limit">,
 ) => {
   const [row] = await (isCompleted === undefined
     ? sql.pipelined.unsafe<[{ count: number }]>(COUNT_ALL, [ownerId], PREPARED)

@@ -1,78 +1,136 @@
 /** Responses with a list: a page with a link to the next one, or all pages as one stream. */
 import type { Logger } from "pino"
 import type { Limiter } from "../../concurrency/limiter.ts"
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import { matchesWeakly } from "../../http/entity-tag.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { inTurns, joined, patientTurns, sendJson, streamJson } from "../../http/json-stream.ts"
-import type { Cursors, ListTags } from "./cursor.ts"
-import { countTodos, listTodos, pagesAfter } from "./pages.ts"
-import { type ListQuery, listOf, PAGE_LIMIT, readListQuery } from "./parameters.ts"
+import { badRequest } from "../../http/problem.ts"
+import type { Cursors, ListTags, Position } from "./cursor.ts"
+import { countTodos, listTodos, type Page } from "./pages.ts"
+import { type ListQuery, listOf, PAGE_LIMIT, selectionOf } from "./parameters.ts"
 import { BRIEF_LIMIT, findListState } from "./queries.ts"
 
-export type ListDeps = {
-  sql: Sql
-  cursors: Cursors
-  tagOf: ListTags
-  slowReads: Limiter<number>
-  log: Logger
+/** Reads at most `limit` todos after a position. */
+export type ReadPage = (
+  limit: number,
+  after: Position | undefined,
+  signal: () => AbortSignal,
+) => Promise<Page>
+
+/** A page of a stream: long enough to be worth its statement, and short in memory. */
+const STREAMED_BYTES = 128 * 1024
+const FIRST_STREAMED = 100
+
+/** The todos of all pages after a position, for a client that may leave. */
+export async function* pagesAfter(
+  read: ReadPage,
+  start: Position | undefined,
+  client: AbortSignal,
+) {
+  let after = start
+  let limit = FIRST_STREAMED
+  do {
+    const { todos, next } = await read(limit, after, () => client)
+    if (todos.length > 0) yield todos
+    after = next
+    limit = Math.ceil(Math.min(PAGE_LIMIT, (limit * STREAMED_BYTES) / (todos.length + 1)))
+  } while (after)
 }
 
-type Headers = Record<string, string | number | undefined>
-type ListRequest = {
-  caller: AnyCaller
-  client: Client
-  query: ListQuery
-  ifNoneMatch: string | null
+export type PageDeps = { cursors: Cursors; slowReads: Limiter<number>; log: Logger }
+export type ListDeps = PageDeps & { sql: Sql; tagOf: ListTags }
+
+type PageQuery = { limit?: string; cursor?: string }
+type PageRequest = { caller: AnyCaller; client: Client; query: PageQuery }
+
+/** A list in pages. */
+type Pages = {
+  path: string
+  /** What its cursors are bound to. */
+  list: readonly unknown[]
+  read: ReadPage
+  /** Whether a short page may take long, too. */
+  isSearch?: boolean
 }
 
-/** RFC 8288. All parameters stay the same, except for the cursor. */
-const nextLink = (prefix: string, query: ListQuery, cursor: string) =>
-  `<${prefix}/api/v1/todos?${new URLSearchParams({ ...query, cursor })}>; rel="next"`
+/** Where the request begins to read. Throws a 400 if that is nowhere. */
+export const readStart = (
+  { cursors }: PageDeps,
+  { caller, query: { limit, cursor } }: PageRequest,
+  list: readonly unknown[],
+) => {
+  if (cursor === undefined) return undefined
+  if (limit === undefined) throw badRequest([{ parameter: "cursor", message: "needs limit" }])
+  return cursors.read(cursor, caller.userId, list)
+}
 
-/** Also sets the headers of the response. */
-export const respondWithList = async (
-  { sql, cursors, tagOf, slowReads, log }: ListDeps,
-  { caller, client, query, ifNoneMatch }: ListRequest,
+/** Also sets the link to the next page (RFC 8288): its parameters are the same, except for the cursor. */
+export const respondWithPages = async (
+  { cursors, slowReads, log }: PageDeps,
+  { caller, client, query }: PageRequest,
+  { path, list, read, isSearch = false }: Pages,
+  start: Position | undefined,
   headers: Headers,
 ) => {
   const { userId } = caller
-  const { selection, limit, wantsCount } = readListQuery(query)
-  const after =
-    query.cursor === undefined ? undefined : cursors.read(query.cursor, userId, listOf(selection))
-  // To compare with If-None-Match, and to be older than all statements if there are several.
-  const comesFirst = ifNoneMatch !== null || wantsCount || selection.q !== undefined
-  const first = comesFirst ? tagOf(userId, await findListState(sql, userId)) : undefined
-  if (first !== undefined && matchesWeakly(ifNoneMatch, first)) {
-    headers["etag"] = first
-    return new Response(null, { status: 304 })
-  }
+  const limit = query.limit === undefined ? undefined : Number(query.limit)
   const signal = () => client.signal
-  const reading = { ownerId: userId, selection, limit: limit ?? PAGE_LIMIT, after, signal }
-  const inTurn = <Result>(isSlow: boolean, read: () => Promise<Result>) =>
-    isSlow ? slowReads.run(userId, read, { signal }) : read()
-  const isSearch = selection.q !== undefined
-  const [{ todos, next, state = "" }, total] = await Promise.all([
-    inTurn(isSearch || limit === undefined || limit > BRIEF_LIMIT, () => listTodos(sql, reading)),
-    wantsCount
-      ? inTurn(isSearch || selection.isCompleted !== undefined, () => countTodos(sql, reading))
-      : undefined,
-  ])
-  headers["etag"] = first ?? tagOf(userId, state)
-  if (total !== undefined) headers["x-total-count"] = String(total)
+  const readFirst = () => read(limit ?? PAGE_LIMIT, start, signal)
+  const isSlow = isSearch || limit === undefined || limit > BRIEF_LIMIT
+  const first = await (isSlow ? slowReads.run(userId, readFirst, { signal }) : readFirst())
+  const { todos, next, state } = first
   const streaming = { caller, client, log }
-  if (next && limit === undefined)
-    return streamJson(async function* (left) {
+  if (next && limit === undefined) {
+    const response = streamJson(async function* (left) {
       yield joined([todos], "[")
-      const pages = pagesAfter(sql, { ownerId: userId, selection, after: next }, left)
+      const pages = pagesAfter(read, next, left)
       for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
-        if (page.length > 0) yield joined([page], ",")
+        yield joined([page], ",")
       yield Buffer.from("]")
     }, streaming)
-  if (next) {
-    const cursor = cursors.write(next, userId, listOf(selection))
-    headers["link"] = nextLink(client.prefix, query, cursor)
+    return { response, state }
   }
-  return sendJson(joined([todos], "[", "]"), streaming)
+  if (next) {
+    const parameters = new URLSearchParams({ ...query, cursor: cursors.write(next, userId, list) })
+    headers["link"] = `<${client.prefix}/api/v1${path}?${parameters}>; rel="next"`
+  }
+  return { response: sendJson(joined([todos], "[", "]"), streaming), state }
+}
+
+type Headers = Record<string, string | number | undefined>
+type ListRequest = PageRequest & { query: ListQuery; ifNoneMatch: string | null }
+
+/** Also sets the headers of the response. */
+export const respondWithList = async (deps: ListDeps, request: ListRequest, headers: Headers) => {
+  const { sql, slowReads, tagOf } = deps
+  const { caller, client, query, ifNoneMatch } = request
+  const ownerId = caller.userId
+  const selection = selectionOf(query)
+  const list = listOf(selection)
+  const start = readStart(deps, request, list)
+  const [isSearch, wantsCount] = [selection.q !== undefined, query.count === "true"]
+  // To compare with If-None-Match, and to be older than all statements if there are several.
+  const comesFirst = ifNoneMatch !== null || wantsCount || isSearch
+  const tag = comesFirst ? tagOf(ownerId, await findListState(sql, ownerId)) : undefined
+  if (tag !== undefined && matchesWeakly(ifNoneMatch, tag)) {
+    headers["etag"] = tag
+    return new Response(null, { status: 304 })
+  }
+  const read: ReadPage = (limit, after, signal) =>
+    listTodos(sql, { ownerId, selection, limit, after, signal })
+  const count = () => countTodos(sql, { ownerId, selection, signal: () => client.signal })
+  const isSlowCount = isSearch || selection.isCompleted !== undefined
+  const [{ response, state = "" }, total] = await Promise.all([
+    respondWithPages(deps, request, { path: "/todos", list, read, isSearch }, start, headers),
+    wantsCount
+      ? isSlowCount
+        ? slowReads.run(ownerId, count, { signal: () => client.signal })
+        : count()
+      : undefined,
+  ])
+  headers["etag"] = tag ?? tagOf(ownerId, state)
+  if (total !== undefined) headers["x-total-count"] = String(total)
+  return response
 }
