@@ -52,7 +52,9 @@ const helpFor = ([word = "", second = ""]: string[]) => {
   const command = commands[name]
   const group = groupOf(word)
   if (command) return helpOf(name, command)
-  return group.length > 0 ? `Usage:\n${describeCommands(group)}` : generalHelp()
+  if (group.length > 0) return `Usage:\n${describeCommands(group)}`
+  if (word !== "") throw new UsageError(`unknown command: ${word}`)
+  return generalHelp()
 }
 
 const readEnvFile = (path: string): Record<string, string | undefined> => {

@@ -50,6 +50,8 @@ test("what is printed arrives whole and once through a pipe that is read slowly,
 
 for (const args of [
   ["serv"],
+  ["serv", "--help"],
+  ["help", "serv"],
   ["serve", "now"],
   ["migrate", "sideways"],
   ["migrate", "--no-migrate"],
