@@ -44,23 +44,6 @@ const fileDescriptors = () => {
 export const createMetrics = (sources: Sources) => {
   const registry = new Registry()
   const registers = [registry]
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      ...{ name, help, registers },
-      collect() {
-        this.set(read())
-      },
-    })
-  /** Counted by somebody else. */
-  const counter = (name: string, help: string, read: () => number) =>
-    new Counter({
-      ...{ name, help, registers },
-      collect() {
-        this.reset()
-        this.inc(read())
-      },
-    })
-
   new Gauge({
     name: "todo_api_build_info",
     help: "1, with what runs as labels",
@@ -87,6 +70,8 @@ export const createMetrics = (sources: Sources) => {
   const startedAt = Math.round(Date.now() / 1_000 - process.uptime())
   const delays = monitorEventLoopDelay({ resolution: 10 })
   delays.enable()
+  const late = () => delays.percentile(99) / 1_000_000_000
+  const longest = () => delays.max / 1_000_000_000
 
   const gauges: [name: string, help: string, read: () => number][] = [
     ["todo_api_requests_in_flight", "Requests under way", sources.requests],
@@ -97,16 +82,8 @@ export const createMetrics = (sources: Sources) => {
     ["todo_api_database_pool_waiting", "Statements that wait for a connection", pool("waiting")],
     ["todo_api_mails_waiting", "Mails that wait to be sent", () => database.waiting],
     ["todo_api_mails_failed", "Of those, mails that were refused before", () => database.failed],
-    [
-      "todo_api_event_loop_delay_p99_seconds",
-      "How late the event loop was since the last scrape, 99th percentile",
-      () => delays.percentile(99) / 1_000_000_000,
-    ],
-    [
-      "todo_api_event_loop_delay_max_seconds",
-      "How late the event loop was since the last scrape, at most",
-      () => delays.max / 1_000_000_000,
-    ],
+    ["todo_api_event_loop_delay_p99_seconds", "99th percentile since the last scrape", late],
+    ["todo_api_event_loop_delay_max_seconds", "Maximum since the last scrape", longest],
     ["process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss()],
     ["process_start_time_seconds", "When the process started", () => startedAt],
   ]
@@ -115,18 +92,27 @@ export const createMetrics = (sources: Sources) => {
       ["process_open_fds", "Open file descriptors", () => fileDescriptors().open],
       ["process_max_fds", "Open file descriptors at most", () => fileDescriptors().max],
     )
-  for (const definition of gauges) gauge(...definition)
-  counter("process_cpu_seconds_total", "CPU time, user and system", cpuSeconds)
-  counter(
-    "todo_api_database_pool_cancelled_total",
-    "Statements that ran into their time limit",
-    pool("cancelled"),
-  )
-  counter(
-    "todo_api_database_pool_replaced_total",
-    "Times that all connections were replaced: the database froze, or another host took over",
-    pool("replaced"),
-  )
+  for (const [name, help, read] of gauges)
+    new Gauge({
+      ...{ name, help, registers },
+      collect() {
+        this.set(read())
+      },
+    })
+  /** Counted by others. */
+  const counters: [name: string, help: string, read: () => number][] = [
+    ["process_cpu_seconds_total", "CPU time, user and system", cpuSeconds],
+    ["todo_api_database_pool_cancelled_total", "Statements over their limit", pool("cancelled")],
+    ["todo_api_database_pool_replaced_total", "Times the database froze", pool("replaced")],
+  ]
+  for (const [name, help, read] of counters)
+    new Counter({
+      ...{ name, help, registers },
+      collect() {
+        this.reset()
+        this.inc(read())
+      },
+    })
 
   const durations = new Histogram({
     name: "http_request_duration_seconds",
@@ -135,24 +121,15 @@ export const createMetrics = (sources: Sources) => {
     buckets: DURATIONS,
     registers,
   })
-  const logins = new Counter({
-    name: "todo_api_logins_total",
-    help: "Logins by outcome",
-    labelNames: ["outcome"],
-    registers,
-  })
-  const throttled = new Counter({
-    name: "todo_api_throttled_total",
-    help: "Requests that were answered with 429, by route pattern",
-    labelNames: ["route"],
-    registers,
-  })
-  const databaseErrors = new Counter({
-    name: "todo_api_database_errors_total",
-    help: "Requests that failed because of the database, by SQLSTATE or error code",
-    labelNames: ["code"],
-    registers,
-  })
+  const count = (name: string, help: string, ...labelNames: string[]) =>
+    new Counter({ name, help, labelNames, registers })
+  const logins = count("todo_api_logins_total", "Logins by outcome", "outcome")
+  const throttled = count("todo_api_throttled_total", "Responses with 429, by route", "route")
+  const databaseErrors = count(
+    "todo_api_database_errors_total",
+    "Requests that failed because of the database, by SQLSTATE or error code",
+    "code",
+  )
 
   /** Cached, because looking up labels is expensive. Bounded, because routes are patterns. */
   const observers = new Map<string, Observe>()
