@@ -1,6 +1,7 @@
 /** Calls any operation of the API: repeats it where that is safe, and adds a token where needed. */
 import type { paths } from "./api.ts"
 import type { Answer, Data, Method, Options, Path, User } from "./calls.ts"
+import { unexpected } from "./errors.ts"
 import type { Http } from "./http.ts"
 import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
@@ -68,6 +69,8 @@ export const createCall = (http: Http, session: Session) => {
     const answer = await (isPublic(path)
       ? send({})
       : session.authorized(sendAs, { signal: given.signal }))
+    if (method === "delete" && answer.status !== 204)
+      throw unexpected(answer.status, "The answer has a body, which the service's has not")
     return answer as Answer<Data<paths[P][M]>>
   }
   return call

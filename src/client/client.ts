@@ -159,7 +159,8 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     ) => {
       const user = await session.user()
       try {
-        await call("put", "/api/v1/users/me/password", { body, signal })
+        const { data } = await call("put", "/api/v1/users/me/password", { body, signal })
+        checked(data, isTokens)
       } catch (error) {
         if (!isUnanswered(error) || !user?.email) throw error
         // If it was done, the new password is right, and the session has ended.

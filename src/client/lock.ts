@@ -10,7 +10,7 @@ import { anySignal, type Held, type Platform } from "./platform.ts"
 
 const BEAT = 1_000
 /** With some jitter, so that two waiters do not steal from each other. */
-const MISSED = 3
+const MISSED = 2
 
 export const withLock = async <T>(
   platform: Platform,

@@ -1,6 +1,6 @@
 /** The package that `bun run build:client` makes, as those see it who install it. */
 import { expect, test } from "bun:test"
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { buildClient, packClient } from "../../.ci/build-client.ts"
 import { startApp } from "../support/app.ts"
@@ -30,6 +30,11 @@ export const seconds = (error: unknown): number | undefined =>
 await client.todos.create({})
 // @ts-expect-error: there is no such sort
 live.list({}, "age")
+await client.call(
+  "get",
+  // @ts-expect-error: a wrong path is what is wrong, not the method
+  "/api/v1/todo",
+)
 `
 const compiler = {
   strict: true,
@@ -85,6 +90,19 @@ test("what is built is one small module without dependencies, and works where it
   const compiled = Bun.spawnSync([process.execPath, "x", "tsc", "-p", directory])
   expect(compiled.stdout.toString()).toBe("")
   expect(compiled.exitCode).toBe(0)
+
+  // The example application, as somebody has it who installs the package.
+  cpSync(join(import.meta.dir, "examples", "todos"), join(directory, "todos"), { recursive: true })
+  for (const name of ["react", "react-dom", "@types", "csstype"])
+    symlinkSync(
+      join(import.meta.dir, "../../node_modules", name),
+      join(directory, "node_modules", name),
+    )
+  const config = JSON.parse(readFileSync(join(directory, "todos", "tsconfig.json"), "utf8"))
+  config.compilerOptions.paths = {}
+  writeFileSync(join(directory, "todos", "tsconfig.json"), JSON.stringify(config))
+  const example = Bun.spawnSync([process.execPath, "x", "tsc", "-p", join(directory, "todos")])
+  expect(example.stdout.toString()).toBe("")
 
   // Resolvers that know no `exports` find the types, too.
   const old = { ...compiler, module: "ESNext", moduleResolution: "node10" }

@@ -103,14 +103,14 @@ test("no feature imports another", () => {
   expect(between).toEqual([])
 })
 
-test("the client imports nothing but itself, and Node's file system for its file", () => {
+test("the client imports nothing but itself, Node's file system for its file, and React for its hooks", () => {
   const packages = files
     .filter((file) => roomOf(file) === "client")
     .flatMap((file) => [
       ...readFileSync(join(source, file), "utf8").matchAll(/from\s+"([^."][^"]*)"/g),
     ])
     .map(([, name]) => name)
-  expect(new Set(packages)).toEqual(new Set(["node:fs/promises", "node:path"]))
+  expect(new Set(packages)).toEqual(new Set(["node:fs/promises", "node:path", "react"]))
   const outside = imports.filter(
     ({ from, to }) => roomOf(from) === "client" && roomOf(to) !== "client",
   )

@@ -1,79 +1,15 @@
 /** The client in Chromium: tabs of one profile, another profile, offline, a reload. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
-import type { Browser, BrowserContext, Page } from "playwright-core"
-import { buildClient } from "../../.ci/build-client.ts"
+import type { Browser, Page } from "playwright-core"
 import { startApp } from "../support/app.ts"
 import { launchChromium } from "../support/chromium.ts"
-import { temporaryDirectory } from "../support/temporary.ts"
+import { buildScript, openPage, origin, run, says, shows } from "../support/client-page.ts"
 
 let browser: Browser
 beforeAll(async () => {
   browser = await launchChromium()
 }, 30_000)
 afterAll(() => browser.close())
-
-/** The page's, which no server has: it is there without a network, as a service worker keeps it. */
-const origin = "http://127.0.0.1:5173"
-
-const html = (
-  url: string,
-) => `<!doctype html><title>Todos</title><ul></ul><output></output><script type="module">
-  import { createClient } from "/client.js"
-  const client = createClient({ url: "${url}" })
-  const render = (live) => () => {
-    const items = live.list().map(({ title, is_completed }) => {
-      const item = document.createElement("li")
-      item.textContent = (is_completed ? "[x] " : "[ ] ") + title
-      return item
-    })
-    document.querySelector("ul").replaceChildren(...items)
-    const { pending, is_online } = live.status()
-    document.querySelector("output").textContent = pending + (is_online ? " online" : " offline")
-  }
-  window.open = async (account, isNew) => {
-    if (account) await (isNew ? client.register(account) : client.logIn(account))
-    window.live = await client.todos.live()
-    live.subscribe(render(live))
-    render(live)()
-  }
-  window.create = (title) => live.create({ title })
-  window.complete = (title) =>
-    live.update(live.list().find((todo) => todo.title === title).id, { is_completed: true })
-  window.isReady = true
-</script>`
-
-const openPage = async (context: BrowserContext, url: string, script: string) => {
-  const page = await context.newPage()
-  await page.route(`${origin}/`, (route) =>
-    route.fulfill({ body: html(url), contentType: "text/html" }),
-  )
-  await page.route(`${origin}/client.js`, (route) =>
-    route.fulfill({ body: script, contentType: "text/javascript" }),
-  )
-  await page.goto(`${origin}/`)
-  await page.waitForFunction("window.isReady")
-  return page
-}
-
-const run = (page: Page, code: string) => page.evaluate(code)
-const shows = (page: Page, ...items: string[]) =>
-  page.waitForFunction(
-    `[...document.querySelectorAll("li")].map((item) => item.textContent).sort().join() === ${JSON.stringify(
-      items.toSorted().join(),
-    )}`,
-    undefined,
-    { timeout: 20_000 },
-  )
-const says = (page: Page, text: string) =>
-  page.locator("output", { hasText: text }).waitFor({ timeout: 20_000 })
-
-const buildScript = async () => {
-  using directory = temporaryDirectory()
-  await buildClient(join(directory.path, "client"))
-  return readFileSync(join(directory.path, "client", "index.js"), "utf8")
-}
 
 test("two tabs and another profile stay in step; one goes offline, edits, reloads, and comes back", async () => {
   await using app = await startApp({ CORS_ORIGINS: origin })

@@ -6,6 +6,7 @@ import type {
 } from "@tanstack/query-core"
 import type {
   Filter,
+  Key,
   Live,
   LiveTodo,
   NewTodo,
@@ -41,12 +42,12 @@ export const createTodo = (live: Live): MutationObserverOptions<LiveTodo, Error,
 
 export const updateTodo = (
   live: Live,
-): MutationObserverOptions<void, Error, TodoChanges & { id: number }> => ({
+): MutationObserverOptions<void, Error, TodoChanges & { key: Key }> => ({
   networkMode: "always",
-  mutationFn: ({ id, ...changes }) => live.update(id, changes),
+  mutationFn: ({ key, ...changes }) => live.update(key, changes),
 })
 
-export const deleteTodo = (live: Live): MutationObserverOptions<void, Error, number> => ({
+export const deleteTodo = (live: Live): MutationObserverOptions<void, Error, Key> => ({
   networkMode: "always",
-  mutationFn: (id) => live.delete(id),
+  mutationFn: (key) => live.delete(key),
 })

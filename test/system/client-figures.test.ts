@@ -1,0 +1,152 @@
+/** What the client costs in Chromium: its figures are those of the README. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import type { Browser, Page } from "playwright-core"
+import { type App, startApp } from "../support/app.ts"
+import { launchChromium } from "../support/chromium.ts"
+import { buildScript, openPage, origin, run, says } from "../support/client-page.ts"
+import { insertMany } from "../support/rows.ts"
+import { openSql } from "../support/sql.ts"
+
+let browser: Browser
+let app: App
+let script: string
+beforeAll(async () => {
+  browser = await launchChromium()
+  app = await startApp({ CORS_ORIGINS: origin })
+  script = await buildScript()
+}, 60_000)
+afterAll(async () => {
+  await browser.close()
+  await app[Symbol.asyncDispose]()
+})
+
+let users = 0
+const newAccount = () =>
+  JSON.stringify({ email: `page-${++users}@example.org`, password: "correct horse" })
+
+/** Counts the bytes that are written, and how long the page could do nothing else. */
+const measuring = `
+  window.isQuiet = true
+  window.measure = async (work) => {
+    const seen = { bytes: 0, blocked: 0, stored: 0 }
+    const put = IDBObjectStore.prototype.put
+    IDBObjectStore.prototype.put = function (value, key) {
+      seen.bytes += JSON.stringify(value).length
+      return put.call(this, value, key)
+    }
+    let isOver = false
+    const look = (before) => {
+      const now = performance.now()
+      seen.blocked = Math.max(seen.blocked, now - before)
+      if (!isOver) setTimeout(look, 0, now)
+    }
+    setTimeout(look, 0, performance.now())
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const before = performance.now()
+    await work()
+    seen.stored = performance.now() - before
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    isOver = true
+    IDBObjectStore.prototype.put = put
+    return seen
+  }`
+type Seen = { bytes: number; blocked: number; stored: number }
+
+const report = (what: string, figures: Record<string, number>) => {
+  const rounded = Object.entries(figures).map(([name, value]) => `${name} ${Math.round(value)}`)
+  console.log(`${what}: ${rounded.join(", ")}`)
+}
+
+test("2,000 edits block the page for less than 200 ms, and are stored in less than 2 s", async () => {
+  await using context = await browser.newContext()
+  await context.addInitScript({ content: measuring })
+  const page = await openPage(context, app.url, script)
+  await run(page, `open(${newAccount()}, true)`)
+  const create = `live.createMany(Array.from({ length: 2000 }, (_, index) => ({ title: "todo " + index })))`
+  const edits = {
+    "2,000 creates": create,
+    "2,000 updates": "live.updateMany(live.list().map(({ key }) => key), { is_completed: true })",
+    "2,000 single updates of a tick":
+      "Promise.all(live.list().map(({ key }) => live.update(key, { is_completed: false })))",
+    "2,000 deletes": "live.deleteMany(live.list().map(({ key }) => key))",
+  }
+  for (const [what, edit] of Object.entries(edits)) {
+    await page.context().setOffline(true)
+    const seen = (await run(page, `measure(() => ${edit})`)) as Seen
+    report(what, { ...seen })
+    expect(seen.blocked).toBeLessThan(200)
+    expect(seen.stored).toBeLessThan(2_000)
+    await page.context().setOffline(false)
+    await page.waitForFunction("live.status().pending === 0")
+  }
+}, 120_000)
+
+test("an edit in a replica of 100,000 todos writes kilobytes, and other tabs show it", async () => {
+  await using context = await browser.newContext()
+  await context.addInitScript({ content: measuring })
+  const page = await openPage(context, app.url, script)
+  await run(page, `open(${newAccount()}, true)`)
+  const id = (await run(page, "client.user().then((user) => user.id)")) as number
+  const sql = openSql(app.databaseUrl)
+  await insertMany(sql, id, 100_000)
+  await sql.end()
+  const started = performance.now()
+  await run(page, "live.create({ title: 'last' })")
+  await page.waitForFunction("live.list().length === 100001", undefined, { timeout: 120_000 })
+  const synced = performance.now() - started
+  const other = await openPage(context, app.url, script)
+  const opening = performance.now()
+  await run(other, "open()")
+  await other.waitForFunction("live.list().length === 100001")
+  const opened = performance.now() - opening
+  const edit = "live.update(live.list()[50000].key, { title: 'changed' })"
+  const seen = (await run(page, `measure(() => ${edit})`)) as Seen
+  await other.waitForFunction("live.list()[50000].title === 'changed'")
+  report("100,000 todos", { ...seen, synced, opened })
+  expect(seen.bytes).toBeLessThan(10_000)
+  expect(seen.blocked).toBeLessThan(500)
+}, 240_000)
+
+/** Stops the JavaScript of a tab, as browsers do with suspended ones. */
+const stopScripts = async (page: Page) => {
+  const debug = await page.context().newCDPSession(page)
+  await debug.send("Debugger.enable")
+  await debug.send("Debugger.pause")
+  return () => debug.send("Debugger.resume")
+}
+
+test("another tab takes over from one that hangs, and the one that wakes goes on", async () => {
+  await using context = await browser.newContext()
+  const [first, second] = [
+    await openPage(context, app.url, script),
+    await openPage(context, app.url, script),
+  ]
+  await run(first, `open(${newAccount()}, true)`)
+  await run(second, "open()")
+  await says(second, "0 online")
+
+  const times: number[] = []
+  for (let turn = 0; turn < 10; turn++) {
+    const before = (await run(second, "performance.now()")) as number
+    await run(first, `create("of the first ${turn}")`)
+    await second.waitForFunction(
+      `live.list().some(({ title }) => title === "of the first ${turn}")`,
+      undefined,
+      { polling: 5 },
+    )
+    times.push(((await run(second, "performance.now()")) as number) - before)
+  }
+  report("tab to tab", { longest: Math.max(...times), median: times.sort((a, b) => a - b)[5] ?? 0 })
+
+  const resume = await stopScripts(first)
+  const stopped = performance.now()
+  await run(second, `create("of the second")`)
+  await says(second, "0 online")
+  const takeover = performance.now() - stopped
+  report("takeover", { takeover })
+  expect(takeover).toBeLessThan(5_000)
+  await resume()
+  await run(first, `create("of the first again")`)
+  for (const page of [first, second])
+    await page.waitForFunction("live.list().length === 12 && live.status().pending === 0")
+}, 120_000)
