@@ -131,7 +131,15 @@ export const createApp = (deps: Deps) => {
     handler: { standardHostname: false },
   })
   app
-    .onError(answerError({ log, metrics, logRequest, methodsOf: (path) => methodsOf(path) }))
+    .onError(
+      answerError({
+        log,
+        metrics,
+        logRequest,
+        methodsOf: (path) => methodsOf(path),
+        answeredAt: () => deps.sql.state().answeredAt,
+      }),
+    )
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)

@@ -110,9 +110,9 @@ const failure = async (error: unknown): Promise<[message: string, code: number]>
   if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
   const message = error instanceof Error ? error.message : String(error)
   // Imported late, because it loads the driver.
-  const { isAway, isTlsMissing } = await import("./database/errors.ts")
+  const { mayPass, isTlsMissing } = await import("./database/errors.ts")
   if (isTlsMissing(error)) return [`wrong configuration:\nDATABASE_URL: ${message}`, EXIT.config]
-  if (isAway(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
+  if (mayPass(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
   return [message, EXIT.failure]
 }
 

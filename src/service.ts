@@ -107,16 +107,12 @@ export const startService = async (options: Options): Promise<Service> => {
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
   noteKeyUse(config)
   const secrets = secretKeys(config)
-  const sql = connect(
-    url,
-    config.DATABASE_POOL_SIZE,
-    config.DATABASE_PREPARED_STATEMENTS === "true",
-    (host, lossyPromotion) => {
-      log.warn({ host }, "another host of the database is written to from now on")
-      if (lossyPromotion !== undefined) lostCommits.after(lossyPromotion)
-    },
-  )
-  const lostCommits = createLostCommits(sql)
+  const sql = connect(url, config.DATABASE_POOL_SIZE, {
+    prepare: config.DATABASE_PREPARED_STATEMENTS === "true",
+    log,
+    onLossyPromotion: (name) => lostCommits.after(name),
+  })
+  const lostCommits = createLostCommits(sql, log)
   opened.defer(() => sql.end())
   let isStopping = false
   // In parallel, because both take about the same time.
@@ -135,7 +131,7 @@ export const startService = async (options: Options): Promise<Service> => {
   jobs.push(await tokens.followRevocations())
   jobs.push(tokens.lastUses.start())
   jobs.push(watchers.start(log))
-  jobs.push(lostCommits.follow(log))
+  jobs.push(lostCommits.stop)
   const expiries = [deleteExpiredKeys, deleteExpiredTombstones, forgetExpired(config.TRASH_DAYS)]
   jobs.push(startExpiry(sql, expiries, log))
   jobs.push(await outbox(config, sql, log))

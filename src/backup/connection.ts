@@ -1,17 +1,10 @@
 /** Connects for a backup or a restore: a single connection, without time limits. */
-import postgres from "postgres"
-import { connectionOptions } from "../config/database-url.ts"
+import type postgres from "postgres"
+import { openConnection } from "../database/driver.ts"
 
 export type Transaction = postgres.TransactionSql
 
-export const connectForBackup = (url: string) =>
-  postgres({
-    ...connectionOptions(url),
-    max: 1,
-    prepare: false,
-    fetch_types: false,
-    onnotice: () => {},
-  })
+export const connectForBackup = (url: string) => openConnection(url)
 
 /**
  * Runs a transaction with COPY in it. If it fails, the connection is closed, because in the middle of a

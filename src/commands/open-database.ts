@@ -38,7 +38,7 @@ export const withUsers = async <Result>(
   const config = readConfig(env, false)
   await using opened = new AsyncDisposableStack()
   const { url } = opened.use(await openDatabase(config))
-  const sql = connect(url, 1, config.DATABASE_PREPARED_STATEMENTS === "true")
+  const sql = connect(url, 1, { prepare: config.DATABASE_PREPARED_STATEMENTS === "true" })
   opened.defer(() => sql.end())
   const log = createLog(config.LOG_LEVEL, 2)
   opened.defer(() => endLog(log, LAST_LINES_MS))

@@ -1,7 +1,5 @@
 /** Limits how long statements wait and run. */
 import { PoolExhausted } from "./errors.ts"
-import type { Lanes } from "./pool-lanes.ts"
-import type { Limits, Scheduler, Waiter } from "./pool-scheduler.ts"
 
 /** A client must get an answer within five seconds, including both waiting and running. */
 const LIMIT_MS = 4_000
@@ -11,53 +9,65 @@ const STALL_LIMIT_MS = 1_250
 const CANCEL_LIMIT_MS = 500
 const SWEEP_MS = 100
 
-/** After this time everything that runs now has ended. */
-export const LIMIT_SECONDS = LIMIT_MS / 1_000
 /** Less than a statement's limit, so that connecting fails before the statement does. */
 export const CONNECT_LIMIT_SECONDS = 2
 
-export const limitsOf = (askedAt: number): Limits => {
-  const since = performance.now()
-  return { since, until: Math.min(since + RUN_LIMIT_MS, askedAt + LIMIT_MS) }
+/** Until when what begins now may run, by performance.now(). */
+export const deadlineOf = (askedAt: number): number =>
+  Math.min(performance.now() + RUN_LIMIT_MS, askedAt + LIMIT_MS)
+
+type Task = { askedAt: number; reject: (reason: unknown) => void }
+type Entry = { until: number }
+type Slot = {
+  entries: Entry[]
+  cancel: { entry: Entry; at: number } | undefined
 }
 
-const rejectLate = <Connection, Task>(
-  waiting: Waiter<Connection, Task>[],
-  isLate: (askedAt: number) => boolean,
-) => {
-  const late = waiting.filter(({ askedAt }) => isLate(askedAt))
+type Pool<OfPool extends Slot> = {
+  slots: OfPool[]
+  waiting: Task[]
+  /** How many statements and transactions have ended so far. */
+  ended: () => number
+  cancel: (slot: OfPool) => void
+  close: (slot: OfPool) => void
+  replaceConnections: () => void
+  dispatch: () => void
+}
+
+const rejectLate = (waiting: Task[], isLate: (task: Task) => boolean) => {
+  const late = waiting.filter(isLate)
   if (late.length === 0) return
-  const others = waiting.filter(({ askedAt }) => !isLate(askedAt))
-  waiting.length = 0
-  waiting.push(...others)
+  const others = waiting.filter((task) => !isLate(task))
+  waiting.splice(0, waiting.length, ...others)
   for (const { reject } of late) reject(new PoolExhausted())
 }
 
 /** Returns the function that stops it. */
-export const enforceLimits = <Connection, Task>(
-  { slots, waiting, ended }: Scheduler<Connection, Task>,
-  lanes: Lanes<Connection, Task>,
-  cancel: (slot: (typeof slots)[number]) => void,
-  replaceConnections: () => void,
-) => {
+export const enforceLimits = <OfPool extends Slot>(pool: Pool<OfPool>) => {
+  const { slots, waiting, ended, cancel, close, replaceConnections, dispatch } = pool
   let endedBefore = 0
-  /** When a sweep last saw that a task had ended. */
+  /** When a sweep last saw that something had ended. */
   let movedAt = Number.NEGATIVE_INFINITY
   const sweep = () => {
     const now = performance.now()
     if (ended() !== endedBefore) movedAt = now
     endedBefore = ended()
-    const isLate = (askedAt: number) =>
-      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
-    for (const queue of [...lanes.queues(), waiting]) rejectLate(queue, isLate)
+    rejectLate(
+      waiting,
+      ({ askedAt }) =>
+        now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS,
+    )
     for (const slot of slots) {
-      const [oldest] = slot.tasks
-      if (!oldest || slot.cancelledAt !== undefined || now <= oldest.until) continue
-      slot.cancelledAt = now
-      cancel(slot)
+      const [oldest] = slot.entries
+      if (!slot.cancel) {
+        if (oldest && now > oldest.until) cancel(slot)
+      } else if (now - slot.cancel.at > CANCEL_LIMIT_MS) {
+        // A cancel that is still on its way must not reach the next statement there.
+        if (slot.cancel.entry === oldest) return replaceConnections()
+        close(slot)
+      }
     }
-    if (slots.some(({ cancelledAt = now }) => now - cancelledAt > CANCEL_LIMIT_MS))
-      replaceConnections()
+    dispatch()
   }
   const sweeper = setInterval(sweep, SWEEP_MS)
   sweeper.unref()

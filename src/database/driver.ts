@@ -1,10 +1,37 @@
 /**
  * All that is known of postgres.js' private parts.
  *
- * Its public interface can neither hold a statement back until a connection is free, nor send a
- * brief one behind another without doing the same to slow ones, nor cancel without an unhandled
- * rejection. test/database/driver.test.ts fails where an upgrade changes what is relied on here.
+ * Its public interface can neither hold a statement back until a connection is free, nor send one
+ * behind another without doing the same to all, nor send one anew, nor say when a cancel is over.
+ * test/database/driver.test.ts fails where an upgrade changes what is relied on here.
  */
+
+import postgres from "postgres"
+import { connectionOptions } from "../config/database-url.ts"
+
+/** Whatever the role and the database have set. All poolers let these through. */
+const SETTINGS = { DateStyle: "ISO", standard_conforming_strings: "on", TimeZone: "UTC" }
+
+/**
+ * One connection, or as many as `options` says, opened by the first statement. Statements are prepared on
+ * the server only on demand, and nothing is asked but what the caller asks.
+ */
+export const openConnection = <Types extends Record<string, postgres.PostgresType>>(
+  url: string,
+  options: postgres.Options<Types> = {},
+) => {
+  const { connection, ...own } = connectionOptions(url)
+  return postgres<Types>({
+    ...own,
+    max: 1,
+    prepare: false,
+    fetch_types: false,
+    max_lifetime: null,
+    onnotice: () => {},
+    ...options,
+    connection: { ...connection, ...SETTINGS, ...options.connection },
+  })
+}
 
 declare const made: unique symbol
 /** A query, or a fragment of one. A query starts when it is awaited. */
@@ -16,7 +43,7 @@ type Private = {
   /** Called with the query when it is awaited. Each instance of postgres.js has its own. */
   handler: Start
   reject: (reason: unknown) => void
-  /** Sends the cancel request. The public `cancel()` drops this promise, and so its rejection. */
+  /** Sends a cancel request by the instance's options. Resolves when its connection is closed. */
   canceller: (query: Query) => Promise<void>
   /** Whether it is the one that the server is working on, of those sent to it. */
   active: boolean
@@ -27,9 +54,11 @@ const privatePartsOf = (query: Query) => query as unknown as Private
 /** Names and lists, which postgres.js also makes, are no queries. */
 export const isQuery = (value: unknown): value is Query => value instanceof Promise
 
-/** The function that starts a query on this instance, even if another instance made it. */
-export const starterOf = (instance: { unsafe(text: string): Promise<unknown> }): Start =>
-  privatePartsOf(instance.unsafe("") as Query).handler
+/** Starts and cancels queries on this instance, even those that another instance made. */
+export const controlsOf = (instance: { unsafe(text: string): Promise<unknown> }) => {
+  const { handler, canceller } = privatePartsOf(instance.unsafe("") as Query)
+  return { start: handler, cancel: canceller }
+}
 
 /** Replaces the function that starts the query by `start`, and returns the original one. */
 export const interceptStart = (query: Query, start: Start): Start => {
@@ -39,21 +68,21 @@ export const interceptStart = (query: Query, start: Start): Start => {
   return handler
 }
 
+/** Where `isKept` returns true the query is not rejected: it can be started again. */
+export const interceptRejection = (query: Query, isKept: (reason: unknown) => boolean): void => {
+  const parts = privatePartsOf(query)
+  const { reject } = parts
+  parts.reject = (reason) => {
+    if (isKept(reason)) parts.active = false
+    else reject(reason)
+  }
+}
+
+/** One that is not active must not be cancelled: the server would cancel another one. */
 export const isActive = (query: Query): boolean => privatePartsOf(query).active
 
 export const rejectQuery = (query: Query, reason: unknown): void =>
   privatePartsOf(query).reject(reason)
-
-/**
- * Asks the server to cancel the query, which then fails by itself. A query that is not active yet must not
- * be cancelled: postgres.js would forget it, and take its answer for that of the next query.
- */
-export const cancelQuery = (query: Query): void => {
-  if (isActive(query))
-    privatePartsOf(query)
-      .canceller(query)
-      .catch(() => {})
-}
 
 /** The function of Postgres that sends the notice. Unlike the text, its name is never translated. */
 const SYNCHRONOUS_WAIT = "SyncRepWaitForLSN"

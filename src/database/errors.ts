@@ -58,11 +58,22 @@ export class NoWritableHost extends Error {
   }
 }
 
-/** Codes of the pool, of postgres.js and of the operating system. */
-const UNREACHABLE =
-  /^(POOL_EXHAUSTED|COMMIT_UNREPLICATED|NO_WRITABLE_HOST|CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : ""
 
-const READ_ONLY = "25006"
+const isOfServer = (error: unknown): error is postgres.PostgresError =>
+  error instanceof postgres.PostgresError
+
+/** ENOENT of a missing Unix socket. Other missing files are no reason to wait. */
+const isOfConnecting = (error: unknown) =>
+  error instanceof Error && "syscall" in error && error.syscall === "connect"
+
+/** Codes of postgres.js and of the operating system: the connection is gone, or was never made. */
+const DISCONNECTED =
+  /^(CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
+
+/** Codes of the pool. After ROLLED_BACK it is postgres.js' word that nothing of a transaction is there. */
+const OUR_OWN = /^(POOL_EXHAUSTED|COMMIT_UNREPLICATED|NO_WRITABLE_HOST|ROLLED_BACK)$/
 
 /**
  * SQLSTATEs of Postgres after which a repeat may succeed. The server starts, stops, lacks resources or
@@ -71,14 +82,51 @@ const READ_ONLY = "25006"
  */
 const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})$/
 
-/** ENOENT of a missing Unix socket. Other missing files are no reason to wait. */
-const isOfConnecting = (error: Error) => "syscall" in error && error.syscall === "connect"
+/**
+ * What else ends only when somebody mends the database: the role or its password is refused (28), the
+ * database is not there (3D000), takes no connections (55000), or the role lacks grants (42501).
+ */
+const REFUSES = /^(28\w{3}|3D000|42501|55000)$/
 
+/** Whether waiting helps. At the start it does not against a wrong password. */
+export const mayPass = (error: unknown): boolean =>
+  isOfServer(error)
+    ? MAY_PASS.test(error.code)
+    : DISCONNECTED.test(codeOf(error)) || OUR_OWN.test(codeOf(error)) || isOfConnecting(error)
+
+/** Whether it is the database that fails, and not what is asked of it. */
 export const isAway = (error: unknown): boolean =>
-  error instanceof Error &&
-  "code" in error &&
-  ((error instanceof postgres.PostgresError ? MAY_PASS : UNREACHABLE).test(String(error.code)) ||
-    isOfConnecting(error))
+  mayPass(error) ||
+  whyRefused(error) !== undefined ||
+  (isOfServer(error) && REFUSES.test(error.code))
 
-export const isReadOnly = (error: unknown): boolean =>
-  error instanceof postgres.PostgresError && error.code === READ_ONLY
+/** What the operator is to look at, where it is not the way to the database. */
+export const outageOf = (error: unknown): string => {
+  const code = codeOf(error)
+  if (code === "53100") return "the disk of the database is full"
+  if (REFUSES.test(code)) return "the database refuses the service"
+  return "the database is away"
+}
+
+/**
+ * What an error tells of the connection that it came by: it holds a statement or a plan that the server
+ * does not know any more, the server refused one of its settings at the start, its host is a standby, a
+ * statement was cancelled there, or it is gone.
+ */
+export const whyRefused = (
+  error: unknown,
+): "statement" | "plan" | "setting" | "read-only" | "cancel" | "connection" | undefined => {
+  if (!isOfServer(error)) {
+    const code = codeOf(error)
+    const isGone = DISCONNECTED.test(code) || code === "TLS_NOT_OFFERED" || isOfConnecting(error)
+    return isGone ? "connection" : undefined
+  }
+  const { code, message, routine, severity } = error
+  if (code === "26000" || code === "42P05") return "statement"
+  // The function of Postgres that sends it: "cached plan must not change result type", in any language.
+  if (code === "0A000" && routine === "RevalidateCachedQuery") return "plan"
+  if (code === "08P01" && message.startsWith("unsupported startup parameter")) return "setting"
+  if (severity === "FATAL" || severity === "PANIC") return "connection"
+  if (code === "25006") return "read-only"
+  return code === "57014" ? "cancel" : undefined
+}

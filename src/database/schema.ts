@@ -2,7 +2,7 @@
 import type { Logger } from "pino"
 import { ConfigError } from "../config/config.ts"
 import type { Sql } from "./connect.ts"
-import { isAway } from "./errors.ts"
+import { mayPass } from "./errors.ts"
 import { migrate } from "./migrations/migrate.ts"
 import { lackingRights } from "./migrations/rights.ts"
 import { invalidIndexes, SchemaError, type SchemaState, schemaState } from "./migrations/state.ts"
@@ -26,7 +26,7 @@ export const awaitDatabase = async (
       if (attempt > 1) log.info({ attempt }, "the database is there")
       return state
     } catch (error) {
-      if (!isAway(error) || performance.now() + POLL_MS > deadline) throw error
+      if (!mayPass(error) || performance.now() + POLL_MS > deadline) throw error
       if (attempt === 1) log.warn({ err: error, seconds }, "waiting for the database")
       await Bun.sleep(POLL_MS)
     }

@@ -1,8 +1,8 @@
 /** The interface for statements: types alone. */
 import type postgres from "postgres"
 
-export type Types = { id: postgres.PostgresType<number>; instant: postgres.PostgresType<string> }
-export type Columns = { id: number; instant: string }
+export type Columns = { id: number; instant: string; bytes: Uint8Array }
+export type Types = { [Name in keyof Columns]: postgres.PostgresType<Columns[Name]> }
 
 export type Value = string | number | boolean | Uint8Array | null
 
@@ -49,22 +49,13 @@ export type PoolState = {
   cancelled: number
   /** How often all connections were replaced. */
   replaced: number
+  /** When the database last answered a statement or committed a transaction, by performance.now(). */
+  answeredAt: number
 }
 
 export interface Sql extends Statements {
   /** For statements that touch few rows, and wait for no lock that is held for long. */
   pipelined: Statements
-  /**
-   * Runs a statement after the earlier ones of the same lane, because they would wait for each other's
-   * locks: pool/lanes.ts. One that is not brief has the connection to itself. The text is as for
-   * `unsafe` with PREPARED.
-   */
-  inLane<Row extends object | undefined>(
-    lane: number,
-    text: string,
-    values: Value[],
-    isBrief: boolean,
-  ): Promise<Row[]>
   begin<Result>(
     work: (transaction: Statements) => Promise<Result>,
     waiting?: Waiting,

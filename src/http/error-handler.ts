@@ -1,13 +1,13 @@
 /** Whatever was thrown becomes a problem document, and its cause is logged. 405 and OPTIONS follow from the routes. */
 import { type AnyElysia, ValidationError } from "elysia"
-import { ClientLeft, isAway } from "../database/errors.ts"
+import { ClientLeft, isAway, outageOf } from "../database/errors.ts"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
 import { Problem, unavailable } from "./problem.ts"
 import type { LoggedRequest } from "./request-log.ts"
 import { validationProblem } from "./validation.ts"
 
-/** While the database is away, every request fails for the same reason: it is logged this often. */
+/** While some statements fail and others do not, each reason is logged this often. */
 const REPEAT_MS = 1_000
 
 type Route = { method: string; path: string }
@@ -75,6 +75,8 @@ type Deps = {
   metrics: Metrics | undefined
   /** The methods of a path, none if no route has it. */
   methodsOf: (path: string) => string[]
+  /** When the database last answered, by performance.now(). */
+  answeredAt: () => number
   logRequest: (request: LoggedRequest, status: number) => void
 }
 
@@ -89,15 +91,20 @@ type Failure = Omit<LoggedRequest, "startedAt"> & {
 const isUnrouted = (error: unknown, code: unknown) =>
   code === "NOT_FOUND" && !(error instanceof Problem)
 
-export const answerError = ({ log, metrics, methodsOf, logRequest }: Deps) => {
-  let lastLogged = 0
+export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }: Deps) => {
+  /** Why requests have failed since the database last answered. Each reason is logged once. */
+  const reasons = new Set<string>()
+  let loggedAt = 0
 
   const databaseAway = (error: unknown, requestId: unknown) => {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
     metrics?.databaseError(code)
-    if (Date.now() - lastLogged > REPEAT_MS) {
-      lastLogged = Date.now()
-      log.warn({ err: error, request_id: requestId }, "the database is away")
+    const now = performance.now()
+    if (answeredAt() > loggedAt && now - loggedAt > REPEAT_MS) reasons.clear()
+    if (!reasons.has(code)) {
+      reasons.add(code)
+      loggedAt = now
+      log.warn({ err: error, request_id: requestId }, outageOf(error))
     }
     return unavailable("The database is away; try again")
   }

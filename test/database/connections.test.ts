@@ -19,7 +19,7 @@ const withConnections = async (size: number, work: (sql: Sql) => Promise<void>) 
 /** Sends what a query would only send when it is awaited. */
 const send = <T>(statement: Promise<T>): Promise<T> => Promise.resolve(statement)
 
-test.concurrent("brief statements share a connection, and no other is sent behind them", () =>
+test.concurrent("pipelined statements share a connection, and no other is sent behind them", () =>
   withConnections(1, async (sql) => {
     const slow = send(sql.pipelined`select pg_sleep(${0.5})`)
     const answers = [
@@ -36,7 +36,7 @@ test.concurrent("brief statements share a connection, and no other is sent behin
     await slow
   }))
 
-test.concurrent("nothing is sent behind a statement that is not brief, or turned out not to be", () =>
+test.concurrent("nothing is sent behind a statement that is not pipelined, or turned out to be slow", () =>
   withConnections(2, async (sql) => {
     const slow = [send(sql`select pg_sleep(${1})`), send(sql.pipelined`select pg_sleep(${1})`)]
     await Bun.sleep(50)
@@ -47,17 +47,17 @@ test.concurrent("nothing is sent behind a statement that is not brief, or turned
     await Promise.all(slow)
   }))
 
-test.concurrent("brief statements do not keep others out", () =>
+test.concurrent("pipelined statements do not keep others out", () =>
   withConnections(1, async (sql) => {
     const order: string[] = []
     let isOver = false
-    const brief = async () => {
+    const ask = async () => {
       while (!isOver) {
         await sql.pipelined`select pg_sleep(${0.001})`
-        order.push("brief")
+        order.push("pipelined")
       }
     }
-    const many = Array.from({ length: 20 }, brief)
+    const many = Array.from({ length: 20 }, ask)
     await Bun.sleep(20)
     const before = order.length
     await sql`select 'other'`
@@ -119,74 +119,6 @@ test.concurrent("what was waited for elsewhere counts into the time limits", () 
     expect(await waiting.catch((error) => error.code)).toBe("POOL_EXHAUSTED")
     expect(await slow).toBe("57014")
     expect(performance.now() - start).toBeLessThan(2_000)
-  }))
-
-const lane = (sql: Sql, key: number, seconds: number, isBrief = true) =>
-  send(
-    sql.inLane<{ pid: number }>(
-      key,
-      "select pg_backend_pid() as pid, $2::integer as key from pg_sleep($1)",
-      [seconds, key],
-      isBrief,
-    ),
-  )
-
-test.concurrent("statements of a lane share one connection, and those of others run beside it", () =>
-  withConnections(3, async (sql) => {
-    await lane(sql, 1, 0)
-    const inLanes = [1, 2].flatMap((key) => Array.from({ length: 20 }, () => lane(sql, key, 0.01)))
-    await Bun.sleep(1)
-    expect(sql.state()).toMatchObject({ busy: 2 })
-    expect(await sql`select 'other' as name`).toMatchObject([{ name: "other" }])
-    const rows = (await Promise.all(inLanes)).flat()
-    const pids = [1, 2].map((n) => rows.slice(20 * (n - 1), 20 * n).map(({ pid }) => pid))
-    expect(pids.map((ofLane) => new Set(ofLane).size)).toEqual([1, 1])
-    expect(sql.state()).toMatchObject({ busy: 0, waiting: 0 })
-  }))
-
-test.concurrent("a lane holds one connection at most, though none of it is brief", () =>
-  withConnections(3, async (sql) => {
-    const order: number[] = []
-    const slow = [0, 1, 2].map((n) => lane(sql, 1, 0.1, false).then(() => order.push(n)))
-    const brief = lane(sql, 1, 0).then(() => order.push(3))
-    const again = lane(sql, 1, 0, false).then(() => order.push(4))
-    await Bun.sleep(1)
-    expect(sql.state()).toMatchObject({ busy: 1, waiting: 4 })
-    await Promise.all([...slow, brief, again])
-    // What was brief before, and is made again, goes before those who have not been tried yet.
-    expect(order).toEqual([0, 1, 2, 4, 3])
-  }))
-
-test.concurrent("whoever waits in a lane is refused in time, and others are served", () =>
-  withConnections(2, async (sql) => {
-    const start = performance.now()
-    const codeOf = (error: { code: string }) => error.code
-    const stuck = Array.from({ length: 9 }, () => lane(sql, 1, 60, false).catch(codeOf))
-    expect(await lane(sql, 2, 0)).toMatchObject([{ key: 2 }])
-    const codes = await Promise.all(stuck)
-    expect(performance.now() - start).toBeLessThan(5_000)
-    expect(new Set(codes)).toEqual(new Set(["57014", "POOL_EXHAUSTED"]))
-    expect(await lane(sql, 1, 0)).toMatchObject([{ key: 1 }])
-    expect(sql.state()).toMatchObject({ busy: 0, waiting: 0, replaced: 0 })
-  }))
-
-test.concurrent("a lane that is never empty does not keep others out", () =>
-  withConnections(1, async (sql) => {
-    let count = 0
-    let isOver = false
-    const writer = async () => {
-      while (!isOver) {
-        await lane(sql, 1, 0.001)
-        count++
-      }
-    }
-    const many = Array.from({ length: 20 }, writer)
-    await lane(sql, 1, 0)
-    const before = count
-    await Promise.all([sql`select 'other'`, lane(sql, 2, 0)])
-    expect(count - before).toBeLessThan(40)
-    isOver = true
-    await Promise.all(many)
   }))
 
 test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {

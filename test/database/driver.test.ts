@@ -1,20 +1,19 @@
 /** What is relied on of postgres.js' private parts: where an upgrade changes it, this fails. */
 import { afterAll, expect, test } from "bun:test"
-import postgres from "postgres"
-import { connectionOptions } from "../../src/config/database-url.ts"
 import {
-  cancelQuery,
+  controlsOf,
+  interceptRejection,
   interceptStart,
   isActive,
   isQuery,
+  openConnection,
   type Query,
   rejectQuery,
-  starterOf,
 } from "../../src/database/driver.ts"
 import { createDatabase } from "../support/postgres.ts"
 
 const database = await createDatabase()
-const open = () => postgres({ ...connectionOptions(database.url), max: 1, fetch_types: false })
+const open = () => openConnection(database.url)
 const [maker, sql] = [open(), open()]
 await sql`select`
 
@@ -31,7 +30,7 @@ const asQuery = (made: unknown): Query => {
 /** Under way on `instance`, whichever made it. */
 const started = (made: unknown, instance = sql) => {
   const query = asQuery(made)
-  interceptStart(query, starterOf(instance))
+  interceptStart(query, controlsOf(instance).start)
   const outcome = query.then(
     (rows) => ({ rows }),
     (error) => ({ code: error.code ?? error.message }),
@@ -85,14 +84,29 @@ test("of queries that were sent one behind another only the first is active", as
   expect(isActive(second.query)).toBe(false)
 })
 
-test("only the query that is cancelled fails, and one that is not active cannot be", async () => {
+test("only the query that is cancelled fails, and the cancel is over when its connection is closed", async () => {
   const first = started(maker`select pg_sleep(60)`)
   const second = started(maker`select 2 as n`)
   await untilActive(first.query)
-  cancelQuery(second.query)
-  cancelQuery(first.query)
+  await controlsOf(sql).cancel(first.query)
   expect(await first.outcome).toEqual({ code: "57014" })
   expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
+})
+
+test("a query whose rejection is kept back can be started anew", async () => {
+  const query = asQuery(
+    maker`select 1 / count(*) as n from pg_class where relname = 'made_meanwhile'`,
+  )
+  const { start } = controlsOf(sql)
+  const reasons: unknown[] = []
+  interceptRejection(query, (reason) => reasons.push(reason) === 1)
+  interceptStart(query, start)
+  const outcome = query.then((rows) => rows)
+  while (reasons.length === 0) await Bun.sleep(1)
+  expect(isActive(query)).toBe(false)
+  await sql`create table made_meanwhile ()`
+  start(query)
+  expect(await outcome).toMatchObject([{ n: "1" }])
 })
 
 test("a query that is rejected has that outcome, whatever the server answers", async () => {

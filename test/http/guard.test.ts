@@ -21,6 +21,7 @@ const app = new Elysia({ normalize: false })
 app
   .onError(
     answerError({
+      answeredAt: () => 0,
       log: createLog("silent"),
       metrics: undefined,
       logRequest: () => {},

@@ -54,7 +54,7 @@ test("no client can make up label values", async () => {
   expect(await scrape(app.metricsUrl)).not.toMatch(/x[123]/)
 })
 
-const pool = { size: 1, busy: 0, waiting: 0, ended: 0, cancelled: 2, replaced: 3 }
+const pool = { size: 1, busy: 0, waiting: 0, ended: 0, cancelled: 2, replaced: 3, answeredAt: 0 }
 const build = { version: "1.0.0", commit: "abc" }
 const sources = {
   build,

@@ -28,7 +28,7 @@ export const answers = {
   start: Buffer.concat([authenticated, idle]),
   statement: Buffer.concat(executed),
   begin: done("BEGIN"),
-  starting: message("E", text("SFATAL\0C57P03\0Mthe database system is starting up\0")),
+  starting: message("E", text("SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0")),
 }
 
 /** Calls `serve` with each thing that a client says: it started, or sent a query or a statement. */

@@ -1,13 +1,12 @@
 /** The default database: a Postgres in DATA_DIR, which the service starts and stops. */
 import { readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
-import postgres from "postgres"
 import { ConfigError } from "../../config/config.ts"
-import { connectionOptions } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { lockDataDir } from "../../data-dir/lock.ts"
 import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
+import { openConnection } from "../driver.ts"
 import { prepareCluster } from "./cluster.ts"
 import { endLeftoverPostmaster } from "./leftover-postmaster.ts"
 import { startServer } from "./server.ts"
@@ -75,7 +74,7 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
 }
 
 const answers = async (url: string) => {
-  const sql = postgres({ ...connectionOptions(url), max: 1, fetch_types: false })
+  const sql = openConnection(url)
   try {
     await sql`select 1`
     return true

@@ -10,7 +10,7 @@
  */
 
 import { hostUrls, type Target, targetOf } from "../../config/database-url.ts"
-import { isAway, NoWritableHost } from "../errors.ts"
+import { mayPass, NoWritableHost } from "../errors.ts"
 import { createProbe, type History, type Report } from "./probe.ts"
 
 const POLL_MS = 1_000
@@ -100,7 +100,7 @@ export const watchHosts = (
       const reasons = [...reports.values()].map((one) => !one.isSuitable && one.reason)
       // Waiting does not help against a wrong password.
       throw (
-        reasons.find((reason) => reason instanceof Error && !isAway(reason)) ??
+        reasons.find((reason) => reason instanceof Error && !mayPass(reason)) ??
         new NoWritableHost(reasons.find(Boolean))
       )
     },

@@ -1,7 +1,8 @@
 /** Asks a host of the database whether it is suitable, and on which timeline it is. */
-import postgres from "postgres"
-import { connectionOptions, type Target } from "../../config/database-url.ts"
-import { isAway, NoWritableHost } from "../errors.ts"
+import type postgres from "postgres"
+import type { Target } from "../../config/database-url.ts"
+import { openConnection } from "../driver.ts"
+import { mayPass, NoWritableHost } from "../errors.ts"
 
 const ANSWER_LIMIT_MS = 2_000
 
@@ -28,7 +29,7 @@ const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
     `.simple()
     return history && { ...history, timeline: Number.parseInt(history.timeline, 16) }
   } catch (error) {
-    if (isAway(error)) throw error
+    if (mayPass(error)) throw error
     return undefined
   }
 }
@@ -53,15 +54,11 @@ export const createProbe = (url: string, target: Target) => {
     sql = undefined
   }
   const probe = async (): Promise<Report> => {
-    sql ??= postgres({
-      ...connectionOptions(url),
-      max: 1,
-      prepare: false,
-      fetch_types: false,
-      backoff: () => 0,
+    sql ??= openConnection(url, {
       connect_timeout: ANSWER_LIMIT_MS / 1_000,
-      max_lifetime: null,
-      onnotice: () => {},
+      onclose: () => {
+        sql = undefined
+      },
     })
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))

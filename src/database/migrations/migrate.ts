@@ -1,8 +1,8 @@
 /** Runs dbmate under a lock, in a database that was looked at first. */
 import { tmpdir } from "node:os"
-import postgres from "postgres"
+import type postgres from "postgres"
 import { ConfigError } from "../../config/config.ts"
-import { connectionOptions } from "../../config/database-url.ts"
+import { openConnection } from "../driver.ts"
 import { writableUrl } from "../hosts/failover.ts"
 import type { Statements } from "../sql.ts"
 import { lackingRights } from "./rights.ts"
@@ -132,13 +132,7 @@ export const migrate = async (
   { files = migrationFiles(), dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
   const url = await writableUrl(databaseUrl)
-  const sql = postgres({
-    ...connectionOptions(url),
-    max: 2,
-    prepare: false,
-    fetch_types: false,
-    onnotice: () => {},
-  })
+  const sql = openConnection(url, { max: 2 })
   try {
     const place = await findPlace(sql)
     const own = place.current ?? "public"

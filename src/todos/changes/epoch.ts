@@ -1,34 +1,32 @@
 /**
  * After a failover that may have lost commits: clients may have seen them, and the revisions that
- * they made are given out again. So the states from before are refused, and each copy begins anew.
+ * they made are given out again. So earlier sync tokens are refused, and each replica begins anew.
  */
-import type { Logger } from "pino"
-import { repeat } from "../../concurrency/repeat.ts"
 import type { Sql } from "../../database/connect.ts"
+import type { Log } from "../../log.ts"
 import { renewEpoch } from "./queries.ts"
 
-const EVERY_MS = 1_000
+const RETRY_MS = 1_000
 
-export const createLostCommits = (sql: Sql) => {
-  /** A name for the failover, until the states are refused. */
-  let failover: string | undefined
-  const refuseStates = async () => {
-    const name = failover
-    if (name === undefined) return
-    await renewEpoch(sql, name)
-    if (failover === name) failover = undefined
+export const createLostCommits = (sql: Sql, log: Log) => {
+  let retry: NodeJS.Timeout | undefined
+
+  const renew = async (name: string, isFirst: boolean) => {
+    try {
+      await renewEpoch(sql, name)
+    } catch (err) {
+      if (isFirst)
+        log.warn({ err }, "refusing sync tokens of lost commits failed, and will be tried again")
+      retry = setTimeout(renew, RETRY_MS, name, false)
+    }
   }
+
   return {
+    /** `name`: of the promotion. A further one is reason enough to give up on this one. */
     after(name: string) {
-      failover = name
+      clearTimeout(retry)
+      void renew(name, true)
     },
-    /** Returns the function that stops it. */
-    follow: (log: Logger) =>
-      repeat({
-        name: "refusing states of lost commits",
-        everyMs: EVERY_MS,
-        log,
-        work: refuseStates,
-      }),
+    stop: () => clearTimeout(retry),
   }
 }

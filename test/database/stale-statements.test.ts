@@ -1,0 +1,115 @@
+/** Prepared statements that the server does not know any more, or whose plan it cannot use any more. */
+import { expect, test } from "bun:test"
+import { connect, PREPARED, type Sql } from "../../src/database/connect.ts"
+import { createLog } from "../../src/log.ts"
+import { createDatabase } from "../support/postgres.ts"
+import { openSql } from "../support/sql.ts"
+
+const withTable = async (work: (sql: Sql, url: string, warnings: string[]) => Promise<void>) => {
+  const { url, drop } = await createDatabase()
+  const warnings: string[] = []
+  const log = createLog("silent")
+  log.warn = (...[, message]: [unknown, string?]) => void warnings.push(message ?? "")
+  const sql = connect(url, 2, { log })
+  await sql`create table stored (id bigint primary key, done boolean, title text, n integer)`
+  await sql`
+    insert into stored
+    select n, n % 2 = 0, 'title of ' || n, 0
+    from generate_series(1, 100) as n`
+  await work(sql, url, warnings)
+  await sql.end()
+  await drop()
+}
+
+/** Statements of all kinds, until `work` is over. Returns what was wrong with their answers. */
+const underLoad = async (sql: Sql, work: () => Promise<void>) => {
+  const wrong: unknown[] = []
+  let isOver = false
+  let count = 0
+  const user = async (start: number) => {
+    for (let n = start; !isOver; n++) {
+      const id = 1 + (n % 100)
+      const rows = [
+        () => sql.pipelined`select id, done, title, n from stored where id = ${id}`,
+        () =>
+          sql.unsafe(
+            "update stored set done = $2 where id = $1 returning *",
+            [id, id % 2 === 0],
+            PREPARED,
+          ),
+        () =>
+          sql.pipelined.unsafe(
+            "select * from stored where id = $1 and done = $2",
+            [id, id % 2 === 0],
+            PREPARED,
+          ),
+      ][n % 3]
+      const [row]: { [column: string]: unknown }[] =
+        (await rows?.().catch((error: Error) => [{ error }])) ?? []
+      const isRight =
+        row?.["id"] === id && row["title"] === `title of ${id}` && row["done"] === (id % 2 === 0)
+      if (!isRight) wrong.push(row)
+      count++
+    }
+  }
+  const users = Array.from({ length: 24 }, (_, n) => user(n * 7))
+  await work()
+  isOver = true
+  await Promise.all(users)
+  expect(count).toBeGreaterThan(100)
+  return wrong
+}
+
+test.concurrent("a table that is changed under load costs nobody an answer", () =>
+  withTable(async (sql, url, warnings) => {
+    const other = openSql(url)
+    const wrong = await underLoad(sql, async () => {
+      for (const type of ["bigint", "integer", "bigint", "integer"]) {
+        await Bun.sleep(100)
+        await other.unsafe(`alter table stored alter n type ${type}`)
+      }
+      await Bun.sleep(100)
+    })
+    await other.end()
+    expect(wrong).toEqual([])
+    expect(warnings).toEqual([])
+  }))
+
+test.concurrent("statements that are forgotten are sent anew, and none are prepared from then on", () =>
+  withTable(async (sql, _url, warnings) => {
+    const prepared = async () => (await sql`select from pg_prepared_statements`).count
+    const wrong = await underLoad(sql, async () => {
+      await Bun.sleep(100)
+      expect(await prepared()).toBeGreaterThan(0)
+      for (let n = 0; n < 10; n++) {
+        await sql.unsafe("discard all").catch(() => {})
+        await Bun.sleep(20)
+      }
+    })
+    expect(wrong).toEqual([])
+    expect(warnings).toEqual(["the pooler has no prepared statements: none are used from now on"])
+    expect(await prepared()).toBe(0)
+  }))
+
+test.concurrent("of what is sent anew only once, and never in a transaction", () =>
+  withTable(async (sql) => {
+    const failing = () =>
+      sql.unsafe("select failed($1)", [1], PREPARED).catch((error) => error.message)
+    await sql`create table attempts (n integer)`
+    await sql`
+      create function failed(integer) returns integer language plpgsql as $$
+      begin
+        raise exception 'as after discard' using errcode = '26000';
+      end
+      $$`
+    const before = sql.state().ended
+    expect(await failing()).toBe("as after discard")
+    expect(sql.state().ended - before).toBe(2)
+    let calls = 0
+    const transaction = sql.begin(async (tag) => {
+      calls++
+      await tag.unsafe("select failed($1)", [1], PREPARED)
+    })
+    expect(await transaction.catch((error) => error.code)).toBe("26000")
+    expect(calls).toBe(1)
+  }))
