@@ -4,6 +4,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync 
 import { dirname, join } from "node:path"
 import { readConfig } from "../../src/config/config.ts"
 import { connect } from "../../src/database/connect.ts"
+import { accountOf } from "../../src/database/embedded/server-user.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { secretKeys } from "../../src/keys/secret-keys.ts"
 import { runCommand } from "../support/command.ts"
@@ -160,4 +161,11 @@ test("a folder of another major version is refused with the commands that bring 
     expect(err).toContain("todo-api restore todo-api.backup")
   }
   expect(state()).toBe(before)
+})
+
+test("root's Postgres runs under the account that is its own where there is one", () => {
+  const passwd = ["root:x:0:0::/:/bin/sh", "postgres:x:101:103::/:", "todo-api:x:997:996::/:"]
+  expect(accountOf(passwd.join("\n"))).toEqual({ uid: 997, gid: 996 })
+  expect(accountOf(passwd.slice(0, 2).join("\n"))).toEqual({ uid: 101, gid: 103 })
+  expect(accountOf("not-todo-api:x:5:5::/:")).toEqual({ uid: 65534, gid: 65534 })
 })

@@ -2,7 +2,6 @@
 import { expect, test } from "bun:test"
 import { existsSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { accountOf } from "../../src/database/embedded/server-user.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
 import { embeddedUrl } from "../../src/database/embedded/url.ts"
 import { runCommand } from "../support/command.ts"
@@ -74,10 +73,3 @@ for (const [name, damage, said] of [
     expect(err).toContain(said)
     expect(existsSync(join(data.path, "postgres", "postmaster.pid"))).toBe(false)
   })
-
-test("root's Postgres runs under the account that is its own where there is one", () => {
-  const passwd = ["root:x:0:0::/:/bin/sh", "postgres:x:101:103::/:", "todo-api:x:997:996::/:"]
-  expect(accountOf(passwd.join("\n"))).toEqual({ uid: 997, gid: 996 })
-  expect(accountOf(passwd.slice(0, 2).join("\n"))).toEqual({ uid: 101, gid: 103 })
-  expect(accountOf("not-todo-api:x:5:5::/:")).toEqual({ uid: 65534, gid: 65534 })
-})
