@@ -294,9 +294,9 @@ test("METRICS_PORT is another one than PORT, and what Kubernetes sets is ignored
   expect(readConfig({ METRICS_PORT: "tcp://10.96.0.5:9464" }).METRICS_PORT).toBeUndefined()
 })
 
-test("each variable is documented in the README and in .env.example", async () => {
+test("each variable is documented in .deploy/README.md and in .env.example", async () => {
   const [readme, example] = await Promise.all(
-    ["../../README.md", "../../.env.example"].map((file) =>
+    ["../../.deploy/README.md", "../../.env.example"].map((file) =>
       Bun.file(join(import.meta.dir, file)).text(),
     ),
   )
