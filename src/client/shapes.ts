@@ -29,6 +29,10 @@ export const isTodo: Shape<Todo> = (value): value is Todo =>
 export const isTodos: Shape<Todo[]> = (value): value is Todo[] =>
   Array.isArray(value) && value.every(isTodo)
 
+type Deleted = Schemas["DeletedTodo"]
+export const isDeletedTodos: Shape<Deleted[]> = (value): value is Deleted[] =>
+  isTodos(value) && value.every((todo) => "deleted_at" in todo && isText(todo.deleted_at))
+
 type Changes = Schemas["ChangesPage"]
 const isChange = (value: unknown) =>
   isObject(value) &&

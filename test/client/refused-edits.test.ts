@@ -55,6 +55,7 @@ test("a deletion is based on what was there before, too", () => {
     op: "delete",
     step: "new",
     order: 2,
+    at: 0,
     base: { ...before, title: "" },
   }
   expect(basesAfterRefusal([edit("1", { title: "milk" }, { title: "" }), deletion])).toEqual([

@@ -22,7 +22,8 @@ const hasSeen = (second: Update, first: Create | Update) =>
 
 /** Combines an edit that is not sent yet with the next one. Undefined if both have to be sent. */
 const squash = (first: Operation, second: Operation): Operation | undefined => {
-  if (first.step !== "new" || first.op === "delete" || second.op !== "update") return undefined
+  if (first.step !== "new" || second.op !== "update") return undefined
+  if (first.op === "delete" || first.op === "restore") return undefined
   if (!hasSeen(second, first) || (first.op === "update" && first.etag !== second.etag))
     return undefined
   if (first.op === "update") return squashUpdates(first, second)
@@ -33,6 +34,9 @@ const squash = (first: Operation, second: Operation): Operation | undefined => {
 export const append = (edits: Edits, edit: Operation): Edits => {
   if (edits.some(({ key }) => key === edit.key)) return edits
   const last = edits.at(-1)
+  // A deletion that nobody has sent is undone by sending nothing.
+  if (edit.op === "restore" && last && (last.step === "new" || last.op === "restore"))
+    return last.op === "delete" ? edits.slice(0, -1) : edits
   const added = last ? { ...edit, id: last.id } : edit
   const squashed = last && squash(last, added)
   return squashed ? [...edits.slice(0, -1), squashed] : [...edits, added]
@@ -55,7 +59,7 @@ const without = (undone: Update, later: Update): Update => {
 export const rebaseAll = (update: Update, edits: Edits): Operation[] => {
   let undone = update
   return edits.map((edit) => {
-    if (edit.op === "create") return edit
+    if (edit.op === "create" || edit.op === "restore") return edit
     const rebased = rebase(undone, edit)
     if (edit.op === "update") undone = without(undone, edit)
     return rebased

@@ -1,12 +1,20 @@
 /** A replica of the user's todos, which syncs by itself and accepts edits online and offline. */
-import type { NewTodo, Sort, TodoChanges } from "../calls.ts"
+import type { NewTodo, Sort, Todo, TodoChanges } from "../calls.ts"
 import { ApiError, notLoggedIn, storageFailed } from "../errors.ts"
 import { withLock } from "../lock.ts"
 import { orAborted, randomKey } from "../platform.ts"
+import { checked, isDeletedTodos } from "../shapes.ts"
 import type { Storage } from "../storage/storage.ts"
 import { append } from "./edits.ts"
 import { type LeaderDeps, lead } from "./leader.ts"
-import { type LiveTodo, membersOf, type Notice, type Operation, pick } from "./model.ts"
+import {
+  type DeletedTodo,
+  type LiveTodo,
+  membersOf,
+  type Notice,
+  type Operation,
+  pick,
+} from "./model.ts"
 import { type Connection, liveName, openStore } from "./store.ts"
 import { validate } from "./validate.ts"
 import { type Filter, localId } from "./view.ts"
@@ -21,6 +29,8 @@ export type Status = Connection & {
   /** Whether the browser keeps what is stored, however full the device is. */
   is_persistent: boolean
 }
+
+export type Undo = () => Promise<void>
 
 /** The key of a todo, or its id. The key stays the same when the todo gets its id. */
 export type Key = string | number
@@ -42,8 +52,13 @@ export interface Live {
   update(key: Key, changes: TodoChanges): Promise<void>
   /** The same changes of all of them. */
   updateMany(keys: readonly Key[], changes: TodoChanges): Promise<void>
-  delete(key: Key): Promise<void>
-  deleteMany(keys: readonly Key[]): Promise<void>
+  /** Resolves to what undoes it. If the deletion was not sent yet, nothing is sent. */
+  delete(key: Key): Promise<Undo>
+  deleteMany(keys: readonly Key[]): Promise<Undo>
+  /** Brings back a deleted todo, from any tab, offline too. */
+  restore(key: Key): Promise<void>
+  /** Asks the service what can be restored, the latest deletion first. */
+  deleted(): Promise<readonly DeletedTodo[]>
   /** Refused edits and conflicts, until they are dismissed. */
   notices(): readonly Notice[]
   dismiss(key: string): Promise<void>
@@ -127,7 +142,7 @@ export const openLive = async (
   }
 
   /** What an edit is based on: the todo as it is shown, and the version beneath the open edits. */
-  const base = (todo: LiveTodo) => {
+  const based = (todo: LiveTodo) => {
     const etag = store.editsOf(todo.key).findLast((edit) => edit.etag !== undefined)?.etag
     return {
       key: randomKey(),
@@ -158,7 +173,7 @@ export const openLive = async (
     const edits = keys.map(existing).map((todo) => {
       const seen = membersOf(todo)
       const edit = {
-        ...base(todo),
+        ...based(todo),
         op: "update",
         todo: next,
         base: pick(seen, next),
@@ -169,12 +184,52 @@ export const openLive = async (
     await add(edits)
   }
 
-  const deleteMany = async (keys: readonly Key[]) => {
-    const edits = keys.map(existing).map((todo) => {
-      const edit = { ...base(todo), op: "delete", base: membersOf(todo) } as const
-      return [todo.key, edit] as const
+  /** What was deleted here, or seen in the trash, and is shown as soon as it is restored. */
+  const deleted = new Map<string, Todo>()
+  const restoreMany = async (keys: readonly string[]) => {
+    const edits = keys.map((key) => {
+      const id = deleted.get(key)?.id ?? store.idOf(key)
+      if (Number.isNaN(id) && store.editsOf(key).length === 0) throw noSuchTodo()
+      const edit = { op: "restore", key: randomKey(), id, step: "new", order: 0 } as const
+      return [key, { ...edit, known: deleted.get(key) }] as const
     })
     await add(edits)
+  }
+
+  const deleteMany = async (keys: readonly Key[]) => {
+    const todos = keys.map(existing)
+    const edits = todos.map((todo) => {
+      const { key, is_pending: _, ...content } = todo
+      deleted.set(key, content)
+      const base = membersOf(todo)
+      return [key, { ...based(todo), op: "delete", base, at: platform.now() }] as const
+    })
+    await add(edits)
+    return () => restoreMany(todos.map(({ key }) => key))
+  }
+
+  /** The trash of the service, with what is not sent yet. */
+  const readTrash = async () => {
+    const outgoing = { method: "GET", path: "/api/v1/todos/deleted" }
+    const { data } = await session.authorized(
+      (headers) => given.http.repeatedly({ ...outgoing, headers }, true),
+      { userId },
+    )
+    const there = checked(data, isDeletedTodos).map((todo) => ({
+      ...todo,
+      key: store.keyOf(todo.id),
+    }))
+    const here: DeletedTodo[] = []
+    for (const [key, edits] of store.allEdits()) {
+      const last = edits.at(-1)
+      const content = deleted.get(key) ?? store.entryOf(key)?.todo
+      if (last?.op === "delete" && content)
+        here.push({ ...content, key, deleted_at: new Date(last.at).toISOString() })
+    }
+    const known = new Set(here.map(({ key }) => key))
+    const others = there.filter(({ key }) => !known.has(key) && !get(key))
+    for (const { key, deleted_at: _, ...todo } of others) deleted.set(key, todo)
+    return [...here.reverse(), ...others]
   }
 
   return {
@@ -192,10 +247,10 @@ export const openLive = async (
       await updateMany([key], changes)
     },
     updateMany,
-    delete: async (key) => {
-      await deleteMany([key])
-    },
+    delete: async (key) => await deleteMany([key]),
     deleteMany,
+    restore: (key) => restoreMany([typeof key === "number" ? store.keyOf(key) : key]),
+    deleted: readTrash,
     notices: store.notices,
     dismiss: store.dismiss,
     status: () => {

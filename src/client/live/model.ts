@@ -41,8 +41,10 @@ export type Update = Common & {
   base: Partial<Members>
   seen: Members
 }
-export type Delete = Common & { op: "delete"; base: Members }
-export type Operation = Create | Update | Delete
+export type Delete = Common & { op: "delete"; base: Members; at: number }
+/** Of a todo in the trash, of which `known` is shown until the service has restored it. */
+export type Restore = Common & { op: "restore" }
+export type Operation = Create | Update | Delete | Restore
 /** The edits of one todo, in order. They have to be sent one after the other. */
 export type Edits = readonly Operation[]
 
@@ -65,6 +67,9 @@ export type Notice = {
   /** A sentence for people. */
   message: string
 } & ({ kind: "refused"; error: Refusal | undefined } | { kind: "conflict"; members: Conflict[] })
+
+/** A todo that can be restored. Its `id` is negative if it was never saved. */
+export type DeletedTodo = Readonly<Todo & { key: string; deleted_at: string }>
 
 /** What is left of the edits of a todo, and what the user has to be told. */
 export type Outcome = { edits: Edits; notices: Notice[] }

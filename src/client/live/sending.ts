@@ -20,6 +20,7 @@ type Sent = [key: string, operation: Operation]
 
 const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
   if (op === "create" && "todo" in operation) return { op, key, todo: operation.todo }
+  if (op === "restore") return { op, id }
   return {
     op,
     id,

@@ -15,12 +15,14 @@ import {
   type Refusal,
 } from "./model.ts"
 
-const DONE = { create: "created", update: "changed", delete: "deleted" }
+const DONE = { create: "created", update: "changed", delete: "deleted", restore: "restored" }
+const UNKNOWN: Members = { title: "?", description: null, is_completed: false }
 
-const lastOf = (edit: Operation): Members =>
-  edit.op === "create"
-    ? edit.todo
-    : membersOf(edit.known ?? ("seen" in edit ? edit.seen : edit.base))
+const lastOf = (edit: Operation): Members => {
+  if (edit.op === "create") return edit.todo
+  const seen = edit.op === "update" ? edit.seen : edit.op === "delete" ? edit.base : UNKNOWN
+  return membersOf(edit.known ?? seen)
+}
 
 const about = (todoKey: string, edit: Operation) => ({
   key: randomKey(),
@@ -35,7 +37,7 @@ const refusedNotice = (todoKey: string, edit: Operation, error: Refusal | undefi
   const { title } = lastOf(edit)
   const reason = error?.errors?.map(({ message }) => message).join(", ") || error?.detail
   const message =
-    error?.error_code === "TODO_NOT_FOUND"
+    error?.error_code === "TODO_NOT_FOUND" && edit.op !== "restore"
       ? `“${title}” was deleted elsewhere`
       : `“${title}” could not be ${DONE[edit.op]}: ${reason ?? "the service refused it"}`
   return { ...about(todoKey, edit), kind: "refused", error, message }
@@ -57,7 +59,7 @@ const merge = (todoKey: string, edits: Edits, current: Todo, etag: string): Outc
   let version: string | undefined = etag
   let known: Todo | undefined = current
   const next = edits.flatMap((edit): Operation[] => {
-    if (edit.step === "saved" || edit.op === "create") return [edit]
+    if (edit.step === "saved" || edit.op === "create" || edit.op === "restore") return [edit]
     if (edit.op === "delete") {
       const members = changedSince(edit, theirs)
       if (members.length === 0) return [{ ...edit, etag: version, known, step: "new" }]

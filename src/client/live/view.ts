@@ -24,10 +24,14 @@ const isSame = (a: LiveTodo, b: LiveTodo) =>
 
 const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | undefined => {
   let todo = entry?.todo
+  let deleted: Todo | undefined
   let [isNew, changed]: [number | undefined, number | undefined] = [undefined, undefined]
   for (const edit of edits) {
     const isOpen = edit.step !== "saved"
-    if (edit.op === "delete") todo = undefined
+    if (edit.op === "delete") {
+      deleted = todo
+      todo = undefined
+    } else if (edit.op === "restore") todo ??= edit.known ?? deleted
     else if (edit.op === "create") {
       if (isOpen) isNew = edit.order
       todo ??= edit.known ?? created(edit)

@@ -12,6 +12,7 @@ import type {
   NewTodo,
   Sort,
   TodoChanges,
+  Undo,
 } from "../../../src/client/index.ts"
 
 const KEY = "todos"
@@ -47,7 +48,7 @@ export const updateTodo = (
   mutationFn: ({ key, ...changes }) => live.update(key, changes),
 })
 
-export const deleteTodo = (live: Live): MutationObserverOptions<void, Error, Key> => ({
+export const deleteTodo = (live: Live): MutationObserverOptions<Undo, Error, Key> => ({
   networkMode: "always",
   mutationFn: (key) => live.delete(key),
 })

@@ -1,13 +1,18 @@
 /** A todo: a checkbox, a title that a double click renames, and a button that deletes it. */
 import { memo, useState } from "react"
-import type { Live, LiveTodo } from "todo-api/client"
+import type { Live, LiveTodo, Undo } from "todo-api/client"
 
 /** The focus follows the double click. */
 const focus = (input: HTMLInputElement | null) => input?.focus()
 
-type Props = { live: Live; todo: LiveTodo; onError: (error: unknown) => void }
+type Props = {
+  live: Live
+  todo: LiveTodo
+  onDeleted: (title: string, undo: Undo) => void
+  onError: (error: unknown) => void
+}
 
-export const Row = memo(({ live, todo, onError }: Props) => {
+export const Row = memo(({ live, todo, onDeleted, onError }: Props) => {
   const [draft, setDraft] = useState<string>()
   const rename = () => {
     setDraft(undefined)
@@ -41,7 +46,7 @@ export const Row = memo(({ live, todo, onError }: Props) => {
       <button
         type="button"
         aria-label={`Delete: ${todo.title}`}
-        onClick={() => live.delete(todo.key).catch(onError)}
+        onClick={() => live.delete(todo.key).then((undo) => onDeleted(todo.title, undo), onError)}
       >
         ✕
       </button>

@@ -1,6 +1,6 @@
 /** The list, what the user has to be told, and the way out. */
-import { type FormEvent, useState } from "react"
-import type { Live, User } from "todo-api/client"
+import { type FormEvent, useCallback, useState } from "react"
+import type { Live, Undo, User } from "todo-api/client"
 import { useLive, useNotices, useStatus, useTodos } from "todo-api/client/react"
 import { Account } from "./account.tsx"
 import { messageOf } from "./messages.ts"
@@ -60,8 +60,10 @@ export const Todos = ({ user }: { user: User }) => {
   const todos = useTodos({}, "created_at")
   const { has_synced } = useStatus()
   const [message, setMessage] = useState("")
+  const [deleted, setDeleted] = useState<{ title: string; undo: Undo }>()
+  const onError = useCallback((error: unknown) => setMessage(messageOf(error)), [])
+  const onDeleted = useCallback((title: string, undo: Undo) => setDeleted({ title, undo }), [])
   if (!live) return <p>Loading…</p>
-  const onError = (error: unknown) => setMessage(messageOf(error))
   const open = todos.filter(({ is_completed }) => !is_completed)
   const completeAll = () =>
     live.updateMany(
@@ -77,9 +79,23 @@ export const Todos = ({ user }: { user: User }) => {
       <p role="alert">{message}</p>
       <ul className="todos">
         {todos.map((todo) => (
-          <Row key={todo.key} live={live} todo={todo} onError={onError} />
+          <Row key={todo.key} live={live} todo={todo} onDeleted={onDeleted} onError={onError} />
         ))}
       </ul>
+      {deleted && (
+        <p className="deleted">
+          Deleted “{deleted.title}” ·{" "}
+          <button
+            type="button"
+            onClick={() => {
+              setDeleted(undefined)
+              deleted.undo().catch(onError)
+            }}
+          >
+            Undo
+          </button>
+        </p>
+      )}
       {todos.length === 0 && <p className="empty">{has_synced ? "Nothing to do." : "Loading…"}</p>}
       <p>
         {open.length} open{" "}

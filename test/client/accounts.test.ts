@@ -1,0 +1,162 @@
+/** Log-outs, deletions of accounts and passwords: what becomes of edits, and of answers that get lost. */
+import { expect, test } from "bun:test"
+import { ApiError, type Client, memoryStorage } from "../../src/client/index.ts"
+import { eventually, type Reach, startLiveApp } from "../support/live.ts"
+
+const failing = async (promise: Promise<unknown>): Promise<ApiError> => {
+  const error = await promise.then(
+    () => "It went well",
+    (reason) => reason,
+  )
+  if (!(error instanceof ApiError)) throw error
+  return error
+}
+
+/** Requests to some paths are refused before the service, or their answers are lost. */
+const createWire = () => {
+  const wire = { lost: /^$/, cut: /^$/, held: /^$/, paths: [] as string[] }
+  const through = (reach: Reach) => async (path: string, init: RequestInit) => {
+    const request = `${init.method} ${path}`
+    wire.paths.push(request)
+    if (wire.cut.test(request)) throw new TypeError("cut")
+    if (wire.held.test(request))
+      return new Promise<never>((_, reject) =>
+        init.signal?.addEventListener("abort", () => reject(init.signal?.reason)),
+      )
+    const response = await reach(path, init)
+    if (wire.lost.test(request)) throw new TypeError("lost")
+    return response
+  }
+  return { wire, through }
+}
+
+const titlesOf = async (client: Client) => (await client.todos.list()).map(({ title }) => title)
+
+test("a log-out right after an edit sends it first", async () => {
+  await using app = await startLiveApp()
+  const account = app.newAccount()
+  const storage = memoryStorage()
+  const [client, desk] = [app.open(undefined, storage), app.open()]
+  await client.register(account)
+  const live = await client.todos.live()
+  await live.create({ title: "Buy milk" })
+  await client.logOut()
+  expect(await client.user()).toBeUndefined()
+  expect([...(await storage.read("")).keys()]).toEqual([])
+  await desk.logIn(account)
+  expect(await titlesOf(desk)).toEqual(["Buy milk"])
+})
+
+test("a log-out that cannot send every edit says how many are left, and does nothing", async () => {
+  await using app = await startLiveApp()
+  const { wire, through } = createWire()
+  const account = app.newAccount()
+  const storage = memoryStorage()
+  const client = app.open(through, storage)
+  const user = await client.register(account)
+  const live = await client.todos.live({ until: "synced" })
+  wire.cut = /./
+  await live.createMany([{ title: "a" }, { title: "b" }])
+  const refused = await failing(client.logOut())
+  if (refused.error_code !== "EDITS_PENDING") throw refused
+  expect(refused.pending satisfies number).toBe(2)
+  expect(await client.user()).toEqual(user)
+  expect(live.status().pending).toBe(2)
+
+  await client.logOut({ pending: "keep" })
+  expect(await client.user()).toBeUndefined()
+  expect([...(await storage.read("")).keys()].filter((key) => key.startsWith("replica"))).toEqual(
+    [],
+  )
+  wire.cut = /^$/
+  await client.logIn(account)
+  const again = await client.todos.live()
+  await eventually(() => again.status().pending === 0 && again.list().length === 2)
+
+  wire.cut = /batch/
+  await again.create({ title: "lost" })
+  await client.logOut({ pending: "discard" })
+  expect([...(await storage.read("")).keys()]).toEqual([])
+})
+
+test("a log-out without a network succeeds here, and ends the session when the network is back", async () => {
+  await using app = await startLiveApp()
+  const { wire, through } = createWire()
+  const [client, desk] = [app.open(through, undefined, 100), app.open()]
+  const account = app.newAccount()
+  await client.register(account)
+  await desk.logIn(account)
+  const sessions = async () => (await desk.call("get", "/api/v1/users/me/sessions")).data.length
+  expect(await sessions()).toBe(2)
+  wire.cut = /./
+  await client.logOut()
+  expect(await client.user()).toBeUndefined()
+  expect(await sessions()).toBe(2)
+  wire.cut = /^$/
+  while ((await sessions()) > 1) await Bun.sleep(20)
+})
+
+test("a log-out in a network that swallows takes five seconds, and no minute", async () => {
+  await using app = await startLiveApp()
+  const { wire, through } = createWire()
+  const client = app.open(through, undefined, 10)
+  await client.register(app.newAccount())
+  wire.held = /./
+  const started = performance.now()
+  await client.logOut()
+  expect(performance.now() - started).toBeLessThan(1_000)
+  expect(await client.user()).toBeUndefined()
+})
+
+test("an account that is deleted leaves nothing, and logs out every tab", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
+  const account = app.newAccount()
+  await one.register(account)
+  const [live, tab] = [await one.todos.live(), await other.todos.live()]
+  await live.create({ title: "Buy milk" })
+  await eventually(() => tab.list().length === 1)
+  expect((await failing(one.deleteAccount("wrong horse"))).error_code).toBe("INVALID_CREDENTIALS")
+  expect(await other.user()).toMatchObject({ email: account.email })
+  let heard = 0
+  other.onSessionChange(() => heard++)
+  await one.deleteAccount(account.password)
+  await eventually(() => heard === 1 && tab.list().length === 0)
+  expect(await other.user()).toBeUndefined()
+  expect((await failing(tab.create({ title: "late" }))).error_code).toBe("UNAUTHORIZED")
+  await Bun.sleep(20)
+  expect([...(await storage.read("")).keys()]).toEqual([])
+  expect((await failing(one.logIn(account))).error_code).toBe("INVALID_CREDENTIALS")
+})
+
+test("an answer that is lost is no answer of another kind: a password, an account, a registration", async () => {
+  await using app = await startLiveApp()
+  const { wire, through } = createWire()
+  const client = app.open(through, undefined, 100)
+  const account = app.newAccount()
+  wire.lost = /register/
+  const user = await client.register(account)
+  expect(user.email).toBe(account.email)
+  // The request itself is lost: then it was not done, and it can be done again.
+  wire.lost = /^$/
+  wire.cut = /password/
+  const change = { current_password: account.password, new_password: "battery staple" }
+  expect((await failing(client.changePassword(change))).error_code).toBe("NETWORK_ERROR")
+  expect(await client.user()).toEqual(user)
+  wire.cut = /^$/
+  wire.lost = /password/
+  wire.paths.length = 0
+  await client.changePassword(change)
+  expect(wire.paths.filter((path) => path.endsWith("password")).length).toBe(1)
+  expect(await titlesOf(client)).toEqual([])
+
+  wire.lost = /^$/
+  wire.cut = /DELETE .*users\/me$/
+  expect((await failing(client.deleteAccount())).error_code).toBe("NETWORK_ERROR")
+  expect(await client.user()).toEqual(user)
+  wire.cut = /^$/
+  wire.lost = /DELETE .*users\/me$/
+  await client.deleteAccount()
+  expect(await client.user()).toBeUndefined()
+})
