@@ -6,8 +6,8 @@ import { type Static, t } from "elysia"
 import type { Sql } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import type { AnyCaller } from "../http/guard.ts"
-import { listQuery } from "./lists/parameters.ts"
-import { BRIEF_LIMIT, pageColumns, toRead } from "./lists/queries.ts"
+import { listQuery, SHORT_PAGE } from "./lists/parameters.ts"
+import { pageColumns, toRead } from "./lists/queries.ts"
 import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
 import { inTurn, type Turn, type Writer } from "./revisions.ts"
@@ -72,7 +72,7 @@ const NEXT_PAGE = page("and (deleted_at, id) < ($4::timestamptz, $5::bigint)")
 const readTrash =
   (sql: Sql, ownerId: number, days: number): ReadPage =>
   async (limit, after, signal) => {
-    const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
+    const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
     const [text, position] = after ? [NEXT_PAGE, [after.key, after.id]] : [FIRST_PAGE, []]
     const [row = []] = await tag
       .unsafe(text, [ownerId, days, limit, ...position], { prepare: true, signal })

@@ -10,6 +10,8 @@ import { insertSession } from "../../src/accounts/sessions/queries.ts"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import type { Sql } from "../../src/database/connect.ts"
 import { joined } from "../../src/http/json-stream.ts"
+import { readTodos } from "../../src/todos/changes/queries.ts"
+import { createSyncTokens } from "../../src/todos/changes/sync-token.ts"
 import { createOnce } from "../../src/todos/idempotency.ts"
 import { createCursors, createListTags } from "../../src/todos/lists/cursor.ts"
 import { listTodos } from "../../src/todos/lists/pages.ts"
@@ -45,7 +47,10 @@ const sql = Object.assign(tag, { pipelined: tag }) as unknown as Sql
 const cursors = createCursors([SECRET_KEY])
 const tagOf = createListTags([SECRET_KEY])
 
+const syncTokens = createSyncTokens([SECRET_KEY])
+
 const LIST = listOf(EVERYTHING)
+const left = () => new AbortController().signal
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,128}$/
 const TODO_ID = /^\/api\/v1\/todos\/([1-9]\d{0,15})$/
@@ -164,7 +169,7 @@ const list = async (
     headers["etag"] = tagOf(owner, await findListState(sql, owner))
     return new Response(null, { status: 304, headers })
   }
-  const limit = Number(search.get("limit"))
+  const limit = Number(search.get("limit") ?? 1_000)
   const cursor = search.get("cursor")
   const after = cursor === null ? undefined : cursors.read(cursor, owner, LIST)
   const {
@@ -186,6 +191,24 @@ const list = async (
   return new Response(joined([todos], "[", "]"), { headers })
 }
 
+/** The first page alone. */
+const changes = async (owner: number, search: URLSearchParams, headers: Headers) => {
+  const limit = Number(search.get("limit"))
+  const { head, last, highestId, ...read } = await readTodos(sql, owner, limit, { id: 0 }, left)
+  const { epoch, revision } = head
+  const hasMore = last !== undefined && last.id < highestId
+  const next = syncTokens.write(
+    hasMore
+      ? { kind: "initial", revision, id: last.id, until: highestId }
+      : { kind: "complete", revision },
+    epoch,
+    owner,
+  )
+  headers["content-type"] = "application/json"
+  const end = `],"next":${JSON.stringify(next)},"has_more":${hasMore}}`
+  return new Response(joined([read.changes], '{"changes":[', end), { headers })
+}
+
 const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
@@ -205,6 +228,7 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
     return request.method === "POST"
       ? create(owner, request, headers)
       : list(owner, searchParams, request.headers.get("if-none-match"), headers)
+  if (pathname === "/api/v1/todos/changes") return changes(owner, searchParams, headers)
   const id = Number(pathname.match(TODO_ID)?.[1])
   if (!Number.isSafeInteger(id)) throw notFound()
   const versions = request.headers.get("if-match")?.match(/\d+/g)?.map(Number)

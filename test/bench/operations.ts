@@ -94,6 +94,21 @@ export const operations = (farCursor: string): Operation[] => [
     requests: [get(HOARDER, `/todos?limit=50&cursor=${farCursor}`)],
   },
   {
+    name: "page of 1,000",
+    status: 200,
+    requests: [get(HOARDER, "/todos?limit=1000")],
+  },
+  {
+    name: "whole list of 200",
+    status: 200,
+    requests: spread((user) => get(user, "/todos")),
+  },
+  {
+    name: "changes of 500",
+    status: 200,
+    requests: [get(HOARDER, "/todos/changes?limit=500")],
+  },
+  {
     name: "POST",
     status: 201,
     isCommon: true,

@@ -1,4 +1,4 @@
-/** GET /todos/events: a stream of sync tokens, which tells clients when to fetch changes. */
+/** GET /todos/events: a stream of sync tokens, by which clients know when to fetch changes. */
 import type { Sql } from "../../database/connect.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
@@ -94,7 +94,7 @@ class EventStream implements Watcher {
     this.flush()
   }
 
-  /** Called by the body, when the client has gone. */
+  /** Called by the body, when the client has left. */
   cancel() {
     this.deps.watchers.unwatch(this.caller.userId, this)
   }

@@ -1,5 +1,6 @@
 /** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
+import { SHORT_PAGE } from "../lists/parameters.ts"
 import { todoJson } from "../members.ts"
 import type { Checkpoint, Head } from "./sync-token.ts"
 
@@ -48,9 +49,6 @@ export type Read = {
   highestId: number
 }
 
-/** Rows. A page of this size takes a fraction of a millisecond. */
-export const BRIEF_LIMIT = 100
-
 const NOTHING = new Uint8Array()
 const numberOf = (column: Uint8Array | null | undefined) =>
   column ? Number(Buffer.from(column).toString()) : 0
@@ -66,7 +64,7 @@ const readPage = async (
   signal: Signal,
 ): Promise<Read> => {
   const [, limit] = values
-  const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
+  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
   const [row = []] = await tag
     .unsafe(
       `
@@ -170,7 +168,7 @@ const expiredTombstones = (sql: Sql, limit: number) => sql<
   ) as expired
   group by owner_id`
 
-/** The same statement writes up to which revision, so that clients that miss one of them are told. */
+/** The same statement writes up to which revision, so that clients that miss one of them learn of it. */
 const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
   const [row] = await sql<[{ count: number }]>`
     with expired as (

@@ -6,7 +6,8 @@ import { ClientLeft } from "../../database/errors.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { joined, sendJson } from "../../http/json-stream.ts"
-import { BRIEF_LIMIT, findHead, type Read, readChanges, readTodos } from "./queries.ts"
+import { SHORT_PAGE } from "../lists/parameters.ts"
+import { findHead, type Read, readChanges, readTodos } from "./queries.ts"
 import { type Checkpoint, checkRemembered, type Head, type SyncTokens } from "./sync-token.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
 
@@ -64,7 +65,7 @@ const changesSince = async (
   from: (Checkpoint & { epoch: string }) | undefined,
 ): Promise<Page> => {
   if (from?.kind === "complete") {
-    // Usually nothing has changed, and one row tells so.
+    // Usually nothing has changed, and one row says so.
     const head = await findHead(sql, userId)
     checkRemembered(from, head)
     if (from.revision === head.revision)
@@ -79,7 +80,7 @@ const changesSince = async (
       from?.revision,
     )
   }
-  const page = await (limit > BRIEF_LIMIT ? slowReads.run(userId, read, { signal }) : read())
+  const page = await (limit > SHORT_PAGE ? slowReads.run(userId, read, { signal }) : read())
   if (from) checkRemembered(from, page.head)
   return page
 }

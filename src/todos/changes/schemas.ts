@@ -1,9 +1,9 @@
-/** The shapes of changes: the query, the answer, and the stream of events. */
+/** The shapes of changes: the query, the response, and the stream of events. */
 import { type Static, t } from "elysia"
-import { id, Parameter, Text } from "../../http/schema.ts"
+import { id, Text } from "../../http/schema.ts"
+import { limitParameter } from "../lists/parameters.ts"
 import { todo } from "../members.ts"
 
-export const PAGE_LIMIT = 1_000
 const DEFAULT_LIMIT = 500
 
 export const changesQuery = t.Object(
@@ -13,16 +13,7 @@ export const changesQuery = t.Object(
         description: "Opaque: the `next` of an earlier answer. Without it all todos are listed",
       }),
     ),
-    limit: t.Optional(
-      Parameter({
-        type: "integer",
-        description: `How many changes at most. Default: ${DEFAULT_LIMIT}`,
-        minimum: 1,
-        maximum: PAGE_LIMIT,
-        pattern: "^([1-9]\\d{0,2}|1000)$",
-        patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
-      }),
-    ),
+    limit: t.Optional(limitParameter(`How many changes at most. Default: ${DEFAULT_LIMIT}`)),
   },
   { additionalProperties: false },
 )

@@ -4,20 +4,26 @@ import { Parameter, Text } from "../../http/schema.ts"
 
 export const PAGE_LIMIT = 1_000
 
+/** Rows. A page of this size takes a fraction of a millisecond; a longer one is slow work. */
+export const SHORT_PAGE = 100
+
+export const limitParameter = (description: string) =>
+  Parameter({
+    type: "integer",
+    description,
+    minimum: 1,
+    maximum: PAGE_LIMIT,
+    pattern: "^([1-9]\\d{0,2}|1000)$",
+    patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
+  })
+
 const sorts = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"] as const
 export type Sort = (typeof sorts)[number]
 
 export const listQuery = t.Object(
   {
     limit: t.Optional(
-      Parameter({
-        type: "integer",
-        description: "The number of todos on a page. Without it the whole list is streamed",
-        minimum: 1,
-        maximum: PAGE_LIMIT,
-        pattern: "^([1-9]\\d{0,2}|1000)$",
-        patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
-      }),
+      limitParameter("The number of todos on a page. Without it the whole list is streamed"),
     ),
     cursor: t.Optional(
       Text({ description: "Opaque, from the link on the previous page. Needs limit" }),

@@ -2,7 +2,7 @@
 import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
 import { todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
-import type { Selection } from "./parameters.ts"
+import { type Selection, SHORT_PAGE } from "./parameters.ts"
 
 /** A text that is the same as long as no todo changes. `owner` is the placeholder of the owner. */
 export const listState = (owner: string) => `(
@@ -147,9 +147,6 @@ export const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
   }
 }
 
-/** Rows. A page of this size takes a fraction of a millisecond. */
-export const BRIEF_LIMIT = 100
-
 /** A page, and the state of the list when the statement read it. */
 export const readPage = async (
   sql: Sql,
@@ -160,7 +157,7 @@ export const readPage = async (
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
-  const tag = limit <= BRIEF_LIMIT ? sql.pipelined : sql
+  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
   const [row = []] = await tag
     .unsafe(
       `

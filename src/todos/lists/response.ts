@@ -9,8 +9,8 @@ import { inTurns, joined, patientTurns, sendJson, streamJson } from "../../http/
 import { badRequest } from "../../http/problem.ts"
 import type { Cursors, ListTags, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./pages.ts"
-import { type ListQuery, listOf, PAGE_LIMIT, selectionOf } from "./parameters.ts"
-import { BRIEF_LIMIT, findListState } from "./queries.ts"
+import { type ListQuery, listOf, PAGE_LIMIT, SHORT_PAGE, selectionOf } from "./parameters.ts"
+import { findListState } from "./queries.ts"
 
 /** Reads at most `limit` todos after a position. */
 export type ReadPage = (
@@ -78,7 +78,7 @@ export const respondWithPages = async (
   const limit = query.limit === undefined ? undefined : Number(query.limit)
   const signal = () => client.signal
   const readFirst = () => read(limit ?? PAGE_LIMIT, start, signal)
-  const isSlow = isSearch || limit === undefined || limit > BRIEF_LIMIT
+  const isSlow = isSearch || limit === undefined || limit > SHORT_PAGE
   const first = await (isSlow ? slowReads.run(userId, readFirst, { signal }) : readFirst())
   const { todos, next, state } = first
   const streaming = { caller, client, log }
