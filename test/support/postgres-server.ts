@@ -28,6 +28,11 @@ export const answers = {
   start: Buffer.concat([authenticated, idle]),
   statement: Buffer.concat(executed),
   begin: done("BEGIN"),
+  rollback: done("ROLLBACK"),
+  failed: Buffer.concat([
+    message("E", text("SERROR\0VERROR\0C57014\0Mcanceling statement due to user request\0")),
+    message("Z", Buffer.from("E")),
+  ]),
   starting: message("E", text("SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0")),
 }
 
