@@ -92,33 +92,32 @@ const url = (host: string, parameters: string) =>
   `postgres://todo:${encodeURIComponent(password)}@${host}:${port}/postgres?${parameters}`
 
 /** So that each migrates: dbmate has a driver of its own. */
-const emptyDatabase = async () => {
+const emptyDatabase = async (schema: string) => {
   await using sql = openSql(url("127.0.0.1", "sslmode=require"))
   await sql`drop schema if exists app cascade`
   await sql`drop schema public cascade`
   await sql`create schema public`
+  if (schema !== "public") await sql`create schema ${sql(schema)}`
 }
 
 type Settings = Record<string, string>
 
-/** `migrate`, `serve` and `backup`: each has a driver, or options, of its own. */
-const expectAll = async (env: Settings, inOtherSchema = false) => {
-  await emptyDatabase()
-  if (inOtherSchema) {
-    await using sql = openSql(url("127.0.0.1", "sslmode=require"))
-    await sql`create schema app`
-  }
-  const migrated = await runCommand(["migrate"], env)
-  expect(migrated).toMatchObject({ code: 0, err: "" })
-  await using service = await startCommand(env)
+/** Each has a driver, or options, of its own. */
+const expectAll = async (env: Settings, schema = "public") => {
+  await emptyDatabase(schema)
+  expect(await runCommand(["migrate"], env)).toMatchObject({ code: 0, err: "" })
+  const service = await startCommand(env)
   const ada = await service.account(`${crypto.randomUUID()}@example.org`)
   expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
   const backup = path(`${crypto.randomUUID()}.backup`)
   expect((await runCommand(["backup", backup], env)).code).toBe(0)
   expect(await service.stop()).toBe(0)
+  await emptyDatabase(schema)
+  expect((await runCommand(["restore", backup], env)).code).toBe(0)
+  expect((await runCommand(["user", "show", ada.email], env)).out).toContain(ada.email)
   await using sql = openSql(url("127.0.0.1", "sslmode=require"))
   const [table] = await sql`select schemaname from pg_tables where tablename = 'todos'`
-  expect(table?.["schemaname"]).toBe(inOtherSchema ? "app" : "public")
+  expect(table?.["schemaname"]).toBe(schema)
 }
 
 const authority = () => `sslrootcert=${path("authority.crt")}`
@@ -140,7 +139,7 @@ const accepted: [name: string, host: string, parameters: () => string, authoriti
   ["sslrootcert=system", "localhost", () => "sslrootcert=system", "authority.crt"],
 ]
 for (const [name, host, parameters, authorities] of accepted)
-  test(`${name}: migrations, the service and a backup get in`, () =>
+  test(`${name}: all commands get in`, () =>
     expectAll({
       DATABASE_URL: url(host, parameters()),
       NODE_EXTRA_CA_CERTS: authorities === undefined ? "" : path(authorities),
@@ -189,17 +188,17 @@ const settings: [name: string, DATABASE_URL: () => string, variables?: () => Set
   ],
 ]
 for (const [name, DATABASE_URL, variables = () => ({})] of settings)
-  test(`${name}: migrations, the service and a backup get in`, async () => {
-    await expectAll({ DATABASE_URL: DATABASE_URL(), ...variables() }, name.includes("schema"))
+  test(`${name}: all commands get in`, async () => {
+    await expectAll(
+      { DATABASE_URL: DATABASE_URL(), ...variables() },
+      name.includes("schema") ? "app" : "public",
+    )
   })
 
-test.if(hasIPv6)(
-  "IPv6 addresses, in lists too: migrations, the service and a backup get in",
-  async () => {
-    await expectAll({ DATABASE_URL: url("[::1]", "sslmode=require") })
-    await expectAll({ DATABASE_URL: url("[::1]:1,[::1]", "sslmode=require") })
-  },
-)
+test.if(hasIPv6)("IPv6 addresses, in lists too: all commands get in", async () => {
+  await expectAll({ DATABASE_URL: url("[::1]", "sslmode=require") })
+  await expectAll({ DATABASE_URL: url("[::1]:1,[::1]", "sslmode=require") })
+})
 
 test("TLS that is required and not offered is said at once", async () => {
   using plain = Bun.listen({
