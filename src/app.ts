@@ -32,6 +32,7 @@ import { tooManyRequests } from "./http/problem.ts"
 import { limitRequests } from "./http/request-limit.ts"
 import { createRequestLog } from "./http/request-log.ts"
 import { registerText } from "./http/schema.ts"
+import { leaveQueryUnread } from "./http/validation.ts"
 import type { Secrets } from "./keys/mac.ts"
 import type { Log } from "./log.ts"
 import { createSyncTokens } from "./todos/changes/sync-token.ts"
@@ -140,6 +141,7 @@ export const createApp = (deps: Deps) => {
         answeredAt: () => deps.sql.state().answeredAt,
       }),
     )
+    .onRequest(leaveQueryUnread)
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)

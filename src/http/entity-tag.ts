@@ -9,22 +9,31 @@ export const FIRST_VERSION = 1
 const TAG = /(?:W\/)?"[!#-~\x80-\xff]*"/g
 /** Each comma can match in only one way: otherwise a long list would fail in quadratic time. */
 const LIST = new RegExp(`^[\\t ,]*(?:${TAG.source}(?:[\\t ]*,[\\t ,]*${TAG.source})*[\\t ,]*)?$`)
-const VERSION = /^"([1-9]\d{0,15})"$/
+/** Characters: hundreds of tags. A longer list names none, which refuses a write, and answers a read in full. */
+const LONGEST = 4_096
 
 /** Not split at commas, because tags may contain them. A malformed list names no tags. */
-const listed = (header: string): string[] => (LIST.test(header) && header.match(TAG)) || []
+const listed = (header: string): string[] =>
+  (header.length <= LONGEST && LIST.test(header) && header.match(TAG)) || []
 
-/**
- * What a proxy that compresses makes of our tag (`W/"7"` in nginx, `"7-gzip"` in Apache) stands for the same
- * version: it has one representation, compressed or not.
- */
-const original = (tag: string) => tag.replace(/^W\//, "").replace(/-(?:gzip|br|zstd)"$/, '"')
+/** What proxies that compress put behind a tag: Apache, Caddy and others. nginx makes it weak. */
+const CODINGS = ["", "-gzip", "-br", "-zstd"]
+
+/** The forms of our tag. It stands for the same version, which has one representation, compressed or not. */
+const formsOf = (tag: string) => {
+  const text = tag.slice(tag.indexOf('"'), -1)
+  return CODINGS.flatMap((coding) => [`${text}${coding}"`, `W/${text}${coding}"`])
+}
 
 /** RFC 9110, section 13.1.2: If-None-Match compares weakly, and `*` matches any tag. */
-export const matchesWeakly = (ifNoneMatch: string | null, tag: string): boolean =>
-  ifNoneMatch !== null &&
-  (ifNoneMatch.trim() === "*" ||
-    listed(ifNoneMatch).some((known) => original(known) === original(tag)))
+export const matchesWeakly = (ifNoneMatch: string | null, tag: string): boolean => {
+  if (ifNoneMatch === null) return false
+  if (ifNoneMatch === tag || ifNoneMatch.trim() === "*") return true
+  const forms = formsOf(tag)
+  return listed(ifNoneMatch).some((known) => forms.includes(known))
+}
+
+const VERSION = /^(?:W\/)?"([1-9]\d{0,15})(?:-gzip|-br|-zstd)?"$/
 
 /**
  * RFC 9110, section 13.1.1: the versions that an If-Match names. Undefined if any version will do: without
@@ -34,5 +43,5 @@ export const expectedVersions = (ifMatch: string | null): number[] | undefined =
   ifMatch === null || ifMatch.trim() === "*"
     ? undefined
     : listed(ifMatch)
-        .flatMap((tag) => VERSION.exec(original(tag))?.[1] ?? [])
+        .flatMap((tag) => VERSION.exec(tag)?.[1] ?? [])
         .map(Number)

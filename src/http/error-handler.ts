@@ -1,11 +1,10 @@
 /** Whatever was thrown becomes a problem document, and its cause is logged. 405 and OPTIONS follow from the routes. */
-import { type AnyElysia, ValidationError } from "elysia"
+import type { AnyElysia } from "elysia"
 import { ClientLeft, isAway, outageOf } from "../database/errors.ts"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
 import { Problem, unavailable } from "./problem.ts"
 import type { LoggedRequest } from "./request-log.ts"
-import { validationProblem } from "./validation.ts"
 
 /** While some statements fail and others do not, each reason is logged this often. */
 const REPEAT_MS = 1_000
@@ -113,8 +112,6 @@ export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }:
     if (error instanceof Problem) return error
     if (isAway(error)) return databaseAway(error, requestId)
     if (error instanceof ClientLeft) return new Problem("BAD_REQUEST", error.message)
-    const invalid = error instanceof ValidationError ? validationProblem(error) : undefined
-    if (invalid) return invalid
     log.error({ err: error, request_id: requestId }, "unexpected error")
     return new Problem("INTERNAL_ERROR", "Something went wrong on our side")
   }

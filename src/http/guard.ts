@@ -6,7 +6,7 @@ import { Elysia } from "elysia"
 import { createClientOf } from "./client-address.ts"
 import { expectedVersions } from "./entity-tag.ts"
 import { Problem } from "./problem.ts"
-import { noQuery, strictQuery } from "./validation.ts"
+import { noQuery } from "./validation.ts"
 
 /** The scopes that personal access tokens may have. */
 export const SCOPES = ["todos:read", "todos:write"] as const
@@ -115,8 +115,7 @@ export type Gate<Caller extends AnyCaller> = {
 }
 
 /**
- * Each route has to declare its query, or `noQuery`. (The schema of a guard would win over the route's.)
- * Tokens with scopes are refused, unless the routes belong to a resource. Without a resource the responses
+ * Each route has to declare its query, or `noQuery`. Tokens with scopes are refused, unless the routes belong to a resource. Without a resource the responses
  * tell of accounts, so that nobody may store them.
  */
 export const authenticatedWithQueries = <Caller extends AnyCaller>(
@@ -134,13 +133,12 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
       checkScope(caller, resource, request.method)
       return { caller, client: clientOf(request, server) }
     })
-    .onTransform(strictQuery)
 }
 
 /** For routes without a query. */
 export const authenticated = <Caller extends AnyCaller>(
   ...args: Parameters<typeof authenticatedWithQueries<Caller>>
-) => authenticatedWithQueries<Caller>(...args).guard({ query: noQuery })
+) => authenticatedWithQueries<Caller>(...args).onTransform(noQuery())
 
 /** For routes that anybody may call, to get or end a credential. They take no query. */
 export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, prefix: string) => {
@@ -150,6 +148,5 @@ export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, pref
       set.headers["cache-control"] = "no-store"
       return { client: clientOf(request, server) }
     })
-    .onTransform(strictQuery)
-    .guard({ query: noQuery })
+    .onTransform(noQuery())
 }

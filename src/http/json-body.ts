@@ -3,7 +3,7 @@ import type { TSchema } from "@sinclair/typebox"
 import { createLimiter } from "../concurrency/limiter.ts"
 import type { Client } from "./client-address.ts"
 import { badRequest, Problem, tooManyRequests } from "./problem.ts"
-import { bodyCheck } from "./validation.ts"
+import { createCheck } from "./validation.ts"
 
 /** Bytes. Checked against Content-Length first, then against the bytes that arrive. */
 const BODY_LIMIT = 64 * 1024
@@ -135,23 +135,28 @@ export const leaveUnread = () => null
 const body =
   (types: string[]) =>
   <Schema extends TSchema>(schema: Schema, limit = BODY_LIMIT) => {
-    const check = bodyCheck(schema)
-    const read = (context: Context, bytes: Uint8Array) => {
-      context.body = parse(bytes)
-      check(context.body)
+    const check = createCheck(schema, "pointer")
+    const read = (bytes: Uint8Array) => {
+      const value = parse(bytes)
+      check(value)
+      return value
     }
+    // The context is not passed on: Elysia would then parse all of the request.
     const transform = async (context: Context) => {
       const { request, largeBodies, caller, client } = context
       checkType(request, types)
       const bytes = await readBytes(request, limit).catch((cause: unknown) => {
         throw cause instanceof Problem ? cause : malformed("ended before it was complete")
       })
-      if (bytes.byteLength <= LARGE || !largeBodies) return read(context, bytes)
+      if (bytes.byteLength <= LARGE || !largeBodies) {
+        context.body = read(bytes)
+        return
+      }
       const key = caller?.userId ?? client?.address ?? ""
       const turn = await largeBodies.acquire(key, { signal: () => request.signal })
       const startedAt = performance.now()
       try {
-        read(context, bytes)
+        context.body = read(bytes)
       } finally {
         // As much time again is for all other requests.
         setTimeout(() => turn[Symbol.dispose](), performance.now() - startedAt)

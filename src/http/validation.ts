@@ -2,8 +2,7 @@
 import { Kind, type TSchema, Type } from "@sinclair/typebox"
 import { TypeCompiler } from "@sinclair/typebox/compiler"
 import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors"
-import type { ValidationError } from "elysia"
-import { type BrokenRule, badRequest, type Problem } from "./problem.ts"
+import { type BrokenRule, badRequest } from "./problem.ts"
 import { brokenTextRule } from "./schema.ts"
 
 const decode = (part: string): string | undefined => {
@@ -22,32 +21,42 @@ const repeated = new Unreadable("must not be repeated")
 const notUtf8 = new Unreadable("is not valid UTF-8")
 
 /** More than any route takes: if there are more, the 400 names unknown ones among these. */
-const PARAMETERS_READ = 64
+const PARAMETERS_READ = 26
+/** Characters as they were sent: more than any valid parameter has. */
+const PARAMETER_LIMIT = 4_096
+const tooLong = new Unreadable("is too long")
 
-const readQuery = (url: string): Record<string, string | Unreadable> => {
-  const query: Record<string, string | Unreadable> = Object.create(null)
+type Query = Record<string, string | Unreadable>
+
+const readQuery = (url: string): Query => {
+  const query: Query = Object.create(null)
   const start = url.indexOf("?")
-  if (start === -1) return query
   let read = 0
-  for (const pair of url.slice(start + 1).split("&")) {
-    if (pair === "") continue
-    if (read++ === PARAMETERS_READ) break
-    const [rawName = "", ...rest] = pair.split("=")
+  let end = start
+  for (let at = start + 1; at > 0 && at < url.length && read < PARAMETERS_READ; at = end + 1) {
+    end = url[at] === "&" ? at : url.indexOf("&", at)
+    if (end === at) continue
+    if (end === -1) end = url.length
+    read++
+    const pair = url.slice(at, end)
+    const equals = pair.indexOf("=")
+    const rawName = equals === -1 ? pair : pair.slice(0, equals)
+    if (pair.length > PARAMETER_LIMIT) {
+      query[rawName.slice(0, NAME_LIMIT)] = tooLong
+      continue
+    }
     const name = decode(rawName)
-    const value = decode(rest.join("="))
+    const value = equals === -1 ? "" : decode(pair.slice(equals + 1))
     if (name === undefined || value === undefined) query[name ?? rawName] = notUtf8
     else query[name] = name in query ? repeated : value
   }
   return query
 }
 
-/** A transform: it runs after authentication, and before the query is validated. */
-export const strictQuery = (context: { request: Request; query: Record<string, unknown> }) => {
-  context.query = readQuery(context.request.url)
+/** Elysia's own reading of the query would take longer, and forgive more. */
+export const leaveQueryUnread = (context: object) => {
+  Object.assign(context, { qi: -1 })
 }
-
-/** The schema of routes without parameters. */
-export const noQuery = Type.Object({}, { additionalProperties: false })
 
 /** If more rules are broken, the client learns of the others when these are mended. */
 const RULES_TOLD = 20
@@ -146,20 +155,27 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
 }
 
 /**
- * Throws a 400 for a body that breaks its schema. Runs before Elysia's own validation, which would
- * write the whole body into an error message, a dozen times.
+ * Throws a 400 for a body or a query that breaks its schema. Runs before Elysia's own validation, which would
+ * write all of it into an error message, a dozen times.
  */
-export const bodyCheck = (schema: TSchema) => {
+export const createCheck = (schema: TSchema, name: "pointer" | "parameter") => {
   let compiled: ReturnType<typeof TypeCompiler.Compile> | undefined
-  return (body: unknown) => {
+  return (value: unknown) => {
     compiled ??= TypeCompiler.Compile(schema)
-    if (!compiled.Check(body)) throw badRequest(brokenRules(compiled.Errors(body), "pointer"))
+    if (!compiled.Check(value)) throw badRequest(brokenRules(compiled.Errors(value), name))
   }
 }
 
-/** Undefined if the fault is ours: a response that breaks its schema. */
-export const validationProblem = (error: ValidationError): Problem | undefined => {
-  const { type, validator, value } = error
-  if (type !== "query" || !("Errors" in validator)) return undefined
-  return badRequest(brokenRules(validator.Errors(value), "parameter"))
+/** Options of a route with parameters in its query: `...queryOf(schema)`. They run after authentication. */
+export const queryOf = <Schema extends TSchema>(schema: Schema) => {
+  const check = createCheck(schema, "parameter")
+  const transform = (context: { request: Request; query: unknown }) => {
+    const query = readQuery(context.request.url)
+    check(query)
+    context.query = query
+  }
+  return { query: schema, transform: [transform] }
 }
+
+/** For routes without parameters. */
+export const noQuery = () => queryOf(Type.Object({}, { additionalProperties: false })).transform

@@ -4,7 +4,7 @@ import type { Client } from "../http/client-address.ts"
 import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { type AnyCaller, authenticatedWithQueries, type Gate } from "../http/guard.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
-import { noQuery } from "../http/validation.ts"
+import { noQuery, queryOf } from "../http/validation.ts"
 import { restoreTodo, runBatch } from "./batch/run.ts"
 import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/schemas.ts"
 import { type EventsDeps, eventStream, noStream } from "./changes/events.ts"
@@ -65,7 +65,7 @@ export const todos = (deps: Deps) =>
       ({ caller, client, query, ifNoneMatch, set }) =>
         respondWithList(deps, { caller, client, query, ifNoneMatch }, set.headers),
       {
-        query: listQuery,
+        ...queryOf(listQuery),
         ifNoneMatch: true,
         response: { 200: t.Array(model.todo), 304: t.Undefined() },
         detail: documentation.listTodos,
@@ -82,7 +82,7 @@ export const todos = (deps: Deps) =>
         return respondWithChanges(deps, asked)
       },
       {
-        query: changesQuery,
+        ...queryOf(changesQuery),
         prefer: true,
         response: { 200: changesPage },
         detail: documentation.getChanges,
@@ -92,19 +92,19 @@ export const todos = (deps: Deps) =>
       "/events",
       async ({ caller, client, request }) =>
         request.method === "HEAD" ? noStream() : eventStream(deps, caller, client),
-      { query: noQuery, response: { 200: eventsBody }, detail: documentation.getEvents },
+      { transform: noQuery(), response: { 200: eventsBody }, detail: documentation.getEvents },
     )
     .get(
       "/deleted",
       ({ caller, client, query, set }) =>
         respondWithTrash(deps, { caller, client, query }, set.headers),
       {
-        query: trashQuery,
+        ...queryOf(trashQuery),
         response: { 200: t.Array(model.deletedTodo) },
         detail: documentation.listDeletedTodos,
       },
     )
-    .guard({ query: noQuery })
+    .onTransform(noQuery())
     .delete(
       "/deleted",
       async ({ caller, client, status }) => {
