@@ -11,7 +11,8 @@ const OWNER_TABLES = ["todos", "idempotency_keys", "revisions", "deleted_todos"]
 /** Clean-ups, which run on every node a few times an hour, and what a restore does once. */
 const OF_ALL_OWNERS = [
   "deleteExpiredKeys",
-  "expiredTombstones",
+  "EXPIRED_TOMBSTONES",
+  "expired",
   "FORGET_EXPIRED",
   "addMissingUsers",
 ]

@@ -237,9 +237,11 @@ ALTER TABLE ONLY public.todos
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
 
-CREATE INDEX deleted_todos_by_deleted_at ON public.deleted_todos USING brin (deleted_at);
-
 CREATE INDEX deleted_todos_with_content ON public.deleted_todos USING btree (owner_id, deleted_at, id) WHERE (created_at IS NOT NULL);
+
+CREATE INDEX deleted_todos_with_content_by_deleted_at ON public.deleted_todos USING btree (deleted_at) WHERE (created_at IS NOT NULL);
+
+CREATE INDEX deleted_todos_without_content_by_deleted_at ON public.deleted_todos USING btree (deleted_at) WHERE (created_at IS NULL);
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);
 

@@ -47,9 +47,11 @@ create table deleted_todos (
 );
 alter table deleted_todos enable row level security;
 
--- Expiry deletes by it. Rows lie in the order of their time, so that a summary of each range of
--- pages will do, which costs a deletion nearly nothing.
-create index deleted_todos_by_deleted_at on deleted_todos using brin (deleted_at);
+-- Each deletion is in one of them: content expires by the first, what is left of it by the second.
+create index deleted_todos_with_content_by_deleted_at on deleted_todos (deleted_at)
+where created_at is not null;
+create index deleted_todos_without_content_by_deleted_at on deleted_todos (deleted_at)
+where created_at is null;
 
 -- The trash of an owner, newest first, however many of their todos were forgotten.
 create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)

@@ -82,6 +82,11 @@ $function$;
     add column is_completed boolean,
     add column created_at timestamptz,
     add column updated_at timestamptz;
+  drop index deleted_todos_by_deleted_at;
+  create index deleted_todos_with_content_by_deleted_at on deleted_todos (deleted_at)
+  where created_at is not null;
+  create index deleted_todos_without_content_by_deleted_at on deleted_todos (deleted_at)
+  where created_at is null;
   create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)
   where created_at is not null;
 

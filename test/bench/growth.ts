@@ -36,8 +36,8 @@ const ROW: Record<string, string> = {
   idempotency_keys: `(owner_id, key, body_hash, todo_id)
     select 1 + n % (${ROWS} / 10), gen_random_uuid()::text, sha256(n::text::bytea), n`,
   revisions: "(owner_id, revision) select n, 10",
-  deleted_todos: `(owner_id, id, revision)
-    select 1 + n % (${ROWS} / 10), n, n`,
+  deleted_todos: `(owner_id, id, revision, title, description, is_completed, created_at, updated_at)
+    select 1 + n % (${ROWS} / 10), n, n, 'Todo ' || n, repeat('What it is about. ', n % 6), true, now(), now()`,
 }
 
 const sql = postgres({ ...connectionOptions(server), max: 1, onnotice: () => {} })

@@ -154,17 +154,23 @@ export const readChanges = (
   )
 }
 
+const expired = (content: string) => `
+  select owner_id, revision, deleted_at
+  from deleted_todos
+  where created_at ${content}
+    and deleted_at < now() - interval '90 days'
+  order by deleted_at
+  limit $1`
+
 /** The owners of the oldest expired deletions, with the revision of their last one: of all owners. */
-const expiredTombstones = (sql: Sql, limit: number) => sql<
-  { owner_id: number; revision: number }[]
->`
+const EXPIRED_TOMBSTONES = `
   select owner_id, max(revision) as revision
   from (
-    select owner_id, revision
-    from deleted_todos
-    where deleted_at < now() - interval '90 days'
+    (${expired("is null")})
+    union all
+    (${expired("is not null")})
     order by deleted_at
-    limit ${limit}
+    limit $1
   ) as expired
   group by owner_id`
 
@@ -190,7 +196,11 @@ const forgetDeletions = async (sql: Sql, ownerId: number, revision: number) => {
 /** Deletes about `limit` deletions, of all owners, one after the other. Returns how many. */
 export const deleteExpiredTombstones = async (sql: Sql, limit: number) => {
   let count = 0
-  for (const { owner_id, revision } of await expiredTombstones(sql, limit))
-    count += await forgetDeletions(sql, owner_id, revision)
+  const rows = await sql.unsafe<{ owner_id: number; revision: number }[]>(
+    EXPIRED_TOMBSTONES,
+    [limit],
+    PREPARED,
+  )
+  for (const { owner_id, revision } of rows) count += await forgetDeletions(sql, owner_id, revision)
   return count
 }
