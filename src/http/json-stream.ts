@@ -43,6 +43,8 @@ async function* slices(parts: AsyncIterable<Uint8Array>, { isStillValid }: Strea
       // Asked after reading: what is sent was read while the token was valid.
       if (!(await isStillValid())) throw invalidated()
       yield part.subarray(at, at + SLICE)
+      // Otherwise the next slices would be sent at once, for as long as the kernel takes them.
+      await new Promise(setImmediate)
     }
 }
 
@@ -96,25 +98,47 @@ export const streamJson = (parts: Parts, { caller, client, log, headers }: Strea
   return new Response(body, { headers: { ...JSON_HEADERS, ...headers } })
 }
 
+const COMMA = Buffer.from(",")
+
+/** Joins JSON by commas. */
+export const joined = (items: readonly Uint8Array[], before = "", after = ""): Uint8Array => {
+  const parts: Uint8Array[] = [Buffer.from(before)]
+  for (const [index, item] of items.entries()) parts.push(...(index > 0 ? [COMMA, item] : [item]))
+  return Buffer.concat([...parts, Buffer.from(after)])
+}
+
+/** The same, but no more at once than is sent at once. */
+export function* joinedInParts(items: readonly Uint8Array[], before: string, after = "") {
+  let start = 0
+  let length = 0
+  for (const [index, item] of items.entries()) {
+    length += item.length
+    if (length < SLICE) continue
+    yield joined(items.slice(start, index + 1), start === 0 ? before : ",")
+    start = index + 1
+    length = 0
+  }
+  const rest = items.slice(start)
+  yield joined(rest, start === 0 ? before : rest.length > 0 ? "," : "", after)
+}
+
 /** Bytes that are sent as a whole, with their length. */
 const WHOLE = 8 * SLICE
 
-/** For JSON that is there already. What is long is streamed nevertheless. */
-export const sendJson = (json: Uint8Array, streaming: Streaming): Response =>
-  json.length <= WHOLE
-    ? new Response(json, { headers: { ...JSON_HEADERS, ...streaming.headers } })
+/** For JSON that is there already, as items to be joined. What is long is streamed nevertheless. */
+export const sendJson = (
+  items: readonly Uint8Array[],
+  before: string,
+  after: string,
+  streaming: Streaming,
+): Response =>
+  items.reduce((sum, { length }) => sum + length, 0) <= WHOLE
+    ? new Response(joined(items, before, after), {
+        headers: { ...JSON_HEADERS, ...streaming.headers },
+      })
     : streamJson(async function* () {
-        yield json
+        yield* joinedInParts(items, before, after)
       }, streaming)
-
-/** Joins lists of JSON without their brackets. */
-export const joined = (lists: readonly Uint8Array[], before = "", after = ""): Uint8Array => {
-  const parts: Uint8Array[] = [Buffer.from(before)]
-  for (const list of lists)
-    if (list.length > 0) parts.push(...(parts.length > 1 ? [COMMA] : []), list)
-  return Buffer.concat([...parts, Buffer.from(after)])
-}
-const COMMA = Buffer.from(",")
 
 /** A list of an object: the schema of its items, and the pages of a user, without brackets. */
 export type StreamedList = {

@@ -188,7 +188,7 @@ const list = async (
     headers["link"] = `</api/v1/todos?${search}>; rel="next"`
   }
   headers["content-type"] = "application/json"
-  return new Response(joined([todos], "[", "]"), { headers })
+  return new Response(joined(todos, "[", "]"), { headers })
 }
 
 /** The first page alone. */
@@ -206,7 +206,7 @@ const changes = async (owner: number, search: URLSearchParams, headers: Headers)
   )
   headers["content-type"] = "application/json"
   const end = `],"next":${JSON.stringify(next)},"has_more":${hasMore}}`
-  return new Response(joined([read.changes], '{"changes":[', end), { headers })
+  return new Response(joined(read.changes, '{"changes":[', end), { headers })
 }
 
 const create = async (owner: number, request: Request, headers: Headers) => {

@@ -38,24 +38,25 @@ const CHANGED = `'{"id":' || id || E',"etag":"\\\\"' || version || E'\\\\"","tod
   || ${todoJson("todos")} || '}'`
 const DELETED = `'{"id":' || id || ',"etag":null,"todo":null}'`
 
-/** Changes as JSON without brackets. */
+/** Changes as JSON, each for itself or several with commas between them. */
 export type Read = {
   head: Head
-  changes: Uint8Array
-  count: number
+  changes: Uint8Array[]
   /** The last one, if there are as many as were asked for. */
   last: { revision: number; id: number } | undefined
   /** The highest id, where it was asked for. */
   highestId: number
 }
 
-const NOTHING = new Uint8Array()
-const numberOf = (column: Uint8Array | null | undefined) =>
-  column ? Number(Buffer.from(column).toString()) : 0
+type Column = Buffer | null | undefined
+const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 
 type Signal = () => AbortSignal
 
-/** A page, and the head of the owner's changes: both of one snapshot. `$1` is the owner, `$2` the limit. */
+/**
+ * A page, and the head of the owner's changes: both of one snapshot. `$1` is the owner, `$2` the limit. As in
+ * lists, a short page is one text, and a long one has a row for each change.
+ */
 const readPage = async (
   sql: Sql,
   rows: string,
@@ -64,35 +65,32 @@ const readPage = async (
   signal: Signal,
 ): Promise<Read> => {
   const [, limit] = values
-  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
-  const [row = []] = await tag
+  const isShort = limit <= SHORT_PAGE
+  const page = isShort
+    ? `select string_agg(change, ','), (array_agg(revision))[$2::integer], (array_agg(id))[$2::integer]
+      from (${rows}) as changed`
+    : rows
+  const found: Column[][] = await (isShort ? sql.pipelined : sql)
     .unsafe(
       `
       select head.*, ${highestId}, page.*
       from (${HEAD}) as head
-      cross join (
-        select
-          string_agg(change, ',') as changes,
-          count(*),
-          (array_agg(revision))[$2::integer] as last_revision,
-          (array_agg(id))[$2::integer] as last_id
-        from (${rows}) as changed
-      ) as page`,
+      left join (${page}) as page (change, last_revision, last_id) on true`,
       values,
       { ...PREPARED, signal },
     )
     .raw()
-  const [epoch, revision, forgottenUpTo, highest, changes, count, lastRevision, id] = row
+  const [epoch, revision, forgottenUpTo, highest] = found[0] ?? []
   if (!epoch) throw new Error("The database has no epoch")
+  const [lastRevision, lastId] = found[isShort ? 0 : limit - 1]?.slice(5) ?? []
   return {
     head: {
-      epoch: Buffer.from(epoch).toString(),
+      epoch: epoch.toString(),
       revision: numberOf(revision),
       forgottenUpTo: numberOf(forgottenUpTo),
     },
-    changes: changes ?? NOTHING,
-    count: numberOf(count),
-    last: id ? { revision: numberOf(lastRevision), id: numberOf(id) } : undefined,
+    changes: found.flatMap((row) => row[4] ?? []),
+    last: lastId ? { revision: numberOf(lastRevision), id: numberOf(lastId) } : undefined,
     highestId: numberOf(highest),
   }
 }

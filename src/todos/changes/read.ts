@@ -5,7 +5,7 @@ import type { Sql } from "../../database/connect.ts"
 import { ClientLeft } from "../../database/errors.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
-import { joined, sendJson } from "../../http/json-stream.ts"
+import { sendJson } from "../../http/json-stream.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
 import { findHead, type Read, readChanges, readTodos } from "./queries.ts"
 import { type Checkpoint, checkRemembered, type Head, type SyncTokens } from "./sync-token.ts"
@@ -25,7 +25,7 @@ export type ChangesDeps = {
  */
 const FAR_ENOUGH = 1_000
 
-type Page = { head: Head; changes: Uint8Array; next: Checkpoint; hasMore: boolean }
+type Page = { head: Head; changes: Uint8Array[]; next: Checkpoint; hasMore: boolean }
 
 /** The first pages list todos by id, up to the highest id at the beginning. After them come changes. */
 const initialPage = ({ head, changes, last, highestId }: Read, revision = head.revision): Page =>
@@ -68,8 +68,7 @@ const changesSince = async (
     // Usually nothing has changed, and one row says so.
     const head = await findHead(sql, userId)
     checkRemembered(from, head)
-    if (from.revision === head.revision)
-      return { head, changes: new Uint8Array(), next: from, hasMore: false }
+    if (from.revision === head.revision) return { head, changes: [], next: from, hasMore: false }
   }
   const signal = () => client.signal
   const read = async () => {
@@ -132,5 +131,5 @@ export const respondWithChanges = async (deps: ChangesDeps, request: ChangesRequ
     : changesSince(deps, request, from))
   const token = syncTokens.write(next, head.epoch, caller.userId)
   const end = `],"next":${JSON.stringify(token)},"has_more":${hasMore}}`
-  return sendJson(joined([changes], '{"changes":[', end), { caller, client, log })
+  return sendJson(changes, '{"changes":[', end, { caller, client, log })
 }

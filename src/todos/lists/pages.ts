@@ -1,13 +1,12 @@
 /** Reads lists of todos in pages, and searches them in slices. SQL: queries.ts. */
 import type { Sql } from "../../database/connect.ts"
 import { ClientLeft } from "../../database/errors.ts"
-import { joined } from "../../http/json-stream.ts"
 import type { Position } from "./cursor.ts"
 import { countUnsearched, type Reading, readPage, SLICE, searchSlice } from "./queries.ts"
 
-/** `todos` is JSON without brackets. `next` is the position of the last one, if there are more. */
+/** `todos` are JSON, to be joined by commas. `next` is the position of the last one, if there are more. */
 export type Page = {
-  todos: Uint8Array
+  todos: Uint8Array[]
   next: Position | undefined
   /** The state of the list when it was read. Undefined where that took several statements. */
   state?: string | undefined
@@ -28,9 +27,9 @@ const search = async (sql: Sql, q: string, reading: Reading): Promise<Page> => {
   for (;;) {
     checkPresence(reading)
     const slice = await searchSlice(sql, q, { ...reading, limit, after })
-    found.push(slice.todos)
+    found.push(...slice.todos)
     last = slice.last ?? last
-    if (!slice.end) return { todos: joined(found), next: slice.count > limit ? last : undefined }
+    if (!slice.end) return { todos: found, next: slice.count > limit ? last : undefined }
     limit -= slice.count
     after = slice.end
   }

@@ -119,9 +119,9 @@ export const pageColumns = (type: string, most: string) => {
     (array_agg(octet_length(todo)))[${most} + 1]`
 }
 
-/** A page of todos as JSON without brackets. */
+/** A page of todos as JSON, each for itself or several with commas between them. */
 export type Read = {
-  todos: Uint8Array
+  todos: Uint8Array[]
   /** How many were found, the one beyond included. */
   count: number
   /** The position of the last one, and the same if there are more. */
@@ -136,37 +136,55 @@ const positionOf = (key: Column, id: Column) =>
 
 /** Reads what `pageColumns` select. */
 export const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
-  const all = todos ?? Buffer.alloc(0)
+  // Without the one beyond, and the comma before it.
+  const length = beyond && todos ? todos.length - numberOf(beyond) - 1 : todos?.length
   const last = positionOf(key, id)
   return {
-    // Without the one beyond, and the comma before it.
-    todos: beyond ? all.subarray(0, Math.max(0, all.length - numberOf(beyond) - 1)) : all,
+    todos: todos && length && length > 0 ? [todos.subarray(0, length)] : [],
     count: numberOf(count),
     last,
     next: beyond ? last : undefined,
   }
 }
 
-/** A page, and the state of the list when the statement read it. */
+/** Reads rows of a todo and its position, of which there may be one more than `limit`. */
+const toLongRead = (rows: Column[][], limit: number): Read => {
+  const todos = rows.flatMap(([todo]) => todo ?? [])
+  const last = rows[limit - 1] ?? rows.at(-1)
+  const position = positionOf(last?.[1], last?.[2])
+  return {
+    todos: todos.slice(0, limit),
+    count: todos.length,
+    last: position,
+    next: todos.length > limit ? position : undefined,
+  }
+}
+
+/**
+ * A page, and the state of the list when the statement read it. A short page is one text. A long one has a
+ * row for each todo: as one text it would have to be there as a whole, and be copied at once.
+ */
 export const readPage = async (
   sql: Sql,
   reading: Reading,
 ): Promise<Read & { state: string | undefined }> => {
   const { ownerId, selection, limit, signal } = reading
+  const { type } = order(selection.sort)
   const values: Value[] = []
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
-  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
-  const [row = []] = await tag
-    .unsafe(
-      `
-      select ${pageColumns(order(selection.sort).type, most)}, ${listState(owner)}
-      from (${rows}) as page`,
-      values,
-      { ...PREPARED, signal },
-    )
-    .raw()
+  const options = { ...PREPARED, signal }
+  if (limit > SHORT_PAGE) {
+    const text = `
+      select todo, ${keyText("key", type)}, id, state
+      from (select ${listState(owner)} as state) as list
+      left join (${rows}) as page on true`
+    const found: Column[][] = await sql.unsafe(text, values, options).raw()
+    return { ...toLongRead(found, limit), state: found[0]?.[3]?.toString() }
+  }
+  const text = `select ${pageColumns(type, most)}, ${listState(owner)} from (${rows}) as page`
+  const [row = []] = await sql.pipelined.unsafe(text, values, options).raw()
   return { ...toRead(row), state: row[5]?.toString() }
 }
 

@@ -5,7 +5,14 @@ import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import { matchesWeakly } from "../../http/entity-tag.ts"
 import type { AnyCaller } from "../../http/guard.ts"
-import { inTurns, joined, patientTurns, sendJson, streamJson } from "../../http/json-stream.ts"
+import {
+  inTurns,
+  joined,
+  joinedInParts,
+  patientTurns,
+  sendJson,
+  streamJson,
+} from "../../http/json-stream.ts"
 import { badRequest } from "../../http/problem.ts"
 import type { Cursors, ListTags, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./pages.ts"
@@ -33,9 +40,10 @@ export async function* pagesAfter(
   let limit = FIRST_STREAMED
   do {
     const { todos, next } = await read(limit, after, () => client)
-    if (todos.length > 0) yield todos
+    const page = joined(todos)
+    if (page.length > 0) yield page
     after = next
-    limit = Math.ceil(Math.min(PAGE_LIMIT, (limit * STREAMED_BYTES) / (todos.length + 1)))
+    limit = Math.ceil(Math.min(PAGE_LIMIT, (limit * STREAMED_BYTES) / (page.length + 1)))
   } while (after)
 }
 
@@ -84,7 +92,7 @@ export const respondWithPages = async (
   const streaming = { caller, client, log }
   if (next && limit === undefined) {
     const response = streamJson(async function* (left) {
-      yield joined([todos], "[")
+      yield* joinedInParts(todos, "[")
       const pages = pagesAfter(read, next, left)
       for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
         yield joined([page], ",")
@@ -96,7 +104,7 @@ export const respondWithPages = async (
     const parameters = new URLSearchParams({ ...query, cursor: cursors.write(next, userId, list) })
     headers["link"] = `<${client.prefix}/api/v1${path}?${parameters}>; rel="next"`
   }
-  return { response: sendJson(joined([todos], "[", "]"), streaming), state }
+  return { response: sendJson(todos, "[", "]", streaming), state }
 }
 
 type Headers = Record<string, string | number | undefined>
