@@ -25,6 +25,7 @@ import type { Client } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, methodTable, refuseMethods } from "./http/error-handler.ts"
+import { createRequestTurns } from "./http/guard.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
@@ -144,6 +145,7 @@ export const createApp = (deps: Deps) => {
     .onRequest(leaveQueryUnread)
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
+    .decorate("requestTurns", createRequestTurns())
     .use(hooks)
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))

@@ -2,7 +2,8 @@
  * What the routes of an instance demand: a token and its scope, or nothing; and a query without surprises.
  * Gives them `caller`, `client`, and of the headers those that each route declares.
  */
-import { Elysia } from "elysia"
+import { type Context, Elysia } from "elysia"
+import { createLimiter } from "../concurrency/limiter.ts"
 import { createClientOf } from "./client-address.ts"
 import { expectedVersions } from "./entity-tag.ts"
 import { Problem } from "./problem.ts"
@@ -109,6 +110,28 @@ const headers = {
   },
 }
 
+/** As many as a browser opens connections. */
+const REQUESTS_AT_ONCE = 6
+const PATIENCE_MS = 500
+
+/**
+ * A user's requests take turns, so that the service answers others between them, however many one sends at
+ * once. It does not refuse: what has waited for long enough goes on.
+ */
+export const createRequestTurns = () =>
+  createLimiter<number>({
+    perKey: REQUESTS_AT_ONCE,
+    waitMs: PATIENCE_MS,
+    refuse: () => "go on without a turn",
+  })
+
+/** Of the app: instances of features do not know it. */
+type Turns = { requestTurns?: ReturnType<typeof createRequestTurns> }
+
+/** A request that is to wait takes no turn: others would wait with it. */
+const takeTurn = (turns: Turns["requestTurns"], { headers }: Request, { userId }: AnyCaller) =>
+  headers.has("prefer") ? undefined : turns?.acquire(userId).catch(() => undefined)
+
 export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
   trustedProxies: string[]
@@ -127,11 +150,13 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
   const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
   return new Elysia({ prefix, detail: { security: [{ bearerAuth: [] }] } })
     .macro(headers)
-    .derive(async ({ request, server, set }) => {
+    .derive(async ({ request, server, set, requestTurns }: Context & Turns) => {
       set.headers["cache-control"] = cacheControl
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       checkScope(caller, resource, request.method)
-      return { caller, client: clientOf(request, server) }
+      const client = clientOf(request, server)
+      // Given back by request-log.ts, with the response.
+      return { caller, client, turn: await takeTurn(requestTurns, request, caller) }
     })
 }
 

@@ -75,6 +75,7 @@ export const createRequestLog = (
     hooks: new Elysia({ name: "request-log" })
       .decorate("startedAt", 0)
       .decorate("caller", undefined as LoggedRequest["caller"])
+      .decorate("turn", undefined as Disposable | undefined)
       .onRequest((context) => {
         context.startedAt = performance.now()
         context.set.headers["x-request-id"] = requestIdOf(context.request)
@@ -83,7 +84,8 @@ export const createRequestLog = (
       // Destructured: a context that is passed on as a whole makes Elysia parse everything.
       .mapResponse(
         { as: "global" },
-        ({ startedAt, request, route, caller, set, responseValue }) => {
+        ({ startedAt, request, route, caller, turn, set, responseValue }) => {
+          turn?.[Symbol.dispose]()
           logRequest(
             { startedAt, request, route, caller, set },
             statusOf(responseValue, set.status),
