@@ -1,4 +1,4 @@
-/** The README's tours, word for word. */
+/** The README's tour, word for word: a script that can be pasted, with the answers as comments. */
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { startApp } from "../support/app.ts"
@@ -12,29 +12,40 @@ const comparable = (text: string) =>
     .replaceAll(/("next":"|"state":"|^id: )[^"\n]+/gm, "$1<state>")
     .trim()
 
-const tours = ["## A tour", "## Offline and live"]
-
-const commandsOf = (heading: string) => {
-  const section = readme.slice(readme.indexOf(heading))
-  const console = section.match(/```console\n(.*?)```/s)?.[1] ?? ""
-  return [...console.matchAll(/^\$ (.*)\n((?:(?!\$ ).*\n)*)/gm)].map(
-    ([, command = "", output = ""]) => ({ command, output: comparable(output) }),
-  )
-}
-const tour = tours.flatMap(commandsOf)
+const tour = readme.slice(readme.indexOf("## A tour"), readme.indexOf("## From a front end"))
+/** Each command, and what the comment below it says that it prints. */
+const steps = [...tour.matchAll(/```sh\n(.*?)```/gs)]
+  .flatMap(([, script = ""]) => script.trim().split(/\n\n+/))
+  .map((step) => {
+    const lines = step.split("\n")
+    const answers = lines.filter((line) => line.startsWith("# "))
+    return {
+      command: lines.filter((line) => !line.startsWith("# ")).join("\n"),
+      output: comparable(answers.map((line) => line.slice(2)).join("\n")),
+    }
+  })
 
 // The tour is for people who have curl; not every machine with Node does.
 test.skipIf(!Bun.which("curl"))(
-  "each command of the README's tours answers what the README says",
+  "each command of the README's tour answers what the README says",
   async () => {
     await using app = await startApp()
-    expect(tour.length).toBeGreaterThan(12)
-    const script = tour.map(({ command }) => `${command}\nprintf '\\n\\036'`).join("\n")
+    expect(steps.length).toBeGreaterThan(12)
+    const script = steps.map(({ command }) => `${command}\nprintf '\\n\\036'`).join("\n")
     const shell = Bun.spawn(["bash", "-c", script.replaceAll("http://127.0.0.1:8000", app.url)], {
       stdout: "pipe",
     })
     const outputs = (await new Response(shell.stdout).text()).split("\u001e").map(comparable)
-    for (const [index, { command, output }] of tour.entries())
+    for (const [index, { command, output }] of steps.entries())
       expect(`${command}\n${outputs[index]}`).toBe(`${command}\n${output}`)
   },
 )
+
+test("the tour can be pasted where curl is old: without --json and without prompts", () => {
+  expect(tour).not.toMatch(/--json|^\$ /m)
+})
+
+test("the README is short", () => {
+  expect(readme.split(/\s+/).length).toBeLessThanOrEqual(1_200)
+  expect(readme.split("\n").length).toBeLessThanOrEqual(200)
+})
