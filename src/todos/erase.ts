@@ -99,6 +99,10 @@ export const deleteTodosOf = async (
         await transaction`
           delete from idempotency_keys
           where owner_id = ${ownerId}`
+        // Those that other instances have made since.
+        await transaction`
+          delete from deleted_todos
+          where owner_id = ${ownerId}`
         await transaction`
           delete from revisions
           where owner_id = ${ownerId}`

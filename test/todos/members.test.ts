@@ -49,7 +49,7 @@ test("the JSON that Postgres writes of a todo is the JSON of the service, byte f
 test("a member is named in the table alone, and where lists sort and filter by it", () => {
   const root = join(import.meta.dir, "../../src/todos")
   const named = (readdirSync(root, { recursive: true }) as string[])
-    .filter((file) => file.endsWith(".ts") && !/^(lists|changes|export)/.test(file))
+    .filter((file) => file.endsWith(".ts") && !file.startsWith("lists"))
     // The example of a batch names one.
     .filter((file) => !["members.ts", "batch/schemas.ts"].includes(file))
     .filter((file) => readFileSync(join(root, file), "utf8").includes("is_completed"))
