@@ -114,27 +114,30 @@ test("options may stand anywhere, with their values behind them or after a =", a
   expect(other).toMatchObject({ code: 64, err: expect.stringContaining("'--limit'") })
 })
 
-test("what is printed for a shell completes commands, their choices and options", async () => {
-  const { out } = await runCommand(["completion", "bash"])
-  const complete = (...words: string[]) => {
-    const script = `${out}
+test.if(Bun.which("bash") !== null)(
+  "what is printed for a shell completes commands, their choices and options",
+  async () => {
+    const { out } = await runCommand(["completion", "bash"])
+    const complete = (...words: string[]) => {
+      const script = `${out}
 COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}
 _todo_api; echo "\${COMPREPLY[*]}"`
-    return Bun.spawnSync(["bash", "-c", script]).stdout.toString().trim()
-  }
-  expect(complete("todo-api", "mig")).toBe("migrate")
-  expect(complete("todo-api", "")).toContain("serve migrate openapi")
-  expect(complete("todo-api", "migrate", "s")).toBe("status")
-  expect(complete("todo-api", "user", "dis")).toBe("disable")
-  expect(complete("todo-api", "user", "list", "--l")).toBe("--limit")
-  expect(complete("todo-api", "completion", "")).toStartWith("bash zsh fish")
-  for (const shell of ["zsh", "fish"]) {
-    const { code, out } = await runCommand(["completion", shell])
-    expect(code).toBe(0)
-    for (const word of ["migrate", "disable", "--limit"]) expect(out).toContain(word)
-  }
-  expect((await runCommand(["completion", "tcsh"])).code).toBe(64)
-})
+      return Bun.spawnSync(["bash", "-c", script]).stdout.toString().trim()
+    }
+    expect(complete("todo-api", "mig")).toBe("migrate")
+    expect(complete("todo-api", "")).toContain("serve migrate openapi")
+    expect(complete("todo-api", "migrate", "s")).toBe("status")
+    expect(complete("todo-api", "user", "dis")).toBe("disable")
+    expect(complete("todo-api", "user", "list", "--l")).toBe("--limit")
+    expect(complete("todo-api", "completion", "")).toStartWith("bash zsh fish")
+    for (const shell of ["zsh", "fish"]) {
+      const { code, out } = await runCommand(["completion", shell])
+      expect(code).toBe(0)
+      for (const word of ["migrate", "disable", "--limit"]) expect(out).toContain(word)
+    }
+    expect((await runCommand(["completion", "tcsh"])).code).toBe(64)
+  },
+)
 
 test("client writes the npm package of this version, the same bytes each time", async () => {
   using directory = temporaryDirectory()
@@ -261,11 +264,14 @@ test("every command that reads works beside the embedded service", async () => {
   expect((await service.call("GET", "/health/ready")).status).toBe(200)
 })
 
-test("a data folder that cannot be made is a wrong configuration, and named", async () => {
-  const { code, err } = await runCommand(["serve"], {}, { cwd: "/proc" })
-  expect(code).toBe(78)
-  expect(err).toContain("DATA_DIR")
-})
+test.if(process.platform === "linux")(
+  "a data folder that cannot be made is a wrong configuration, and named",
+  async () => {
+    const { code, err } = await runCommand(["serve"], {}, { cwd: "/proc" })
+    expect(code).toBe(78)
+    expect(err).toContain("DATA_DIR")
+  },
+)
 
 test("--help, --version and healthcheck load next to nothing", () => {
   using directory = temporaryDirectory()
