@@ -241,6 +241,17 @@ test("an unchanged list is answered with 304, whatever is asked of it", async ()
   await sql`update epochs set epoch = ${row?.["epoch"]}`
 })
 
+test("HEAD of changes answers as GET does, without a body", async () => {
+  const user = await app.user()
+  await user.post("/todos", { title: "milk" })
+  const headers = { authorization: `Bearer ${user.token}`, prefer: "wait=1" }
+  const get = await app.call("GET", "/api/v1/todos/changes", { headers })
+  const head = await app.call("HEAD", "/api/v1/todos/changes", { headers })
+  expect(head).toMatchObject({ status: 200, text: "" })
+  for (const name of ["content-type", "content-length", "cache-control", "preference-applied"])
+    expect([name, head.headers.get(name)]).toEqual([name, get.headers.get(name)])
+})
+
 test("a wrong query is refused, whatever the client has", async () => {
   const user = await app.user()
   const tag = (await user.get("/todos")).headers.get("etag") ?? ""

@@ -53,6 +53,21 @@ test("each commit is told once, by the state that it leads to", async () => {
   expect(new Set(events.map(({ id }) => id)).size).toBe(4)
 })
 
+test("what this instance commits is reported within a tenth of a second", async () => {
+  const ada = await app.user()
+  await using stream = await openEvents(app.url, ada.token)
+  await stream.until(1)
+  const waits: number[] = []
+  for (let count = 2; count <= 11; count++) {
+    await ada.post("/todos", { title: "milk" })
+    const committed = performance.now()
+    await stream.until(count)
+    waits.push(performance.now() - committed)
+  }
+  // The median: others use the machine, too.
+  expect(waits.toSorted((a, b) => a - b)[5]).toBeLessThan(100)
+})
+
 test("nobody hears of another's changes", async () => {
   const [ada, bob] = [await app.user(), await app.user()]
   await using stream = await openEvents(app.url, ada.token)

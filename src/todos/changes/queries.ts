@@ -1,6 +1,7 @@
 /** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
+import { type Column, numberOf } from "../lists/queries.ts"
 import { todoJson } from "../members.ts"
 import type { Checkpoint, Head } from "./sync-token.ts"
 
@@ -47,9 +48,6 @@ export type Read = {
   /** The highest id, where it was asked for. */
   highestId: number
 }
-
-type Column = Buffer | null | undefined
-const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 
 type Signal = () => AbortSignal
 

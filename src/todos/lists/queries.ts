@@ -129,8 +129,9 @@ export type Read = {
   next: Position | undefined
 }
 
-type Column = Buffer | null | undefined
-const numberOf = (column: Column) => Number(column?.toString() ?? 0)
+/** Undecoded. */
+export type Column = Buffer | null | undefined
+export const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 const positionOf = (key: Column, id: Column) =>
   key ? { key: key.toString(), id: numberOf(id) } : undefined
 
