@@ -162,11 +162,24 @@ const passwordResetBody = t.Object(
     }),
     new_password: password,
   },
-  { $id: "PasswordReset", additionalProperties: false },
+  {
+    $id: "PasswordReset",
+    examples: [
+      {
+        token: "7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI",
+        new_password: "tractor beige lagoon fiddle",
+      },
+    ],
+    additionalProperties: false,
+  },
 )
 
 /** As loose as a login: an email that nobody could have registered has no account. */
 const resetRequestBody = t.Object(
   { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
-  { $id: "PasswordResetRequest", additionalProperties: false },
+  {
+    $id: "PasswordResetRequest",
+    examples: [{ email: "ada@example.org" }],
+    additionalProperties: false,
+  },
 )

@@ -781,6 +781,12 @@ export interface components {
             /** @description The refresh token of the last answer */
             refresh_token: string;
         };
+        /**
+         * @example {
+         *       "token": "7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI",
+         *       "new_password": "tractor beige lagoon fiddle"
+         *     }
+         */
         PasswordReset: {
             /** @description From the mail or from the operator. Can be used once, within an hour. */
             token: string;
@@ -807,6 +813,11 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
+        /**
+         * @example {
+         *       "email": "ada@example.org"
+         *     }
+         */
         PasswordResetRequest: {
             /** @example ada@example.org */
             email: string;
@@ -1720,6 +1731,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 4503599627370496,
+                     *       "email": "ada@example.org",
+                     *       "created_at": "2026-11-22T16:40:03.123Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["User"];
                 };
             };
@@ -1754,6 +1772,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+                     *       "token_type": "bearer",
+                     *       "expires_in": 1800,
+                     *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
@@ -1787,6 +1813,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+                     *       "token_type": "bearer",
+                     *       "expires_in": 1800,
+                     *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
@@ -1992,6 +2026,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "title": "Buy milk",
+                     *       "description": null,
+                     *       "is_completed": false,
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "updated_at": "2026-11-22T16:40:03.214Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Todo"];
                 };
             };
@@ -2035,6 +2079,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "title": "Buy milk",
+                     *       "description": null,
+                     *       "is_completed": false,
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "updated_at": "2026-11-22T16:40:03.214Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Todo"];
                 };
             };
@@ -2093,6 +2147,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "title": "Buy milk",
+                     *       "description": null,
+                     *       "is_completed": false,
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "updated_at": "2026-11-22T16:40:03.214Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Todo"];
                 };
             };
@@ -2180,6 +2244,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "title": "Buy milk",
+                     *       "description": null,
+                     *       "is_completed": false,
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "updated_at": "2026-11-22T16:40:03.214Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Todo"];
                 };
             };
@@ -2223,6 +2297,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "changes": [
+                     *         {
+                     *           "id": 1,
+                     *           "etag": "…",
+                     *           "todo": {
+                     *             "id": 1,
+                     *             "title": "Buy milk",
+                     *             "description": null,
+                     *             "is_completed": false,
+                     *             "created_at": "2026-11-22T16:40:03.214Z",
+                     *             "updated_at": "2026-11-22T16:40:03.214Z"
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next": "…",
+                     *       "has_more": true
+                     *     }
+                     */
                     "application/json": components["schemas"]["ChangesPage"];
                 };
             };
@@ -2254,6 +2348,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example event: state
+                     *     id: WyJh.b2Nh
+                     *     data: {"state":"WyJh.b2Nh"}
+                     */
                     "text/event-stream": string;
                 };
             };
@@ -2288,6 +2387,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "results": [
+                     *         {
+                     *           "status": 200,
+                     *           "etag": "…",
+                     *           "todo": {
+                     *             "id": 1,
+                     *             "title": "Buy milk",
+                     *             "description": null,
+                     *             "is_completed": false,
+                     *             "created_at": "2026-11-22T16:40:03.214Z",
+                     *             "updated_at": "2026-11-22T16:40:03.214Z"
+                     *           },
+                     *           "replayed": true,
+                     *           "error": {
+                     *             "type": "…",
+                     *             "title": "…",
+                     *             "status": 200,
+                     *             "detail": "…",
+                     *             "error_code": "…",
+                     *             "timestamp": "2026-11-22T16:40:03.214Z"
+                     *           }
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["BatchResults"];
                 };
             };
@@ -2440,6 +2566,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 1,
+                     *       "title": "Buy milk",
+                     *       "description": null,
+                     *       "is_completed": false,
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "updated_at": "2026-11-22T16:40:03.214Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Todo"];
                 };
             };
@@ -2471,6 +2607,13 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": 4503599627370496,
+                     *       "email": "ada@example.org",
+                     *       "created_at": "2026-11-22T16:40:03.123Z"
+                     *     }
+                     */
                     "application/json": components["schemas"]["User"];
                 };
             };
@@ -2533,6 +2676,14 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
+                     *       "token_type": "bearer",
+                     *       "expires_in": 1800,
+                     *       "refresh_token": "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Tokens"];
                 };
             };
@@ -2600,6 +2751,79 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "exported_at": "2026-11-22T16:40:03.214Z",
+                     *       "user": {
+                     *         "id": 4503599627370496,
+                     *         "email": "ada@example.org",
+                     *         "created_at": "2026-11-22T16:40:03.123Z"
+                     *       },
+                     *       "identities": [
+                     *         {
+                     *           "issuer": "…",
+                     *           "subject": "…"
+                     *         }
+                     *       ],
+                     *       "sessions": [
+                     *         {
+                     *           "id": "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+                     *           "created_at": "2026-11-22T16:40:03.214Z",
+                     *           "last_used_at": "2026-11-22T16:40:03.214Z",
+                     *           "expires_at": "2026-11-22T16:40:03.214Z",
+                     *           "user_agent": "…",
+                     *           "address": "…"
+                     *         }
+                     *       ],
+                     *       "known_addresses": [
+                     *         {
+                     *           "address_hash": "…",
+                     *           "expires_at": "2026-11-22T16:40:03.214Z"
+                     *         }
+                     *       ],
+                     *       "personal_tokens": [
+                     *         {
+                     *           "id": "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+                     *           "name": "backup script",
+                     *           "scopes": [
+                     *             "todos:read"
+                     *           ],
+                     *           "created_at": "2026-11-22T16:40:03.214Z",
+                     *           "expires_at": "2026-11-22T16:40:03.214Z",
+                     *           "last_used_at": "2026-11-22T16:40:03.214Z"
+                     *         }
+                     *       ],
+                     *       "todos": [
+                     *         {
+                     *           "id": 1,
+                     *           "title": "Buy milk",
+                     *           "description": null,
+                     *           "is_completed": false,
+                     *           "created_at": "2026-11-22T16:40:03.214Z",
+                     *           "updated_at": "2026-11-22T16:40:03.214Z"
+                     *         }
+                     *       ],
+                     *       "deleted_todos": [
+                     *         {
+                     *           "id": 1,
+                     *           "revision": 1,
+                     *           "title": "Buy milk",
+                     *           "description": "Two litres, and oats",
+                     *           "is_completed": true,
+                     *           "created_at": "2026-11-22T16:40:03.214Z",
+                     *           "updated_at": "2026-11-22T16:40:03.214Z",
+                     *           "deleted_at": "2026-11-22T16:40:03.214Z"
+                     *         }
+                     *       ],
+                     *       "idempotency_keys": [
+                     *         {
+                     *           "key": "…",
+                     *           "todo_id": 1,
+                     *           "created_at": "2026-11-22T16:40:03.214Z"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Export"];
                 };
             };
@@ -2630,6 +2854,18 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+                     *         "created_at": "2026-11-22T16:40:03.214Z",
+                     *         "last_used_at": "2026-11-22T16:40:03.214Z",
+                     *         "user_agent": "…",
+                     *         "address": "…",
+                     *         "is_current": true
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["Session"][];
                 };
             };
@@ -2692,6 +2928,20 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example [
+                     *       {
+                     *         "id": "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+                     *         "name": "backup script",
+                     *         "scopes": [
+                     *           "todos:read"
+                     *         ],
+                     *         "created_at": "2026-11-22T16:40:03.214Z",
+                     *         "expires_at": "2026-11-22T16:40:03.214Z",
+                     *         "last_used_at": "2026-11-22T16:40:03.214Z"
+                     *       }
+                     *     ]
+                     */
                     "application/json": components["schemas"]["PersonalToken"][];
                 };
             };
@@ -2726,6 +2976,19 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+                     *       "name": "backup script",
+                     *       "scopes": [
+                     *         "todos:read"
+                     *       ],
+                     *       "created_at": "2026-11-22T16:40:03.214Z",
+                     *       "expires_at": "2026-11-22T16:40:03.214Z",
+                     *       "last_used_at": "2026-11-22T16:40:03.214Z",
+                     *       "token": "todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI"
+                     *     }
+                     */
                     "application/json": components["schemas"]["CreatedPersonalToken"];
                 };
             };
@@ -2787,6 +3050,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
@@ -2809,6 +3077,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };

@@ -130,6 +130,10 @@ test("generators get names, variants and examples that they can use", () => {
     expect(
       Object.keys({ ...schemas.NewTodo.properties, ...schemas.TodoChanges.properties }),
     ).not.toContain(name)
+  for (const { responses } of operations)
+    for (const { content } of Object.values(responses))
+      for (const media of Object.values(content ?? {}))
+        expect("example" in media || "examples" in media).toBe(true)
   for (const { content } of Object.values<{ content: Record<string, { examples: object }> }>(
     responses,
   ))

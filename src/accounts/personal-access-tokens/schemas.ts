@@ -16,7 +16,6 @@ const [read, write] = SCOPES
 const scope = t.Union([t.Literal(read), t.Literal(write)], {
   $id: "Scope",
   description: "`todos:read` allows reading todos, `todos:write` allows changing and reading them",
-  "x-enum-varnames": ["TODOS_READ", "TODOS_WRITE"],
 })
 const scopes = t.Array(scope, {
   description: "What the token allows",

@@ -8,6 +8,9 @@ export type Schema = Json & {
   examples?: unknown[]
   type?: string
   items?: Schema
+  enum?: unknown[]
+  format?: string
+  minimum?: number
   /** The schema to document, where the route parses the value itself. */
   encodes?: Schema
   properties?: Record<string, Schema>
@@ -105,4 +108,26 @@ export const translate = (schema: Schema, named: Json, isResponse = false): Json
   if ($id === undefined) return translated
   named[$id] = translated
   return referTo("schemas", $id)
+}
+
+const OF_FORMATS: Json = {
+  "date-time": "2026-11-22T16:40:03.214Z",
+  uuid: "0192d5c4-5c52-7d1e-9b3f-8a1f6f1f2b11",
+}
+
+/** What the schema describes looks like: by its own example, or by those of its parts. */
+export const exampleOf = (schema: Schema): unknown => {
+  const { examples, const: only, enum: values, anyOf, type, items, properties, format } = schema
+  if (examples) return examples[0]
+  if (only !== undefined) return only
+  if (values) return values[0]
+  if (anyOf?.[0]) return exampleOf(anyOf[0])
+  if (items) return [exampleOf(items)]
+  if (properties)
+    return Object.fromEntries(
+      Object.entries(properties).map(([name, member]) => [name, exampleOf(member)]),
+    )
+  if (type === "integer") return schema.minimum ?? 1
+  if (type === "boolean") return true
+  return (format && OF_FORMATS[format]) ?? "…"
 }

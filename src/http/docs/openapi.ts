@@ -13,7 +13,7 @@ import {
   requestHeaders,
   responseHeaders,
 } from "./headers.ts"
-import { type Schema, translate } from "./json-schema.ts"
+import { exampleOf, type Schema, translate } from "./json-schema.ts"
 import {
   brokenRule,
   introduction,
@@ -88,12 +88,6 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json
   ...(examples && { example: examples[0] }),
 })
 
-/** Of a list: generators and readers see what its items look like. */
-const exampleOf = ({ type, items }: Schema) => {
-  const example = type === "array" ? items?.examples?.[0] : undefined
-  return example === undefined ? {} : { example: [example] }
-}
-
 const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
@@ -106,7 +100,7 @@ const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: N
       content: {
         [whole.contentType ?? "application/json"]: {
           schema: translate(whole, named.schemas, true),
-          ...exampleOf(whole),
+          example: exampleOf(whole),
         },
       },
     }),
