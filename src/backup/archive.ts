@@ -6,9 +6,10 @@ import { createHash } from "node:crypto"
 import { pipeline, type Readable, Transform } from "node:stream"
 import { isDeepStrictEqual } from "node:util"
 import { createZstdDecompress } from "node:zlib"
-import { BackupError, damaged } from "./format/damage.ts"
 import {
+  BackupError,
   type Contents,
+  damaged,
   HEADER,
   type Header,
   MANIFEST,
@@ -35,21 +36,18 @@ const countRows = (block: Buffer) => {
 /** Counts and hashes the rows of a table. */
 const createTally = () => {
   const hash = createHash("sha256")
-  const tally = {
-    rows: 0,
-    bytes: 0,
+  let [rows, bytes] = [0, 0]
+  return {
+    /** Returns the number of rows in the block. */
     add(block: Buffer) {
+      const added = countRows(block)
       hash.update(block)
-      tally.rows += countRows(block)
-      tally.bytes += block.length
+      rows += added
+      bytes += block.length
+      return added
     },
-    total: (): Contents => ({
-      rows: tally.rows,
-      bytes: tally.bytes,
-      sha256: hash.digest("hex"),
-    }),
+    total: (): Contents => ({ rows, bytes, sha256: hash.digest("hex") }),
   }
-  return tally
 }
 
 /** Collects rows into blocks, so that the later steps run once a block instead of once a row. */
@@ -105,14 +103,12 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
     const tally = createTally()
     let files = 0
     for await (const block of blocksOf(source, table)) {
-      tally.add(block)
+      all.rows += tally.add(block)
+      all.bytes += block.length
       yield memberOf(`${table}/${String(++files).padStart(6, "0")}.copy`, block)
-      source.onProgress(all.rows + tally.rows, all.bytes + tally.bytes)
+      source.onProgress(all.rows, all.bytes)
     }
-    const total = tally.total()
-    tables[table] = total
-    all.rows += total.rows
-    all.bytes += total.bytes
+    tables[table] = tally.total()
   }
   const manifest: Manifest = { ...source.header, tables, sequences: await source.sequences() }
   yield memberOf(MANIFEST, json(manifest))
@@ -128,40 +124,55 @@ async function* decompressed(file: Readable): AsyncGenerator<Buffer> {
   }
 }
 
-type Sink = {
-  /** Called before any row is read. */
-  onHeader(header: Header): Promise<void>
-  onBlock(table: string, block: Buffer): Promise<void>
-}
-
-/** Reads an archive to its end. Throws if it is not complete. */
-export const readArchive = async (file: Readable, { onHeader, onBlock }: Sink) => {
+/** What comes before the rows, and then the rest. */
+const openArchive = async (file: Readable) => {
   const members = readTar(decompressed(file))
   const { value: first } = await members.next()
   if (first?.name !== HEADER) throw new BackupError("This is no backup of todo-api")
   const header = readHeader(first.content)
-  await onHeader(header)
+  const { value: second } = header.has_secret_key ? await members.next() : {}
+  if (header.has_secret_key && second?.name !== SECRET_KEY) throw damaged("its key is missing")
+  return { header, secretKeys: second?.content.toString().split("\n") ?? [], members }
+}
+
+/** Reads the beginning of an archive. */
+export const readStart = async (file: Readable) => {
+  try {
+    const { header, secretKeys } = await openArchive(file)
+    return { header, secretKeys }
+  } finally {
+    file.destroy()
+  }
+}
+
+/** Reads an archive to its end. Throws there if it is not complete: what was read must then be undone. */
+export const readArchive = async (
+  file: Readable,
+  onBlock: (table: string, block: Buffer) => Promise<void>,
+  onProgress: Progress,
+): Promise<Manifest> => {
+  const { header, members } = await openArchive(file)
   const tallies = new Map(Object.keys(header.columns).map((table) => [table, createTally()]))
-  let secretKeys: string[] = []
+  const all = { rows: 0, bytes: 0 }
   let manifest: Manifest | undefined
   for await (const { name, content } of members) {
     if (manifest) throw damaged(`${name} comes after ${MANIFEST}`)
-    if (name === SECRET_KEY) secretKeys = content.toString().split("\n")
-    else if (name === MANIFEST) manifest = readManifest(content)
-    else {
-      const table = /^([a-z_]+)\/\d+\.copy$/.exec(name)?.[1] ?? ""
-      const tally = tallies.get(table)
-      if (!tally) throw damaged(`nobody knows ${name}`)
-      tally.add(content)
-      await onBlock(table, content)
+    if (name === MANIFEST) {
+      manifest = readManifest(content)
+      continue
     }
+    const table = /^([a-z_]+)\/\d+\.copy$/.exec(name)?.[1] ?? ""
+    const tally = tallies.get(table)
+    if (!tally) throw damaged(`unknown file ${name}`)
+    all.rows += tally.add(content)
+    all.bytes += content.length
+    await onBlock(table, content)
+    onProgress(all.rows, all.bytes)
   }
   if (!manifest) throw damaged(`${MANIFEST} is missing`)
-  const { tables, sequences, ...repeated } = manifest
+  const { tables, sequences: _, ...repeated } = manifest
   if (!isDeepStrictEqual(repeated, header)) throw damaged(`${HEADER} and ${MANIFEST} differ`)
-  const counted = Object.fromEntries([...tallies].map(([table, tally]) => [table, tally.total()]))
-  for (const [table, contents] of Object.entries(counted))
-    if (!isDeepStrictEqual(tables[table], contents)) throw damaged(`rows of ${table} differ`)
-  if (header.has_secret_key !== secretKeys.length > 0) throw damaged("its key is missing")
-  return { manifest, secretKeys }
+  for (const [table, tally] of tallies)
+    if (!isDeepStrictEqual(tables[table], tally.total())) throw damaged(`rows of ${table} differ`)
+  return manifest
 }

@@ -1,17 +1,36 @@
 /** The file of a backup: written completely or not at all, and read only when it is complete. */
 import { randomUUID } from "node:crypto"
-import { createWriteStream } from "node:fs"
-import { mkdtemp, open, rename, rm } from "node:fs/promises"
-import { basename, dirname, join } from "node:path"
+import { constants, createWriteStream } from "node:fs"
+import { access, mkdtemp, open, readlink, realpath, rename, rm, stat } from "node:fs/promises"
+import { basename, dirname, join, resolve } from "node:path"
 import { type Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { syncDirectory } from "../data-dir/private-files.ts"
 import { inFirstHome, ownHomes } from "../programs/directory.ts"
+import { BackupError } from "./manifest.ts"
 
 /** Only its owner may read it, because it contains everybody's todos. */
 const MODE = 0o600
 
 const create = (path: string) => createWriteStream(path, { flags: "wx", mode: MODE })
+
+/** Where a link leads, whether something is there or not. */
+const followLinks = async (path: string): Promise<string> => {
+  const place = join(await realpath(dirname(path)), basename(path))
+  const link = await readlink(place).catch(() => undefined)
+  return link === undefined ? place : followLinks(resolve(dirname(place), link))
+}
+
+const reasons: Record<string, string> = {
+  ENOENT: "its directory does not exist",
+  ENOTDIR: "its directory is a file",
+  EACCES: "it, or its directory, may not be written to",
+  EPERM: "it, or its directory, may not be written to",
+  EROFS: "its file system is read-only",
+}
+
+const codeOf = (error: unknown) =>
+  error instanceof Error && "code" in error ? String(error.code) : ""
 
 /** Makes a file's content survive a power cut. */
 const sync = async (path: string) => {
@@ -19,13 +38,32 @@ const sync = async (path: string) => {
   await file.sync()
 }
 
+/**
+ * Replaces a file, or the one that a link leads to, by a complete one or not at all. What is no regular
+ * file, such as a device or a pipe, is written into. Whether that is possible is found out first.
+ */
 export const writeWhole = async (path: string, write: (output: Writable) => Promise<void>) => {
-  const draft = join(dirname(path), `.${basename(path)}.${randomUUID()}`)
+  const unwritable = (reason: string) => new BackupError(`${path} cannot be written: ${reason}`)
+  const refuse = (error: unknown) => {
+    const reason = reasons[codeOf(error)]
+    throw reason === undefined ? error : unwritable(reason)
+  }
+  const known = await stat(path).catch((error: unknown) =>
+    codeOf(error) === "ENOENT" ? undefined : refuse(error),
+  )
+  if (known && !known.isFile()) {
+    if (known.isDirectory()) throw unwritable("it is a directory")
+    await access(path, constants.W_OK).catch(refuse)
+    return await write(createWriteStream(path))
+  }
+  const target = await followLinks(path).catch(refuse)
+  const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
   try {
-    await write(create(draft))
+    await (await open(draft, "wx", MODE).catch(refuse)).close()
+    await write(createWriteStream(draft, { flags: "r+" }))
     await sync(draft)
-    await rename(draft, path)
-    syncDirectory(dirname(path))
+    await rename(draft, target)
+    syncDirectory(dirname(target))
   } finally {
     await rm(draft, { force: true })
   }

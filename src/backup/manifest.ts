@@ -1,9 +1,16 @@
 /** The first and the last file of a backup: a header that says what follows, and a manifest with counts. */
 import { type Static, Type } from "@sinclair/typebox"
 import { Value } from "@sinclair/typebox/value"
-import { BackupError, damaged } from "./format/damage.ts"
 
 const FORMAT = 1
+
+/** The error of a backup that cannot be made or restored, for the person at the terminal. */
+export class BackupError extends Error {
+  override name = "BackupError"
+}
+
+export const damaged = (what: string) =>
+  new BackupError(`The backup is damaged or incomplete: ${what}. Nothing was restored.`)
 
 const name = Type.String({ pattern: "^[a-z_]{1,63}$" })
 
@@ -51,7 +58,7 @@ const parse = (content: Buffer): unknown => {
   try {
     return JSON.parse(content.toString())
   } catch {
-    throw damaged("a list in it cannot be read")
+    throw damaged("a file in it is no JSON")
   }
 }
 

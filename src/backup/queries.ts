@@ -1,8 +1,9 @@
-/** All SQL of backups. It reads and writes whole tables. */
+/** All SQL of backups. It reads and writes whole tables, on a single connection. */
 import type { Readable, Writable } from "node:stream"
 import type postgres from "postgres"
-import type { Transaction } from "./connection.ts"
 import { COLUMN_GONE } from "./tables.ts"
+
+export type Transaction = postgres.TransactionSql
 
 /** The text that COPY writes must not depend on settings of the server or the role. */
 export const useKnownSettings = (sql: Transaction) => sql`
@@ -63,13 +64,6 @@ export const copyOut = (sql: Transaction, table: string, columns: string[]): Pro
 export const copyIn = (sql: Transaction, table: string, columns: string[]): Promise<Writable> =>
   sql`copy ${sql(table)} (${sql(columns)}) from stdin`.writable()
 
-export const countRows = async (sql: Transaction, table: string) => {
-  const [row] = await sql<[{ count: string }]>`
-    select count(*)
-    from ${sql(table)}`
-  return Number(row.count)
-}
-
 /** Those of the tables that have rows. */
 export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
   const found: string[] = []
@@ -91,10 +85,10 @@ export const lockTables = (sql: Transaction, tables: string[]) => sql`
  * Drops indexes and foreign keys during the work, and makes them again afterwards. That takes a fraction
  * of the time of maintaining them row by row, and still checks every row.
  */
-export const withoutIndexes = async (
+export const withoutIndexes = async <Result>(
   sql: Transaction,
   tables: string[],
-  work: () => Promise<void>,
+  work: () => Promise<Result>,
 ) => {
   const found = await sql<{ removal: string; making: string }[]>`
     select
@@ -111,8 +105,9 @@ export const withoutIndexes = async (
     join pg_constraint on conrelid = to_regclass(named.table)
     where contype = 'f'`
   for (const { removal } of found) await sql.unsafe(removal)
-  await work()
+  const result = await work()
   for (const { making } of found) await sql.unsafe(making)
+  return result
 }
 
 /** Sets the sequence `distance` beyond its next number, or to its end. */

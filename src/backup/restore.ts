@@ -1,5 +1,8 @@
 /** Restores a backup into an empty database, completely or not at all. */
-import type postgres from "postgres"
+import { once } from "node:events"
+import type { Readable } from "node:stream"
+import postgres from "postgres"
+import { openConnection } from "../database/driver.ts"
 import { migrate } from "../database/migrations/migrate.ts"
 import {
   JOINING,
@@ -8,26 +11,25 @@ import {
   stateOf,
   versionOf,
 } from "../database/migrations/state.ts"
-import { type Progress, readArchive } from "./archive.ts"
-import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
-import { BackupError } from "./format/damage.ts"
-import { load } from "./load.ts"
-import type { Header } from "./manifest.ts"
+import { type Progress, readArchive, readStart } from "./archive.ts"
+import { BackupError, type Header } from "./manifest.ts"
 import {
   addColumnGone,
   addMissingUsers,
   analyze,
+  copyIn,
   countTodos,
   dropColumnGone,
   lockTables,
   renewEpoch,
   setNextNumber,
+  type Transaction,
   tablesWithRows,
   useKnownSettings,
   withoutIndexes,
 } from "./queries.ts"
 import { COLUMNS_RENAMED, TABLES, TABLES_GONE } from "./tables.ts"
-import { openSealed } from "./trailer.ts"
+import { openVerified } from "./trailer.ts"
 import { columnsToKeep } from "./write.ts"
 
 /**
@@ -54,18 +56,15 @@ const refuseRows = async (sql: Transaction) => {
     )
 }
 
-type Options = { dataDir: string; signal: AbortSignal; onProgress: Progress }
+type Backup = { header: Header; secretKeys: string[]; open(): Readable }
 
-/** Reads the whole backup. Throws if it is damaged. */
-export const verifyBackup = async (path: string, signal: AbortSignal) => {
-  const open = await openSealed(path)
-  const found = await readArchive(open(), {
-    onHeader: async (header) => refuseForeign(header),
-    onBlock: async () => signal.throwIfAborted(),
-  })
-  return { ...found, open }
+/** Verifies the SHA-256 of the whole file, and reads what comes before the rows. */
+export const openBackup = async (path: string, signal: AbortSignal): Promise<Backup> => {
+  const open = await openVerified(path, signal)
+  const start = await readStart(open())
+  refuseForeign(start.header)
+  return { ...start, open }
 }
-export type Verified = Awaited<ReturnType<typeof verifyBackup>>
 
 /**
  * Migrates the empty database up or down to the schema of the backup: to that of JOINING, if the backup is
@@ -112,29 +111,81 @@ const refuseOtherColumns = async (sql: Transaction, header: Header) => {
     )
 }
 
-export const restoreBackup = async (url: string, backup: Verified, options: Options) => {
+/** COPY into a table. Each step rejects as soon as the database refuses a row or goes away. */
+const openCopy = async (sql: Transaction, table: string, columns: string[]) => {
+  const stream = await copyIn(sql, table, columns)
+  const failed = once(stream, "error").then(([error]: Error[]) => {
+    throw error
+  })
+  failed.catch(() => {})
+  const orFail = (start: (done: (error?: Error | null) => void) => void) =>
+    Promise.race([
+      failed,
+      new Promise<void>((resolve, reject) => start((error) => (error ? reject(error) : resolve()))),
+    ])
+  return {
+    table,
+    write: (block: Buffer) => orFail((done) => stream.write(block, done)),
+    end: () => orFail((done) => stream.end(done)),
+    abandon: () => stream.destroy(),
+  }
+}
+
+type Options = { dataDir: string; signal: AbortSignal; onProgress: Progress }
+
+/** Loads the rows, and throws if they are not those that the manifest, at the end, counts and hashes. */
+const load = async (
+  sql: Transaction,
+  { header, open }: Backup,
+  { signal, onProgress }: Options,
+) => {
+  let copy: Awaited<ReturnType<typeof openCopy>> | undefined
+  try {
+    const onBlock = async (table: string, block: Buffer) => {
+      signal.throwIfAborted()
+      if (copy?.table !== table) {
+        await copy?.end()
+        copy = undefined
+        const columns = namesToday(table, header.columns[table] ?? [])
+        if (columns.length > 0) copy = await openCopy(sql, table, columns)
+      }
+      await copy?.write(block)
+    }
+    const manifest = await readArchive(open(), onBlock, onProgress)
+    await copy?.end()
+    return manifest
+  } catch (error) {
+    copy?.abandon()
+    if (!copy || !(error instanceof postgres.PostgresError)) throw error
+    throw new BackupError(
+      `The database refuses the rows of ${copy.table}: ${error.message}. Nothing was restored.`,
+    )
+  }
+}
+
+export const restoreBackup = async (url: string, backup: Backup, options: Options) => {
+  const { header } = backup
   const { dataDir } = options
-  const { manifest } = backup
-  const tables = Object.keys(manifest.columns).filter((table) => !TABLES_GONE.includes(table))
-  const sql = connectForBackup(url)
+  const tables = Object.keys(header.columns).filter((table) => !TABLES_GONE.includes(table))
+  const isOld = isFromBeforeJoining(header)
+  const sql = openConnection(url)
   try {
     await sql.begin(refuseRows)
-    await useSchema(sql, url, manifest, dataDir)
-    await inTransaction(sql, "", async (transaction) => {
+    await useSchema(sql, url, header, dataDir)
+    await sql.begin("isolation level read committed", async (transaction) => {
       await useKnownSettings(transaction)
-      const isOld = isFromBeforeJoining(manifest)
       if (isOld) await addColumnGone(transaction)
-      await refuseOtherColumns(transaction, manifest)
+      await refuseOtherColumns(transaction, header)
       await lockTables(transaction, tables)
       await refuseRows(transaction)
-      await withoutIndexes(transaction, tables, async () => {
-        const columnsOf = (table: string) => namesToday(table, manifest.columns[table] ?? [])
-        await load(transaction, { ...backup, columnsOf }, options)
+      const { sequences } = await withoutIndexes(transaction, tables, async () => {
+        const manifest = await load(transaction, backup, options)
         if (isOld) await countTodos(transaction)
         await addMissingUsers(transaction)
+        return manifest
       })
       if (isOld) await dropColumnGone(transaction)
-      for (const [sequence, next] of Object.entries(manifest.sequences))
+      for (const [sequence, next] of Object.entries(sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
       await renewEpoch(transaction)
     })

@@ -1,5 +1,5 @@
 /** Writes and reads tar archives in the ustar format of POSIX.1-1988. */
-import { damaged } from "./format/damage.ts"
+import { damaged } from "./manifest.ts"
 
 const BLOCK = 512
 const NAME_LENGTH = 100
@@ -74,7 +74,7 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Me
     if (header.length < BLOCK) throw damaged("it ends too early")
     if (header.equals(END_OF_ARCHIVE.subarray(BLOCK))) break
     if (numberIn(header, CHECKSUM_AT, CHECKSUM_LENGTH) !== checksumOf(header))
-      throw damaged("what should be the name of a file is none")
+      throw damaged("a tar header has a wrong checksum")
     const size = numberIn(header, SIZE_AT, 12)
     if (!(size <= SIZE_LIMIT)) throw damaged("a file in it is too large")
     const content = await take(size)
@@ -85,5 +85,5 @@ export async function* readTar(source: AsyncIterable<Buffer>): AsyncGenerator<Me
   }
   // Reads to the end of the stream, where zstd has its checksum.
   const rest = await take(SIZE_LIMIT)
-  if (!rest.equals(END_OF_ARCHIVE.subarray(BLOCK))) throw damaged("it goes on behind its end")
+  if (!rest.equals(END_OF_ARCHIVE.subarray(BLOCK))) throw damaged("something follows its end")
 }

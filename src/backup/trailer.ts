@@ -6,14 +6,14 @@ import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { open } from "node:fs/promises"
 import { Transform } from "node:stream"
-import { damaged } from "./format/damage.ts"
+import { damaged } from "./manifest.ts"
 
 const HASH_BYTES = 32
 /** RFC 8878, section 3.1.2: a magic number and a length, both little-endian. */
 const SKIPPABLE_FRAME = Buffer.from([0x50, 0x2a, 0x4d, 0x18, HASH_BYTES, 0, 0, 0])
-const SEAL_BYTES = SKIPPABLE_FRAME.length + HASH_BYTES
+const TRAILER_BYTES = SKIPPABLE_FRAME.length + HASH_BYTES
 
-export const createSealer = () => {
+export const createTrailer = () => {
   const hash = createHash("sha256")
   return new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -26,23 +26,26 @@ export const createSealer = () => {
   })
 }
 
-const sealAt = async (path: string) => {
+const trailerAt = async (path: string) => {
   await using file = await open(path)
   const { size } = await file.stat()
-  const start = size - SEAL_BYTES
-  const seal = Buffer.alloc(SEAL_BYTES)
-  if (start > 0) await file.read(seal, 0, SEAL_BYTES, start)
-  if (!seal.subarray(0, SKIPPABLE_FRAME.length).equals(SKIPPABLE_FRAME))
+  const start = size - TRAILER_BYTES
+  const trailer = Buffer.alloc(TRAILER_BYTES)
+  if (start > 0) await file.read(trailer, 0, TRAILER_BYTES, start)
+  if (!trailer.subarray(0, SKIPPABLE_FRAME.length).equals(SKIPPABLE_FRAME))
     throw damaged("it is no backup of todo-api, or its end is missing")
-  return { start, hash: seal.subarray(SKIPPABLE_FRAME.length) }
+  return { start, hash: trailer.subarray(SKIPPABLE_FRAME.length) }
 }
 
-/** Verifies the seal, and returns a function that opens a stream of the content before it. */
-export const openSealed = async (path: string) => {
-  const { start, hash: expected } = await sealAt(path)
+/** Verifies the trailer, and returns a function that opens a stream of the content before it. */
+export const openVerified = async (path: string, signal: AbortSignal) => {
+  const { start, hash: expected } = await trailerAt(path)
   const open = () => createReadStream(path, { end: start - 1 })
   const hash = createHash("sha256")
-  for await (const chunk of open()) hash.update(chunk)
-  if (!hash.digest().equals(expected)) throw damaged("its SHA-256 is another")
+  for await (const chunk of open()) {
+    signal.throwIfAborted()
+    hash.update(chunk)
+  }
+  if (!hash.digest().equals(expected)) throw damaged("its SHA-256 is wrong")
   return open
 }

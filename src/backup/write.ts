@@ -2,16 +2,22 @@
 import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress } from "node:zlib"
+import { openConnection } from "../database/driver.ts"
 import { hiddenTables } from "../database/migrations/rights.ts"
 import { schemaState } from "../database/migrations/state.ts"
 import { version } from "../version.ts"
 import { type Progress, writeArchive } from "./archive.ts"
-import { connectForBackup, inTransaction, type Transaction } from "./connection.ts"
-import { BackupError } from "./format/damage.ts"
-import { format } from "./manifest.ts"
-import { columnsOf, copyOut, nextNumbers, serverVersion, useKnownSettings } from "./queries.ts"
+import { BackupError, format } from "./manifest.ts"
+import {
+  columnsOf,
+  copyOut,
+  nextNumbers,
+  serverVersion,
+  type Transaction,
+  useKnownSettings,
+} from "./queries.ts"
 import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES } from "./tables.ts"
-import { createSealer } from "./trailer.ts"
+import { createTrailer } from "./trailer.ts"
 
 type Options = {
   /** The current key and the previous ones. Empty if the backup is not to contain them. */
@@ -51,38 +57,49 @@ export const columnsToKeep = async (sql: Transaction) =>
     ]),
   )
 
-export const writeBackup = async (
-  url: string,
+const writeSnapshot = async (
+  snapshot: Transaction,
   { secretKeys, output, signal, onProgress }: Options,
 ) => {
-  const sql = connectForBackup(url)
+  await useKnownSettings(snapshot)
+  await refuseHidden(snapshot)
+  const header = {
+    format,
+    version: version(),
+    postgres: await serverVersion(snapshot),
+    created_at: new Date().toISOString(),
+    migrations: await appliedMigrations(snapshot),
+    columns: await columnsToKeep(snapshot),
+    has_secret_key: secretKeys.length > 0,
+  } as const
+  await pipeline(
+    writeArchive({
+      header,
+      secretKeys,
+      rowsOf: (table) => copyOut(snapshot, table, header.columns[table] ?? []),
+      sequences: () => nextNumbers(snapshot, SEQUENCES),
+      onProgress,
+    }),
+    createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } }),
+    createTrailer(),
+    output,
+    { signal },
+  )
+}
+
+export const writeBackup = async (url: string, options: Options) => {
+  const sql = openConnection(url)
+  // Leaving a COPY half-way ends the connection, so that the transaction fails with another error.
+  let failure: unknown
   try {
-    await inTransaction(sql, "isolation level repeatable read read only", async (snapshot) => {
-      await useKnownSettings(snapshot)
-      await refuseHidden(snapshot)
-      const header = {
-        format,
-        version: version(),
-        postgres: await serverVersion(snapshot),
-        created_at: new Date().toISOString(),
-        migrations: await appliedMigrations(snapshot),
-        columns: await columnsToKeep(snapshot),
-        has_secret_key: secretKeys.length > 0,
-      } as const
-      await pipeline(
-        writeArchive({
-          header,
-          secretKeys,
-          rowsOf: (table) => copyOut(snapshot, table, header.columns[table] ?? []),
-          sequences: () => nextNumbers(snapshot, SEQUENCES),
-          onProgress,
-        }),
-        createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } }),
-        createSealer(),
-        output,
-        { signal },
-      )
-    })
+    await sql.begin("isolation level repeatable read read only", (snapshot) =>
+      writeSnapshot(snapshot, options).catch((error: unknown) => {
+        failure = error
+        throw error
+      }),
+    )
+  } catch (error) {
+    throw failure ?? error
   } finally {
     await sql.end()
   }

@@ -1,9 +1,9 @@
 /** `todo-api restore FILE|-`: restores a backup into an empty database. */
 import { createReadStream } from "node:fs"
 import { withSpooled } from "../backup/file.ts"
-import { BackupError } from "../backup/format/damage.ts"
+import { BackupError } from "../backup/manifest.ts"
 import { createProgress } from "../backup/progress.ts"
-import { restoreBackup, verifyBackup } from "../backup/restore.ts"
+import { openBackup, restoreBackup } from "../backup/restore.ts"
 import { type Config, readConfig } from "../config/config.ts"
 import { adoptKeys, hasOtherKey } from "../keys/secret-keys.ts"
 import { interruptible } from "./command.ts"
@@ -17,8 +17,8 @@ const keepsKey = ({ DATABASE_URL, SECRET_KEY }: Config) => !DATABASE_URL && !SEC
 const restoreFile = async (path: string, config: Config, signal: AbortSignal) => {
   const { DATA_DIR } = config
   const { onProgress, done } = createProgress(process.stderr, "restore")
-  const verified = await verifyBackup(path, signal)
-  const [current, ...previous] = verified.secretKeys
+  const opened = await openBackup(path, signal)
+  const [current, ...previous] = opened.secretKeys
   if (current && keepsKey(config) && hasOtherKey(DATA_DIR, current))
     throw new BackupError(
       `The backup's signing key is not the one in ${DATA_DIR}/secret_key. Nothing was restored. ` +
@@ -26,7 +26,7 @@ const restoreFile = async (path: string, config: Config, signal: AbortSignal) =>
     )
   {
     await using database = await openDatabase(config, true)
-    await restoreBackup(database.url, verified, { dataDir: DATA_DIR, signal, onProgress })
+    await restoreBackup(database.url, opened, { dataDir: DATA_DIR, signal, onProgress })
     if (current && keepsKey(config)) adoptKeys(DATA_DIR, [current, ...previous])
   }
   done()

@@ -7,9 +7,9 @@ import { Readable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { createZstdCompress } from "node:zlib"
 import { writeArchive } from "../../src/backup/archive.ts"
-import { verifyBackup } from "../../src/backup/restore.ts"
+import { openBackup } from "../../src/backup/restore.ts"
 import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES, TABLES_LEFT_OUT } from "../../src/backup/tables.ts"
-import { createSealer } from "../../src/backup/trailer.ts"
+import { createTrailer } from "../../src/backup/trailer.ts"
 import { columnsToKeep } from "../../src/backup/write.ts"
 import { migrationFiles } from "../../src/database/migrations/state.ts"
 import { startApp } from "../support/app.ts"
@@ -223,11 +223,11 @@ test("a backup that was cut off or changed anywhere is refused, and nothing is c
   await ada.post("/todos", { title: "precious" })
   await backup(app.databaseUrl, file)
   const bytes = Buffer.from(await Bun.file(file).arrayBuffer())
-  await verifyBackup(file, never)
+  await openBackup(file, never)
 
   const refused = async (content: Uint8Array) => {
     await Bun.write(broken, content)
-    await expect(verifyBackup(broken, never)).rejects.toThrow("damaged or incomplete")
+    await expect(openBackup(broken, never)).rejects.toThrow("damaged or incomplete")
   }
   for (let length = 0; length < bytes.length; length += 1 + (length >> 4))
     await refused(bytes.subarray(0, length))
@@ -304,7 +304,7 @@ const forge = (file: string, said: object, rows: Record<string, string> = {}) =>
       onProgress: () => {},
     }),
     createZstdCompress(),
-    createSealer(),
+    createTrailer(),
     createWriteStream(file),
   )
 
@@ -326,7 +326,11 @@ test.each([
 test.each([
   ["at once", { users: "too\tfew\n" }, /users|missing data/],
   // A foreign key is looked at when all rows are there.
-  ["at the end", { todos: `8\t1\tx\t\\N\tf\t1${"\t2026-01-01 00:00:00+00".repeat(2)}\n` }, /todos/],
+  [
+    "at the end",
+    { todos: `8\t1\tx\t\\N\tf\t1${"\t2026-01-01 00:00:00+00".repeat(2)}\t1\n` },
+    /todos/,
+  ],
 ])("rows that the database refuses %s leave none behind", async (_, rows, reason) => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "forged")

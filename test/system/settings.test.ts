@@ -27,6 +27,7 @@ const settings = [
   "escape_string_warning = on",
   "backslash_quote = off",
   "quote_all_identifiers = on",
+  "bytea_output = 'escape'",
   "DateStyle = 'SQL, DMY'",
   "IntervalStyle = 'iso_8601'",
   "TimeZone = 'Asia/Kolkata'",
