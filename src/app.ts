@@ -107,7 +107,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
       tokens,
       trustedProxies: config.TRUSTED_PROXIES,
       turns,
-      createOutsideUser: (id: number) => createFederatedUser(sql, id),
+      createFederatedUser: (id: number) => createFederatedUser(sql, id),
       cursors: createCursors(secrets),
       tagOf: createListTags(secrets),
       slowReads,

@@ -20,7 +20,7 @@ import {
 export type WriteDeps = {
   sql: Sql
   /** Creates the user whom another system's token names. Throws a 401 if that user was deleted. */
-  createOutsideUser: (id: number) => Promise<void>
+  createFederatedUser: (id: number) => Promise<void>
   maxTodos: number | undefined
   /** For how long a deleted todo can be restored. */
   trashDays: number
@@ -47,7 +47,7 @@ export const writeAsUser = <Result>(
       return await write(turn)
     } catch (error) {
       if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
-      await deps.createOutsideUser(turn.ownerId)
+      await deps.createFederatedUser(turn.ownerId)
       return write(turn)
     }
   })
