@@ -47,6 +47,8 @@ export const lead = async (
   let isBehind = true
   let isBlocked = false
   let failures = 0
+  /** Whether the pause is one that the service, or a proxy, has asked for. */
+  let isAsked = false
 
   const wake = () => rest.abort()
   const recover = () => {
@@ -109,6 +111,7 @@ export const lead = async (
         store.connected({ is_online, is_logged_in })
         const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
         const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))
+        isAsked = wait > 0
         await pause(is_logged_in ? wait + backOff(platform, failures++) : REST)
       } finally {
         until.end()
@@ -140,7 +143,7 @@ export const lead = async (
   /** A request that waits since before the stream was opened hangs on another network. */
   const onOpen = (time: number) => {
     if (time < HANGING) http.interrupt(2 * HANGING)
-    if (failures > 0) recover()
+    if (failures > 0 && !isAsked) recover()
   }
   const stops = [
     store.subscribe(wake),

@@ -11,6 +11,14 @@ type Rule = {
   pattern?: string
 }
 
+/** Compiled once: a list may have thousands of titles. */
+const patterns = new Map<string, RegExp>()
+const matches = (pattern: string, text: string) => {
+  const compiled = patterns.get(pattern) ?? new RegExp(pattern, "u")
+  patterns.set(pattern, compiled)
+  return compiled.test(text)
+}
+
 /** In the words of the service. */
 const brokenRule = (rule: Rule, value: unknown): string | undefined => {
   const { type, nullable, minLength = 0, maxLength = Number.POSITIVE_INFINITY, pattern } = rule
@@ -23,7 +31,7 @@ const brokenRule = (rule: Rule, value: unknown): string | undefined => {
   // Counted in code points.
   if (value.length > maxLength && [...value].length > maxLength)
     return `must have at most ${maxLength} characters`
-  if (pattern && !new RegExp(pattern, "u").test(value)) return "must not be only white space"
+  if (pattern && !matches(pattern, value)) return "must not be only white space"
   return undefined
 }
 

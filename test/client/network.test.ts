@@ -1,0 +1,160 @@
+/** The status, and what waits, where the network swallows, crawls, goes and comes back. */
+import { expect, test } from "bun:test"
+import { createClientOn } from "../../src/client/client.ts"
+import { type Live, memoryStorage } from "../../src/client/index.ts"
+import { type Platform, type PlatformEvent, platform } from "../../src/client/platform.ts"
+import { type App, startApp } from "../support/app.ts"
+import { eventually } from "../support/live.ts"
+import { insertMany } from "../support/rows.ts"
+import { openSql } from "../support/sql.ts"
+
+type Fetch = Platform["fetch"]
+
+/** A device whose seconds last a twentieth, and whose network the test holds up. */
+const startDevice = (app: App, storage = memoryStorage()) => {
+  const listeners = new Set<(event: PlatformEvent) => void>()
+  const network = { hold: /^$/, cut: /^$/, requests: [] as string[], through: (to: Fetch) => to }
+  const HASTE = 20
+  const on: Platform = {
+    ...platform,
+    fetch: (url, init) => {
+      const request = `${init.method} ${url.slice(app.url.length)}`
+      network.requests.push(request)
+      if (network.cut.test(request)) return Promise.reject(new TypeError("cut"))
+      if (network.hold.test(request))
+        return new Promise((_, reject) =>
+          init.signal?.addEventListener("abort", () => reject(init.signal?.reason)),
+        )
+      return network.through(platform.fetch)(url, init)
+    },
+    sleep: (milliseconds, signal) => platform.sleep(milliseconds / HASTE, signal),
+    elapsed: () => performance.now() * HASTE,
+    onEvent: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+  const happen = (event: PlatformEvent) => {
+    for (const listener of listeners) listener(event)
+  }
+  return { client: createClientOn(on, { url: app.url, storage }), network, happen, HASTE }
+}
+
+const startLive = async (app: App) => {
+  const device = startDevice(app)
+  await device.client.register({ email: `${Math.random()}@example.org`, password: "correct horse" })
+  const live = await device.client.todos.live({ until: "synced" })
+  await eventually(() => live.status().is_online)
+  return { ...device, live }
+}
+
+/** In the time of the device. */
+const timed = async (haste: number, isTrue: () => boolean) => {
+  const started = performance.now()
+  await eventually(isTrue)
+  return (performance.now() - started) * haste
+}
+const isOffline = (live: Live) => () => !live.status().is_online
+const isOnline = (live: Live) => () => live.status().is_online
+
+test("an idle tab is offline at once where the browser says so, and online within a second of the network", async () => {
+  await using app = await startApp()
+  const { live, client, network, happen, HASTE } = await startLive(app)
+  network.cut = /./
+  happen("offline")
+  expect(live.status().is_online).toBe(false)
+  network.cut = /^$/
+  happen("online")
+  expect(await timed(HASTE, isOnline(live))).toBeLessThan(1_000)
+  client.close()
+})
+
+test("a stream that is silent for longer than a heartbeat takes is offline, whatever the browser says", async () => {
+  await using app = await startApp()
+  const { live, client, network, HASTE } = await startLive(app)
+  // 15 s of the service are 300 s of this device: no heartbeat comes in time.
+  network.hold = /./
+  expect(await timed(HASTE, isOffline(live))).toBeLessThan(31_000)
+  network.hold = /^$/
+  live.retry()
+  expect(await timed(HASTE, isOnline(live))).toBeLessThan(1_000)
+  client.close()
+})
+
+test("a small batch that nobody answers is offline after 10 seconds, and sent as soon as the network is back", async () => {
+  await using app = await startApp()
+  const { live, client, network, happen, HASTE } = await startLive(app)
+  for (const event of ["online", "visible"] as const) {
+    network.hold = /batch|changes|events/
+    const title = `held until ${event}`
+    await live.create({ title })
+    expect(await timed(HASTE, isOffline(live))).toBeLessThan(13_000)
+    await eventually(() => network.requests.at(-1)?.includes("batch") === true)
+    await Bun.sleep(2_000 / HASTE)
+    network.hold = /^$/
+    happen(event)
+    expect(await timed(HASTE, () => live.status().pending === 0)).toBeLessThan(8_000)
+    expect((await client.todos.list()).filter((todo) => todo.title === title).length).toBe(1)
+  }
+  client.close()
+})
+
+test("a page that was asked to wait for days waits for a minute", async () => {
+  await using app = await startApp()
+  const { live, client, network } = await startLive(app)
+  const slept: number[] = []
+  network.through = (to) => async (url, init) => {
+    if (!url.includes("batch")) return to(url, init)
+    const after = ["2592000", "600", "-5", "soon"][slept.length] ?? "0"
+    slept.push(performance.now())
+    return new Response("<html>", { status: 503, headers: { "retry-after": after } })
+  }
+  await live.create({ title: "waits" })
+  await eventually(() => slept.length === 4)
+  const [first = 0, second = 0, third = 0] = slept
+  for (const pause of [second - first, third - second]) {
+    expect(pause).toBeGreaterThan(60_000 / 20 - 100)
+    expect(pause).toBeLessThan(90_000 / 20)
+  }
+  client.close()
+}, 30_000)
+
+test("the first replica arrives on a slow line, page by page, and what has arrived is kept", async () => {
+  await using app = await startApp()
+  const storage = memoryStorage()
+  const first = startDevice(app, storage)
+  const user = await first.client.register({ email: "slow@example.org", password: "correct horse" })
+  await using sql = openSql(app.databaseUrl)
+  await insertMany(sql, user.id, 600, { description: "repeat('x', 900)" })
+  // 20 kB/s of the device, a piece at a time.
+  const crawl: (to: Fetch) => Fetch = (to) => async (url, init) => {
+    const response = await to(url, init)
+    if (!url.includes("/changes")) return response
+    const bytes = new Uint8Array(await response.arrayBuffer())
+    let at = 0
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await Bun.sleep(100 / 20)
+        if (init.signal?.aborted) return controller.error(init.signal.reason)
+        if (at >= bytes.length) return controller.close()
+        controller.enqueue(bytes.slice(at, at + 2_000))
+        at += 2_000
+      },
+    })
+    return new Response(body, response)
+  }
+  first.network.through = crawl
+  const live = await first.client.todos.live()
+  await eventually(() => live.list().length >= 100)
+  expect(live.status().has_synced).toBe(false)
+  first.client.close()
+
+  const { client, network } = startDevice(app, storage)
+  network.through = crawl
+  const again = await client.todos.live()
+  expect(again.list().length).toBeGreaterThanOrEqual(100)
+  await eventually(() => again.status().has_synced)
+  expect(again.list().length).toBe(600)
+  expect(network.requests.some((request) => request.endsWith("limit=100"))).toBe(false)
+  client.close()
+}, 30_000)
