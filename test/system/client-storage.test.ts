@@ -1,0 +1,113 @@
+/** IndexedDB as Chromium has it, where it fails for a moment, for good, or is wanted by a newer page. */
+import { afterAll, beforeAll, expect, test } from "bun:test"
+import type { Browser, Page } from "playwright-core"
+import { type App, startApp } from "../support/app.ts"
+import { launchChromium } from "../support/chromium.ts"
+import { buildScript, openPage, origin, run, says, shows } from "../support/client-page.ts"
+
+let browser: Browser
+let app: App
+let script: string
+beforeAll(async () => {
+  browser = await launchChromium()
+  app = await startApp({ CORS_ORIGINS: origin })
+  script = await buildScript()
+}, 60_000)
+afterAll(async () => {
+  await browser.close()
+  await app[Symbol.asyncDispose]()
+})
+
+let users = 0
+/** Logged in, with one todo, on a page that was loaded anew with a script before everything else. */
+const openAgain = async (content: string) => {
+  const context = await browser.newContext()
+  const first = await openPage(context, app.url, script)
+  const account = { email: `page-${++users}@example.org`, password: "correct horse" }
+  await run(first, `open(${JSON.stringify(account)}, true)`)
+  await run(first, `create("milk")`)
+  await says(first, "0 online")
+  await first.close()
+  await context.addInitScript({ content })
+  const page = await openPage(context, app.url, script)
+  return { page, context, [Symbol.asyncDispose]: () => context.close() }
+}
+
+const failing = (page: Page, code: string) =>
+  run(page, `${code}.then(() => "it went well", ({ error_code }) => error_code)`)
+
+test("a read that fails once is tried again, and nobody is logged out", async () => {
+  await using opened = await openAgain(`
+    let failures = 2
+    const open = IDBFactory.prototype.open
+    IDBFactory.prototype.open = function (...given) {
+      if (failures-- > 0) throw new DOMException("for a moment", "UnknownError")
+      return open.apply(this, given)
+    }`)
+  await run(opened.page, "open()")
+  await shows(opened.page, "[ ] milk")
+}, 60_000)
+
+test("a database of a newer version is an error, not an empty memory with a login page", async () => {
+  await using opened = await openAgain(`
+    const open = IDBFactory.prototype.open
+    IDBFactory.prototype.open = function (name) {
+      if (!window.isMended) throw new DOMException("a newer one", "VersionError")
+      return open.call(this, name, 1)
+    }`)
+  expect(await failing(opened.page, "client.user()")).toBe("STORAGE_FAILED")
+  expect(await failing(opened.page, "client.todos.live()")).toBe("STORAGE_FAILED")
+  await run(opened.page, "isMended = true")
+  await run(opened.page, "open()")
+  await shows(opened.page, "[ ] milk")
+}, 60_000)
+
+test("a page of a newer version can raise the database's version while old tabs are open", async () => {
+  await using opened = await openAgain("")
+  await run(opened.page, "open()")
+  const newer = await openPage(opened.context, app.url, script)
+  const raised = await run(
+    newer,
+    `new Promise((resolve) => {
+      const request = indexedDB.open("todo-api ${app.url}", 2)
+      request.onupgradeneeded = () => {}
+      request.onsuccess = () => resolve("raised")
+      request.onblocked = () => resolve("blocked")
+    })`,
+  )
+  expect(raised).toBe("raised")
+}, 60_000)
+
+test("where the disk is full edits go on in memory, are sent, and tell so", async () => {
+  await using opened = await openAgain(`
+    const put = IDBObjectStore.prototype.put
+    IDBObjectStore.prototype.put = function (...given) {
+      const request = put.apply(this, given)
+      if (!window.isFull) return request
+      window.puts = (window.puts ?? 0) + 1
+      Object.defineProperty(this.transaction, "error", {
+        value: new DOMException("full", "QuotaExceededError") })
+      this.transaction.abort()
+      return request
+    }`)
+  const { page, context } = opened
+  await run(page, "open()")
+  const tab = await openPage(context, app.url, script)
+  await run(tab, "open()")
+  for (const one of [page, tab]) await run(one, "isFull = true")
+  await run(page, `create("oats")`)
+  expect(await run(page, "live.status().is_stored")).toBe(false)
+  await run(tab, `create("rice")`)
+  for (const one of [page, tab]) await shows(one, "[ ] milk", "[ ] oats", "[ ] rice")
+  await says(page, "0 online")
+  await page.evaluate("puts = 0")
+  await page.waitForTimeout(3_000)
+  expect(Number(await run(page, "puts"))).toBeLessThan(50)
+  for (const one of [page, tab]) await run(one, "isFull = false")
+  await run(page, `create("tea")`)
+  await page.waitForFunction("live.status().is_stored && live.status().pending === 0")
+  await page.reload()
+  await page.waitForFunction("window.isReady")
+  await run(page, "open()")
+  await shows(page, "[ ] milk", "[ ] oats", "[ ] rice", "[ ] tea")
+}, 60_000)

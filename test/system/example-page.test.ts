@@ -1,0 +1,139 @@
+/**
+ * The example application in Chromium and in Firefox, as people use it: without a network, in two tabs,
+ * with the questions of a log-out and of a deletion. `SCREENS=1` takes the README's pictures anew.
+ */
+import { expect, test } from "bun:test"
+import { join } from "node:path"
+import puppeteer, { type Browser, type Page } from "puppeteer-core"
+import { startApp } from "../support/app.ts"
+import { startCable } from "../support/cable.ts"
+import { serveExample } from "../support/example.ts"
+
+const browsers = {
+  Chromium: () =>
+    puppeteer.launch({
+      executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
+      args: ["--no-sandbox", "--disable-gpu", "--disable-features=LocalNetworkAccessChecks"],
+    }),
+  Firefox: () =>
+    puppeteer.launch({
+      browser: "firefox",
+      executablePath: process.env["FIREFOX"] ?? "/usr/bin/firefox-esr",
+    }),
+}
+
+const openTab = async (browser: Browser, address: string, complaints: string[]) => {
+  const page = await browser.newPage()
+  page.on("console", (message) => {
+    // The browser's own line for every request that fails.
+    const isOwn = /Failed to load resource|Cross-Origin Request Blocked/.test(message.text())
+    if (/error|warn/.test(message.type()) && !isOwn) complaints.push(message.text())
+  })
+  page.on("pageerror", (error) => complaints.push(String(error)))
+  await page.goto(address, { waitUntil: "domcontentloaded" })
+  return page
+}
+
+/** Waits until an expression is true in the page. */
+const until = (page: Page, code: string) => page.waitForFunction(code, { timeout: 20_000 })
+const says = (page: Page, text: string) =>
+  until(page, `document.body.textContent.includes(${JSON.stringify(text)})`)
+const TITLES = `[...document.querySelectorAll(".todos .title")].map((title) => title.textContent).join()`
+const shows = (page: Page, ...titles: string[]) =>
+  until(page, `${TITLES} === ${JSON.stringify(titles.join())}`)
+const isSaved = (page: Page) => until(page, `!document.querySelector(".todos .pending")`)
+const press = (page: Page, text: string) => page.locator(`::-p-text(${text})`).click()
+const fill = (page: Page, selector: string, text: string) => page.locator(selector).fill(text)
+const add = async (page: Page, title: string) => {
+  await fill(page, "[aria-label='New todo']", title)
+  await press(page, "Add")
+  await until(page, `document.querySelector("[aria-label='New todo']").value === ""`)
+}
+
+/** The keys of everything that the browser keeps of the client. */
+const STORED = `(async () => {
+  const [{ name }] = await indexedDB.databases()
+  const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)))
+  const opened = await done(indexedDB.open(name))
+  return done(opened.transaction("values").objectStore("values").getAllKeys())
+})()`
+
+for (const [name, launch] of Object.entries(browsers))
+  test(`people use the example application in ${name}`, async () => {
+    using example = await serveExample()
+    await using app = await startApp({ CORS_ORIGINS: example.origin })
+    using cable = await startCable(app.url)
+    const browser = await launch()
+    const complaints: string[] = []
+    const takePicture = async (page: Page, file: string) => {
+      const path = join(
+        import.meta.dir,
+        "../client/examples/todos",
+        `${file}.png`,
+      ) as `${string}.png`
+      if (process.env["SCREENS"] && name === "Chromium") await page.screenshot({ path })
+    }
+    try {
+      const page = await openTab(browser, example.address(cable.url), complaints)
+      await page.setViewport({ width: 640, height: 480 })
+      await fill(page, "[name=email]", "ada@example.org")
+      await fill(page, "[name=password]", "correct horse battery")
+      await press(page, "Register")
+      await says(page, "Nothing to do.")
+      await add(page, "Buy milk")
+      await add(page, "Buy oats")
+      const tab = await openTab(browser, example.address(cable.url), complaints)
+      await shows(tab, "Buy milk", "Buy oats")
+
+      // Somebody renames a todo while its creation is confirmed: the text stays, and so does the focus.
+      await add(page, "Call")
+      await page.locator(".todos li:last-child .title").click({ count: 2 })
+      await page.locator("[aria-label=Title]").wait()
+      await page.keyboard.type(" Bob")
+      await isSaved(page)
+      await page.keyboard.press("Enter")
+      await shows(tab, "Buy milk", "Buy oats", "Call Bob")
+
+      await page.locator("[aria-label='Delete: Buy milk']").click()
+      await shows(tab, "Buy oats", "Call Bob")
+      await says(page, "Deleted “Buy milk”")
+      await takePicture(page, "undo")
+      await press(page, "Undo")
+      await shows(tab, "Buy milk", "Buy oats", "Call Bob")
+
+      cable.pull()
+      await add(page, "Without a network")
+      await says(page, "You are offline. 1 edit waits.")
+      await shows(tab, "Buy milk", "Buy oats", "Call Bob", "Without a network")
+      await takePicture(page, "offline")
+      await page.reload({ waitUntil: "domcontentloaded" })
+      await shows(page, "Buy milk", "Buy oats", "Call Bob", "Without a network")
+      await press(page, "Log out")
+      await says(page, "1 edits are not sent yet.")
+      await takePicture(page, "log-out")
+      await press(page, "Cancel")
+      cable.plug()
+      await press(page, "Try again")
+      await isSaved(page)
+      await press(page, "Complete all")
+      await says(tab, "0 open")
+
+      await press(page, "Log out")
+      for (const one of [page, tab]) await one.locator("[name=password]").wait()
+      await fill(page, "[name=email]", "ada@example.org")
+      await fill(page, "[name=password]", "correct horse battery")
+      await press(page, "Log in")
+      for (const one of [page, tab])
+        await shows(one, "Buy milk", "Buy oats", "Call Bob", "Without a network")
+
+      await press(page, "Delete account")
+      await fill(page, "[name=password]", "correct horse battery")
+      await press(page, "Delete everything")
+      for (const one of [page, tab]) await one.locator("[name=email]").wait()
+      const left = await page.evaluate(STORED)
+      expect(left).toEqual([])
+      expect(complaints).toEqual([])
+    } finally {
+      await browser.close()
+    }
+  }, 180_000)
