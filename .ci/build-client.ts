@@ -4,7 +4,6 @@
  * `--check` fails where the types in src/client were not made of the document.
  */
 import {
-  copyFileSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -154,7 +153,8 @@ export const buildClient = async (outdir: string) => {
   const bytes = await bundle(outdir)
   declare(outdir)
   writeFileSync(join(outdir, "package.json"), `${JSON.stringify(manifest, undefined, 2)}\n`)
-  copyFileSync(join(source, "README.md"), join(outdir, "README.md"))
+  const readme = readFileSync(join(source, "README.md"), "utf8")
+  writeFileSync(join(outdir, "README.md"), readme.replaceAll("-1.0.0.tgz", `-${version}.tgz`))
   if (bytes > LIMIT) throw new Error(`The client has ${bytes} bytes gzipped, more than ${LIMIT}`)
   return bytes
 }
