@@ -3,14 +3,7 @@
  * the OpenAPI document, and as dist/todo-api-client-VERSION.tgz, the same bytes for the same source.
  * `--check` fails where the types in src/client were not made of the document.
  */
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { type PluginBuilder, plugin } from "bun"
