@@ -91,16 +91,24 @@ type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
 
 /** A class with getters, because reading a header or the signal takes time, and few routes need them. */
 class RequestClient {
-  /** Read at once: it is not known any more when the client has left. */
-  private readonly peer: string
+  private known: string | undefined
 
   constructor(
     private readonly request: Request,
     private readonly server: Server,
     private readonly proxies: Proxies,
   ) {
-    this.peer = server?.requestIP(request)?.address ?? ""
     this.closeAfter(IDLE_SECONDS)
+  }
+
+  private get peer(): string {
+    this.known ??= this.server?.requestIP(this.request)?.address ?? ""
+    return this.known
+  }
+
+  /** For routes that need the address later: it is not known any more when the client has left. */
+  keepAddress() {
+    void this.peer
   }
 
   get address(): string {
@@ -131,7 +139,7 @@ class RequestClient {
 }
 export type Client = Pick<
   RequestClient,
-  "address" | "prefix" | "userAgent" | "signal" | "closeAfter"
+  "address" | "keepAddress" | "prefix" | "userAgent" | "signal" | "closeAfter"
 >
 
 export const createClientOf = (trustedProxies: string[]) => {

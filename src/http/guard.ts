@@ -155,6 +155,7 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       checkScope(caller, resource, request.method)
       const client = clientOf(request, server)
+      if (resource === undefined) client.keepAddress()
       // Given back by request-log.ts, with the response.
       return { caller, client, turn: await takeTurn(requestTurns, request, caller) }
     })
@@ -171,7 +172,9 @@ export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, pref
   return new Elysia({ prefix })
     .derive(({ request, server, set }) => {
       set.headers["cache-control"] = "no-store"
-      return { client: clientOf(request, server) }
+      const client = clientOf(request, server)
+      client.keepAddress()
+      return { client }
     })
     .onTransform(noQuery())
 }
