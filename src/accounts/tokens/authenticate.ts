@@ -67,11 +67,14 @@ export const createTokens = (
     }
   }
 
-  /** Throws a 401 if the token is not valid. */
-  const callerOf = async (token: string): Promise<Caller> => {
+  const cachedCaller = (token: string): Caller | undefined => {
     revocations.use()
     const known = valid.get(token)
-    if (known && isCurrent(known)) return known
+    return known && isCurrent(known) ? known : undefined
+  }
+
+  /** Throws a 401 if the token is not valid. */
+  const verifiedCaller = async (token: string): Promise<Caller> => {
     const refusal = refused.get(token)
     if (refusal) throw refusal
     const found = await verify(token)
@@ -100,7 +103,7 @@ export const createTokens = (
       try {
         await revocations.catchUp()
         if (isUnchanged()) return true
-        latest = await callerOf(token)
+        latest = cachedCaller(token) ?? (await verifiedCaller(token))
         validAt = latest.verifiedAt
         return true
       } catch (error) {
@@ -123,7 +126,7 @@ export const createTokens = (
     async authenticate(authorization: string | null): Promise<Caller> {
       const token = authorization?.match(BEARER)?.[1]
       if (token === undefined) throw missingToken()
-      const caller = await callerOf(token)
+      const caller = cachedCaller(token) ?? (await verifiedCaller(token))
       lastUses.note(caller)
       return caller
     },
