@@ -107,8 +107,9 @@ export const createTokens = (
         validAt = latest.verifiedAt
         return true
       } catch (error) {
-        // If the database is away, whatever needs it fails by itself.
-        return !(error instanceof Problem && error.status === 401)
+        const isRefused = error instanceof Problem && error.status === 401
+        // If the database is away, whatever needs it fails by itself; but what is known to be revoked is.
+        return !isRefused && !revocations.changedSince(latest.verifiedAt, latest.revocationKeys)
       }
     }
 

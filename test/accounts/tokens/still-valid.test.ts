@@ -134,6 +134,16 @@ clockTest("while the database is away, nothing ends but what has expired", async
   expect(await within5s(async () => !(await caller.isStillValid()))).toBe(true)
 })
 
+test("while the database is away, what is revoked here is known nevertheless", async () => {
+  await using instance = startInstance()
+  const caller = await instance.caller(tokenFor(1))
+  instance.state.isAway = true
+  instance.tokens.revoke(["user:2"])
+  expect(await caller.isStillValid()).toBe(true)
+  instance.tokens.revoke(["user:1"])
+  expect(await caller.isStillValid()).toBe(false)
+})
+
 clockTest("a federated token whose key is withdrawn is valid for five minutes more", async () => {
   const other = createKey()
   issuer.publish(key, other)
