@@ -25,7 +25,7 @@ import type { Client } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, methodTable, refuseMethods } from "./http/error-handler.ts"
-import { createRequestTurns } from "./http/guard.ts"
+import { createReadTurns } from "./http/guard.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
@@ -145,7 +145,7 @@ export const createApp = (deps: Deps) => {
     .onRequest(leaveQueryUnread)
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
-    .decorate("requestTurns", createRequestTurns())
+    .decorate("readTurns", createReadTurns())
     .use(hooks)
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))

@@ -111,26 +111,26 @@ const headers = {
 }
 
 /** As many as a browser opens connections. */
-const REQUESTS_AT_ONCE = 6
+const READS_AT_ONCE = 6
 const PATIENCE_MS = 500
 
 /**
- * A user's requests take turns, so that the service answers others between them, however many one sends at
- * once. It does not refuse: what has waited for long enough goes on.
+ * Reads of many rows take turns: six of a user at once, so that the service answers others between them. None
+ * is refused: what has waited for long enough goes on.
  */
-export const createRequestTurns = () =>
+export const createReadTurns = () =>
   createLimiter<number>({
-    perKey: REQUESTS_AT_ONCE,
+    perKey: READS_AT_ONCE,
     waitMs: PATIENCE_MS,
     refuse: () => "go on without a turn",
   })
 
 /** Of the app: instances of features do not know it. */
-type Turns = { requestTurns?: ReturnType<typeof createRequestTurns> }
+type Turns = { readTurns?: ReturnType<typeof createReadTurns> }
 
 /** A request that is to wait takes no turn: others would wait with it. */
-const takeTurn = (turns: Turns["requestTurns"], { headers }: Request, { userId }: AnyCaller) =>
-  headers.has("prefer") ? undefined : turns?.acquire(userId).catch(() => undefined)
+const takesTurn = ({ method, headers }: Request, params: object | undefined) =>
+  method === "GET" && params === undefined && !headers.has("prefer")
 
 export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
@@ -150,14 +150,15 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
   const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
   return new Elysia({ prefix, detail: { security: [{ bearerAuth: [] }] } })
     .macro(headers)
-    .derive(async ({ request, server, set, requestTurns }: Context & Turns) => {
+    .derive(async ({ request, params, server, set, readTurns }: Context & Turns) => {
       set.headers["cache-control"] = cacheControl
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       checkScope(caller, resource, request.method)
       const client = clientOf(request, server)
       if (resource === undefined) client.keepAddress()
       // Given back by request-log.ts, with the response.
-      return { caller, client, turn: await takeTurn(requestTurns, request, caller) }
+      if (!readTurns || !takesTurn(request, params)) return { caller, client }
+      return { caller, client, turn: await readTurns.acquire(caller.userId).catch(() => undefined) }
     })
 }
 

@@ -6,7 +6,7 @@ import {
   anonymous,
   authenticated,
   authenticatedWithQueries,
-  createRequestTurns,
+  createReadTurns,
 } from "../../src/http/guard.ts"
 import { createLargeBodies, jsonBody, leaveUnread } from "../../src/http/json-body.ts"
 import { Problem } from "../../src/http/problem.ts"
@@ -46,7 +46,7 @@ app
   .onRequest(leaveQueryUnread)
   .onParse(leaveUnread)
   .decorate("largeBodies", createLargeBodies())
-  .decorate("requestTurns", createRequestTurns())
+  .decorate("readTurns", createReadTurns())
   .use(hooks)
   .use(authenticated(gate, "/users").get("", ({ caller: { userId } }) => ({ userId })))
   .get("/unread", ({ query }) => ({ query }), { query: t.Any() })
@@ -174,7 +174,7 @@ test("the client is whom a trusted proxy names, with what it calls itself", asyn
   })
 })
 
-test("a user's requests take turns, which each gives back, and those that wait take none", async () => {
+test("a user's reads take turns, which each gives back, and those that wait take none", async () => {
   const many = (headers: Record<string, string>) =>
     Promise.all(
       Array.from({ length: 60 }, () =>

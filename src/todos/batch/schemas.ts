@@ -125,6 +125,7 @@ const batchResult = t.Object(
   },
   {
     $id: "BatchResult",
+    examples: [{ status: 201, etag: '"1"', todo: todo["examples"]?.[0] }],
     description: "The result of an operation. With a 412, `todo` is the current one",
     additionalProperties: false,
   },
