@@ -91,25 +91,22 @@ export const deleteTodosOf = async (
   const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
     while ((await inTurn(deps, { ownerId }, deleteSome)) > 0);
   }
-  const deleteRest = ({ sql, askedAt }: Turn) =>
-    sql.begin(
-      async (transaction) => {
-        await lockAll(transaction, ownerId)
-        // Foreign keys would delete them, but a distributed Postgres has none here.
-        await transaction`
+  const deleteRest = ({ sql, options }: Turn) =>
+    sql.begin(async (transaction) => {
+      await lockAll(transaction, ownerId)
+      // Foreign keys would delete them, but a distributed Postgres has none here.
+      await transaction`
           delete from idempotency_keys
           where owner_id = ${ownerId}`
-        // Those that other instances have made since.
-        await transaction`
+      // Those that other instances have made since.
+      await transaction`
           delete from deleted_todos
           where owner_id = ${ownerId}`
-        await transaction`
+      await transaction`
           delete from revisions
           where owner_id = ${ownerId}`
-        await deleteOwner(transaction)
-      },
-      { askedAt },
-    )
+      await deleteOwner(transaction)
+    }, options)
   let lockedSince: number | undefined
   for (;;) {
     await deleteAll(deleteSomeTodos)

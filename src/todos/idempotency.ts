@@ -96,8 +96,7 @@ const FIND_USE = `
     and key = $2
     and created_at > now() - ${KEY_LIFETIME}`
 
-const findKeyUse = async ({ sql, ownerId, askedAt, signal }: Turn, key: string) => {
-  const options = { prepare: true, askedAt, signal }
+const findKeyUse = async ({ sql, ownerId, options }: Turn, key: string) => {
   const [row] = await sql.pipelined.unsafe<KeyUse[]>(FIND_USE, [ownerId, key], options)
   return row
 }

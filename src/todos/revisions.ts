@@ -21,8 +21,8 @@ export const createTurns = (): Turns =>
 /** Whose todos are written, and the client, which may leave while it waits for the turn. */
 export type Writer = { ownerId: number; client?: Pick<Client, "signal"> }
 
-/** A write whose turn it is. */
-export type Turn = Waiting & { sql: Sql; ownerId: number }
+/** A write whose turn it is. The options are for its statements: their time limit counts from when it came. */
+export type Turn = { sql: Sql; ownerId: number; options: Waiting & { prepare: true } }
 
 export const inTurn = <Result>(
   { sql, turns }: { sql: Sql; turns: Turns },
@@ -30,8 +30,8 @@ export const inTurn = <Result>(
   write: (turn: Turn) => Promise<Result>,
 ): Promise<Result> => {
   const signal = client && (() => client.signal)
-  const turn = { sql, ownerId, askedAt: performance.now(), signal }
-  return turns.run(ownerId, () => write(turn), { signal })
+  const options = { prepare: true as const, askedAt: performance.now(), signal }
+  return turns.run(ownerId, () => write({ sql, ownerId, options }), { signal })
 }
 
 /**
@@ -40,11 +40,10 @@ export const inTurn = <Result>(
  * statement is tried again on a connection of its own, where nobody waits behind it.
  */
 export const writing = async <Row extends object>(
-  { sql, ownerId, askedAt, signal }: Turn,
+  { sql, ownerId, options }: Turn,
   text: string,
   values: Value[],
 ): Promise<Row[]> => {
-  const options = { prepare: true, askedAt, signal }
   try {
     return await sql.pipelined.unsafe<Row[]>(text, [ownerId, "50ms", ...values], options)
   } catch (error) {

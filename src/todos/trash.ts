@@ -3,14 +3,14 @@
  * copies learn of deletions from: what is forgotten stays a tombstone. Restoring is an operation of a batch.
  */
 import { type Static, t } from "elysia"
-import type { Sql } from "../database/sql.ts"
+import { PREPARED, type Sql, type Value } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import type { AnyCaller } from "../http/guard.ts"
 import { listQuery, SHORT_PAGE } from "./lists/parameters.ts"
 import { pageColumns, toRead } from "./lists/queries.ts"
 import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
-import { inTurn, type Turn, type Writer } from "./revisions.ts"
+import { inTurn, type Writer } from "./revisions.ts"
 import { noSuchTodo, type WriteDeps } from "./writes.ts"
 
 export const trashQuery = t.Object(
@@ -36,19 +36,19 @@ export const respondWithTrash = async (
   return (await respondWithPages(deps, request, pages, start, headers)).response
 }
 
+const forget = (deps: WriteDeps, writer: Writer, text: string, ...values: Value[]) =>
+  inTurn(deps, writer, async ({ sql, ownerId, options }) => {
+    return (await sql.unsafe(text, [ownerId, ...values], options)).count
+  })
+
 /** Throws a 404 if the trash does not have it. */
 export const forgetTodo = async (deps: WriteDeps, writer: Writer, id: number) => {
-  const forget = ({ sql, ownerId, askedAt, signal }: Turn) =>
-    sql.unsafe(FORGET, [ownerId, id, deps.trashDays], { prepare: true, askedAt, signal })
-  const { count } = await inTurn(deps, writer, forget)
-  if (count === 0) throw noSuchTodo()
+  if ((await forget(deps, writer, FORGET, id, deps.trashDays)) === 0) throw noSuchTodo()
 }
 
 /** In batches, because one statement for all might exceed its time limit. */
 export const emptyTrash = async (deps: WriteDeps, writer: Writer) => {
-  const forget = ({ sql, ownerId, askedAt, signal }: Turn) =>
-    sql.unsafe(FORGET_SOME, [ownerId], { prepare: true, askedAt, signal })
-  while ((await inTurn(deps, writer, forget)).count > 0);
+  while ((await forget(deps, writer, FORGET_SOME)) > 0);
 }
 
 const isKept = (days: string) => `deleted_at > now() - make_interval(days => ${days}::integer)`
@@ -117,4 +117,4 @@ const FORGET_EXPIRED = `
 
 /** Forgets about `limit` todos, of all owners, that cannot be restored any more. Returns how many. */
 export const forgetExpired = (days: number) => async (sql: Sql, limit: number) =>
-  (await sql.unsafe(FORGET_EXPIRED, [days, limit], { prepare: true })).count
+  (await sql.unsafe(FORGET_EXPIRED, [days, limit], PREPARED)).count

@@ -213,8 +213,9 @@ const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
   const { revision: _, ...row }: Versioned & { revision?: number } = key
-    ? (await createOnce({ sql, ownerId: owner }, key, body, null)).created
-    : await insertTodo({ sql, ownerId: owner }, body, null)
+    ? (await createOnce({ sql, ownerId: owner, options: { prepare: true } }, key, body, null))
+        .created
+    : await insertTodo({ sql, ownerId: owner, options: { prepare: true } }, body, null)
   headers["location"] = `/api/v1/todos/${row.id}`
   return answer(row, headers, 201)
 }
@@ -242,14 +243,24 @@ const handle = async (request: Request, headers: Headers): Promise<Response> => 
         : answer(row, headers)
     }
     case "PUT": {
-      const row = await updateTodo({ sql, ownerId: owner }, id, await readBody(request), versions)
+      const row = await updateTodo(
+        { sql, ownerId: owner, options: { prepare: true } },
+        id,
+        await readBody(request),
+        versions,
+      )
       if (!row) throw notFound()
       const { is_expected, revision: _, ...todo } = row
       if (!is_expected) throw changedMeanwhile()
       return answer(todo, headers)
     }
     case "DELETE": {
-      const row = await deleteTodo({ sql, ownerId: owner }, id, versions, true)
+      const row = await deleteTodo(
+        { sql, ownerId: owner, options: { prepare: true } },
+        id,
+        versions,
+        true,
+      )
       if (!row) throw notFound()
       if (!row.is_expected) throw changedMeanwhile()
       return new Response(null, { status: 204, headers })

@@ -2,11 +2,9 @@
  * Decides in memory what each operation of a batch does, given the todos as the operations before it
  * leave them. The rows are locked, so that nobody else changes them in between.
  */
-
 import { expectedVersions } from "../../http/entity-tag.ts"
 import type { Problem } from "../../http/problem.ts"
-import { firstResponse, type KeyUse } from "../idempotency.ts"
-
+import { firstResponse, type KeyUse, keyReused } from "../idempotency.ts"
 import { contentOf, merge, type TodoChanges } from "../members.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded } from "../revisions.ts"
@@ -20,24 +18,36 @@ import type {
   UpdateOperation,
 } from "./schemas.ts"
 
-export type Outcome =
-  /** The todo is known when it has been written. */
-  | { kind: "created" }
-  | { kind: "replayed"; todo: Versioned }
-  /** Has the same key as an earlier operation of the batch. */
-  | { kind: "repeated"; index: number }
-  | { kind: "updated"; todo: Versioned; isReplay: boolean }
-  | { kind: "deleted" }
-  | { kind: "refused"; problem: Problem; current?: Versioned }
+/** What becomes of an operation. */
+export type Outcome = {
+  status: number
+  todo?: Versioned | undefined
+  /** The operation that creates the todo, which is known when it has been written. */
+  createdBy?: number
+  isReplay?: boolean
+  problem?: Problem
+}
 
-/** What the key means for an operation. A free key of a create comes with the id for the todo. */
+const refused = (problem: Problem, todo?: Versioned): Outcome => ({
+  status: problem.status,
+  problem,
+  todo,
+})
+
+/** What the key means for an operation. */
 export type ByKey = (
   operation: KeyedOperation,
   index: number,
-) =>
-  | { kind: "free"; id: number | null }
-  | { kind: "used"; use: KeyUse }
-  | Extract<Outcome, { kind: "repeated" | "refused" }>
+) => {
+  /** For the todo that is created, if it was drawn. */
+  id: number | null
+  /** By an earlier request. */
+  use?: KeyUse | undefined
+  /** An earlier operation of the batch with the same key. */
+  first?: number | undefined
+  /** Whether the key belongs to another operation. */
+  isReused?: boolean
+}
 
 type Held = {
   todo: Versioned
@@ -112,66 +122,63 @@ export const planBatch = (
   let left = (max ?? Number.POSITIVE_INFINITY) - count
 
   const create = (operation: CreateOperation, index: number): Outcome => {
-    const outcome = byKey(operation, index)
-    if (outcome.kind === "repeated") {
-      const first = outcomes[outcome.index]
-      return first?.kind === "refused" ? first : outcome
-    }
-    if (outcome.kind === "used")
-      return { kind: "replayed", todo: firstResponse(operation.todo, outcome.use) }
-    if (outcome.kind !== "free") return outcome
+    const { id, use, first, isReused } = byKey(operation, index)
+    if (isReused) return refused(keyReused())
+    if (use) return { status: 201, todo: firstResponse(operation.todo, use), isReplay: true }
+    const earlier = first === undefined ? undefined : outcomes[first]
+    if (earlier) return earlier.problem ? earlier : { ...earlier, isReplay: true }
     if (left <= 0) {
       if (operation.key !== undefined) unusedKeys.push(operation.key)
-      return { kind: "refused", problem: quotaExceeded(max) }
+      return refused(quotaExceeded(max))
     }
     left--
-    creations.push({ index, id: outcome.id, ...contentOf(operation.todo) })
-    return { kind: "created" }
+    creations.push({ index, id, ...contentOf(operation.todo) })
+    return { status: 201, createdBy: index }
   }
 
   const restore = (id: number): Outcome => {
     const row = held.get(id)
-    if (!row || (row.isDeleted && !keepsDeleted)) return { kind: "refused", problem: noSuchTodo() }
+    if (!row || (row.isDeleted && !keepsDeleted)) return refused(noSuchTodo())
     if (row.isDeleted) {
-      if (left <= 0) return { kind: "refused", problem: quotaExceeded(max) }
+      if (left <= 0) return refused(quotaExceeded(max))
       left--
       row.isDeleted = false
       row.isChanged = true
       row.todo = renewed(row.todo, row.now)
     }
-    return { kind: "updated", todo: row.todo, isReplay: false }
+    return { status: 200, todo: row.todo }
   }
 
   const change = (operation: UpdateOperation | DeleteOperation): Outcome => {
     const row = held.get(operation.id)
-    if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
+    if (!row || row.isDeleted) return refused(noSuchTodo())
     const versions = expectedVersions(operation.if_match ?? null)
     if (versions !== undefined && !versions.includes(row.todo.version))
-      return { kind: "refused", problem: preconditionFailed(row.todo.version), current: row.todo }
+      return refused(preconditionFailed(row.todo.version), row.todo)
     if (operation.op === "delete") {
       row.isDeleted = true
       left++
-      return { kind: "deleted" }
+      return { status: 204 }
     }
     const after = changed(row.todo, operation.todo, row.now)
     row.isChanged ||= after !== row.todo
     row.todo = after
-    return { kind: "updated", todo: after, isReplay: false }
+    return { status: 200, todo: after }
   }
 
   const changeOnce = (operation: UpdateOperation, index: number): Outcome => {
-    const outcome = byKey(operation, index)
-    const row = held.get(operation.id)
-    if (outcome.kind === "refused") return outcome
-    if (outcome.kind === "free") {
-      const changed = change(operation)
-      if (changed.kind === "refused" && operation.key !== undefined) unusedKeys.push(operation.key)
-      return changed
+    const { use, first, isReused } = byKey(operation, index)
+    if (isReused) return refused(keyReused())
+    const earlier = first === undefined ? undefined : outcomes[first]
+    if (earlier?.problem) return earlier
+    if (use || earlier) {
+      const row = held.get(operation.id)
+      if (!row || row.isDeleted) return refused(noSuchTodo())
+      return { status: 200, todo: row.todo, isReplay: true }
     }
-    const first = outcome.kind === "repeated" ? outcomes[outcome.index] : undefined
-    if (first?.kind === "refused") return first
-    if (!row || row.isDeleted) return { kind: "refused", problem: noSuchTodo() }
-    return { kind: "updated", todo: row.todo, isReplay: true }
+    const outcome = change(operation)
+    if (outcome.problem && operation.key !== undefined) unusedKeys.push(operation.key)
+    return outcome
   }
 
   for (const [index, operation] of operations.entries())

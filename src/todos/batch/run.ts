@@ -5,7 +5,7 @@
 import type { Statements } from "../../database/connect.ts"
 import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
-import { bodyHashOf, keyReused } from "../idempotency.ts"
+import { bodyHashOf } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
 import type { Turn, Writer } from "../revisions.ts"
 import { noSuchTodo, type WriteDeps, writeAsUser } from "../writes.ts"
@@ -35,7 +35,7 @@ const hashOf = (operation: KeyedOperation) =>
 
 /** Claims the keys that are free. Returns what the keys mean for each operation. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]): Promise<ByKey> => {
-  if (!operations.some(isKeyed)) return () => ({ kind: "free", id: null })
+  if (!operations.some(isKeyed)) return () => ({ id: null })
   /** Of each key, its first operation. */
   const firsts = new Map<string, { index: number; bodyHash: Buffer }>()
   const claims = operations.flatMap((operation, index) => {
@@ -56,21 +56,16 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]):
   const uses = new Map(
     used.length === 0 ? [] : (await findKeyUses(sql, ownerId, used)).map((use) => [use.key, use]),
   )
-
   return (operation, index) => {
-    const id = ids.get(index) ?? null
-    if (operation.key === undefined) return { kind: "free", id }
-    const bodyHash = hashOf(operation)
-    const use = uses.get(operation.key)
-    if (use)
-      return bodyHash.equals(use.body_hash)
-        ? { kind: "used", use }
-        : { kind: "refused", problem: keyReused() }
-    const first = firsts.get(operation.key)
-    if (first === undefined || first.index === index) return { kind: "free", id }
-    return bodyHash.equals(first.bodyHash)
-      ? { kind: "repeated", index: first.index }
-      : { kind: "refused", problem: keyReused() }
+    const { key = "" } = operation
+    const [first, use] = [firsts.get(key), uses.get(key)]
+    const bodyHash = use?.body_hash ?? first?.bodyHash
+    return {
+      id: ids.get(index) ?? null,
+      use,
+      first: first?.index === index ? undefined : first?.index,
+      isReused: bodyHash !== undefined && !hashOf(operation).equals(bodyHash),
+    }
   }
 }
 
@@ -78,34 +73,17 @@ const isEmpty = (writes: Writes) => Object.values(writes).every(({ length }) => 
 
 const shown = ({ version, ...todo }: Versioned) => ({ etag: entityTag(version), todo })
 
-const createdAs = (created: Map<number, Versioned>, index: number) => {
-  const todo = created.get(index)
-  if (!todo) throw new Error("A batch did not create what it was to create")
-  return { status: 201, ...shown(todo) }
-}
-
 const toResult = (
-  outcome: Outcome,
-  index: number,
-  created: Map<number, Versioned>,
+  { status, todo: known, createdBy = -1, isReplay, problem }: Outcome,
+  created: Map<number | null, Versioned>,
 ): BatchResult => {
-  switch (outcome.kind) {
-    case "created":
-      return createdAs(created, index)
-    case "replayed":
-      return { status: 201, ...shown(outcome.todo), replayed: true }
-    case "repeated":
-      return { ...createdAs(created, outcome.index), replayed: true }
-    case "updated":
-      return { status: 200, ...shown(outcome.todo), ...(outcome.isReplay && { replayed: true }) }
-    case "deleted":
-      return { status: 204 }
-    case "refused":
-      return {
-        status: outcome.problem.status,
-        ...(outcome.current && shown(outcome.current)),
-        error: outcome.problem.toDocument(),
-      }
+  const todo = known ?? created.get(createdBy)
+  if (status === 201 && !todo) throw new Error("A batch did not create what it was to create")
+  return {
+    status,
+    ...(todo && shown(todo)),
+    ...(isReplay && { replayed: true }),
+    ...(problem && { error: problem.toDocument() }),
   }
 }
 
@@ -115,12 +93,9 @@ const undone = () =>
 /** Thrown within the transaction, so that it is rolled back. */
 const rolledBack = (outcomes: Outcome[]) =>
   new Problem("BATCH_ROLLED_BACK", "An operation was refused, so all were undone; see results", {
-    results: outcomes
-      .map(
-        (outcome): Outcome =>
-          outcome.kind === "refused" ? outcome : { kind: "refused", problem: undone() },
-      )
-      .map((outcome, index) => toResult(outcome, index, new Map())),
+    results: outcomes.map((outcome) =>
+      toResult(outcome.problem ? outcome : { status: 424, problem: undone() }, new Map()),
+    ),
   })
 
 /** How often is looked for a todo that is neither there nor deleted. */
@@ -151,7 +126,7 @@ const lock = async (sql: Statements, ownerId: number, operations: Operation[], d
 const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = false }: Batch) => {
   const { maxTodos, trashDays } = deps
   const adds = operations.some(({ op }) => op === "create" || op === "restore")
-  const transact = ({ sql, ownerId, ...waiting }: Turn) =>
+  const transact = ({ sql, ownerId, options }: Turn) =>
     sql.begin(async (transaction) => {
       const { todos, deleted } = await lock(transaction, ownerId, operations, trashDays)
       const byKey = await claim(transaction, ownerId, operations)
@@ -161,16 +136,12 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
         keepsDeleted: trashDays > 0,
       })
       const { outcomes, unusedKeys, writes } = plan
-      if (atomic && outcomes.some(({ kind }) => kind === "refused")) throw rolledBack(outcomes)
+      if (atomic && outcomes.some(({ problem }) => problem)) throw rolledBack(outcomes)
       if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
       const rows = isEmpty(writes) ? [] : await applyWrites(transaction, ownerId, writes)
-      const created = new Map(
-        rows.flatMap(({ index, revision: _, ...todo }): [number, Versioned][] =>
-          index === null ? [] : [[index, todo]],
-        ),
-      )
+      const created = new Map(rows.map(({ index, revision: _, ...todo }) => [index, todo]))
       return { outcomes, created, revision: rows[0]?.revision }
-    }, waiting)
+    }, options)
   const { revision, ...written } = await writeAsUser(deps, writer, transact)
   if (revision !== undefined) deps.changed(writer.ownerId, revision)
   return written
@@ -183,14 +154,13 @@ export const runBatch = async (
   batch: Batch,
 ): Promise<{ results: BatchResult[] }> => {
   const { outcomes, created } = await write(deps, writer, batch)
-  return { results: outcomes.map((outcome, index) => toResult(outcome, index, created)) }
+  return { results: outcomes.map((outcome) => toResult(outcome, created)) }
 }
 
 /** The todo as it is then: brought back, unless it is not deleted. */
 export const restoreTodo = async (deps: WriteDeps, writer: Writer, id: number) => {
   const { outcomes } = await write(deps, writer, { operations: [{ op: "restore", id }] })
-  const [outcome] = outcomes
-  if (outcome?.kind !== "updated")
-    throw outcome?.kind === "refused" ? outcome.problem : noSuchTodo()
-  return outcome.todo
+  const [{ todo, problem } = {}] = outcomes
+  if (!todo) throw problem ?? noSuchTodo()
+  return todo
 }
