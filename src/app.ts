@@ -114,7 +114,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
       syncTokens: createSyncTokens(secrets),
       maxTodos: config.MAX_TODOS_PER_USER,
       trashDays: config.TRASH_DAYS,
-      changed: watchers.committed,
+      onCommit: watchers.committed,
       watchers,
     },
   }

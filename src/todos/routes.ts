@@ -34,9 +34,9 @@ const params = t.Object({
     encodes: model.todo.properties.id,
   }),
 })
-const changing = { params, ifMatch: true as const, response: { 200: model.todo } }
+const updateOptions = { params, ifMatch: true as const, response: { 200: model.todo } }
 
-type Change = {
+type Update = {
   caller: { userId: number }
   client: Pick<Client, "signal">
   params: { id: string }
@@ -46,9 +46,9 @@ type Change = {
 }
 
 /** Handles PUT and PATCH, which differ only in the media types that they take. */
-const change =
+const updateRoute =
   (deps: WriteDeps) =>
-  async ({ caller, client, params, ifMatch, body, set }: Change) => {
+  async ({ caller, client, params, ifMatch, body, set }: Update) => {
     const writer = { ownerId: caller.userId, client }
     const { version, ...todo } = await updateTodo(deps, writer, todoId(params.id), body, ifMatch)
     set.headers.etag = entityTag(version)
@@ -176,14 +176,14 @@ export const todos = (deps: Deps) =>
         detail: documentation.getTodo,
       },
     )
-    .put("/:id", change(deps), {
+    .put("/:id", updateRoute(deps), {
       ...jsonBody(model.todoChanges),
-      ...changing,
+      ...updateOptions,
       detail: documentation.putTodo,
     })
-    .patch("/:id", change(deps), {
+    .patch("/:id", updateRoute(deps), {
       ...mergePatchBody(model.todoChanges),
-      ...changing,
+      ...updateOptions,
       detail: documentation.patchTodo,
     })
     .delete(

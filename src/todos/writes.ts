@@ -26,7 +26,7 @@ export type WriteDeps = {
   trashDays: number
   turns: ReturnType<typeof createTurns>
   /** Called after each commit. */
-  changed: (ownerId: number, revision: number) => void
+  onCommit: (ownerId: number, revision: number) => void
 }
 
 /** The foreign keys that a write violates if its owner has no row yet. */
@@ -78,7 +78,7 @@ export const createTodo = async (
   })
   if (outcome.isReplay) return outcome
   const { revision, ...created } = outcome.created
-  deps.changed(writer.ownerId, revision)
+  deps.onCommit(writer.ownerId, revision)
   return { created, isReplay: false }
 }
 
@@ -94,7 +94,7 @@ export const updateTodo = async (
   if (!row) throw noSuchTodo()
   const { is_expected, revision, ...updated } = row
   if (!is_expected) throw preconditionFailed(updated.version)
-  if (revision !== null) deps.changed(writer.ownerId, revision)
+  if (revision !== null) deps.onCommit(writer.ownerId, revision)
   return updated
 }
 
@@ -108,5 +108,5 @@ export const deleteTodo = async (
   const row = await inTurn(deps, writer, remove)
   if (!row) throw noSuchTodo()
   if (!row.is_expected) throw preconditionFailed(row.version)
-  if (row.revision !== null) deps.changed(writer.ownerId, row.revision)
+  if (row.revision !== null) deps.onCommit(writer.ownerId, row.revision)
 }

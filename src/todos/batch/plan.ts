@@ -49,7 +49,7 @@ export type ByKey = (
   isReused?: boolean
 }
 
-type Held = {
+type LockedRow = {
   todo: Versioned
   now: string
   isChanged: boolean
@@ -58,9 +58,9 @@ type Held = {
   wasDeleted: boolean
 }
 
-const hold =
+const lockedRow =
   (wasDeleted: boolean) =>
-  ({ now, ...todo }: LockedTodo): [number, Held] => [
+  ({ now, ...todo }: LockedTodo): [number, LockedRow] => [
     todo.id,
     { todo, now, isChanged: false, isDeleted: wasDeleted, wasDeleted },
   ]
@@ -79,13 +79,17 @@ const renewed = (todo: Versioned, now: string): Versioned => {
 }
 
 /** Returns the same object if nothing changes. */
-const changed = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
+const updated = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
   const after = merge(todo, changes)
   return after === todo ? todo : renewed(after, now)
 }
 
-const writesOf = (held: Held[], creations: Writes["creations"], keepsDeleted: boolean): Writes => {
-  const those = (isOne: (row: Held) => boolean) => held.filter(isOne).map(({ todo }) => todo)
+const writesOf = (
+  rows: LockedRow[],
+  creations: Writes["creations"],
+  keepsDeleted: boolean,
+): Writes => {
+  const those = (isOne: (row: LockedRow) => boolean) => rows.filter(isOne).map(({ todo }) => todo)
   return {
     creations,
     updates: those((row) => row.isChanged && !row.isDeleted && !row.wasDeleted),
@@ -118,7 +122,7 @@ export const planBatch = (
   const creations: Writes["creations"] = []
   /** Keys that were claimed for operations that are refused. */
   const unusedKeys: string[] = []
-  const held = new Map([...deleted.map(hold(true)), ...todos.map(hold(false))])
+  const rows = new Map([...deleted.map(lockedRow(true)), ...todos.map(lockedRow(false))])
   let left = (max ?? Number.POSITIVE_INFINITY) - count
 
   const create = (operation: CreateOperation, index: number): Outcome => {
@@ -137,7 +141,7 @@ export const planBatch = (
   }
 
   const restore = (id: number): Outcome => {
-    const row = held.get(id)
+    const row = rows.get(id)
     if (!row || (row.isDeleted && !keepsDeleted)) return refused(noSuchTodo())
     if (row.isDeleted) {
       if (left <= 0) return refused(quotaExceeded(max))
@@ -150,7 +154,7 @@ export const planBatch = (
   }
 
   const change = (operation: UpdateOperation | DeleteOperation): Outcome => {
-    const row = held.get(operation.id)
+    const row = rows.get(operation.id)
     if (!row || row.isDeleted) return refused(noSuchTodo())
     const versions = expectedVersions(operation.if_match ?? null)
     if (versions !== undefined && !versions.includes(row.todo.version))
@@ -160,7 +164,7 @@ export const planBatch = (
       left++
       return { status: 204 }
     }
-    const after = changed(row.todo, operation.todo, row.now)
+    const after = updated(row.todo, operation.todo, row.now)
     row.isChanged ||= after !== row.todo
     row.todo = after
     return { status: 200, todo: after }
@@ -172,7 +176,7 @@ export const planBatch = (
     const earlier = first === undefined ? undefined : outcomes[first]
     if (earlier?.problem) return earlier
     if (use || earlier) {
-      const row = held.get(operation.id)
+      const row = rows.get(operation.id)
       if (!row || row.isDeleted) return refused(noSuchTodo())
       return { status: 200, todo: row.todo, isReplay: true }
     }
@@ -186,5 +190,5 @@ export const planBatch = (
     else if (operation.op === "update") outcomes.push(changeOnce(operation, index))
     else if (operation.op === "restore") outcomes.push(restore(operation.id))
     else outcomes.push(change(operation))
-  return { outcomes, unusedKeys, writes: writesOf([...held.values()], creations, keepsDeleted) }
+  return { outcomes, unusedKeys, writes: writesOf([...rows.values()], creations, keepsDeleted) }
 }

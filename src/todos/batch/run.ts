@@ -143,7 +143,7 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
       return { outcomes, created, revision: rows[0]?.revision }
     }, options)
   const { revision, ...written } = await writeAsUser(deps, writer, transact)
-  if (revision !== undefined) deps.changed(writer.ownerId, revision)
+  if (revision !== undefined) deps.onCommit(writer.ownerId, revision)
   return written
 }
 
