@@ -56,9 +56,13 @@ type Deps = {
   isStopping: () => boolean
 }
 
-/** Searches, and what may be large: whole lists, exports, more than 100 todos or changes. Users do not feel others'. */
-const createSlowReads = () =>
+/**
+ * Searches, and what may be large: whole lists, exports, more than 100 todos or changes. Two connections are
+ * left to what is short: other users do not feel them.
+ */
+const createSlowReads = (poolSize: number) =>
   createLimiter<number>({
+    total: Math.max(2, poolSize - 2),
     perKey: 2,
     queuePerKey: 100,
     waitMs: 5_000,
@@ -89,7 +93,7 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
     registrationMode: config.REGISTRATION,
     trustedProxies: config.TRUSTED_PROXIES,
   }
-  const slowReads = createSlowReads()
+  const slowReads = createSlowReads(config.DATABASE_POOL_SIZE)
   return {
     accounts,
     me: {

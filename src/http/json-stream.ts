@@ -103,7 +103,8 @@ const COMMA = Buffer.from(",")
 /** Joins JSON by commas. */
 export const joined = (items: readonly Uint8Array[], before = "", after = ""): Uint8Array => {
   const parts: Uint8Array[] = [Buffer.from(before)]
-  for (const [index, item] of items.entries()) parts.push(...(index > 0 ? [COMMA, item] : [item]))
+  for (const item of items)
+    if (item.length > 0) parts.push(...(parts.length > 1 ? [COMMA] : []), item)
   return Buffer.concat([...parts, Buffer.from(after)])
 }
 

@@ -1,7 +1,7 @@
 /** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
-import { type Column, numberOf } from "../lists/queries.ts"
+import { type Column, inParts, numberOf } from "../lists/queries.ts"
 import { todoJson } from "../members.ts"
 import type { Checkpoint, Head } from "./sync-token.ts"
 
@@ -51,10 +51,7 @@ export type Read = {
 
 type Signal = () => AbortSignal
 
-/**
- * A page, and the head of the owner's changes: both of one snapshot. `$1` is the owner, `$2` the limit. As in
- * lists, a short page is one text, and a long one has a row for each change.
- */
+/** A page, and the head of the owner's changes: both of one snapshot. `$1` is the owner, `$2` the limit. */
 const readPage = async (
   sql: Sql,
   rows: string,
@@ -62,25 +59,27 @@ const readPage = async (
   values: [ownerId: number, limit: number, ...Value[]],
   signal: Signal,
 ): Promise<Read> => {
+  const { text, parts } = inParts("changes", "$2::integer")
   const [, limit] = values
-  const isShort = limit <= SHORT_PAGE
-  const page = isShort
-    ? `select string_agg(change, ','), (array_agg(revision))[$2::integer], (array_agg(id))[$2::integer]
-      from (${rows}) as changed`
-    : rows
-  const found: Column[][] = await (isShort ? sql.pipelined : sql)
+  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
+  const found: Column[][] = await tag
     .unsafe(
       `
-      select head.*, ${highestId}, page.*
+      select head.*, ${highestId}, ${text}, last_revision, last_id
       from (${HEAD}) as head
-      left join (${page}) as page (change, last_revision, last_id) on true`,
+      cross join (
+        select array_agg(change) as changes, (array_agg(revision))[$2::integer] as last_revision,
+          (array_agg(id))[$2::integer] as last_id
+        from (${rows}) as changed
+      ) as page
+      cross join ${parts}
+      order by part`,
       values,
       { ...PREPARED, signal },
     )
     .raw()
-  const [epoch, revision, forgottenUpTo, highest] = found[0] ?? []
+  const [epoch, revision, forgottenUpTo, highest, , lastRevision, lastId] = found[0] ?? []
   if (!epoch) throw new Error("The database has no epoch")
-  const [lastRevision, lastId] = found[isShort ? 0 : limit - 1]?.slice(5) ?? []
   return {
     head: {
       epoch: epoch.toString(),

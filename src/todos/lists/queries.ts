@@ -148,23 +148,18 @@ export const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
   }
 }
 
-/** Reads rows of a todo and its position, of which there may be one more than `limit`. */
-const toLongRead = (rows: Column[][], limit: number): Read => {
-  const todos = rows.flatMap(([todo]) => todo ?? [])
-  const last = rows[limit - 1] ?? rows.at(-1)
-  const position = positionOf(last?.[1], last?.[2])
-  return {
-    todos: todos.slice(0, limit),
-    count: todos.length,
-    last: position,
-    next: todos.length > limit ? position : undefined,
-  }
-}
-
 /**
- * A page, and the state of the list when the statement read it. A short page is one text. A long one has a
- * row for each todo: as one text it would have to be there as a whole, and be copied at once.
+ * Of a list of texts, `most` at most, a row for each SHORT_PAGE of them: as one text a long page would have to
+ * be there as a whole, and be copied at once. At least one row.
  */
+export const inParts = (texts: string, most: string) => ({
+  text: `array_to_string(
+      ${texts}[part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${most})], ','
+    )`,
+  parts: `generate_series(0, coalesce((cardinality(${texts}) - 1) / ${SHORT_PAGE}, 0)) as part`,
+})
+
+/** A page, and the state of the list when the statement read it. */
 export const readPage = async (
   sql: Sql,
   reading: Reading,
@@ -176,17 +171,37 @@ export const readPage = async (
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
   const options = { ...PREPARED, signal }
-  if (limit > SHORT_PAGE) {
-    const text = `
-      select todo, ${keyText("key", type)}, id, state
-      from (select ${listState(owner)} as state) as list
-      left join (${rows}) as page on true`
-    const found: Column[][] = await sql.unsafe(text, values, options).raw()
-    return { ...toLongRead(found, limit), state: found[0]?.[3]?.toString() }
+  if (limit <= SHORT_PAGE) {
+    const text = `select ${pageColumns(type, most)}, ${listState(owner)} from (${rows}) as page`
+    const [row = []] = await sql.pipelined.unsafe(text, values, options).raw()
+    return { ...toRead(row), state: row[5]?.toString() }
   }
-  const text = `select ${pageColumns(type, most)}, ${listState(owner)} from (${rows}) as page`
-  const [row = []] = await sql.pipelined.unsafe(text, values, options).raw()
-  return { ...toRead(row), state: row[5]?.toString() }
+  const { text, parts } = inParts("todos", most)
+  const found: Column[][] = await sql
+    .unsafe(
+      `
+      select ${text}, count, ${keyText("last_key", type)}, last_id, state
+      from (
+        select array_agg(todo) as todos, count(*), (array_agg(key))[${most}] as last_key,
+          (array_agg(id))[${most}] as last_id, ${listState(owner)} as state
+        from (${rows}) as page
+      ) as page
+      cross join ${parts}
+      order by part`,
+      values,
+      options,
+    )
+    .raw()
+  const [, count, key, id, state] = found[0] ?? []
+  const last = positionOf(key, id)
+  return {
+    // The last part may have had the one beyond alone.
+    todos: found.flatMap(([part]) => (part?.length ? [part] : [])),
+    count: numberOf(count),
+    last,
+    next: numberOf(count) > limit ? last : undefined,
+    state: state?.toString(),
+  }
 }
 
 /** Todos that a statement of a search looks at. With the longest texts that takes 30 ms. */
