@@ -139,17 +139,6 @@ _todo_api; echo "\${COMPREPLY[*]}"`
   },
 )
 
-test("client writes the npm package of this version, the same bytes each time", async () => {
-  using directory = temporaryDirectory()
-  const file = join(directory.path, "client.tgz")
-  expect(await runCommand(["client", file])).toEqual({ code: 0, out: "", err: "" })
-  const printed = spawnCommand(["client", "-"], {})
-  expect(await printed.stdout.bytes()).toEqual(await Bun.file(file).bytes())
-  Bun.spawnSync(["tar", "xzf", file], { cwd: directory.path })
-  const manifest = await Bun.file(join(directory.path, "package", "package.json")).json()
-  expect(manifest).toMatchObject({ name: "todo-api", version })
-})
-
 test("a wrong configuration ends with 78, and names every problem but no value", async () => {
   const { code, err } = await runCommand(["serve"], {
     SECRET_KEY: "8472",
