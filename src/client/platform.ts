@@ -148,7 +148,7 @@ const webLocks = (): Lock | undefined => {
     let running: Promise<T> | undefined
     const given = (): Promise<T> => {
       running = holder(name).then((me) =>
-        run({ lost: lost.signal, isHeld: async () => (await holder(name)) === me }),
+        run({ lost: lost.signal, isHeld: async () => !me || (await holder(name)) === me }),
       )
       return running
     }

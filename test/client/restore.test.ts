@@ -8,9 +8,10 @@ const isSettled = (live: Live) => live.status().pending === 0
 /** Two tabs of a browser, with a todo, and the operations that they send. */
 const startTabs = async (app: LiveApp) => {
   const storage = memoryStorage()
-  const network = { isCut: false, sent: [] as string[] }
+  const network = { isCut: false, held: Promise.resolve(), sent: [] as string[] }
   const through = (reach: Reach) => async (path: string, init: RequestInit) => {
     if (network.isCut) throw new TypeError("cut")
+    await network.held
     if (path.endsWith("/batch"))
       for (const { op } of JSON.parse(String(init.body)).operations) network.sent.push(op)
     return reach(path, init)
@@ -27,7 +28,13 @@ const startTabs = async (app: LiveApp) => {
 test("an undo before the deletion was sent sends nothing, in any tab", async () => {
   await using app = await startLiveApp()
   const { client, live, tab, key, network } = await startTabs(app)
-  network.isCut = true
+  // The leader waits for an answer, and so sends nothing.
+  let release = () => {}
+  network.held = new Promise((resolve) => {
+    release = resolve
+  })
+  live.retry()
+  await Bun.sleep(5)
   const undo = await live.delete(key)
   expect(live.list()).toEqual([])
   await undo()
@@ -41,8 +48,7 @@ test("an undo before the deletion was sent sends nothing, in any tab", async () 
   expect(live.list()).toEqual([])
   await undoOfUnsaved()
   expect(live.list().map(({ title }) => title)).toEqual(["Buy milk", "Oats"])
-  network.isCut = false
-  live.retry()
+  release()
   await eventually(() => isSettled(live))
   expect(network.sent).toEqual(["create"])
   expect((await client.todos.list()).length).toBe(2)

@@ -22,9 +22,11 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
     const on: Platform = {
       ...platform,
       fetch: (url, init) => through(url.slice(app.url.length), init),
-      // Not the limits of half a minute and more: a slow machine may need them.
-      sleep: (milliseconds, signal) =>
-        platform.sleep(milliseconds < 30_000 ? milliseconds / hasten : milliseconds, signal),
+      // Limits are not shorter than a slow machine may need.
+      sleep: (milliseconds, signal) => {
+        const least = milliseconds < 10_000 ? 0 : milliseconds < 30_000 ? 1_000 : milliseconds
+        return platform.sleep(Math.max(milliseconds / hasten, least), signal)
+      },
     }
     const client = createClientOn(on, { url: app.url, storage })
     clients.push(client)

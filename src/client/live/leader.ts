@@ -75,7 +75,7 @@ export const lead = async (
     isLoaded = true
     if (sender.hasWork()) {
       isBehind = true
-      await sender.send()
+      if (!(await sender.send())) return pause(HANGING)
     }
     if (isBehind) {
       // Before the fetch, because an event that arrives meanwhile sets it again.

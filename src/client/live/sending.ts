@@ -111,8 +111,8 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
   return {
     hasWork: () => store.unsent() > 0,
 
-    /** Throws an error if edits have to be sent again later. */
-    send: async () => {
+    /** Returns false if it is not the leader any more. Throws if edits have to be sent again later. */
+    send: async (): Promise<boolean> => {
       const marked = await mark()
       const isKnown = ([, { id, op }]: Sent) => op === "create" || id > 0
       const batch = marked.filter(isKnown)
@@ -122,7 +122,8 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
           for (const [key, sent] of lost) set(key, refuse(key, edits(key), sent, gone))
         })
       // After its own suspension the leader may not be the leader any more.
-      if (batch.length === 0 || !(await held.isHeld())) return
+      if (batch.length === 0) return true
+      if (!(await held.isHeld())) return false
       try {
         const results = await request(batch)
         await settleAll(batch, results)
@@ -130,14 +131,13 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
         const passing = results.find(({ status }) => mayPass(status))
         if (passing) throw notNow(passing)
       } catch (error) {
-        if (isRefusal(error)) return refuseAll(error, batch)
         // A proxy takes no bodies of this size.
-        if (hasCode(error, "UNEXPECTED_ANSWER") && error.status === 413 && batch.length > 1) {
+        if (hasCode(error, "UNEXPECTED_ANSWER") && error.status === 413 && batch.length > 1)
           size = Math.ceil(batch.length / 2)
-          return
-        }
-        throw error
+        else if (isRefusal(error)) await refuseAll(error, batch)
+        else throw error
       }
+      return true
     },
   }
 }

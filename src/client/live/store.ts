@@ -95,15 +95,9 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     ...table,
     prefix: replicaPrefix(userId),
     onChange: (changed) => {
-      const changedKeys = changed && [...changed]
-      if (!changedKeys) {
-        keys.clear()
-        ids.clear()
-      }
-      const names = changedKeys ?? [...replica.values().keys()]
+      const names = [...changed]
       for (const name of names) nameEntry(name)
-      if (!changedKeys) nameEdits(queue.values().keys())
-      view.changed(changedKeys?.map((name) => keys.get(Number(name)) ?? name))
+      view.changed(names.map((name) => keyOf(Number(name))))
       call()
     },
   })
@@ -111,12 +105,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     ...table,
     prefix: queuePrefix(userId),
     onChange: (changed) => {
-      const changedKeys = changed && [...changed]
-      if (!changedKeys) {
-        pending = 0
-        counts.clear()
-      }
-      nameEdits(changedKeys ?? queue.values().keys())
+      const changedKeys = [...changed]
+      nameEdits(changedKeys)
       view.changed(changedKeys)
       call()
     },
@@ -152,14 +142,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     }
   }
 
-  const view = createView({
-    entryOf: (key) => entryOf(String(ids.get(key) ?? key)),
-    editsOf,
-    keys: function* () {
-      for (const name of replica.values().keys()) if (name !== STATE) yield keyOf(Number(name))
-      for (const [key] of allEdits()) yield key
-    },
-  })
+  const view = createView((key) => [entryOf(String(ids.get(key) ?? key)), editsOf(key)])
   const keyOf = (id: number) => keys.get(id) ?? String(id)
 
   const connected = (next: Connection) => {

@@ -34,8 +34,8 @@ type Given = {
   prefix: string
   channel: Channel
   signal: AbortSignal
-  /** Called with the keys that have changed. Undefined: all may have. */
-  onChange: (keys: Iterable<string> | undefined) => void
+  /** Called with the keys that may have changed. */
+  onChange: (keys: Iterable<string>) => void
 }
 
 export const createTable = <T>({ platform, storage, prefix, channel, signal, onChange }: Given) => {
@@ -70,12 +70,16 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
 
   const reload = async () => {
     const stored = new Map(await storage.read(prefix)) as Map<string, T>
-    version = stored.get(prefix) as string | undefined
+    const found = stored.get(prefix) as string | undefined
+    // Nobody has stored anything since.
+    if (found !== undefined && found === version) return
+    version = found
     stored.delete(prefix)
+    const before = values.keys()
     values = new Map([...stored].map(([key, value]) => [key.slice(prefix.length), value]))
     unstored = new Map()
     for (const change of changes) apply(change)
-    onChange(undefined)
+    onChange(new Set([...before, ...values.keys()]))
   }
 
   /** Loads and writes come one after the other. */
@@ -170,11 +174,12 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     /** Forgets everything, here and in the storage. */
     clear: () => {
       const forget = () => {
+        const before = values.keys()
         values = new Map()
         changes = []
         unstored = new Map()
         version = undefined
-        onChange(undefined)
+        onChange(before)
       }
       forget()
       return inTurn(async () => {

@@ -89,52 +89,28 @@ const matching = ({ is_completed, q }: Filter) => {
 /** How many lists are kept, one for each filter and sort. */
 const LISTS = 20
 
-/** `stale`: the keys of todos that have changed since. Undefined: all may have. */
-type List = {
-  shown: readonly Shown[]
-  todos: readonly LiveTodo[]
-  stale: Set<string> | undefined
-}
+/** `stale`: the keys of todos that may have changed since. */
+type List = { shown: readonly Shown[]; todos: readonly LiveTodo[]; stale: Set<string> }
 
-type Given = {
-  entryOf: (key: string) => Entry | undefined
-  editsOf: (key: string) => Edits
-  keys: () => Iterable<string>
-}
-
-export const createView = ({ entryOf, editsOf, keys }: Given) => {
-  /** Computed when it is asked for. */
+/** `read`: a todo of the replica, and its edits, by its key. */
+export const createView = (read: (key: string) => [Entry | undefined, Edits]) => {
   const shown = new Map<string, Shown>()
   const lists = new Map<string, List>()
-  let isComplete = false
 
-  const find = (key: string) => {
-    const known = shown.get(key)
-    if (known) return known
-    const found = apply(key, entryOf(key), editsOf(key))
-    if (found) shown.set(key, found)
-    return found
-  }
-  /** The previous object if nothing in it has changed, so that it is not rendered again. */
+  /** Keeps the object if nothing in it has changed, so that it is not rendered again. */
   const refresh = (key: string) => {
     const before = shown.get(key)
-    const next = apply(key, entryOf(key), editsOf(key))
+    const next = apply(key, ...read(key))
     if (before && next && isSame(before.todo, next.todo)) next.todo = before.todo
     if (next) shown.set(key, next)
     else shown.delete(key)
-  }
-
-  const all = () => {
-    if (!isComplete) for (const key of keys()) find(key)
-    isComplete = true
-    return [...shown.values()]
   }
 
   /** Takes the changed ones out of a sorted list, and puts them where they belong now. */
   const mergedInto = (list: readonly Shown[], stale: Set<string>, filter: Filter, sort: Sort) => {
     const order = comparing(sort)
     const kept = list.filter(({ todo }) => !stale.has(todo.key))
-    const changed = [...stale].map(find).filter((one) => one !== undefined)
+    const changed = [...stale].flatMap((key) => shown.get(key) ?? [])
     const added = changed.filter(matching(filter)).sort(order)
     const result: Shown[] = []
     let next = 0
@@ -147,42 +123,34 @@ export const createView = ({ entryOf, editsOf, keys }: Given) => {
   }
 
   return {
-    get: (key: string) => find(key)?.todo,
+    get: (key: string) => shown.get(key)?.todo,
 
     /** The same array until something in it changes. */
     list: (filter: Filter, sort: Sort): readonly LiveTodo[] => {
       const name = JSON.stringify([filter.is_completed, filter.q, sort])
       const last = lists.get(name)
-      if (last?.stale?.size === 0) return last.todos
+      if (last?.stale.size === 0) return last.todos
       const next =
-        last?.stale && last.stale.size < last.shown.length
+        last && last.stale.size < last.shown.length
           ? mergedInto(last.shown, last.stale, filter, sort)
-          : all().filter(matching(filter)).sort(comparing(sort))
+          : [...shown.values()].filter(matching(filter)).sort(comparing(sort))
       const todos = next.map(({ todo }) => todo)
       const isSameList =
         last?.todos.length === todos.length &&
         todos.every((todo, index) => todo === last.todos[index])
-      const list = { shown: next, todos: isSameList ? last.todos : todos, stale: new Set<string>() }
       lists.delete(name)
-      lists.set(name, list)
+      lists.set(name, { shown: next, todos: isSameList ? last.todos : todos, stale: new Set() })
       // Each key typed into a search adds a list. The oldest are dropped, unless they are up to date.
       for (const [oldest, { stale }] of lists)
-        if (lists.size > LISTS && stale?.size !== 0) lists.delete(oldest)
-      return list.todos
+        if (lists.size > LISTS && stale.size > 0) lists.delete(oldest)
+      return isSameList ? last.todos : todos
     },
 
-    /** Undefined: all todos may have changed. */
-    changed: (changed: Iterable<string> | undefined) => {
-      if (changed) {
-        for (const key of changed) {
-          refresh(key)
-          for (const { stale } of lists.values()) stale?.add(key)
-        }
-        return
+    changed: (changed: Iterable<string>) => {
+      for (const key of changed) {
+        refresh(key)
+        for (const { stale } of lists.values()) stale.add(key)
       }
-      for (const key of [...shown.keys()]) refresh(key)
-      isComplete = false
-      for (const list of lists.values()) list.stale = undefined
     },
   }
 }
