@@ -34,8 +34,9 @@ const openTab = async (browser: Browser, address: string, complaints: string[]) 
   return page
 }
 
-/** Waits until an expression is true in the page. */
-const until = (page: Page, code: string) => page.waitForFunction(code, { timeout: 20_000 })
+/** Waits until an expression is true in the page. Not by frames: a hidden tab has none. */
+const until = (page: Page, code: string) =>
+  page.waitForFunction(code, { timeout: 60_000, polling: 50 })
 const says = (page: Page, text: string) =>
   until(page, `document.body.textContent.includes(${JSON.stringify(text)})`)
 const TITLES = `[...document.querySelectorAll(".todos .title")].map((title) => title.textContent).join()`
@@ -133,7 +134,11 @@ for (const [name, launch] of Object.entries(browsers))
       const left = await page.evaluate(STORED)
       expect(left).toEqual([])
       expect(complaints).toEqual([])
+    } catch (error) {
+      for (const page of await browser.pages())
+        console.log(page.url(), await page.evaluate("document.body.innerText"), complaints)
+      throw error
     } finally {
       await browser.close()
     }
-  }, 180_000)
+  }, 300_000)
