@@ -1037,7 +1037,21 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The result of an operation. With a 412, `todo` is the current one */
+        /**
+         * @description The result of an operation. With a 412, `todo` is the current one
+         * @example {
+         *       "status": 201,
+         *       "etag": "\"1\"",
+         *       "todo": {
+         *         "id": 1,
+         *         "title": "Buy milk",
+         *         "description": null,
+         *         "is_completed": false,
+         *         "created_at": "2026-11-22T16:40:03.214Z",
+         *         "updated_at": "2026-11-22T16:40:03.214Z"
+         *       }
+         *     }
+         */
         BatchResult: {
             status: number;
             /** @description The entity tag of `todo` */
@@ -2391,8 +2405,8 @@ export interface operations {
                      * @example {
                      *       "results": [
                      *         {
-                     *           "status": 200,
-                     *           "etag": "…",
+                     *           "status": 201,
+                     *           "etag": "\"1\"",
                      *           "todo": {
                      *             "id": 1,
                      *             "title": "Buy milk",
@@ -2400,15 +2414,6 @@ export interface operations {
                      *             "is_completed": false,
                      *             "created_at": "2026-11-22T16:40:03.214Z",
                      *             "updated_at": "2026-11-22T16:40:03.214Z"
-                     *           },
-                     *           "replayed": true,
-                     *           "error": {
-                     *             "type": "…",
-                     *             "title": "…",
-                     *             "status": 200,
-                     *             "detail": "…",
-                     *             "error_code": "…",
-                     *             "timestamp": "2026-11-22T16:40:03.214Z"
                      *           }
                      *         }
                      *       ]
