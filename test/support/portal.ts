@@ -80,9 +80,7 @@ export const badNetwork =
       if (chance(0.05)) return untilAborted(init.signal)
       if (chance(0.2)) await Bun.sleep(below(30))
       if (chance(0.5)) {
-        const headers = chance(0.2)
-          ? { "retry-after": String(oneOf([0, 1, -1])) }
-          : {}
+        const headers = chance(0.2) ? { "retry-after": String(oneOf([0, 1, -1])) } : {}
         return answerWith(oneOf(statuses) ?? 200, oneOf(bodies) ?? "", headers as never)
       }
       const isStream = path.endsWith("/events")
