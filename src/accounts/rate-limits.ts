@@ -33,15 +33,12 @@ type Rule = {
   /** Null if attempts are counted without a limit. */
   max: number | null
   seconds: number
-  /** False if something else counts, not the attempt. */
-  is_counted: boolean
 }
 
 const rule = (key: string, max: number | null, seconds = HOUR_SECONDS): Rule => ({
   key,
   max,
   seconds,
-  is_counted: true,
 })
 
 /** A user, or the email of nobody. */
@@ -88,7 +85,6 @@ const countsOf = (account: Account, address: string): AttemptCounts => {
       attempts(accountAndAddress, ATTEMPTS.ofAccountAndAddress),
       ...addressKeys(address).map(([key, max]) => attempts(key, unlessKnown(max))),
       attempts(digest("account", name), unlessKnown(ATTEMPTS.ofAccount)),
-      { ...attempts(logins, LOGINS), is_counted: false },
     ],
     isImpossible: "email" in account && !isEmail(account.email),
   }
@@ -162,7 +158,7 @@ export const createRateLimits = (
     /** Throws a 429 if it is known that there were too many attempts. */
     admit(account: Account, address: string): AttemptCounts {
       const counts = countsOf(account, address)
-      refuseBlocked(TOO_MANY_LOGINS, limitedKeys(counts.rules))
+      refuseBlocked(TOO_MANY_LOGINS, [counts.logins, ...limitedKeys(counts.rules)])
       return counts
     },
 
@@ -217,9 +213,8 @@ type Exhausted = { key: string; seconds_left: number }
  */
 const countAttempt = (sql: Sql, rules: Rule[]) => sql<Exhausted[]>`
   with rule as (
-    select key, max, seconds, is_counted
-    from jsonb_to_recordset(${sql.json(rules)})
-      as given (key text, max integer, seconds integer, is_counted boolean)
+    select key, max, seconds
+    from jsonb_to_recordset(${sql.json(rules)}) as given (key text, max integer, seconds integer)
   ), exhausted as (
     select key, expires_at
     from rate_limits
@@ -230,8 +225,7 @@ const countAttempt = (sql: Sql, rules: Rule[]) => sql<Exhausted[]>`
     insert into rate_limits (key, attempts, expires_at)
     select key, 1, now() + make_interval(secs => seconds)
     from rule
-    where is_counted
-      and not exists (select from exhausted)
+    where not exists (select from exhausted)
     ${onCounted(sql)}
     returning key, attempts, expires_at
   )
@@ -263,12 +257,12 @@ const countLogin = (transaction: Statements, key: string) => transaction<
  * the order in which attempts are counted, so that there are no deadlocks.
  */
 export const uncount = (sql: Statements, { accountAndAddress, rules }: AttemptCounts) => {
-  const counted = rules.filter(({ is_counted }) => is_counted).map(({ key }) => key)
+  const keys = rules.map(({ key }) => key)
   return sql`
     with locked as (
       select rate_limits.key
       from rate_limits
-      join jsonb_array_elements_text(${sql.json(counted)}) with ordinality as given (key, place)
+      join jsonb_array_elements_text(${sql.json(keys)}) with ordinality as given (key, place)
         on given.key = rate_limits.key
       order by place
       for update of rate_limits

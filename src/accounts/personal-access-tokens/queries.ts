@@ -1,5 +1,4 @@
 /** All SQL by which users manage their personal tokens. Every statement of a request names the user. */
-import type postgres from "postgres"
 import type { Sql, Statements } from "../../database/connect.ts"
 import type { NewPersonalToken, PersonalToken } from "./schemas.ts"
 
@@ -9,36 +8,33 @@ const columns = (sql: Statements) => sql`
 
 type Stored = NewPersonalToken & { hash: Uint8Array }
 
-/**
- * Undefined if the user has as many as allowed. The user's row is locked, so that of concurrent
- * creates one waits for the other. Counting is a statement of its own, so that it sees what the other
- * one committed.
- */
-export const insertPersonalToken = (
-  sql: Sql,
+/** So that of concurrent creates one waits for the other, and then counts what that one committed. */
+export const lockUser = (transaction: Statements, userId: number) => transaction`
+  select id
+  from users
+  where id = ${userId}
+  for no key update`
+
+/** Undefined if the user has as many as allowed. */
+export const insertPersonalToken = async (
+  transaction: Statements,
   userId: number,
   { name, scopes, expires_at = null, hash }: Stored,
   max: number,
-) =>
-  sql.begin(async (transaction) => {
-    await transaction`
-      select id
-      from users
-      where id = ${userId}
-      for no key update`
-    const [row] = await transaction<PersonalToken[]>`
-      insert into personal_tokens (user_id, name, scopes, expires_at, hash)
-      select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
-        ${expires_at}::timestamptz, ${hash}::bytea
-      where (
-        select count(*)
-        from personal_tokens
-        where user_id = ${userId}
-          and coalesce(expires_at > now(), true)
-      ) < ${max}
-      returning ${columns(transaction)}`
-    return row
-  })
+) => {
+  const [row] = await transaction<PersonalToken[]>`
+    insert into personal_tokens (user_id, name, scopes, expires_at, hash)
+    select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
+      ${expires_at}::timestamptz, ${hash}::bytea
+    where (
+      select count(*)
+      from personal_tokens
+      where user_id = ${userId}
+        and coalesce(expires_at > now(), true)
+    ) < ${max}
+    returning ${columns(transaction)}`
+  return row
+}
 
 export const listPersonalTokens = async (sql: Sql, userId: number) => {
   const rows = await sql<PersonalToken[]>`
@@ -52,15 +48,17 @@ export const listPersonalTokens = async (sql: Sql, userId: number) => {
 }
 
 /**
- * Makes revocation keys of hashes, as personalTokenKey does. Other instances need them only to forget
- * verifications that they remember: a token without a row is refused anyway.
+ * Deletes all of a user's tokens, or one of them. Returns the keys to revoke, made of hashes as
+ * personalTokenKey does. Other instances need them only to forget verifications that they remember: a token
+ * without a row is refused anyway.
  */
-const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) => sql<
+export const deletePersonalTokens = (sql: Statements, userId: number, id?: string) => sql<
   { key: string }[]
 >`
   with ended as (
     delete from personal_tokens
-    where ${which}
+    where user_id = ${userId}
+      ${id === undefined ? sql`` : sql`and id = ${id}::uuid`}
     returning hash
   )
   insert into revocations (key, expires_at)
@@ -70,11 +68,3 @@ const revoked = (sql: Statements, which: postgres.PendingQuery<postgres.Row[]>) 
   from ended
   on conflict on constraint revocations_pkey do nothing
   returning key`
-
-/** Returns a list with the key to revoke. It is empty if the user has no such token. */
-export const deletePersonalToken = (sql: Sql, userId: number, id: string) =>
-  revoked(sql, sql`user_id = ${userId} and id = ${id}::uuid`)
-
-/** Deletes all of a user's tokens, when the password was reset. Returns the keys to revoke. */
-export const deletePersonalTokens = (sql: Statements, userId: number) =>
-  revoked(sql, sql`user_id = ${userId}`)

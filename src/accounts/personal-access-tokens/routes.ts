@@ -7,9 +7,15 @@ import { badRequest, Problem } from "../../http/problem.ts"
 import type { Accounts } from "../context.ts"
 import { goneUser } from "../problems.ts"
 import { hashOf } from "../random-token.ts"
+import { isUuid, uuidParams } from "../schemas.ts"
 import { randomPersonalToken } from "../tokens/personal-access-token.ts"
 import { createFederatedUser } from "../users.ts"
-import { deletePersonalToken, insertPersonalToken, listPersonalTokens } from "./queries.ts"
+import {
+  deletePersonalTokens,
+  insertPersonalToken,
+  listPersonalTokens,
+  lockUser,
+} from "./queries.ts"
 import {
   createdPersonalToken,
   type NewPersonalToken,
@@ -54,20 +60,15 @@ export const personalAccessTokens = (deps: Deps) =>
     .delete(
       "/:id",
       async ({ caller: { userId }, params, client, status }) => {
-        if (!UUID.test(params.id)) throw noSuchToken()
-        const revoked = await deletePersonalToken(deps.sql, userId, params.id)
+        if (!isUuid(params.id)) throw noSuchToken()
+        const revoked = await deletePersonalTokens(deps.sql, userId, params.id)
         if (revoked.length === 0) throw noSuchToken()
         deps.tokens.revoke(revoked.map(({ key }) => key))
         deps.logEvent("personal_token_revoked", { userId, address: client.address })
         return status(204, undefined)
       },
       {
-        params: t.Object({
-          id: t.String({
-            description: "The id of a personal access token",
-            encodes: { type: "string", format: "uuid" },
-          }),
-        }),
+        params: uuidParams("The id of a personal access token"),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "deletePersonalToken",
@@ -76,8 +77,6 @@ export const personalAccessTokens = (deps: Deps) =>
         },
       },
     )
-
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 const tooMany = () =>
   new Problem("QUOTA_EXCEEDED", `A user has at most ${TOKENS_PER_USER} personal access tokens`)
@@ -112,12 +111,14 @@ const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) =
   await createFederatedUser(sql, userId)
   const token = randomPersonalToken()
   const stored = { ...wanted, expires_at, hash: hashOf(token) }
-  const created = await insertPersonalToken(sql, userId, stored, TOKENS_PER_USER).catch(
-    (error: unknown) => {
-      // The user was deleted at this very moment.
-      throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
-    },
-  )
+  const insert = sql.begin(async (transaction) => {
+    await lockUser(transaction, userId)
+    return insertPersonalToken(transaction, userId, stored, TOKENS_PER_USER)
+  })
+  const created = await insert.catch((error: unknown) => {
+    // The user was deleted at this very moment.
+    throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
+  })
   if (!created) throw tooMany()
   return { ...created, token }
 }

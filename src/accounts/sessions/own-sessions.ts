@@ -3,6 +3,7 @@ import { t } from "elysia"
 import { authenticated } from "../../http/guard.ts"
 import type { Accounts } from "../context.ts"
 import { noSuchSession } from "../problems.ts"
+import { isUuid, uuidParams } from "../schemas.ts"
 import { endOwnSession, listSessions } from "./queries.ts"
 
 export const ownSessions = (accounts: Accounts) => {
@@ -27,21 +28,14 @@ export const ownSessions = (accounts: Accounts) => {
     .delete(
       "/:id",
       async ({ caller: { userId }, params: { id }, client, status }) => {
-        const key = SESSION_ID.test(id)
-          ? await endOwnSession(sql, userId, id, lifetimes)
-          : undefined
+        const key = isUuid(id) ? await endOwnSession(sql, userId, id, lifetimes) : undefined
         if (key === undefined) throw noSuchSession()
         tokens.revoke([key])
         logEvent("session_ended", { userId, address: client.address })
         return status(204, undefined)
       },
       {
-        params: t.Object({
-          id: t.String({
-            description: "The session's id",
-            encodes: { type: "string", format: "uuid" },
-          }),
-        }),
+        params: uuidParams("The session's id"),
         response: { 204: t.Undefined() },
         detail: {
           operationId: "endSession",
@@ -51,9 +45,6 @@ export const ownSessions = (accounts: Accounts) => {
       },
     )
 }
-
-/** Checked before the database would refuse the text. */
-const SESSION_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 const session = t.Object(
   {
