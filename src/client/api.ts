@@ -1665,7 +1665,7 @@ export interface components {
         "If-None-Match": string;
         /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
         "If-Match": string;
-        /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
+        /** @description Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
         "Idempotency-Key": string;
         /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
         Prefer: string;
@@ -1674,7 +1674,7 @@ export interface components {
     headers: {
         /** @description Names the request: the caller's own id, or a new UUIDv7 */
         "X-Request-Id": string;
-        /** @description The type of the answer is meant as it says */
+        /** @description Content types are not to be guessed */
         "X-Content-Type-Options": "nosniff";
         /** @description `no-store` on tokens and users, `private, no-cache` on todos */
         "Cache-Control": "no-store" | "private, no-cache";
@@ -1688,7 +1688,7 @@ export interface components {
          * @example /api/v1/todos/1
          */
         Location: string;
-        /** @description The answer is the first one to this Idempotency-Key again */
+        /** @description The first response to this Idempotency-Key, again */
         "Idempotent-Replayed": "true";
         /**
          * @description The preference that was granted: `wait=N` (RFC 7240)
@@ -2014,7 +2014,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing. */
+                /** @description Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;

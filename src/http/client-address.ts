@@ -11,7 +11,7 @@ const parseHop = (text: string): Address | undefined => {
   return isAddress(hop) ? ipaddr.process(hop) : undefined
 }
 
-/** Parses `10.0.0.0/8` or an address. IPv4 mapped to IPv6 (`::ffff:10.0.0.0/104`) is taken as IPv4. */
+/** Parses `10.0.0.0/8` or an address. IPv4 mapped to IPv6 (`::ffff:10.0.0.0/104`) is read as IPv4. */
 const parseNetwork = (text: string): Network => {
   const [address = "", bits] = text.split("/")
   const parsed = ipaddr.parse(address)

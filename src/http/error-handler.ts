@@ -11,20 +11,20 @@ const REPEAT_MS = 1_000
 
 type Route = { method: string; path: string }
 
+const isPattern = (path: string) => path.includes(":")
+
 const toPattern = (path: string) =>
   new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
 
 /** RFC 9110, sections 9.3.7 and 15.5.6: the methods of each path, for Allow. */
 export const methodTable = (routes: Route[]) => {
-  const isPattern = ([path]: [string, Route[]]) => Number(path.includes(":"))
-  const paths = [...Map.groupBy(routes, ({ path }) => path)]
-  const table = paths
-    .sort((a, b) => isPattern(a) - isPattern(b))
-    .map(([path, those]) => {
-      const methods = those.map(({ method }) => method).concat("OPTIONS")
-      if (methods.includes("GET")) methods.push("HEAD")
-      return { pattern: toPattern(path), methods: methods.sort() }
-    })
+  const table = [...Map.groupBy(routes, ({ path }) => path)].map(([path, those]) => {
+    const methods = those.map(({ method }) => method).concat("OPTIONS")
+    if (methods.includes("GET")) methods.push("HEAD")
+    return { path, pattern: toPattern(path), methods: methods.sort() }
+  })
+  // Patterns last: a path of its own is found first.
+  table.sort((a, b) => Number(isPattern(a.path)) - Number(isPattern(b.path)))
   return (path: string) => table.find(({ pattern }) => pattern.test(path))?.methods ?? []
 }
 
@@ -37,26 +37,20 @@ const methodNotAllowed = (allow: string) =>
  */
 export const refuseMethods = (app: AnyElysia) => {
   const routes: Route[] = [...app.routes]
-  const methodsOf = methodTable(routes.filter(({ path }) => !path.includes(":")))
-  for (const path of new Set(routes.map((route) => route.path))) {
-    const own = methodsOf(path)
-    const others = routes.filter(
-      (route) => route.path.includes(":") && toPattern(route.path).test(path),
-    )
-    for (const { method } of own.length > 0 ? others : [])
-      if (!own.includes(method))
-        app.route(
-          method,
-          path,
-          () => {
-            throw methodNotAllowed(own.join(", "))
-          },
-          { detail: { hide: true } },
-        )
-  }
+  const methodsOf = methodTable(routes.filter(({ path }) => !isPattern(path)))
+  for (const other of routes.filter(({ path }) => isPattern(path)))
+    for (const path of new Set(routes.map((route) => route.path))) {
+      const own = methodsOf(path)
+      if (own.length === 0 || own.includes(other.method) || !toPattern(other.path).test(path))
+        continue
+      const refuse = () => {
+        throw methodNotAllowed(own.join(", "))
+      }
+      app.route(other.method, path, refuse, { detail: { hide: true } })
+    }
 }
 
-/** Answers a request that no route matches. */
+/** The response to a request that no route matches. */
 const unrouted = (request: Request, methodsOf: Deps["methodsOf"]) => {
   // Null if the Host header is malformed.
   const methods = methodsOf(URL.parse(request.url)?.pathname ?? "")
@@ -116,7 +110,7 @@ export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }:
     return new Problem("INTERNAL_ERROR", "Something went wrong on our side")
   }
 
-  const answer = ({ error, code, request, set }: Failure): Response => {
+  const respond = ({ error, code, request, set }: Failure): Response => {
     try {
       if (isUnrouted(error, code)) return unrouted(request, methodsOf)
       return toProblem(error, set.headers["x-request-id"]).toResponse()
@@ -127,7 +121,7 @@ export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }:
 
   // Destructured: a context that is passed on as a whole makes Elysia parse everything.
   return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
-    const response = answer({ error, code, request, set })
+    const response = respond({ error, code, request, set })
     // If no route matched, no hook runs after this one.
     if (isUnrouted(error, code)) logRequest({ request, set, startedAt }, response.status)
     return response

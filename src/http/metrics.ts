@@ -32,7 +32,7 @@ const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8
 const toOpenMetrics = (text: string) =>
   `${text.replaceAll(/^(# (?:HELP|TYPE) \w+)_total /gm, "$1 ").replaceAll(/\n+/g, "\n")}# EOF\n`
 
-/** Linux alone tells these. */
+/** Linux alone has these. */
 const fileDescriptors = () => {
   const limits = readFileSync("/proc/self/limits", "utf8")
   return {

@@ -40,9 +40,9 @@ const traceOf = (request: Request) => {
   return trace === undefined ? "" : `,"trace_id":"${trace}","span_id":"${span}"`
 }
 
-const statusOf = (answer: unknown, status: number | string | undefined): number => {
-  if (answer instanceof Response) return answer.status
-  if (answer instanceof ElysiaCustomStatusResponse) return Number(answer.code)
+const statusOf = (response: unknown, status: number | string | undefined): number => {
+  if (response instanceof Response) return response.status
+  if (response instanceof ElysiaCustomStatusResponse) return Number(response.code)
   return typeof status === "number" ? status : 200
 }
 
@@ -51,7 +51,7 @@ export const createRequestLog = (
   metrics: Metrics | undefined,
   isStopping: () => boolean,
 ) => {
-  /** Has to be called once for each answer. */
+  /** Has to be called once for each response. */
   const logRequest = (
     { startedAt, request, route = "none", caller, set }: LoggedRequest,
     status: number,

@@ -8,7 +8,7 @@ type TextOptions = {
   minLength?: number
   maxLength?: number
   pattern?: string
-  /** What else must hold, told in the description: not every engine knows Unicode's properties. */
+  /** What else must hold, said in the description: not every engine knows Unicode's properties. */
   isAllowed?: (text: string) => boolean
   /** The message if `pattern` does not match, or `isAllowed` is false. */
   patternMessage?: string

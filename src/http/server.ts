@@ -44,7 +44,7 @@ export const listen = (app: AnyElysia, settings: Settings, log: Log) => {
       idleTimeout: IDLE_SECONDS,
       // The framework's error pages show source code.
       development: false,
-      // The server itself would answer without a body: request/json-body.ts enforces the real limit.
+      // The server itself would respond without a body: json-body.ts enforces the real limit.
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       // For errors that no hook of the app has caught.
       error(error: Error) {

@@ -59,8 +59,8 @@ export const leaveQueryUnread = (context: object) => {
 }
 
 /** If more rules are broken, the client learns of the others when these are mended. */
-const RULES_TOLD = 20
-/** Characters. Longer names of the client are cut in the answer. */
+const MOST_RULES = 20
+/** Characters. Longer names are cut in the response. */
 const NAME_LIMIT = 200
 
 /** The message for a value that matches no variant of a union. */
@@ -141,15 +141,15 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
   const found = new Map<string, BrokenRule>()
   for (const error of inDetail(errors)) {
     if (found.has(error.path)) continue
-    const said = message(error)
+    const text = message(error)
     const pointer = shortened(error.path)
     found.set(
       error.path,
       name === "pointer"
-        ? { pointer, message: said }
-        : { parameter: memberName(pointer), message: said.replace("member", "parameter") },
+        ? { pointer, message: text }
+        : { parameter: memberName(pointer), message: text.replace("member", "parameter") },
     )
-    if (found.size === RULES_TOLD) break
+    if (found.size === MOST_RULES) break
   }
   return [...found.values()]
 }

@@ -25,7 +25,7 @@ export const requestHeaders = {
   },
   "Idempotency-Key": {
     description:
-      "Makes a repeat safe: for 30 days the same key with the same body is answered with the first answer, and creates nothing.",
+      "Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing.",
     schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
   },
   Prefer: {
@@ -42,7 +42,7 @@ export const responseHeaders = {
   },
   "X-Content-Type-Options": {
     required,
-    description: "The type of the answer is meant as it says",
+    description: "Content types are not to be guessed",
     schema: { ...string, enum: ["nosniff"] },
   },
   "Cache-Control": {
@@ -64,7 +64,7 @@ export const responseHeaders = {
     example: "/api/v1/todos/1",
   },
   "Idempotent-Replayed": {
-    description: "The answer is the first one to this Idempotency-Key again",
+    description: "The first response to this Idempotency-Key, again",
     schema: { ...string, enum: ["true"] },
   },
   "Preference-Applied": {
@@ -121,6 +121,6 @@ const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
 
 export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 
-/** The headers of an answer: those that every answer has, and these. */
+/** The headers of a response: those that every response has, and these. */
 export const headersOf = (names: ResponseHeader[]): Json =>
   Object.fromEntries([...EVERYWHERE, ...names].map((name) => [name, referTo("headers", name)]))

@@ -16,7 +16,7 @@ export type Schema = Json & {
   properties?: Record<string, Schema>
   /** Properties that are accepted, but that nobody needs to know of. */
   undocumented?: string[]
-  /** The content type of an answer that is not JSON. */
+  /** The content type of a response that is not JSON. */
   contentType?: string
 }
 

@@ -62,13 +62,13 @@ const documentation = {
 }
 
 type Content = { [type: string]: { schema: Schema } }
-type Answer = { $id?: string; description?: string; content?: Content }
+type RawResponse = { $id?: string; description?: string; content?: Content }
 type Parameter = Json & { examples?: unknown[]; schema: Schema }
 type Operation = Json & {
   security?: Json[]
   parameters?: Parameter[]
   requestBody?: { content: Content }
-  responses: { [status: string]: Answer }
+  responses: { [status: string]: RawResponse }
   requestHeaders?: RequestHeader[]
   responseHeaders?: ResponseHeader[]
   errors?: ErrorCode[]
@@ -88,10 +88,15 @@ const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json
   ...(examples && { example: examples[0] }),
 })
 
-const answer = (status: string, raw: Answer, headers: ResponseHeader[], named: Named): Json => {
+const response = (
+  status: string,
+  raw: RawResponse,
+  headers: ResponseHeader[],
+  named: Named,
+): Json => {
   const { content, ...said } = raw
   const schema = schemaOf(content)
-  // The plugin moves keywords of an object schema to its answer, and drops additionalProperties.
+  // The plugin moves keywords of an object schema to its response, and drops additionalProperties.
   const whole: Schema | undefined = said.$id ? { ...schema, ...said } : schema
   return {
     description: said.description ?? STATUS_CODES[status],
@@ -128,13 +133,13 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
     ...received,
   ]
   const body = schemaOf(requestBody?.content)
-  const answers: Json = {}
+  const documented: Json = {}
   for (const [status, given] of Object.entries(responses))
-    answers[status] = answer(status, given, headers, named)
+    documented[status] = response(status, given, headers, named)
   for (const [status, codes] of refusals(path, raw)) {
     const name = refusalName(codes)
     named.responses[name] = refusal(status, codes, named.schemas)
-    answers[status] = referTo("responses", name)
+    documented[status] = referTo("responses", name)
   }
   return {
     ...said,
@@ -149,7 +154,7 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
         content: { "application/json": { schema: translate(body, named.schemas) } },
       },
     }),
-    responses: answers,
+    responses: documented,
   }
 }
 
