@@ -3,7 +3,7 @@
  * each table in files of whole rows (`todos/000001.copy`), and last `manifest.json` with counts and hashes.
  */
 import { createHash } from "node:crypto"
-import { pipeline, type Readable, Transform } from "node:stream"
+import { pipeline, type Readable } from "node:stream"
 import { isDeepStrictEqual } from "node:util"
 import { createZstdDecompress } from "node:zlib"
 import {
@@ -50,30 +50,6 @@ const createTally = () => {
   }
 }
 
-/** Collects rows into blocks, so that the later steps run once a block instead of once a row. */
-const createCollector = () => {
-  let rows: Buffer[] = []
-  let size = 0
-  const collected = () => {
-    const block = Buffer.concat(rows)
-    rows = []
-    size = 0
-    return block
-  }
-  return new Transform({
-    transform(row: Buffer, _encoding, done) {
-      rows.push(row)
-      size += row.length
-      if (size < BLOCK) done()
-      else done(null, collected())
-    },
-    flush(done) {
-      if (size === 0) done()
-      else done(null, collected())
-    },
-  })
-}
-
 export type Progress = (rows: number, bytes: number) => void
 
 type Source = {
@@ -85,12 +61,19 @@ type Source = {
   onProgress: Progress
 }
 
-async function* blocksOf(source: Source, table: string) {
-  const rows = await source.rowsOf(table)
-  // Errors end the collector too, and are thrown to its reader.
-  yield* pipeline(rows, createCollector(), () => {}) as AsyncIterable<Buffer>
-  // postgres.js pauses its connection when the stream is full, and does not resume it at the end.
-  rows._read(0)
+/** Collects rows into blocks, so that the later steps run once a block instead of once a row. */
+async function* blocksOf(rows: Readable): AsyncGenerator<Buffer> {
+  let block: Buffer[] = []
+  let size = 0
+  for await (const row of rows as AsyncIterable<Buffer>) {
+    block.push(row)
+    size += row.length
+    if (size < BLOCK) continue
+    yield Buffer.concat(block)
+    block = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(block)
 }
 
 export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
@@ -102,7 +85,7 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
   for (const table of Object.keys(source.header.columns)) {
     const tally = createTally()
     let files = 0
-    for await (const block of blocksOf(source, table)) {
+    for await (const block of blocksOf(await source.rowsOf(table))) {
       all.rows += tally.add(block)
       all.bytes += block.length
       yield memberOf(`${table}/${String(++files).padStart(6, "0")}.copy`, block)

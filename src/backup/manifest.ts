@@ -2,7 +2,7 @@
 import { type Static, Type } from "@sinclair/typebox"
 import { Value } from "@sinclair/typebox/value"
 
-const FORMAT = 1
+export const FORMAT = 1
 
 /** The error of a backup that cannot be made or restored, for the person at the terminal. */
 export class BackupError extends Error {
@@ -51,8 +51,6 @@ export type Manifest = Static<typeof manifest>
 export const HEADER = "header.json"
 export const MANIFEST = "manifest.json"
 export const SECRET_KEY = "secret_key"
-
-export const format = FORMAT
 
 const parse = (content: Buffer): unknown => {
   try {

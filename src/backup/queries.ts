@@ -1,7 +1,7 @@
 /** All SQL of backups. It reads and writes whole tables, on a single connection. */
 import type { Readable, Writable } from "node:stream"
 import type postgres from "postgres"
-import { COLUMN_GONE } from "./tables.ts"
+import { COLUMN_DROPPED } from "./tables.ts"
 
 export type Transaction = postgres.TransactionSql
 
@@ -144,11 +144,11 @@ export const countTodos = (sql: Transaction) => sql`
   set todos = excluded.todos`
 
 /** COPY cannot leave out a column of the rows that it reads. */
-export const addColumnGone = (sql: Transaction) => sql`
-  alter table ${sql(COLUMN_GONE.table)} add column ${sql(COLUMN_GONE.column)} text`
+export const addDroppedColumn = (sql: Transaction) => sql`
+  alter table ${sql(COLUMN_DROPPED.table)} add column ${sql(COLUMN_DROPPED.column)} text`
 
-export const dropColumnGone = (sql: Transaction) => sql`
-  alter table ${sql(COLUMN_GONE.table)} drop column ${sql(COLUMN_GONE.column)}`
+export const dropColumnAgain = (sql: Transaction) => sql`
+  alter table ${sql(COLUMN_DROPPED.table)} drop column ${sql(COLUMN_DROPPED.column)}`
 
 /** Without it the first statements would be planned as for empty tables. */
 export const analyze = (sql: postgres.Sql, tables: string[]) => sql`analyze ${sql(tables)}`

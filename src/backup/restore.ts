@@ -14,12 +14,12 @@ import {
 import { type Progress, readArchive, readStart } from "./archive.ts"
 import { BackupError, type Header } from "./manifest.ts"
 import {
-  addColumnGone,
+  addDroppedColumn,
   addMissingUsers,
   analyze,
   copyIn,
   countTodos,
-  dropColumnGone,
+  dropColumnAgain,
   lockTables,
   renewEpoch,
   setNextNumber,
@@ -28,7 +28,7 @@ import {
   useKnownSettings,
   withoutIndexes,
 } from "./queries.ts"
-import { COLUMNS_RENAMED, TABLES, TABLES_GONE } from "./tables.ts"
+import { COLUMNS_RENAMED, TABLES, TABLES_DROPPED } from "./tables.ts"
 import { openVerified } from "./trailer.ts"
 import { columnsToKeep } from "./write.ts"
 
@@ -94,7 +94,7 @@ const isFromBeforeJoining = ({ migrations }: Header) => !migrations.includes(JOI
 
 /** The columns in the database for those of the backup, in its order. */
 const namesToday = (table: string, columns: string[]) =>
-  TABLES_GONE.includes(table)
+  TABLES_DROPPED.includes(table)
     ? []
     : columns.map((column) => COLUMNS_RENAMED[`${table}.${column}`] ?? column)
 
@@ -166,7 +166,7 @@ const load = async (
 export const restoreBackup = async (url: string, backup: Backup, options: Options) => {
   const { header } = backup
   const { dataDir } = options
-  const tables = Object.keys(header.columns).filter((table) => !TABLES_GONE.includes(table))
+  const tables = Object.keys(header.columns).filter((table) => !TABLES_DROPPED.includes(table))
   const isOld = isFromBeforeJoining(header)
   const sql = openConnection(url)
   try {
@@ -174,7 +174,7 @@ export const restoreBackup = async (url: string, backup: Backup, options: Option
     await useSchema(sql, url, header, dataDir)
     await sql.begin("isolation level read committed", async (transaction) => {
       await useKnownSettings(transaction)
-      if (isOld) await addColumnGone(transaction)
+      if (isOld) await addDroppedColumn(transaction)
       await refuseOtherColumns(transaction, header)
       await lockTables(transaction, tables)
       await refuseRows(transaction)
@@ -184,7 +184,7 @@ export const restoreBackup = async (url: string, backup: Backup, options: Option
         await addMissingUsers(transaction)
         return manifest
       })
-      if (isOld) await dropColumnGone(transaction)
+      if (isOld) await dropColumnAgain(transaction)
       for (const [sequence, next] of Object.entries(sequences))
         await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
       await renewEpoch(transaction)

@@ -23,7 +23,7 @@ export const TABLES = [
 export const TABLES_LEFT_OUT: Record<string, string> = {
   schema_migrations: "the manifest names the migrations, and a restore applies them",
   rate_limits: "it counts the attempts of the last minutes",
-  mails: "the service that the backup was taken from sends them",
+  mails: "the service that the backup was made from sends them",
   epochs: "a restored database has another one, so that sync tokens of the old one are refused",
 }
 
@@ -40,5 +40,5 @@ export const COLUMNS_RENAMED: Record<string, string> = {
 }
 
 /** What backups from before 20260101000020 hold and nothing reads any more. */
-export const TABLES_GONE = ["refresh_tokens"]
-export const COLUMN_GONE = { table: "users", column: "shares_email" }
+export const TABLES_DROPPED = ["refresh_tokens"]
+export const COLUMN_DROPPED = { table: "users", column: "shares_email" }

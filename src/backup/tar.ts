@@ -45,19 +45,19 @@ export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK)
 /** Returns a function that takes a number of bytes from a stream. */
 const createTake = (source: AsyncIterable<Buffer>) => {
   const chunks = source[Symbol.asyncIterator]()
-  let held: Buffer[] = []
+  let unread: Buffer[] = []
   let length = 0
   /** Fewer than `size` only if the stream ends. */
   return async (size: number): Promise<Buffer> => {
     while (length < size) {
       const { value, done } = await chunks.next()
       if (done) break
-      held.push(value)
+      unread.push(value)
       length += value.length
     }
-    const bytes = Buffer.concat(held)
+    const bytes = Buffer.concat(unread)
     const rest = bytes.subarray(size)
-    held = rest.length > 0 ? [rest] : []
+    unread = rest.length > 0 ? [rest] : []
     length = rest.length
     return bytes.subarray(0, size)
   }

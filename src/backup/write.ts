@@ -7,7 +7,7 @@ import { hiddenTables } from "../database/migrations/rights.ts"
 import { schemaState } from "../database/migrations/state.ts"
 import { version } from "../version.ts"
 import { type Progress, writeArchive } from "./archive.ts"
-import { BackupError, format } from "./manifest.ts"
+import { BackupError, FORMAT } from "./manifest.ts"
 import {
   columnsOf,
   copyOut,
@@ -64,7 +64,7 @@ const writeSnapshot = async (
   await useKnownSettings(snapshot)
   await refuseHidden(snapshot)
   const header = {
-    format,
+    format: FORMAT,
     version: version(),
     postgres: await serverVersion(snapshot),
     created_at: new Date().toISOString(),

@@ -36,7 +36,7 @@ const findStrategy = async (sql: postgres.Sql) => {
       then 'strategy file_copy' else '' end as name`
   return row.name
 }
-let strategies: Promise<string> | undefined
+let strategy: Promise<string> | undefined
 
 const create = async (from?: "template1"): Promise<TestDatabase> => {
   const { url, template } = await startedRun()
@@ -44,8 +44,8 @@ const create = async (from?: "template1"): Promise<TestDatabase> => {
   const sql = admin
   const name = `${template}_${++databases}`
   // The fastest way, which is the only one before Postgres 15.
-  const strategy = sql.unsafe(await (strategies ??= findStrategy(sql)))
-  await sql`create database ${sql(name)} template ${sql(from ?? template)} ${strategy}`
+  strategy ??= findStrategy(sql)
+  await sql`create database ${sql(name)} template ${sql(from ?? template)} ${sql.unsafe(await strategy)}`
   const drop = async () => {
     await sql`drop database ${sql(name)} with (force)`
   }

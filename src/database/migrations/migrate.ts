@@ -88,10 +88,10 @@ set local lock_timeout = '10s';`
  */
 const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
   sql.begin("isolation level read committed", async (transaction) => {
-    const [lock] = await transaction<{ held: boolean }[]>`
-      select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as held
+    const [lock] = await transaction<{ is_ours: boolean }[]>`
+      select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as is_ours
     `.simple()
-    if (!lock?.held) return undefined
+    if (!lock?.is_ours) return undefined
     // The transaction is idle while the migrations run.
     await transaction`
       select set_config(name, '0', true)
