@@ -18,8 +18,14 @@ const failWrites = (url: string, code: string) =>
       for each statement execute function fail()`),
   )
 
-/** Resources, disk, memory, connections, a configured limit; a file that cannot be written. */
-const SHORTAGES = ["53000", "53100", "53200", "53300", "53400", "58030"]
+/**
+ * Resources, disk, memory, connections, a configured limit; a file that cannot be written; a role, a
+ * password, a database or a grant that is refused.
+ */
+const SHORTAGES = [
+  ...["53000", "53100", "53200", "53300", "53400", "58030"],
+  ...["28000", "28P01", "3D000", "42501", "55000"],
+]
 
 test("a shortage in the database is a 503 with the reason in the log and a metric, and passes", async () => {
   const { url, drop } = await createDatabase()
@@ -51,6 +57,66 @@ test("a shortage in the database is a 503 with the reason in the log and a metri
   service.kill("SIGTERM")
   await service.exited
   const log = await service.log()
-  expect(log).toMatch(/"code":"53\d00".*"message":"no more of it"/)
+  expect(log).toMatch(/"code":"53000".*"message":"no more of it".*"the database is away"/)
+  expect(log).toMatch(/"code":"53100".*"the disk of the database is full"/)
+  expect(log).toMatch(/"code":"28P01".*"the database refuses the service"/)
+  await drop()
+})
+
+test("a database that takes no connections, or is not there, is a 503 that is logged once, and is back by itself", async () => {
+  const { url, drop } = await createDatabase()
+  const elsewhere = new URL(url)
+  elsewhere.pathname = "/postgres"
+  const name = new URL(url).pathname.slice(1)
+  await using service = await startCommand({ DATABASE_URL: url, METRICS_PORT: "0" })
+  const ada = await service.account()
+  const outages = [
+    [
+      "55000",
+      `alter database ${name} allow_connections false`,
+      `alter database ${name} allow_connections true`,
+    ],
+    [
+      "3D000",
+      `alter database ${name} rename to ${name}_x`,
+      `alter database ${name}_x rename to ${name}`,
+    ],
+  ] as const
+  for (const [code, begin, end] of outages) {
+    await withSql(elsewhere.toString(), async (sql) => {
+      const terminate = () => sql`
+        select pg_terminate_backend(pid)
+        from pg_stat_activity
+        where datname = ${name}`
+      if (code === "55000") await sql.unsafe(begin)
+      await terminate()
+      while (code === "3D000") {
+        await terminate()
+        const isRenamed = await sql.unsafe(begin).then(
+          () => true,
+          () => false,
+        )
+        if (isRenamed) break
+      }
+      for (let n = 0; n < 20; n++) {
+        const { status, headers } = await ada.get("/todos?limit=1")
+        expect([code, status, headers.get("retry-after")]).toEqual([code, 503, "1"])
+      }
+      expect((await service.call("GET", "/health/ready")).status).toBe(503)
+      await sql.unsafe(end)
+    })
+    const deadline = performance.now() + 1_000
+    while ((await ada.get("/todos?limit=1")).status !== 200)
+      expect(performance.now()).toBeLessThan(deadline)
+  }
+  const metrics = await (await fetch(service.metricsUrl ?? "")).text()
+  service.kill("SIGTERM")
+  await service.exited
+  const log = await service.log()
+  for (const [code] of outages) {
+    expect(metrics).toMatch(new RegExp(`todo_api_database_errors_total{code="${code}"} 1?\\d+\n`))
+    const lines = log.split("\n").filter((line) => line.includes(code) && line.includes("refuses"))
+    expect([code, lines.length]).toEqual([code, 1])
+  }
   await drop()
 })
