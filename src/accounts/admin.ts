@@ -1,5 +1,5 @@
 /** The SQL of the operator's commands over users. */
-import type { Sql } from "../database/connect.ts"
+import type { Sql } from "../database/sql.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { folded, ofEmail } from "./users.ts"

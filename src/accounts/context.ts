@@ -1,7 +1,7 @@
 /** What app.ts makes once for all features of accounts. */
 import type { Limiter } from "../concurrency/limiter.ts"
 import type { Config } from "../config/config.ts"
-import type { Sql } from "../database/connect.ts"
+import type { Sql } from "../database/sql.ts"
 import type { RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Tokens } from "./tokens/authenticate.ts"

@@ -1,6 +1,6 @@
 /** SQL over what lets a user in: the password's hash, and the addresses where the account is known. */
 import { createHash } from "node:crypto"
-import type { Sql, Statements } from "../database/connect.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { ofEmail } from "./users.ts"
 

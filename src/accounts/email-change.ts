@@ -1,6 +1,6 @@
 /** PUT /users/me/email. */
 import { type Static, t } from "elysia"
-import type { Statements } from "../database/connect.ts"
+import type { Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"

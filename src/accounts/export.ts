@@ -3,7 +3,7 @@ import type { TSchema } from "@sinclair/typebox"
 import { t } from "elysia"
 import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
-import type { Sql } from "../database/connect.ts"
+import type { Sql } from "../database/sql.ts"
 import { authenticated } from "../http/guard.ts"
 import {
   inTurns,

@@ -8,7 +8,7 @@
  */
 import type { Logger } from "pino"
 import { repeat } from "../concurrency/repeat.ts"
-import type { Sql, Statements } from "../database/connect.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 import type { OneTimeToken } from "./random-token.ts"
 import { countMail, uncountMail } from "./rate-limits.ts"
 import { ofEmail } from "./users.ts"

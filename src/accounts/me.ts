@@ -1,6 +1,6 @@
 /** GET and DELETE /users/me. */
 import { t } from "elysia"
-import type { Statements } from "../database/connect.ts"
+import type { Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import type { Accounts } from "./context.ts"

@@ -1,6 +1,6 @@
 /** POST /auth/password-reset and /auth/password-reset/request: a new password without the old one. */
 import { type Static, t } from "elysia"
-import type { Statements } from "../database/connect.ts"
+import type { Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"

@@ -1,5 +1,5 @@
 /** POST /auth/register: for anybody, for the invited, or for nobody. Invites. */
-import type { Sql, Statements } from "../database/connect.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"

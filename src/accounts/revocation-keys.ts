@@ -1,7 +1,7 @@
 /** The keys in the table of revocations. Each stands for the tokens that it revokes. */
 import { createHash } from "node:crypto"
 import type postgres from "postgres"
-import type { Sql, Statements } from "../database/connect.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 
 /** All tokens of a user. The row stays for ever, so that the id is never given to anybody else. */
 export const userKey = (id: number) => `user:${id}`

@@ -1,7 +1,7 @@
 /** SQL over users: those who registered, and federated ones. How emails are compared. */
 import type postgres from "postgres"
-import type { Sql, Statements } from "../database/connect.ts"
 import { constraintOf } from "../database/errors.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 import { emailTaken, goneUser } from "./problems.ts"
 import { userKey, userKeyOf } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"

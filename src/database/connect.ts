@@ -8,8 +8,6 @@ import { watchHosts } from "./hosts/failover.ts"
 import { createPool } from "./pool.ts"
 import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 
-export { PREPARED, type Sql, type Statements, type Value } from "./sql.ts"
-
 type Tag = postgres.Sql<Columns>
 
 /** What the service relies on, whatever the role and the database have set. Poolers may refuse it. */

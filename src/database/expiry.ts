@@ -1,7 +1,7 @@
 /** Deletes expired rows in batches. All instances do it. */
 import type { Logger } from "pino"
 import { repeat } from "../concurrency/repeat.ts"
-import type { Sql } from "./connect.ts"
+import type { Sql } from "./sql.ts"
 
 const EVERY_MS = 10 * 60_000
 /** Rows. Few enough that no lock is held for long. */

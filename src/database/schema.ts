@@ -1,11 +1,11 @@
 /** Makes sure at the start, and for /health/ready, that the schema is the one that this version needs. */
 import type { Logger } from "pino"
 import { ConfigError } from "../config/config.ts"
-import type { Sql } from "./connect.ts"
 import { mayPass } from "./errors.ts"
 import { migrate } from "./migrations/migrate.ts"
 import { lackingRights } from "./migrations/rights.ts"
 import { invalidIndexes, SchemaError, type SchemaState, schemaState } from "./migrations/state.ts"
+import type { Sql } from "./sql.ts"
 
 const POLL_MS = 250
 
@@ -59,6 +59,11 @@ export const prepareSchema = async (sql: Sql, url: string, options: Options) => 
       `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
         "Start with --allow-newer-schema if this is a roll-back.",
     )
+  const [session] = await sql<{ isolation: string }[]>`
+    select current_setting('default_transaction_isolation') as isolation`
+  // Behind a pooler a connection cannot say what it relies on.
+  if (session?.isolation !== "read committed")
+    log.warn(session, "writes at once may fail: set default_transaction_isolation of the role")
   for (const index of await invalidIndexes(sql))
     log.warn({ index }, "an index is not valid, so that statements are slow: run todo-api migrate")
 }

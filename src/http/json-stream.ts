@@ -2,7 +2,7 @@
 import type { TSchema } from "@sinclair/typebox"
 import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
-import { PREPARED, type Sql, type Value } from "../database/connect.ts"
+import { PREPARED, type Sql, type Value } from "../database/sql.ts"
 import { type Client, IDLE_SECONDS, READING_SECONDS } from "./client-address.ts"
 import { type AnyCaller, invalidated } from "./guard.ts"
 import { Problem } from "./problem.ts"

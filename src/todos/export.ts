@@ -1,7 +1,7 @@
 /** The lists of an export that concern todos. */
 
 import { t } from "elysia"
-import type { Sql } from "../database/connect.ts"
+import type { Sql } from "../database/sql.ts"
 import { rowsOf, type StreamedList } from "../http/json-stream.ts"
 import { id } from "../http/schema.ts"
 import { listTodos } from "./lists/pages.ts"

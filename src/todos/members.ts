@@ -5,7 +5,7 @@
  */
 import { type TOptional, type TSchema, Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import type { Value } from "../database/connect.ts"
+import type { Value } from "../database/sql.ts"
 import { id, NullableText, Text } from "../http/schema.ts"
 
 /** `initially` is what it has in a todo that was created without it. Without that it is required. */

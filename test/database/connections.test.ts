@@ -1,7 +1,8 @@
 /** Who shares a connection to the database with whom, and who is held up by whom. */
 
 import { expect, test } from "bun:test"
-import { connect, type Sql } from "../../src/database/connect.ts"
+import { connect } from "../../src/database/connect.ts"
+import type { Sql } from "../../src/database/sql.ts"
 import { startApp } from "../support/app.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"

@@ -1,6 +1,7 @@
 /** Prepared statements that the server does not know any more, or whose plan it cannot use any more. */
 import { expect, test } from "bun:test"
-import { connect, PREPARED, type Sql } from "../../src/database/connect.ts"
+import { connect } from "../../src/database/connect.ts"
+import { PREPARED, type Sql } from "../../src/database/sql.ts"
 import { createLog } from "../../src/log.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"

@@ -1,6 +1,6 @@
 /** Accounts for tests that are not about hashing. */
 import { randomUUID } from "node:crypto"
-import type { Statements } from "../../src/database/connect.ts"
+import type { Statements } from "../../src/database/sql.ts"
 import type { App } from "./app.ts"
 
 const password = "correct horse"

@@ -1,5 +1,5 @@
 /** All SQL by which users manage their personal tokens. Every statement of a request names the user. */
-import type { Sql, Statements } from "../../database/connect.ts"
+import type { Sql, Statements } from "../../database/sql.ts"
 import type { NewPersonalToken, PersonalToken } from "./schemas.ts"
 
 /** What clients see of a token. */

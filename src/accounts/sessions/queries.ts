@@ -1,5 +1,5 @@
 /** SQL over sessions: how long they last, and opening, listing and ending them. */
-import type { Sql, Statements } from "../../database/connect.ts"
+import type { Sql, Statements } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { Lifetimes } from "../context.ts"
 import { sessionKeyOf } from "../revocation-keys.ts"

@@ -2,7 +2,7 @@
  * POST /auth/refresh. A session is at a generation: the refresh token of that one rotates it to the next, the
  * token before it repeats the last refresh for 10 seconds, and any older token ends the session.
  */
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import { anonymous } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"

@@ -2,7 +2,7 @@
 import { jwt } from "@elysiajs/jwt"
 import type { JWTVerifyOptions } from "jose"
 import type { Config } from "../../config/config.ts"
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Scope } from "../../http/guard.ts"
 import type { Problem } from "../../http/problem.ts"
 import type { Secrets } from "../../keys/mac.ts"

@@ -1,6 +1,6 @@
 /** Personal access tokens: their form, and whether one is valid. */
 import { randomBytes } from "node:crypto"
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Problem } from "../../http/problem.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
 import { hashOf } from "../random-token.ts"

@@ -1,5 +1,5 @@
 /** SQL over tokens: which are revoked, the personal ones, and when they were used. */
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Scope } from "../../http/guard.ts"
 import { userKeyOf } from "../revocation-keys.ts"
 

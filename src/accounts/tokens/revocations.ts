@@ -4,7 +4,7 @@
  */
 import type { Logger } from "pino"
 import { repeat } from "../../concurrency/repeat.ts"
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000

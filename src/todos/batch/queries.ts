@@ -1,5 +1,5 @@
 /** All SQL over batches. Every statement names the owner. */
-import { PREPARED, type Statements } from "../../database/connect.ts"
+import { PREPARED, type Statements } from "../../database/sql.ts"
 import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
 import { assignments, type Content, columns, record } from "../members.ts"
 import { shown, type Versioned } from "../queries.ts"

@@ -2,7 +2,7 @@
  * POST /todos/batch: many operations in one transaction and a few statements. To avoid deadlocks, all
  * transactions lock in the same order: todos by id, keys by name, and the owner's revision last.
  */
-import type { Statements } from "../../database/connect.ts"
+import type { Statements } from "../../database/sql.ts"
 import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
 import { bodyHashOf } from "../idempotency.ts"

@@ -2,7 +2,7 @@
  * After a failover that may have lost commits: clients may have seen them, and the revisions that
  * they made are given out again. So earlier sync tokens are refused, and each replica begins anew.
  */
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Log } from "../../log.ts"
 import { renewEpoch } from "./queries.ts"
 

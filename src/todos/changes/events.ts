@@ -1,5 +1,5 @@
 /** GET /todos/events: a stream of sync tokens, by which clients know when to fetch changes. */
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { findHead } from "./queries.ts"

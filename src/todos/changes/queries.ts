@@ -1,5 +1,5 @@
 /** All SQL over changes. Every statement of a request names the owner. */
-import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
+import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
 import { type Column, inParts, numberOf } from "../lists/queries.ts"
 import { todoJson } from "../members.ts"

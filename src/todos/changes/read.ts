@@ -1,8 +1,8 @@
 /** GET /todos/changes: pages by which a replica comes from any sync token to the latest change, or waits for it. */
 import type { Logger } from "pino"
 import type { Limiter } from "../../concurrency/limiter.ts"
-import type { Sql } from "../../database/connect.ts"
 import { ClientLeft } from "../../database/errors.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { sendJson } from "../../http/json-stream.ts"

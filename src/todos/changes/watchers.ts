@@ -8,7 +8,7 @@
  */
 import type { Logger } from "pino"
 import { repeat } from "../../concurrency/repeat.ts"
-import type { Sql } from "../../database/connect.ts"
+import type { Sql } from "../../database/sql.ts"
 import { tooManyRequests, unavailable } from "../../http/problem.ts"
 import { currentRevisions } from "./queries.ts"
 

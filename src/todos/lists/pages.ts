@@ -1,6 +1,7 @@
 /** Reads lists of todos in pages, and searches them in slices. SQL: queries.ts. */
-import type { Sql } from "../../database/connect.ts"
+
 import { ClientLeft } from "../../database/errors.ts"
+import type { Sql } from "../../database/sql.ts"
 import type { Position } from "./cursor.ts"
 import { countUnsearched, type Reading, readPage, SLICE, searchSlice } from "./queries.ts"
 

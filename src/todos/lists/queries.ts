@@ -1,5 +1,5 @@
 /** All SQL over lists of todos. Every statement names the owner. */
-import { PREPARED, type Sql, type Value } from "../../database/connect.ts"
+import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
 import { todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
 import { type Selection, SHORT_PAGE } from "./parameters.ts"

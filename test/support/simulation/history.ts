@@ -1,6 +1,6 @@
 /** Records every version of every todo, and every deletion, by a trigger in the database. */
 import type { Members } from "../../../src/client/live/model.ts"
-import type { Sql } from "../../../src/database/connect.ts"
+import type { Sql } from "../../../src/database/sql.ts"
 
 export type Version = Members & {
   id: number
