@@ -7,8 +7,11 @@ import postgres from "postgres"
 export type Log = pino.Logger & {
   /** Writes members that already are JSON, at level info. */
   line: (members: string) => void
-  /** Drops what is not written yet, and whatever is logged from now on. */
-  abandon: () => void
+  /**
+   * Resolves when all lines have been written. Nobody may read them: then the rest is dropped in time,
+   * because pino would wait for a reader when the process exits, for ever.
+   */
+  end: (patienceMs: number) => Promise<void>
 }
 
 /** Lines are collected for this long, so that one write takes many of them. */
@@ -57,23 +60,16 @@ const readable = (line: string): string => {
 }
 
 /** Commands that print a result log to 2. */
-const createOutput = (dest: 1 | 2) => {
-  const output = pino.destination({
-    dest,
-    sync: false,
-    minLength: 1,
-    maxWrite: WRITE_AT_MOST,
-    maxLength: BACKLOG_LIMIT,
-  })
+export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
+  const sizes = { minLength: 1, maxWrite: WRITE_AT_MOST, maxLength: BACKLOG_LIMIT }
+  const output = pino.destination({ dest, sync: false, ...sizes })
   let dropped = 0
   output.on("drop", (lines: string) => {
     dropped += lines.split("\n").length - 1
   })
   output.on("drain", () => {
-    if (dropped === 0) return
-    const line = { level: 40, time: Date.now(), dropped }
+    if (dropped > 0) log.warn({ dropped }, "nobody read the log: lines were lost")
     dropped = 0
-    write(`${JSON.stringify({ ...line, msg: "nobody read the log: lines were lost" })}\n`)
   })
   // The reader of the log has gone: that is no reason to stop serving.
   output.on("error", () => {})
@@ -82,52 +78,30 @@ const createOutput = (dest: 1 | 2) => {
   // a buffer of each. Either costs more than the line itself.
   let batch = ""
   let timer: Timer | undefined
-  let isAbandoned = false
+  let hasEnded = false
   const handOver = () => {
     clearTimeout(timer)
     timer = undefined
-    const lines = batch
+    if (batch !== "" && !hasEnded) output.write(batch)
     batch = ""
-    if (lines !== "" && !isAbandoned) output.write(lines)
   }
+  const isTerminal = (dest === 1 ? process.stdout : process.stderr).isTTY
   const write = (line: string) => {
-    batch += line
+    batch += isTerminal ? readable(line) : line
     if (batch.length >= WRITE_FROM) handOver()
     else timer ??= setTimeout(handOver, FLUSH_MS)
   }
-  const flush = (done: (error?: Error) => void) => {
+  const end = async (patienceMs: number) => {
     handOver()
-    output.flush(done)
-  }
-  const abandon = () => {
-    isAbandoned = true
+    const flushed = new Promise<void>((resolve) => output.flush(() => resolve()))
+    await Promise.race([flushed, Bun.sleep(patienceMs)])
+    hasEnded = true
     output.destroy()
   }
-  return { write, flush, abandon }
-}
-
-export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
-  const output = createOutput(dest)
-  const write = (dest === 1 ? process.stdout : process.stderr).isTTY
-    ? (line: string) => output.write(readable(line))
-    : output.write
-  const destination = { write, flush: output.flush }
-  const log = pino(
-    { level, base: null, serializers: { err: (error) => describeError(error) } },
-    destination,
-  )
+  const serializers = { err: (error: unknown) => describeError(error) }
+  const log = pino({ level, base: null, serializers }, { write })
   const line = log.isLevelEnabled("info")
     ? (members: string) => write(`{"level":30,"time":${Date.now()},${members}}\n`)
     : () => {}
-  return Object.assign(log, { line, abandon: output.abandon })
-}
-
-/**
- * Resolves when all lines have been written. Nobody may read them: then the rest is abandoned in time,
- * because pino would wait for a reader when the process exits, for ever.
- */
-export const endLog = async (log: Log, patienceMs: number) => {
-  const flushed = new Promise<void>((resolve) => log.flush(() => resolve()))
-  await Promise.race([flushed, Bun.sleep(patienceMs)])
-  log.abandon()
+  return Object.assign(log, { line, end })
 }

@@ -7,7 +7,7 @@ import { connect } from "../database/connect.ts"
 import { writableUrl } from "../database/hosts/failover.ts"
 import { schemaState } from "../database/migrations/state.ts"
 import type { Sql } from "../database/sql.ts"
-import { createLog, endLog } from "../log.ts"
+import { createLog } from "../log.ts"
 
 type Opened = AsyncDisposable & { url: string }
 
@@ -41,7 +41,7 @@ export const withUsers = async <Result>(
   const sql = connect(url, 1, { prepare: config.DATABASE_PREPARED_STATEMENTS === "true" })
   opened.defer(() => sql.end())
   const log = createLog(config.LOG_LEVEL, 2)
-  opened.defer(() => endLog(log, LAST_LINES_MS))
+  opened.defer(() => log.end(LAST_LINES_MS))
   if ((await schemaState(sql)).pending.length > 0)
     throw new Error("the database is not migrated: start the service, or run todo-api migrate")
   return await work({ sql, logEvent: createSecurityLog(log) })

@@ -2,7 +2,7 @@
 import { resolve } from "node:path"
 import { type Config, readConfig } from "../config/config.ts"
 import { warningsOf } from "../config/warnings.ts"
-import { createLog, endLog } from "../log.ts"
+import { createLog } from "../log.ts"
 import { startService } from "../service.ts"
 
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
@@ -80,6 +80,6 @@ export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<
     log.info(again ? { signal: again } : {}, again ? "stopped at once" : "stopped")
     return again ? 1 : 0
   } finally {
-    await endLog(log, times.lastLines)
+    await log.end(times.lastLines)
   }
 }

@@ -1,5 +1,5 @@
 /** All commands, by name. */
-import { type Command, type Flags, noArguments, print, UsageError } from "./command.ts"
+import { type Command, noArguments, print, UsageError } from "./command.ts"
 
 const isDirection = (word: string) => word === "up" || word === "down" || word === "status"
 
@@ -23,19 +23,16 @@ const withoutArguments = (
 const json = { json: { about: "print one JSON value" } }
 
 type Users = typeof import("./users.ts")
+type OverUser = "showUser" | "resetUser" | "disableUser" | "enableUser" | "deleteUser"
 
-const overUser = (
-  about: string,
-  run: (users: Users, env: NodeJS.ProcessEnv, user: string, flags: Flags) => Promise<number>,
-  options: Command["options"] = json,
-): Command => ({
-  usage: options === json ? "USER" : "USER [--yes]",
+const overUser = (name: OverUser & keyof Users, about: string): Command => ({
+  usage: "USER",
   about,
-  options,
+  options: json,
   async run(env, [user, ...rest], flags) {
     noArguments(rest)
     if (!user) throw new UsageError("it takes a user: an email or an id")
-    return run(await import("./users.ts"), env, user, flags)
+    return (await import("./users.ts"))[name](env, user, flags)
   },
 })
 
@@ -122,10 +119,7 @@ export const commands: Record<string, Command> = {
       return (await import("./users.ts")).listUsers(env, flags)
     },
   },
-  "user show": overUser(
-    "what there is of a user; USER is an email or an id",
-    ({ showUser }, env, user, flags) => showUser(env, user, flags),
-  ),
+  "user show": overUser("showUser", "what there is of a user; USER is an email or an id"),
   "user invite": {
     usage: "[EMAIL]",
     about: "make a token by which somebody may register, or only EMAIL may",
@@ -135,22 +129,14 @@ export const commands: Record<string, Command> = {
       return (await import("./users.ts")).inviteUser(env, email, flags)
     },
   },
-  "user reset": overUser(
-    "make a token by which a user sets a new password",
-    ({ resetUser }, env, user, flags) => resetUser(env, user, flags),
-  ),
-  "user disable": overUser(
-    "refuse a user's logins and tokens, and delete nothing",
-    ({ setUserState }, env, user, flags) => setUserState(env, user, true, flags),
-  ),
-  "user enable": overUser("let a disabled user in again", ({ setUserState }, env, user, flags) =>
-    setUserState(env, user, false, flags),
-  ),
-  "user delete": overUser(
-    "delete a user and all that is theirs",
-    ({ deleteUser }, env, user, flags) => deleteUser(env, user, flags),
-    { yes: { about: "do not ask" }, ...json },
-  ),
+  "user reset": overUser("resetUser", "make a token by which a user sets a new password"),
+  "user disable": overUser("disableUser", "refuse a user's logins and tokens, and delete nothing"),
+  "user enable": overUser("enableUser", "let a disabled user in again"),
+  "user delete": {
+    ...overUser("deleteUser", "delete a user and all that is theirs"),
+    usage: "USER [--yes]",
+    options: { yes: { about: "do not ask" }, ...json },
+  },
   completion: {
     usage: "bash|zsh|fish",
     about: "print what completes these commands in a shell",

@@ -92,7 +92,7 @@ export const resetUser = (env: Env, user: string, flags: Flags) =>
     return show(flags, reset, membersOf(reset))
   })
 
-export const setUserState = (env: Env, user: string, isDisabled: boolean, flags: Flags) =>
+const setState = (isDisabled: boolean) => (env: Env, user: string, flags: Flags) =>
   withUsers(env, async ({ sql, logEvent }) => {
     const { id } = await findUser(sql, user)
     await setDisabled(sql, id, isDisabled)
@@ -100,6 +100,9 @@ export const setUserState = (env: Env, user: string, isDisabled: boolean, flags:
     const account = await findUser(sql, String(id))
     return show(flags, account, membersOf(account))
   })
+
+export const disableUser = setState(true)
+export const enableUser = setState(false)
 
 const isAgreed = async (question: string) => {
   process.stderr.write(question)
