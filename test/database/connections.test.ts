@@ -1,9 +1,11 @@
 /** Who shares a connection to the database with whom, and who is held up by whom. */
 
 import { expect, test } from "bun:test"
+import { connectionOptions } from "../../src/config/database-url.ts"
 import { connect } from "../../src/database/connect.ts"
 import type { Sql } from "../../src/database/sql.ts"
 import { startApp } from "../support/app.ts"
+import { startProxy } from "../support/fuzz/proxy.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"
 
@@ -121,6 +123,34 @@ test.concurrent("what was waited for elsewhere counts into the time limits", () 
     expect(await slow).toBe("57014")
     expect(performance.now() - start).toBeLessThan(2_000)
   }))
+
+test.concurrent("a cancel that comes late reaches no other statement", async () => {
+  const { url, drop } = await createDatabase()
+  const { host, port } = connectionOptions(url)
+  const isSocket = host.startsWith("/")
+  await using proxy = await startProxy(
+    isSocket ? { path: `${host}/.s.PGSQL.${port}` } : { host, port },
+  )
+  const plan = { faults: new Map(), pieces: 0, cancelDelay: 400 }
+  proxy.use([plan, plan])
+  const through = new URL(url)
+  through.searchParams.set("host", "127.0.0.1")
+  through.searchParams.set("port", `${proxy.port}`)
+  const sql = connect(through.toString(), 1)
+  await sql.pipelined`select ${1}`
+  // It ends by itself while its cancel is on its way.
+  const slow = send(sql.pipelined`select pg_sleep(2.9)`)
+  const behind = send(sql.pipelined`select 'behind' as name`)
+  await slow
+  const next = send(sql`select pg_sleep(0.6), 'next' as name`)
+  expect(await Promise.all([behind, next])).toMatchObject([
+    [{ name: "behind" }],
+    [{ name: "next" }],
+  ])
+  expect(sql.state()).toMatchObject({ cancelled: 1, replaced: 0 })
+  await sql.end()
+  await drop()
+})
 
 test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {
   await using app = await startApp({ DATABASE_POOL_SIZE: "3" })

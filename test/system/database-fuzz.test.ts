@@ -38,7 +38,10 @@ test("the proxy passes every byte exactly once, in pieces and late", async () =>
   const servers: Socket[] = []
   const target = createServer((socket) => void servers.push(socket))
   await new Promise<void>((resolve) => target.listen(0, "127.0.0.1", resolve))
-  await using proxy = await startProxy(target.address() as { port: number })
+  await using proxy = await startProxy({
+    ...(target.address() as { port: number }),
+    host: "127.0.0.1",
+  })
   for (let seed = 0; seed < 50; seed++) {
     const random = createRandom(seed)
     const plan = planOf(random, false)

@@ -2,7 +2,7 @@
  * A proxy before Postgres that knows where messages begin and end. It passes every byte exactly once, except
  * where its plan says otherwise.
  */
-import { createServer, connect as openSocket, type Socket } from "node:net"
+import { createServer, type NetConnectOpts, connect as openSocket, type Socket } from "node:net"
 
 export type Fault =
   /** The connection is cut after a part of the message, by a reset or by an end. */
@@ -60,7 +60,7 @@ const createReader = (isClient: boolean) => {
 /** Nothing happens. */
 const CALM: Plan = { faults: new Map(), pieces: 0, cancelDelay: 0 }
 
-export const startProxy = async (target: { port: number }) => {
+export const startProxy = async (target: NetConnectOpts) => {
   const open = new Set<Socket>()
   let plans: Plan[] = []
   const used = new Set<Plan>()
@@ -69,7 +69,7 @@ export const startProxy = async (target: { port: number }) => {
     const plan = plans.shift() ?? CALM
     const { faults, pieces, cancelDelay } = plan
     used.add(plan)
-    const server = openSocket(target.port, "127.0.0.1")
+    const server = openSocket(target)
     let isCut = false
     let isClosed = false
     /** What the server has still to say that it is ready for: the start, queries and syncs. */

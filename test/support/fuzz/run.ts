@@ -25,7 +25,7 @@ export const runSeeds = async (
   await cluster.query("create role fuzzed superuser login")
   const worlds = await Promise.all(
     ["alone", "service"].map(async (name): Promise<World> => {
-      const proxy = await startProxy(cluster)
+      const proxy = await startProxy({ port: cluster.port, host: "127.0.0.1" })
       const url = `postgres://fuzzed@127.0.0.1:${proxy.port}/postgres?application_name=${name}`
       return { admin: openSql(cluster.url, 2), proxy, url, name, restart: undefined }
     }),
