@@ -82,12 +82,10 @@ const mayWrite = async (sql: Sql): Promise<boolean> => {
 export const createReadiness = (sql: Sql, log: Logger) => {
   let logged: string | undefined
   const reasonNow = async () => {
-    const [{ pending }, lack, isWritable] = await Promise.all([
-      schemaState(sql),
-      lackingRights(sql),
-      mayWrite(sql),
-    ])
+    // First: it also finds why the other two are refused.
+    const lack = await lackingRights(sql)
     if (lack !== undefined) return lack
+    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
     if (pending.length > 0) return `the database lacks the migrations ${pending.join(", ")}`
     return isWritable ? undefined : "the database is read-only"
   }

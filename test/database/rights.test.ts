@@ -2,7 +2,10 @@
 import { afterEach, beforeEach, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
+import { connect } from "../../src/database/connect.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { createReadiness } from "../../src/database/schema.ts"
+import { createLog } from "../../src/log.ts"
 import { startApp } from "../support/app.ts"
 import { backup, restore } from "../support/backups.ts"
 import { runCommand } from "../support/command.ts"
@@ -136,6 +139,21 @@ test("a role without rights, or from which rows are hidden, does not serve, and 
     expect((await app.call("GET", "/health/ready")).status).toBe(503)
   }
   await expect(started()).rejects.toThrow("row level security hides epochs from the role")
+  const reasons: string[] = []
+  const log = createLog("error")
+  log.error = ({ reason }: { reason: string }) => reasons.push(reason)
+  const sql = connect(database.url, 1)
+  const isReady = createReadiness(sql, log)
+  for (const right of ["select on epochs", "select on epochs", "select on schema_migrations"]) {
+    await admin(`revoke ${right} from ${serving}`)
+    expect(await isReady()).toBe(false)
+  }
+  await sql.end()
+  expect(reasons).toEqual([
+    expect.stringContaining("the role may not use epochs"),
+    expect.stringContaining("the role may not use epochs, schema_migrations"),
+  ])
+  await admin(`grant select on epochs, schema_migrations to ${serving}`)
   await admin(`drop policy ${serving} on todos`)
   const empty = await backup(database.url, "-")
   expect(empty.code).toBe(1)
