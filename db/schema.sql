@@ -241,6 +241,8 @@ CREATE INDEX deleted_todos_with_content ON public.deleted_todos USING btree (own
 
 CREATE INDEX deleted_todos_with_content_by_deleted_at ON public.deleted_todos USING btree (deleted_at) WHERE (created_at IS NOT NULL);
 
+CREATE INDEX deleted_todos_with_content_by_id ON public.deleted_todos USING btree (owner_id, id) WHERE (created_at IS NOT NULL);
+
 CREATE INDEX deleted_todos_without_content_by_deleted_at ON public.deleted_todos USING btree (deleted_at) WHERE (created_at IS NULL);
 
 CREATE INDEX idempotency_keys_by_created_at ON public.idempotency_keys USING btree (created_at);

@@ -56,6 +56,9 @@ where created_at is null;
 -- The trash of an owner, newest first, however many of their todos were forgotten.
 create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)
 where created_at is not null;
+-- One that is to be restored, however many there are.
+create index deleted_todos_with_content_by_id on deleted_todos (owner_id, id)
+where created_at is not null;
 
 -- migrate:down
 

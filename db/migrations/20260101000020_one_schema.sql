@@ -89,6 +89,8 @@ $function$;
   where created_at is null;
   create index deleted_todos_with_content on deleted_todos (owner_id, deleted_at, id)
   where created_at is not null;
+  create index deleted_todos_with_content_by_id on deleted_todos (owner_id, id)
+  where created_at is not null;
 
   -- Postgres 18 names what is not null, and renames it with neither table nor column.
   for named in
