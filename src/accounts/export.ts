@@ -5,14 +5,7 @@ import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
 import type { Sql } from "../database/sql.ts"
 import { authenticated } from "../http/guard.ts"
-import {
-  inTurns,
-  objectParts,
-  patientTurns,
-  rowsOf,
-  type StreamedList,
-  streamJson,
-} from "../http/json-stream.ts"
+import { inTurns, objectParts, rowsOf, type StreamedList, streamJson } from "../http/json-stream.ts"
 import type { Accounts } from "./context.ts"
 import { listPersonalTokens } from "./personal-access-tokens/queries.ts"
 import { personalToken } from "./personal-access-tokens/schemas.ts"
@@ -40,10 +33,9 @@ export const exportOfAccount = ({ lists, ...deps }: Deps) => {
       const headers = { "content-disposition": 'attachment; filename="todo-api-export.json"' }
       return streamJson(
         (left) => {
-          const turn = patientTurns(slowReads, userId, left)
           const pages = Object.entries(all).map(([name, list]) => [
             name,
-            inTurns(list.pages(userId, left), turn),
+            inTurns(list.pages(userId, left), slowReads, userId, left),
           ])
           return objectParts(members, Object.fromEntries(pages))
         },

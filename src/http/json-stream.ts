@@ -100,46 +100,42 @@ export const streamJson = (parts: Parts, { caller, client, log, headers }: Strea
 
 const COMMA = Buffer.from(",")
 
-/** Joins JSON by commas. */
-export const joined = (items: readonly Uint8Array[], before = "", after = ""): Uint8Array => {
-  const parts: Uint8Array[] = [Buffer.from(before)]
-  for (const item of items)
-    if (item.length > 0) parts.push(...(parts.length > 1 ? [COMMA] : []), item)
-  return Buffer.concat([...parts, Buffer.from(after)])
-}
+/** Joins texts of JSON by commas. */
+export const joined = (texts: readonly Uint8Array[], before = "", after = ""): Uint8Array =>
+  Buffer.concat([
+    Buffer.from(before),
+    ...texts.flatMap((text, index) => (index === 0 ? [text] : [COMMA, text])),
+    Buffer.from(after),
+  ])
 
-/** The same, but no more at once than is sent at once. */
-export function* joinedInParts(items: readonly Uint8Array[], before: string, after = "") {
-  let start = 0
-  let length = 0
-  for (const [index, item] of items.entries()) {
-    length += item.length
-    if (length < SLICE) continue
-    yield joined(items.slice(start, index + 1), start === 0 ? before : ",")
-    start = index + 1
-    length = 0
+/** The same, one text after the other. Those that are empty are left out. */
+export async function* joinedParts(
+  texts: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  before: string,
+  after: string,
+) {
+  let isFirst = true
+  for await (const text of texts) {
+    if (text.length === 0) continue
+    yield Buffer.concat([isFirst ? Buffer.from(before) : COMMA, text])
+    isFirst = false
   }
-  const rest = items.slice(start)
-  yield joined(rest, start === 0 ? before : rest.length > 0 ? "," : "", after)
+  yield Buffer.from(isFirst ? before + after : after)
 }
 
 /** Bytes that are sent as a whole, with their length. */
 const WHOLE = 8 * SLICE
 
-/** For JSON that is there already, as items to be joined. What is long is streamed nevertheless. */
+/** For JSON that is there already, as texts to be joined. What is long is streamed nevertheless. */
 export const sendJson = (
-  items: readonly Uint8Array[],
+  texts: readonly Uint8Array[],
   before: string,
   after: string,
   streaming: Streaming,
 ): Response =>
-  items.reduce((sum, { length }) => sum + length, 0) <= WHOLE
-    ? new Response(joined(items, before, after), {
-        headers: { ...JSON_HEADERS, ...streaming.headers },
-      })
-    : streamJson(async function* () {
-        yield* joinedInParts(items, before, after)
-      }, streaming)
+  texts.reduce((sum, { length }) => sum + length, 0) <= WHOLE
+    ? new Response(joined(texts, before, after), { headers: JSON_HEADERS })
+    : streamJson(() => joinedParts(texts, before, after), streaming)
 
 /** A list of an object: the schema of its items, and the pages of a user, without brackets. */
 export type StreamedList = {
@@ -147,20 +143,20 @@ export type StreamedList = {
   pages: (userId: number, signal: AbortSignal) => AsyncIterable<Uint8Array>
 }
 
-/** Runs work as soon as it may be under way. */
-type Turn = <Result>(work: () => Promise<Result>) => Promise<Result>
-
-/** For a stream that has begun: there is no limit to how long the rest may wait. */
-export const patientTurns =
-  <Key>(limiter: Limiter<Key>, key: Key, client: AbortSignal): Turn =>
-  (work) =>
-    limiter.run(key, work, { signal: () => client, isPatient: true })
-
-/** Reads each part in a turn of its own: whoever reads slowly has none meanwhile. */
-export async function* inTurns(parts: AsyncIterable<Uint8Array>, turn: Turn) {
+/**
+ * Reads each part in a turn of its own: whoever reads slowly has none meanwhile. The response has begun, so that
+ * there is no limit to how long a part may wait.
+ */
+export async function* inTurns<Key>(
+  parts: AsyncIterable<Uint8Array>,
+  limiter: Limiter<Key>,
+  key: Key,
+  client: AbortSignal,
+) {
   const read = parts[Symbol.asyncIterator]()
+  const options = { signal: () => client, isPatient: true }
   for (;;) {
-    const { value, done } = await turn(() => read.next())
+    const { value, done } = await limiter.run(key, () => read.next(), options)
     if (done) return
     yield value
   }
@@ -172,15 +168,8 @@ export async function* objectParts(
   lists: Record<string, AsyncIterable<Uint8Array>>,
 ) {
   yield Buffer.from(JSON.stringify(members).slice(0, -1))
-  for (const [name, pages] of Object.entries(lists)) {
-    let before = `,${JSON.stringify(name)}:[`
-    for await (const page of pages) {
-      if (page.length === 0) continue
-      yield joined([page], before)
-      before = ","
-    }
-    yield Buffer.from(before === "," ? "]" : `${before}]`)
-  }
+  for (const [name, pages] of Object.entries(lists))
+    yield* joinedParts(pages, `,${JSON.stringify(name)}:[`, "]")
   yield Buffer.from("}")
 }
 

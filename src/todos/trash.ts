@@ -7,7 +7,7 @@ import { PREPARED, type Sql, type Value } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import type { AnyCaller } from "../http/guard.ts"
 import { listQuery, SHORT_PAGE } from "./lists/parameters.ts"
-import { pageColumns, toRead } from "./lists/queries.ts"
+import { readTexts } from "./lists/queries.ts"
 import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
 import { inTurn, type Writer } from "./revisions.ts"
@@ -53,32 +53,26 @@ export const emptyTrash = async (deps: WriteDeps, writer: Writer) => {
 
 const isKept = (days: string) => `deleted_at > now() - make_interval(days => ${days}::integer)`
 
-const page = (after: string) => `
-  select ${pageColumns("timestamptz", "$3::integer")}
-  from (
-    select ${todoJson("deleted_todos", ["created_at", "updated_at", "deleted_at"])} as todo,
-      deleted_at as key, id
-    from deleted_todos
-    where owner_id = $1
-      and created_at is not null
-      and ${isKept("$2")}
-      ${after}
-    order by deleted_at desc, id desc
-    limit $3::integer + 1
-  ) as page`
-const FIRST_PAGE = page("")
-const NEXT_PAGE = page("and (deleted_at, id) < ($4::timestamptz, $5::bigint)")
-
 const readTrash =
   (sql: Sql, ownerId: number, days: number): ReadPage =>
-  async (limit, after, signal) => {
-    const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
-    const [text, position] = after ? [NEXT_PAGE, [after.key, after.id]] : [FIRST_PAGE, []]
-    const [row = []] = await tag
-      .unsafe(text, [ownerId, days, limit, ...position], { prepare: true, signal })
-      .raw()
-    return toRead(row)
-  }
+  (limit, after, signal) =>
+    readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
+      rows: `
+      select ${todoJson("deleted_todos", ["created_at", "updated_at", "deleted_at"])} as todo,
+        deleted_at as key, id
+      from deleted_todos
+      where owner_id = $1
+        and created_at is not null
+        and ${isKept("$2")}
+        ${after ? "and (deleted_at, id) < ($4::timestamptz, $5::bigint)" : ""}
+      order by deleted_at desc, id desc
+      limit $3::integer + 1`,
+      keyType: "timestamptz",
+      limit,
+      most: "$3::integer",
+      values: [ownerId, days, limit, ...(after ? [after.key, after.id] : [])],
+      signal,
+    })
 
 const FORGET = `
   update deleted_todos

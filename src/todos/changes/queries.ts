@@ -1,7 +1,7 @@
 /** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
-import { type Column, inParts, numberOf } from "../lists/queries.ts"
+import { numberOf, readTexts } from "../lists/queries.ts"
 import { todoJson } from "../members.ts"
 import type { Checkpoint, Head } from "./sync-token.ts"
 
@@ -39,7 +39,7 @@ const CHANGED = `'{"id":' || id || E',"etag":"\\\\"' || version || E'\\\\"","tod
   || ${todoJson("todos")} || '}'`
 const DELETED = `'{"id":' || id || ',"etag":null,"todo":null}'`
 
-/** Changes as JSON, each for itself or several with commas between them. */
+/** Changes as JSON, in texts to be joined by commas. */
 export type Read = {
   head: Head
   changes: Uint8Array[]
@@ -59,26 +59,18 @@ const readPage = async (
   values: [ownerId: number, limit: number, ...Value[]],
   signal: Signal,
 ): Promise<Read> => {
-  const { text, parts } = inParts("changes", "$2::integer")
   const [, limit] = values
-  const tag = limit <= SHORT_PAGE ? sql.pipelined : sql
-  const found: Column[][] = await tag
-    .unsafe(
-      `
-      select head.*, ${highestId}, ${text}, last_revision, last_id
-      from (${HEAD}) as head
-      cross join (
-        select array_agg(change) as changes, (array_agg(revision))[$2::integer] as last_revision,
-          (array_agg(id))[$2::integer] as last_id
-        from (${rows}) as changed
-      ) as page
-      cross join ${parts}
-      order by part`,
-      values,
-      { ...PREPARED, signal },
-    )
-    .raw()
-  const [epoch, revision, forgottenUpTo, highest, , lastRevision, lastId] = found[0] ?? []
+  const { todos, count, last, more } = await readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
+    rows,
+    keyType: "bigint",
+    limit,
+    most: "$2::integer",
+    values,
+    signal,
+    more: `head.*, ${highestId}`,
+    join: `cross join (${HEAD}) as head`,
+  })
+  const [epoch, revision, forgottenUpTo, highest] = more
   if (!epoch) throw new Error("The database has no epoch")
   return {
     head: {
@@ -86,8 +78,8 @@ const readPage = async (
       revision: numberOf(revision),
       forgottenUpTo: numberOf(forgottenUpTo),
     },
-    changes: found.flatMap((row) => row[4] ?? []),
-    last: lastId ? { revision: numberOf(lastRevision), id: numberOf(lastId) } : undefined,
+    changes: todos,
+    last: last && count === limit ? { revision: Number(last.key), id: last.id } : undefined,
     highestId: numberOf(highest),
   }
 }
@@ -103,7 +95,7 @@ export const readTodos = (
   readPage(
     sql,
     `
-    select ${CHANGED} as change, revision, id
+    select ${CHANGED} as todo, revision as key, id
     from todos
     where owner_id = $1
       and id > $3::bigint
@@ -130,7 +122,7 @@ export const readChanges = (
       ? ["revision > $3::bigint", []]
       : ["(revision, id) > ($3::bigint, $4::bigint)", [checkpoint.id]]
   const branch = (change: string, table: string) => `
-    select ${change} as change, revision, id
+    select ${change} as todo, revision as key, id
     from ${table}
     where owner_id = $1
       and ${isAfter}
@@ -139,9 +131,9 @@ export const readChanges = (
   return readPage(
     sql,
     `
-    select change, revision, id
+    select todo, key, id
     from ((${branch(CHANGED, "todos")}) union all (${branch(DELETED, "deleted_todos")})) as changed
-    order by revision, id
+    order by key, id
     limit $2::integer`,
     "0::bigint",
     [ownerId, limit, checkpoint.revision, ...position],

@@ -1,5 +1,5 @@
 /** All SQL over lists of todos. Every statement names the owner. */
-import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
+import { PREPARED, type Sql, type Statements, type Value } from "../../database/sql.ts"
 import { todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
 import { type Selection, SHORT_PAGE } from "./parameters.ts"
@@ -30,7 +30,9 @@ const SORT_KEYS = {
 
 /** Whatever the role's time zone is. */
 const keyText = (key: string, type: string) =>
-  type === "text" ? key : `to_char(${key} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
+  type !== "timestamptz"
+    ? key
+    : `to_char(${key} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
 
 const order = (sort: Selection["sort"]) => ({
   ...SORT_KEYS[sort.replace("-", "") as keyof typeof SORT_KEYS],
@@ -105,24 +107,10 @@ const ordered = (
     : branch(isCompleted)
 }
 
-/**
- * The columns of a page that reads one row more than `most`, to tell whether there are more. The position of
- * the last todo, and the length of the one beyond, are found in arrays: to number the rows takes longer.
- */
-export const pageColumns = (type: string, most: string) => {
-  const last = `[least(count(*), ${most})::integer]`
-  return `
-    string_agg(todo, ','),
-    count(*),
-    ${keyText(`(array_agg(key))${last}`, type)},
-    (array_agg(id))${last},
-    (array_agg(octet_length(todo)))[${most} + 1]`
-}
-
-/** A page of todos as JSON, each for itself or several with commas between them. */
+/** A page of todos as JSON, in texts to be joined by commas. */
 export type Read = {
   todos: Uint8Array[]
-  /** How many were found, the one beyond included. */
+  /** How many were found, the one beyond the limit included. */
   count: number
   /** The position of the last one, and the same if there are more. */
   last: Position | undefined
@@ -130,78 +118,87 @@ export type Read = {
 }
 
 /** Undecoded. */
-export type Column = Buffer | null | undefined
+type Column = Buffer | null | undefined
 export const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 const positionOf = (key: Column, id: Column) =>
   key ? { key: key.toString(), id: numberOf(id) } : undefined
 
-/** Reads what `pageColumns` select. */
-export const toRead = ([todos, count, key, id, beyond]: Column[]): Read => {
-  // Without the one beyond, and the comma before it.
-  const length = beyond && todos ? todos.length - numberOf(beyond) - 1 : todos?.length
-  const last = positionOf(key, id)
-  return {
-    todos: todos && length && length > 0 ? [todos.subarray(0, length)] : [],
-    count: numberOf(count),
-    last,
-    next: beyond ? last : undefined,
-  }
+type Page = {
+  /** Selects `todo`, `key` and `id` in order: one row more than `limit` tells whether there are more. */
+  rows: string
+  keyType: string
+  limit: number
+  /** The placeholder of the limit. */
+  most: string
+  values: Value[]
+  signal?: Reading["signal"]
+  /** Further columns, and what they need beside `page`. */
+  more?: string
+  join?: string
+  with?: string
 }
 
 /**
- * Of a list of texts, `most` at most, a row for each SHORT_PAGE of them: as one text a long page would have to
- * be there as a whole, and be copied at once. At least one row.
+ * Reads a page by one statement, as texts of SHORT_PAGE todos: a longer one would have to be there as a whole,
+ * and be copied at once. The last position is found in arrays: to number the rows would take longer.
  */
-export const inParts = (texts: string, most: string) => ({
-  text: `array_to_string(
-      ${texts}[part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${most})], ','
-    )`,
-  parts: `generate_series(0, coalesce((cardinality(${texts}) - 1) / ${SHORT_PAGE}, 0)) as part`,
-})
+export const readTexts = async (
+  tag: Statements,
+  { rows, keyType, limit, most, values, signal, more = "null", join = "", ...page }: Page,
+): Promise<Read & { more: Column[] }> => {
+  const last = `[least(count(*), ${most})::integer]`
+  const [part, parts] =
+    limit <= SHORT_PAGE
+      ? [`1:${most}`, ""]
+      : [
+          `part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${most})`,
+          `cross join generate_series(0, coalesce((cardinality(todos) - 1) / ${SHORT_PAGE}, 0)) as part
+          order by part`,
+        ]
+  const found: Column[][] = await tag
+    .unsafe(
+      `
+      ${page.with ?? ""}
+      select array_to_string(todos[${part}], ','), count, ${keyText("last_key", keyType)}, last_id, ${more}
+      from (
+        select array_agg(todo) as todos, count(*), (array_agg(key))${last} as last_key,
+          (array_agg(id))${last} as last_id
+        from (${rows}) as page
+      ) as page
+      ${join}
+      ${parts}`,
+      values,
+      { ...PREPARED, signal },
+    )
+    .raw()
+  const [, count, key, id, ...others] = found[0] ?? []
+  const position = positionOf(key, id)
+  return {
+    todos: found.flatMap(([text]) => (text?.length ? [text] : [])),
+    count: numberOf(count),
+    last: position,
+    next: numberOf(count) > limit ? position : undefined,
+    more: others,
+  }
+}
 
 /** A page, and the state of the list when the statement read it. */
-export const readPage = async (
-  sql: Sql,
-  reading: Reading,
-): Promise<Read & { state: string | undefined }> => {
+export const readPage = async (sql: Sql, reading: Reading) => {
   const { ownerId, selection, limit, signal } = reading
-  const { type } = order(selection.sort)
   const values: Value[] = []
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
-  const options = { ...PREPARED, signal }
-  if (limit <= SHORT_PAGE) {
-    const text = `select ${pageColumns(type, most)}, ${listState(owner)} from (${rows}) as page`
-    const [row = []] = await sql.pipelined.unsafe(text, values, options).raw()
-    return { ...toRead(row), state: row[5]?.toString() }
-  }
-  const { text, parts } = inParts("todos", most)
-  const found: Column[][] = await sql
-    .unsafe(
-      `
-      select ${text}, count, ${keyText("last_key", type)}, last_id, state
-      from (
-        select array_agg(todo) as todos, count(*), (array_agg(key))[${most}] as last_key,
-          (array_agg(id))[${most}] as last_id, ${listState(owner)} as state
-        from (${rows}) as page
-      ) as page
-      cross join ${parts}
-      order by part`,
-      values,
-      options,
-    )
-    .raw()
-  const [, count, key, id, state] = found[0] ?? []
-  const last = positionOf(key, id)
-  return {
-    // The last part may have had the one beyond alone.
-    todos: found.flatMap(([part]) => (part?.length ? [part] : [])),
-    count: numberOf(count),
-    last,
-    next: numberOf(count) > limit ? last : undefined,
-    state: state?.toString(),
-  }
+  const { more, ...read } = await readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
+    rows,
+    keyType: order(selection.sort).type,
+    limit,
+    most,
+    values,
+    signal,
+    more: listState(owner),
+  })
+  return { ...read, state: more[0]?.toString() }
 }
 
 /** Todos that a statement of a search looks at. With the longest texts that takes 30 ms. */
@@ -221,28 +218,21 @@ export const searchSlice = async (
   const values: Value[] = []
   const bind = bindTo(values)
   const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
-  const { type } = order(selection.sort)
+  const keyType = order(selection.sort).type
   const match = `case when ${matching(bind, q)} then ${shown} end`
   const endOf = (column: string) =>
-    `(case when count(*) <= ${most} then (select ${column} from scanned offset ${SLICE - 1}) end)`
-  const [row = []] = await sql
-    .unsafe(
-      `
-      with scanned as materialized (
-        ${ordered(bind, owner, reading, SLICE, match)}
-      )
-      select ${pageColumns(type, most)}, ${keyText(endOf("key"), type)}, ${endOf("id")}
-      from (
-        select todo, key, id
-        from scanned
-        where todo is not null
-        limit ${most} + 1
-      ) as page`,
-      values,
-      { ...PREPARED, signal },
-    )
-    .raw()
-  return { ...toRead(row), end: positionOf(row[5], row[6]) }
+    `(case when count <= ${most} then (select ${column} from scanned offset ${SLICE - 1}) end)`
+  const { more, ...read } = await readTexts(sql, {
+    with: `with scanned as materialized (${ordered(bind, owner, reading, SLICE, match)})`,
+    rows: `select todo, key, id from scanned where todo is not null limit ${most} + 1`,
+    keyType,
+    limit,
+    most,
+    values,
+    signal,
+    more: `${keyText(endOf("key"), keyType)}, ${endOf("id")}`,
+  })
+  return { ...read, end: positionOf(more[0], more[1]) }
 }
 
 /** All todos are counted beside the owner's revision. */

@@ -5,14 +5,7 @@ import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import { matchesWeakly } from "../../http/entity-tag.ts"
 import type { AnyCaller } from "../../http/guard.ts"
-import {
-  inTurns,
-  joined,
-  joinedInParts,
-  patientTurns,
-  sendJson,
-  streamJson,
-} from "../../http/json-stream.ts"
+import { inTurns, joined, joinedParts, sendJson, streamJson } from "../../http/json-stream.ts"
 import { badRequest } from "../../http/problem.ts"
 import type { Cursors, ListTags, Position } from "./cursor.ts"
 import { countTodos, listTodos, type Page } from "./pages.ts"
@@ -41,7 +34,7 @@ export async function* pagesAfter(
   do {
     const { todos, next } = await read(limit, after, () => client)
     const page = joined(todos)
-    if (page.length > 0) yield page
+    yield page
     after = next
     limit = Math.ceil(Math.min(PAGE_LIMIT, (limit * STREAMED_BYTES) / (page.length + 1)))
   } while (after)
@@ -91,13 +84,11 @@ export const respondWithPages = async (
   const { todos, next, state } = first
   const streaming = { caller, client, log }
   if (next && limit === undefined) {
-    const response = streamJson(async function* (left) {
-      yield* joinedInParts(todos, "[")
-      const pages = pagesAfter(read, next, left)
-      for await (const page of inTurns(pages, patientTurns(slowReads, userId, left)))
-        yield joined([page], ",")
-      yield Buffer.from("]")
-    }, streaming)
+    const all = async function* (left: AbortSignal) {
+      yield* todos
+      yield* inTurns(pagesAfter(read, next, left), slowReads, userId, left)
+    }
+    const response = streamJson((left) => joinedParts(all(left), "[", "]"), streaming)
     return { response, state }
   }
   if (next) {
