@@ -7,7 +7,6 @@ import { connect } from "./database/connect.ts"
 import { startExpiry } from "./database/expiry.ts"
 import { createReadiness, prepareSchema } from "./database/schema.ts"
 import type { Sql } from "./database/sql.ts"
-import type { Sources } from "./http/metrics.ts"
 import { close, expectFreePorts, listen } from "./http/server.ts"
 import type { Secrets } from "./keys/mac.ts"
 import { noteKeyUse, secretKeys } from "./keys/secret-keys.ts"
@@ -36,14 +35,7 @@ export type Service = {
 
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
 
-/** Loaded only if needed, so that other starts are faster. */
-const embeddedDatabase = async (dataDir: string) =>
-  (await import("./database/embedded/start.ts")).startEmbedded(dataDir)
-const metricsOf = async (sources: Sources) =>
-  (await import("./http/metrics.ts")).createMetrics(sources)
-const mailsOf = async (sql: Sql) => (await import("./accounts/mail.ts")).countMails(sql)
-
-/** Creates the app and what it depends on. */
+/** Creates the app and what it depends on. What not every service needs is loaded when it is. */
 const assemble = async (
   { config, log }: Options,
   secrets: Secrets,
@@ -55,12 +47,12 @@ const assemble = async (
   const metrics =
     config.METRICS_PORT === undefined
       ? undefined
-      : await metricsOf({
+      : (await import("./http/metrics.ts")).createMetrics({
           build: build(),
           pool: sql.state,
           requests: () => app.server?.pendingRequests ?? 0,
           streams: watchers.count,
-          mails: () => mailsOf(sql),
+          mails: async () => (await import("./accounts/mail.ts")).countMails(sql),
         })
   const isReady = createReadiness(sql, log)
   const app = createApp({
@@ -81,11 +73,10 @@ const assemble = async (
 const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: Sql, log: Log) => {
   if (!SMTP_URL || !SMTP_FROM) return () => {}
   const { createSmtp, startOutbox } = await import("./accounts/mail.ts")
-  const send = createSmtp(SMTP_URL, SMTP_FROM)
   return startOutbox({
     sql,
     log,
-    send,
+    send: createSmtp(SMTP_URL, SMTP_FROM),
     createPasswordReset: (userId) => createPasswordReset(sql, userId),
     passwordResetUrl: PASSWORD_RESET_URL,
   })
@@ -103,7 +94,9 @@ export const startService = async (options: Options): Promise<Service> => {
   // Everything that was opened is closed in reverse order: if the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
   await expectFreePorts(config)
-  const embedded = config.DATABASE_URL ? undefined : await embeddedDatabase(config.DATA_DIR)
+  const embedded = config.DATABASE_URL
+    ? undefined
+    : await (await import("./database/embedded/start.ts")).startEmbedded(config.DATA_DIR)
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
   noteKeyUse(config)

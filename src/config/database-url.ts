@@ -48,8 +48,8 @@ type Mode = (typeof MODES)[number]
 
 const DEFAULT_PORT = "5432"
 
-type Env = Record<string, string | undefined>
 type Parameters = Record<string, string | undefined>
+type Env = Parameters
 
 /** The message completes a sentence that begins with the name of the variable, and holds no value. */
 const fail = (message: string): never => {
@@ -111,13 +111,10 @@ const readUrl = (url: string): Parameters => {
   }
 }
 
+const NAMES = [...KNOWN, ...Object.keys(HARMLESS), ...UNSUPPORTED]
+
 const readEnv = (env: Env): Parameters =>
-  Object.fromEntries(
-    [...KNOWN, ...Object.keys(HARMLESS), ...UNSUPPORTED].map((name) => [
-      name,
-      env[variableOf(name)],
-    ]),
-  )
+  Object.fromEntries(NAMES.map((name) => [name, env[variableOf(name)]]))
 
 const withoutEmpty = (parameters: Parameters) =>
   Object.fromEntries(Object.entries(parameters).filter(([, value]) => value))

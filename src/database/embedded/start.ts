@@ -1,5 +1,5 @@
 /** The default database: a Postgres in DATA_DIR, which the service starts and stops. */
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { ConfigError } from "../../config/config.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
@@ -18,18 +18,11 @@ export type Embedded = { url: string; stop(): Promise<void>; exited: Promise<voi
 /** The major version of the programs that come with the service. */
 const OURS = "18"
 
-const majorVersionIn = (dataDir: string) => {
-  try {
-    return readFileSync(join(clusterIn(dataDir), "PG_VERSION"), "utf8").trim()
-  } catch {
-    return undefined
-  }
-}
-
 /** Has to be called before anything in the folder is changed. */
 const refuseOtherMajorVersion = (dataDir: string) => {
-  const found = majorVersionIn(dataDir)
-  if (found === undefined || found === OURS) return
+  const file = join(clusterIn(dataDir), "PG_VERSION")
+  const found = existsSync(file) ? readFileSync(file, "utf8").trim() : OURS
+  if (found === OURS) return
   throw new ConfigError(
     `The data in ${dataDir} is of Postgres ${found}, and this todo-api brings Postgres ${OURS}. ` +
       `Nothing was touched. To bring the data over, begin with the todo-api that served it last:
