@@ -3,7 +3,7 @@
 import { ClientLeft, isLockTimeout } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { unavailable } from "../http/problem.ts"
-import { type createTurns, inTurn, type Turn, type Writer } from "./revisions.ts"
+import { inTurn, type Turn, type Turns, type Writer } from "./revisions.ts"
 
 /** Rows. Deleting so many takes about 100 ms, far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000
@@ -28,21 +28,18 @@ const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
       where todos.owner_id = ${ownerId}
         and todos.id = chosen.id
       returning todos.id
-    ), counted as (
-      select count(*) as count
-      from gone
     ), revised as (
       insert into revisions as known (owner_id, revision, tombstones_forgotten_up_to, todos)
-      select ${ownerId}::bigint, 1, 1, -count
-      from counted
-      where count > 0
+      select ${ownerId}::bigint, 1, 1, -count(*)
+      from gone
+      having count(*) > 0
       on conflict on constraint revisions_pkey do update
       set revision = known.revision + 1,
         tombstones_forgotten_up_to = known.revision + 1,
         todos = known.todos + excluded.todos
     )
-    select count
-    from counted`
+    select count(*)
+    from gone`
   return row.count
 }
 
@@ -84,7 +81,7 @@ const lockAll = async (transaction: Statements, ownerId: number) => {
  * locked everything that writes lock.
  */
 export const deleteTodosOf = async (
-  deps: { sql: Sql; turns: ReturnType<typeof createTurns> },
+  deps: { sql: Sql; turns: Turns },
   { ownerId, client }: Writer,
   deleteOwner: (transaction: Statements) => Promise<unknown>,
 ) => {

@@ -5,7 +5,7 @@ import type { Sql, Value, Waiting } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { Problem } from "../http/problem.ts"
 
-type Turns = Limiter<number>
+export type Turns = Limiter<number>
 
 /**
  * The owner's turn: an instance makes one write of an owner at a time. The others would only wait for its

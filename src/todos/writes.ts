@@ -9,11 +9,11 @@ import type { NewTodo, TodoChanges } from "./members.ts"
 import type { Versioned } from "./queries.ts"
 import * as queries from "./queries.ts"
 import {
-  type createTurns,
   inTurn,
   isBeyondQuota,
   quotaExceeded,
   type Turn,
+  type Turns,
   type Writer,
 } from "./revisions.ts"
 
@@ -24,7 +24,7 @@ export type WriteDeps = {
   maxTodos: number | undefined
   /** For how long a deleted todo can be restored. */
   trashDays: number
-  turns: ReturnType<typeof createTurns>
+  turns: Turns
   /** Called after each commit. */
   onCommit: (ownerId: number, revision: number) => void
 }
