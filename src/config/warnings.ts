@@ -54,7 +54,7 @@ const WEAKNESSES: [isWeak: (config: Config, env: Env) => boolean, warning: strin
   ],
   [
     ({ JWT_ISSUER, JWT_AUDIENCE }) => JWT_ISSUER !== undefined && JWT_AUDIENCE === undefined,
-    "JWT_AUDIENCE is not set: tokens that JWT_ISSUER gave for other services are taken, too",
+    "JWT_AUDIENCE is not set: tokens that JWT_ISSUER issued for other services are accepted, too",
   ],
   [
     ({ JWKS_URL }) => isInTheClear(JWKS_URL, "http:"),
