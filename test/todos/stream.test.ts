@@ -138,8 +138,6 @@ for (const [name, end] of Object.entries(ENDS))
     const open = []
     for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
       open.push(await openPaused(app.url, path, token, sql))
-    // Until none of them reads on: then what was deleted would be all that is missing.
-    await Bun.sleep(500)
     await end(user)
     const kept = await sql`select from users where id = ${user.id}`
     if (kept.count > 0) await insertMany(sql, user.id, 1, { title: "'made later'" })
