@@ -136,7 +136,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       const opened = await openedLive()
       const left = pending === "send" ? await sendPending(signal) : opened.unsent()
       if (pending === "send" && left > 0) {
-        const detail = `${left} edits are not sent yet`
+        const detail = `Not sent yet: ${left} edits`
         throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
       const isNothingLeft = left === 0 && opened.notices().length === 0

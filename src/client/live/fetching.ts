@@ -28,12 +28,6 @@ type Entries = Map<number, { todo: Todo; etag: string } | undefined>
 
 export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
   let limit = FIRST
-  /**
-   * After a refused token, the replica is fetched anew. What is shown stays until the new one is
-   * complete: then what it has not is removed. `next` is undefined before the first page.
-   */
-  let renewal: { next: string | undefined; entries: Entries } | undefined
-
   const page = async (since: string | undefined, asks: Preference, signal: AbortSignal) => {
     const token = since === undefined ? "" : `&since=${encodeURIComponent(since)}`
     const path = `/api/v1/todos/changes?limit=${limit}${token}`
@@ -84,23 +78,6 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
     })
   }
 
-  /** Fetches all pages of a new replica, and then replaces the old one. */
-  const renew = async (signal: AbortSignal) => {
-    const { token } = store.syncState()
-    renewal ??= { next: undefined, entries: new Map() }
-    for (;;) {
-      const answer = await page(renewal.next, {}, signal)
-      for (const [id, entry] of entriesOf(answer)) renewal.entries.set(id, entry)
-      renewal.next = answer.next
-      if (answer.has_more) continue
-      const { entries } = renewal
-      for (const id of store.ids()) if (!entries.has(id)) entries.set(id, undefined)
-      await store.replace(token, { token: answer.next, isComplete: true }, entries)
-      renewal = undefined
-      return
-    }
-  }
-
   /**
    * Fetches pages until the replica is in sync. Returns whether anything was new. `preference` applies
    * to the first page.
@@ -109,24 +86,22 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
     const saved = savedKeys()
     const before = store.syncState().token
     for (let asks = preference; ; asks = {}) {
-      const { token, isComplete } = store.syncState()
+      const { token, isComplete, round } = store.syncState()
       try {
-        if (renewal) await renew(signal)
-        else {
-          const answer = await page(token, asks, signal)
-          const state = { token: answer.next, isComplete: isComplete || !answer.has_more }
-          if (answer.next !== token || !isComplete)
-            await store.replace(token, state, entriesOf(answer))
-          // Another tab has become the leader, and its replica is another one.
-          if (store.syncState().token !== answer.next) return true
-          if (answer.has_more) continue
+        const answer = await page(token, asks, signal)
+        const { next, has_more } = answer
+        if (next !== token || !isComplete) {
+          const state = { token: next, isComplete: isComplete || !has_more, round }
+          await store.replace(token, state, entriesOf(answer), !has_more)
         }
+        // Another tab has become the leader, and its replica is another one.
+        if (store.syncState().token !== next) return true
+        if (has_more) continue
         await forget(saved)
-        return store.syncState().token !== before
+        return next !== before
       } catch (error) {
-        const isUsed = renewal ? renewal.next !== undefined : token !== undefined
-        if (!isLost(error) || !isUsed) throw error
-        renewal = { next: undefined, entries: new Map() }
+        if (!isLost(error) || token === undefined) throw error
+        await store.replace(token, { token: undefined, isComplete, round: round + 1 }, new Map())
       }
     }
   }

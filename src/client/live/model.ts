@@ -7,9 +7,13 @@ export type Member = keyof Members
 export const MEMBERS: readonly Member[] = ["title", "description", "is_completed"]
 
 /** `key`: of a todo that was created on this device. Any other has its id as its key. */
-export type Entry = { todo: Todo; etag: string; key?: string | undefined }
-/** `token`: the sync token. `isComplete`: there was a complete replica at some time. */
-export type SyncState = { token: string | undefined; isComplete: boolean }
+export type Entry = { todo: Todo; etag: string; key?: string | undefined; round: number }
+/**
+ * `token`: the sync token. `isComplete`: there was a complete replica at some time. `round` counts how
+ * often all todos were fetched anew, because a token was refused. What is shown stays until a round is
+ * complete: then the todos of earlier rounds are removed.
+ */
+export type SyncState = { token: string | undefined; isComplete: boolean; round: number }
 
 export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {
   errors?: BrokenRule[] | undefined

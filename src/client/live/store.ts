@@ -13,6 +13,7 @@ const STATE = "state"
 const NOTICES = "notices"
 const LONGEST_NOTICES = 1000
 const NONE: readonly Notice[] = []
+const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
 
 /** Of the lock of the leader, and of the channel between tabs that understand each other. */
 export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:1:${userId}`
@@ -171,7 +172,6 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     keyOf: (key: string | number) => (typeof key === "number" ? keyOf(key) : key),
     idOf: (key: string) => ids.get(key) ?? Number(key),
     entryOf: (key: string) => entryOf(String(ids.get(key) ?? key)),
-    ids: () => [...replica.values().keys()].filter((name) => name !== STATE).map(Number),
     editsOf,
     allEdits,
     unsent: () => {
@@ -189,26 +189,26 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     isRemoved: () => isRemoved && !isLoggedIn(),
     loadQueue: queue.load,
 
-    syncState: (): SyncState =>
-      (replica.values().get(STATE) as SyncState | undefined) ?? {
-        token: undefined,
-        isComplete: false,
-      },
+    syncState: (): SyncState => (replica.values().get(STATE) as SyncState | undefined) ?? NOTHING,
 
-    /** Changes the replica, unless it is another one than that of the token. */
+    /** Changes the replica, unless it is another one than that of the token. `isLast`: of a round. */
     replace: (
       token: string | undefined,
       state: SyncState,
-      entries: ReadonlyMap<number, Omit<Entry, "key"> | undefined>,
+      entries: ReadonlyMap<number, Pick<Entry, "todo" | "etag"> | undefined>,
+      isLast = false,
     ) =>
       replica.change((draft) => {
         const known = draft.get(STATE) as SyncState | undefined
         if (known?.token !== token || !isLoggedIn()) return
         for (const [id, entry] of entries) {
           const key = keyOf(id)
-          const named = entry && key !== String(id) ? { ...entry, key } : entry
-          draft.set(String(id), named)
+          const own = key === String(id) ? undefined : key
+          draft.set(String(id), entry && { ...entry, key: own, round: state.round })
         }
+        if (isLast && state.round > 0)
+          for (const [name, value] of [...draft.entries()])
+            if (value.round < state.round && name !== STATE) draft.set(name, undefined)
         draft.set(STATE, state)
       }),
 

@@ -45,7 +45,7 @@ export const Account = ({ user, onError }: { user: User; onError: (error: unknow
       )}
       {typeof asked === "object" && (
         <div role="dialog" aria-label="Log out">
-          <p>{asked.pending} edits are not sent yet.</p>
+          <p>Not sent yet: {asked.pending} of your edits.</p>
           <button type="button" onClick={() => logOut()}>
             Try again
           </button>
