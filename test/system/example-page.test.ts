@@ -123,6 +123,7 @@ for (const [name, launch] of Object.entries(browsers))
       await press(page, "Undo")
       await shows(tab, "Buy milk", "Buy oats", "Call Bob")
 
+      await isSaved(page)
       cable.pull()
       await add(page, "Without a network")
       await says(page, "You are offline. 1 edit waits.")
