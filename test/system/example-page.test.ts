@@ -24,12 +24,14 @@ const browsers = {
 
 const openTab = async (browser: Browser, address: string, complaints: string[]) => {
   const page = await browser.newPage()
-  page.on("console", (message) => {
+  const complain = (text: string) => {
     // The browser's own line for every request that fails.
-    const isOwn = /Failed to load resource|Cross-Origin Request Blocked/.test(message.text())
-    if (/error|warn/.test(message.type()) && !isOwn) complaints.push(message.text())
+    if (!/Failed to load resource|Cross-Origin Request Blocked/.test(text)) complaints.push(text)
+  }
+  page.on("console", (message) => {
+    if (/error|warn/.test(message.type())) complain(message.text())
   })
-  page.on("pageerror", (error) => complaints.push(String(error)))
+  page.on("pageerror", (error) => complain(String(error)))
   await page.goto(address, { waitUntil: "domcontentloaded" })
   return page
 }
