@@ -857,7 +857,7 @@ export interface components {
             /** Format: int64 */
             id: number;
             /**
-             * @description Not only white space
+             * @description Must not be blank
              * @example Buy milk
              */
             title: string;
@@ -923,7 +923,7 @@ export interface components {
          */
         NewTodo: {
             /**
-             * @description Not only white space
+             * @description Must not be blank
              * @example Buy milk
              */
             title: string;
@@ -979,7 +979,7 @@ export interface components {
          */
         TodoChanges: {
             /**
-             * @description Not only white space
+             * @description Must not be blank
              * @example Buy milk
              */
             title?: string;
@@ -1179,7 +1179,7 @@ export interface components {
             /** Format: int64 */
             id: number;
             /**
-             * @description Not only white space
+             * @description Must not be blank
              * @example Buy milk
              */
             title: string;
@@ -1317,7 +1317,7 @@ export interface components {
             /** Format: int64 */
             revision: number;
             /**
-             * @description Not only white space
+             * @description Must not be blank
              * @example Buy milk
              */
             title: string | null;

@@ -53,7 +53,7 @@ const readQuery = (url: string): Query => {
   return query
 }
 
-/** Elysia's own reading of the query would take longer, and forgive more. */
+/** Elysia's own reading of the query would take longer, and accept more. */
 export const leaveQueryUnread = (context: object) => {
   Object.assign(context, { qi: -1 })
 }

@@ -14,7 +14,7 @@ type Member = { schema: TSchema; sql: "text" | "boolean" | "smallint"; initially
 const members = {
   title: {
     schema: Text({
-      description: "Not only white space",
+      description: "Must not be blank",
       examples: ["Buy milk"],
       minLength: 1,
       maxLength: 254,
