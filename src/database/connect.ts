@@ -8,8 +8,6 @@ import { watchHosts } from "./hosts/failover.ts"
 import { createPool } from "./pool.ts"
 import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 
-type Tag = postgres.Sql<Columns>
-
 /** What the service relies on, whatever the role and the database have set. Poolers may refuse it. */
 const SETTINGS: Partial<postgres.ConnectionParameters> = {
   bytea_output: "hex",
@@ -107,7 +105,7 @@ export const connect = (
       connection: refused.setting ? {} : SETTINGS,
       types,
     })
-  const pool = createPool<postgres.TransactionSql<Columns>, Tag>(poolSize, {
+  const pool = createPool(poolSize, {
     maker: open(
       first,
       () => {},

@@ -24,6 +24,7 @@
  *   replaced    together with all others, where the server is frozen or another host took over.
  */
 
+import type postgres from "postgres"
 import { CONNECT_LIMIT_SECONDS, deadlineOf, enforceLimits } from "./deadlines.ts"
 import {
   controlsOf,
@@ -35,7 +36,7 @@ import {
   rejectQuery,
 } from "./driver.ts"
 import { ClientLeft, Unreplicated, whyRefused } from "./errors.ts"
-import type { PoolState, Waiting } from "./sql.ts"
+import type { Columns, PoolState, Waiting } from "./sql.ts"
 
 /** The number of pipelined statements that may be under way on a connection. */
 const PIPELINE = 8
@@ -44,17 +45,8 @@ const SHORT_MS = 25
 /** Writes to a database that stays read-only must not each open a new connection. */
 const RETIRE_AFTER_MS = 1_000
 
-/** The part of postgres.js that the pool uses, with one connection. */
-type Instance<Transaction> = {
-  unsafe(text: string): Promise<unknown>
-  begin<Result>(
-    options: string,
-    work: (transaction: Transaction) => Promise<Result>,
-  ): Promise<unknown>
-  end(options: { timeout: number }): Promise<void>
-}
-
-type Connection<Tag> = ReturnType<typeof controlsOf> & { tag: Tag; openedAt: number }
+type Tag = postgres.Sql<Columns>
+type Connection = ReturnType<typeof controlsOf> & { tag: Tag; openedAt: number }
 
 type Entry = {
   /** Missing for a transaction as a whole, whose statements have entries of their own. */
@@ -65,8 +57,8 @@ type Entry = {
   isInCancelsWay: boolean
 }
 
-type Slot<Tag> = {
-  connection: Connection<Tag> | undefined
+type Slot = {
+  connection: Connection | undefined
   /** What is under way, the oldest first. */
   entries: Entry[]
   isShared: boolean
@@ -77,14 +69,14 @@ type Slot<Tag> = {
   cancel: { entry: Entry; at: number; isClosed: boolean } | undefined
 }
 
-type Task<Tag> = Waiting & {
+type Task = Waiting & {
   isPipelined: boolean
   askedAt: number
-  start: (slot: Slot<Tag>) => void
+  start: (slot: Slot) => void
   reject: (reason: unknown) => void
 }
 
-type Hooks<Tag> = {
+type Hooks = {
   /** Makes all statements, and never connects. */
   maker: Tag
   /**
@@ -96,11 +88,8 @@ type Hooks<Tag> = {
   onRefused: (reason: "statement" | "setting", error: unknown) => void
 }
 
-export const createPool = <Transaction, Tag extends Instance<Transaction>>(
-  size: number,
-  { maker, open, onRefused }: Hooks<Tag>,
-) => {
-  const slots: Slot<Tag>[] = Array.from({ length: size }, () => ({
+export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
+  const slots: Slot[] = Array.from({ length: size }, () => ({
     connection: undefined,
     entries: [],
     isShared: false,
@@ -108,19 +97,19 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     advancedAt: 0,
     cancel: undefined,
   }))
-  const waiting: Task<Tag>[] = []
+  const waiting: Task[] = []
   const counts = { ended: 0, cancelled: 0, replaced: 0, answeredAt: 0 }
 
-  const isIdle = ({ entries, cancel }: Slot<Tag>) => entries.length === 0 && !cancel
+  const isIdle = ({ entries, cancel }: Slot) => entries.length === 0 && !cancel
 
   /** Nothing is sent behind a statement that has not begun. */
-  const isMoving = ({ entries: [oldest], advancedAt }: Slot<Tag>, now: number) =>
+  const isMoving = ({ entries: [oldest], advancedAt }: Slot, now: number) =>
     oldest?.query !== undefined && isActive(oldest.query) && advancedAt >= now - SHORT_MS
 
   /** Of the shared slots in which statements still end, the one with the fewest. */
   const shareable = () => {
     const now = performance.now()
-    let best: Slot<Tag> | undefined
+    let best: Slot | undefined
     let fewest = PIPELINE
     for (const slot of slots) {
       const isOpen = slot.isShared && !slot.isRetired && !slot.cancel
@@ -145,7 +134,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
       next.start(slot)
     }
   }
-  const wait = (task: Task<Tag>) => {
+  const wait = (task: Task) => {
     const signal = task.signal?.()
     if (signal?.aborted) return task.reject(new ClientLeft())
     waiting.push(task)
@@ -156,29 +145,29 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
       task.reject(new ClientLeft())
     })
   }
-  const schedule = (task: Task<Tag>) => {
+  const schedule = (task: Task) => {
     const slot = waiting.length === 0 ? slotFor(task.isPipelined) : undefined
     if (slot) task.start(slot)
     else wait(task)
   }
 
-  const close = (slot: Slot<Tag>, seconds = 0) => {
+  const close = (slot: Slot, seconds = 0) => {
     slot.isRetired = false
     slot.cancel = undefined
     // Rejects what is still running after that time.
     slot.connection?.tag.end({ timeout: seconds }).catch(() => {})
     slot.connection = undefined
   }
-  const closeIfRetired = (slot: Slot<Tag>) => {
+  const closeIfRetired = (slot: Slot) => {
     if (slot.isRetired && isIdle(slot)) close(slot, CONNECT_LIMIT_SECONDS)
   }
-  const retire = (slot: Slot<Tag>) => {
+  const retire = (slot: Slot) => {
     slot.isRetired = slot.connection !== undefined
     closeIfRetired(slot)
   }
 
   /** Opened when it is needed: an open connection takes a third of a megabyte. */
-  const connectionOf = (slot: Slot<Tag>): Connection<Tag> => {
+  const connectionOf = (slot: Slot): Connection => {
     if (slot.connection) return slot.connection
     const isOwn = () => slot.connection?.tag === tag
     const tag = open(
@@ -194,7 +183,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
   }
 
   const begin = (
-    slot: Slot<Tag>,
+    slot: Slot,
     query: Query | undefined,
     reject: (reason: unknown) => void,
     until: number,
@@ -204,7 +193,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     slot.entries.push(entry)
     return entry
   }
-  const end = (slot: Slot<Tag>, entry: Entry) => {
+  const end = (slot: Slot, entry: Entry) => {
     const place = slot.entries.indexOf(entry)
     if (place === -1) return
     counts.ended++
@@ -215,7 +204,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     dispatch()
   }
   /** What an error tells of the connection that it came by. */
-  const learnFrom = (slot: Slot<Tag>, connection: Connection<Tag> | undefined, error: unknown) => {
+  const learnFrom = (slot: Slot, connection: Connection | undefined, error: unknown) => {
     const why = whyRefused(error)
     if (slot.connection !== connection || why === undefined) return
     if (why === "connection") close(slot)
@@ -229,7 +218,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     }
   }
   /** The entry ends when the promise settles. */
-  const track = (slot: Slot<Tag>, entry: Entry, promise: Promise<unknown>) => {
+  const track = (slot: Slot, entry: Entry, promise: Promise<unknown>) => {
     const { connection } = slot
     // Not the query's own `then`, which would start it.
     Promise.prototype.then.call(
@@ -247,8 +236,8 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
 
   const NOT_RUN = ["statement", "plan", "setting"]
 
-  const taskOf = (query: Query, isPipelined: boolean, waited: Waiting = {}): Task<Tag> => {
-    let current: { slot: Slot<Tag>; entry: Entry } | undefined
+  const taskOf = (query: Query, isPipelined: boolean, waited: Waiting = {}): Task => {
+    let current: { slot: Slot; entry: Entry } | undefined
     let isRepeated = false
     /** Once, what the server has not run is sent anew, by a connection without what it refused. */
     const isSentAnew = (error: unknown) => {
@@ -265,7 +254,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
       })
       return true
     }
-    const task: Task<Tag> = {
+    const task: Task = {
       ...waited,
       isPipelined,
       askedAt: waited.askedAt ?? performance.now(),
@@ -286,7 +275,7 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     return task
   }
 
-  const cancel = (slot: Slot<Tag>) => {
+  const cancel = (slot: Slot) => {
     const [entry] = slot.entries
     if (!entry) return
     counts.cancelled++
@@ -329,11 +318,14 @@ export const createPool = <Transaction, Tag extends Instance<Transaction>>(
     },
     /** A transaction is scheduled as one task, and has the limits of one statement. */
     begin<Result>(
-      work: (limit: <Made>(made: Made) => Made, transaction: Transaction) => Promise<Result>,
+      work: (
+        limit: <Made>(made: Made) => Made,
+        transaction: postgres.TransactionSql<Columns>,
+      ) => Promise<Result>,
       { askedAt = performance.now(), signal }: Waiting = {},
     ): Promise<Result> {
       const { promise, resolve, reject } = Promise.withResolvers<Result>()
-      const start = (slot: Slot<Tag>) => {
+      const start = (slot: Slot) => {
         try {
           const { tag } = connectionOf(slot)
           const until = deadlineOf(askedAt)

@@ -53,13 +53,17 @@ export const createProbe = (url: string, target: Target) => {
     sql?.end({ timeout: 0 }).catch(() => {})
     sql = undefined
   }
-  const probe = async (): Promise<Report> => {
-    sql ??= openConnection(url, {
+  const open = () => {
+    const opened = openConnection(url, {
       connect_timeout: ANSWER_LIMIT_MS / 1_000,
       onclose: () => {
-        sql = undefined
+        if (sql === opened) sql = undefined
       },
     })
+    return opened
+  }
+  const probe = async (): Promise<Report> => {
+    sql ??= open()
     const late = Promise.withResolvers<never>()
     const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))
     try {
