@@ -140,7 +140,8 @@ type Page = {
 
 /**
  * Reads a page by one statement, as texts of SHORT_PAGE todos: a longer one would have to be there as a whole,
- * and be copied at once. The last position is found in arrays: to number the rows would take longer.
+ * and be copied at once. (The parts of one row come in order; to sort them would write them to disk.) The last
+ * position is found in arrays: to number the rows would take longer.
  */
 export const readTexts = async (
   tag: Statements,
@@ -152,8 +153,7 @@ export const readTexts = async (
       ? [`1:${most}`, ""]
       : [
           `part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${most})`,
-          `cross join generate_series(0, coalesce((cardinality(todos) - 1) / ${SHORT_PAGE}, 0)) as part
-          order by part`,
+          `cross join generate_series(0, coalesce((cardinality(todos) - 1) / ${SHORT_PAGE}, 0)) as part`,
         ]
   const found: Column[][] = await tag
     .unsafe(
