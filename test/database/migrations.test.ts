@@ -151,16 +151,20 @@ const withOptions = (options: string) => {
   return url.toString().replaceAll("+", "%20")
 }
 
-test("a schema of one's own goes beside another program's, and is the one that is served", async () => {
-  await query(database.url, "create table schema_migrations (version varchar primary key)")
-  await query(database.url, "insert into schema_migrations (version) values ('20150101000000')")
-  await query(database.url, "create schema app")
-  const own = withOptions("-csearch_path=app,public")
-  expect(await migrate(own, "up")).toMatchObject({ schema: "app", unknown: [], pending: [] })
-  expect(await query(database.url, everything)).not.toContain("public.users")
-  await using app = await startApp({ DATABASE_URL: own })
-  expect((await app.call("GET", "/health/ready")).status).toBe(200)
-})
+// PgBouncer refuses the start-up parameter that names the schema.
+test.skipIf(process.env["TEST_POOLER_DIRECTORY"] !== undefined)(
+  "a schema of one's own goes beside another program's, and is the one that is served",
+  async () => {
+    await query(database.url, "create table schema_migrations (version varchar primary key)")
+    await query(database.url, "insert into schema_migrations (version) values ('20150101000000')")
+    await query(database.url, "create schema app")
+    const own = withOptions("-csearch_path=app,public")
+    expect(await migrate(own, "up")).toMatchObject({ schema: "app", unknown: [], pending: [] })
+    expect(await query(database.url, everything)).not.toContain("public.users")
+    await using app = await startApp({ DATABASE_URL: own })
+    expect((await app.call("GET", "/health/ready")).status).toBe(200)
+  },
+)
 
 test("a schema that appears after the migration, and comes first, changes nothing", async () => {
   await migrate(database.url, "up", { files: first })
