@@ -208,12 +208,12 @@ export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
     const why = whyRefused(error)
     if (slot.connection !== connection || why === undefined) return
     if (why === "connection") close(slot)
-    else if (why === "plan") retire(slot)
     else if (why === "read-only") {
       const openedAt = connection?.openedAt ?? Number.POSITIVE_INFINITY
       if (performance.now() - openedAt > RETIRE_AFTER_MS) retire(slot)
-    } else if (why !== "cancel") {
-      onRefused(why, error)
+    } else if (why !== "cancel" && !slot.isRetired) {
+      if (why !== "plan") onRefused(why, error)
+      // The others hold the same: what is sent anew needs a connection that does not.
       for (const other of slots) retire(other)
     }
   }
