@@ -37,6 +37,8 @@ export const withLock = async <T>(
     try {
       return await run(held)
     } finally {
+      // The beats end with it.
+      ended.abort()
       over.end()
     }
   }
