@@ -5,8 +5,8 @@ import type { Sql, Statements } from "../database/sql.ts"
 import { unavailable } from "../http/problem.ts"
 import { inTurn, type Turn, type Turns, type Writer } from "./revisions.ts"
 
-/** Rows. Deleting so many takes about 100 ms, far less than the time limit of a statement. */
-const DELETED_AT_ONCE = 5_000
+/** Rows. Deleting so many takes tens of milliseconds, far less than the time limit of a statement on a busy machine. */
+const DELETED_AT_ONCE = 1_000
 
 /** How long it waits, in all, for somebody who holds a lock on one of the rows, and between two tries. */
 const PATIENCE_MS = 4_000
