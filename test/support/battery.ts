@@ -82,9 +82,10 @@ export const answerCalls = async (app: LiveApp, statuses: number[], kinds = bodi
           ({ error_code }) => error_code,
         )
         const said = { name, status, body }
-        // 202 without a body is an answer that the service gives, too, but to none of these.
+        // What the service might have said itself: 202 without a body, though to none of these, and no todos.
         const isEmpty = status === 202 && body === "empty" && name === "delete"
-        if (!isEmpty)
+        const isEmptyList = status < 300 && body === "array" && ["list", "pages"].includes(name)
+        if (!isEmpty && !isEmptyList)
           expect({ ...said, outcome }).toEqual({ ...said, outcome: "UNEXPECTED_ANSWER" })
         answered = undefined
         expect({ ...said, user: await client.user() }).toEqual({ ...said, user })
