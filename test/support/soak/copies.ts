@@ -115,24 +115,24 @@ export const openLive = async (
   const client = createClient({ url })
   await client.logIn(credentials)
   const live = await client.todos.live()
-  const created: number[] = []
+  const created: string[] = []
   const stopCreating = repeatedly(async () => {
-    const { id } = await live.create({ title: `${name}-${created.length}` })
-    created.push(id)
+    const { key } = await live.create({ title: `${name}-${created.length}` })
+    created.push(key)
     await Bun.sleep(CREATE_MS)
   })
   const todos = () =>
     live
       .list()
-      .map(({ is_pending, ...todo }) => todo)
+      .map(({ key, is_pending, ...todo }) => todo)
       .sort((a, b) => a.id - b.id)
   const copy: Tailing = { name: "live", todos, stop: async () => client.close() }
   const writer = {
     async stop() {
       await stopCreating()
       while (live.status().pending > 0) await Bun.sleep(50)
-      for (const id of created) {
-        const todo = live.get(id)
+      for (const key of created) {
+        const todo = live.get(key)
         if (todo) ledger.add(todo)
       }
     },
