@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { ApiError, type Live, memoryStorage } from "../../src/client/index.ts"
 import { fileStorage } from "../../src/client/storage/file.ts"
 import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
-import { problem } from "../support/portal.ts"
+import { answerWith, problem } from "../support/portal.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const titles = (live: Live) => live.list().map(({ title }) => title)
@@ -222,6 +222,27 @@ test("an edit whose answer got lost is not made again over somebody who took it 
   expect(live.get(id)?.is_completed).toBe(false)
   expect((await desk.todos.list())[0]?.is_completed).toBe(false)
   expect(live.notices()).toEqual([])
+})
+
+test("a create whose answer got lost is shown once, under its key, where the next batch is smaller", async () => {
+  await using app = await startLiveApp()
+  let batches = 0
+  const client = app.open((reach) => async (path, init) => {
+    if (!path.endsWith("/batch")) return reach(path, init)
+    batches++
+    if (batches === 2) return answerWith(413, "html")
+    const response = await reach(path, init)
+    if (batches === 1) throw new TypeError("lost")
+    return response
+  })
+  await client.register(app.newAccount())
+  const live = await client.todos.live({ until: "synced" })
+  const created = await live.createMany(["a", "b", "c"].map((title) => ({ title })))
+  const shown = new Set<string>()
+  live.subscribe(() => shown.add(titles(live).join()))
+  await eventually(() => batches > 2 && isSettled(live))
+  expect([...shown]).toEqual(["a,b,c"])
+  expect(live.list().map(({ key }) => key)).toEqual(created.map(({ key }) => key))
 })
 
 test("what somebody else has changed is not deleted unseen", async () => {

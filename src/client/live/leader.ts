@@ -75,7 +75,8 @@ export const lead = async (
     isLoaded = true
     if (sender.hasWork()) {
       isBehind = true
-      if (!(await sender.send())) return pause(HANGING)
+      do if (!(await sender.send())) return pause(HANGING)
+      while (sender.isUncertain())
     }
     if (isBehind) {
       // Before the fetch, because an event that arrives meanwhile sets it again.
