@@ -10,7 +10,7 @@ export type Outgoing = {
   headers?: Record<string, string>
   body?: unknown
   signal?: AbortSignal | undefined
-  /** Nobody waits for its answer: it may be ended at any time, and is sent again. */
+  /** It may be ended at any time, and is sent again. */
   isBackground?: boolean
 }
 
@@ -143,11 +143,15 @@ export const createHttp = (platform: Platform, url: string) => {
   }
 
   /** `isSafe`: the request may be repeated even if the service has executed it already. */
-  const repeatedly = async (outgoing: Outgoing, isSafe: boolean): Promise<Answer<unknown>> => {
+  const repeatedly = async (
+    outgoing: Outgoing,
+    isSafe: boolean,
+    silence?: number,
+  ): Promise<Answer<unknown>> => {
     let mayBeExecuted = false
     for (let attempt = 1; ; attempt++) {
       try {
-        return await once(outgoing)
+        return await once(outgoing, silence)
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
         const isGone = error.status === 404 && error.error_code !== "UNEXPECTED_ANSWER"

@@ -19,6 +19,8 @@ const KEY = "session"
 const LEFT = "left:"
 /** Who logs out waits this long for the service at most. */
 const PATIENCE = 5_000
+/** The service repeats a refresh for 10 seconds, and then ends the session: a repeat has to be there before. */
+const SILENCE = 7_000
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 
@@ -101,7 +103,9 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
 
   const requestRefresh = async (refresh_token: string) => {
     const path = "/api/v1/auth/refresh"
-    const { data } = await http.repeatedly({ method: "POST", path, body: { refresh_token } }, true)
+    // All other requests wait for it, and would hang with it on a network that is gone.
+    const outgoing = { method: "POST", path, body: { refresh_token }, isBackground: true }
+    const { data } = await http.repeatedly(outgoing, true, SILENCE)
     return checked(data, isTokens)
   }
 

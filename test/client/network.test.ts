@@ -4,11 +4,14 @@ import { createClientOn } from "../../src/client/client.ts"
 import { type Live, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, type PlatformEvent, platform } from "../../src/client/platform.ts"
 import { type App, startApp } from "../support/app.ts"
-import { eventually } from "../support/live.ts"
+import { eventually, expireToken } from "../support/live.ts"
 import { insertMany } from "../support/rows.ts"
 import { openSql } from "../support/sql.ts"
 
 type Fetch = Platform["fetch"]
+
+const untilAborted = ({ signal }: RequestInit) =>
+  new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)))
 
 /** A device whose seconds last a twentieth, and whose network the test holds up. */
 const startDevice = (app: App, storage = memoryStorage()) => {
@@ -21,10 +24,7 @@ const startDevice = (app: App, storage = memoryStorage()) => {
       const request = `${init.method} ${url.slice(app.url.length)}`
       network.requests.push(request)
       if (network.cut.test(request)) return Promise.reject(new TypeError("cut"))
-      if (network.hold.test(request))
-        return new Promise((_, reject) =>
-          init.signal?.addEventListener("abort", () => reject(init.signal?.reason)),
-        )
+      if (network.hold.test(request)) return untilAborted(init)
       return network.through(platform.fetch)(url, init)
     },
     sleep: (milliseconds, signal) => platform.sleep(milliseconds / HASTE, signal),
@@ -40,8 +40,8 @@ const startDevice = (app: App, storage = memoryStorage()) => {
   return { client: createClientOn(on, { url: app.url, storage }), network, happen, HASTE }
 }
 
-const startLive = async (app: App) => {
-  const device = startDevice(app)
+const startLive = async (app: App, storage = memoryStorage()) => {
+  const device = startDevice(app, storage)
   await device.client.register({ email: `${Math.random()}@example.org`, password: "correct horse" })
   const live = await device.client.todos.live({ until: "synced" })
   await eventually(() => live.status().is_online)
@@ -96,6 +96,42 @@ test("a small batch that nobody answers is offline after 10 seconds, and sent as
     expect(await timed(HASTE, () => live.status().pending === 0)).toBeLessThan(8_000)
     expect((await client.todos.list()).filter((todo) => todo.title === title).length).toBe(1)
   }
+  client.close()
+})
+
+test("a refresh whose answer is swallowed is repeated while the service still repeats it", async () => {
+  await using app = await startApp()
+  const storage = memoryStorage()
+  const { live, client, network, HASTE } = await startLive(app, storage)
+  const refreshed: number[] = []
+  network.through = (to) => async (url, init) => {
+    if (url.endsWith("/auth/refresh")) refreshed.push(performance.now())
+    const response = await to(url, init)
+    return url.endsWith("/auth/refresh") && refreshed.length === 1 ? untilAborted(init) : response
+  }
+  await expireToken(storage)
+  await live.create({ title: "waits for the refresh" })
+  await eventually(() => live.status().pending === 0)
+  const [first = 0, second = 0] = refreshed
+  expect((second - first) * HASTE).toBeLessThan(10_000)
+  expect(live.status().is_logged_in).toBe(true)
+  client.close()
+})
+
+test("a refresh that hangs holds up nothing once the network is back", async () => {
+  await using app = await startApp()
+  const storage = memoryStorage()
+  const { live, client, network, happen, HASTE } = await startLive(app, storage)
+  const refreshes = () => network.requests.filter((request) => request.endsWith("/auth/refresh"))
+  network.hold = /refresh/
+  await expireToken(storage)
+  await live.create({ title: "waits for the refresh" })
+  await eventually(() => refreshes().length === 1)
+  await Bun.sleep(2_000 / HASTE)
+  network.hold = /^$/
+  happen("online")
+  expect(await timed(HASTE, () => refreshes().length === 2)).toBeLessThan(3_000)
+  await eventually(() => live.status().pending === 0 && live.status().is_online)
   client.close()
 })
 

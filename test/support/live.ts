@@ -24,7 +24,7 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
       fetch: (url, init) => through(url.slice(app.url.length), init),
       // Limits are not shorter than a slow machine may need.
       sleep: (milliseconds, signal) => {
-        const least = milliseconds < 10_000 ? 0 : milliseconds < 30_000 ? 1_000 : milliseconds
+        const least = milliseconds < 7_000 ? 0 : milliseconds < 30_000 ? 1_000 : milliseconds
         return platform.sleep(Math.max(milliseconds / hasten, least), signal)
       },
     }
