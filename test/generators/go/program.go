@@ -24,8 +24,8 @@ func main() {
 	title := "Buy oats"
 
 	client := must(api.NewClientWithResponses(os.Args[1]))
-	registered := must(client.RegisterWithResponse(ctx, nil, api.Registration{Email: email, Password: password}))
-	session := must(client.LoginWithResponse(ctx, nil, api.Credentials{Email: email, Password: password}))
+	registered := must(client.RegisterWithResponse(ctx, api.Registration{Email: email, Password: password}))
+	session := must(client.LoginWithResponse(ctx, api.Credentials{Email: email, Password: password}))
 	bearer := func(_ context.Context, request *http.Request) error {
 		request.Header.Set("Authorization", "Bearer "+session.JSON200.AccessToken)
 		return nil

@@ -4,7 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.openapitools.client.ApiClient;
 import org.openapitools.client.ApiException;
-import org.openapitools.client.api.AccountsApi;
+import org.openapitools.client.api.AuthenticationApi;
 import org.openapitools.client.api.TodosApi;
 import org.openapitools.client.model.Credentials;
 import org.openapitools.client.model.NewTodo;
@@ -34,20 +34,20 @@ public class Program {
     String password = "correct horse battery staple";
     ApiClient client = new ApiClient();
     client.updateBaseUri(args[0]);
-    AccountsApi accounts = new AccountsApi(client);
-    var registered = accounts.register(new Registration().email(email).password(password), null);
-    var session = accounts.login(new Credentials().email(email).password(password), null);
+    AuthenticationApi accounts = new AuthenticationApi(client);
+    var registered = accounts.register(new Registration().email(email).password(password));
+    var session = accounts.login(new Credentials().email(email).password(password));
     client.setRequestInterceptor(
         request -> request.header("Authorization", "Bearer " + session.getAccessToken()));
     TodosApi todos = new TodosApi(client);
-    var created = todos.createTodoWithHttpInfo(new NewTodo().title("Buy milk"), null, null);
+    var created = todos.createTodoWithHttpInfo(new NewTodo().title("Buy milk"), null);
     Long id = created.getData().getId();
     String seen = created.getHeaders().get("etag").get(0);
-    var updated = todos.putTodo(id, new TodoChanges().isCompleted(true), null, seen);
+    var updated = todos.putTodo(id, new TodoChanges().isCompleted(true), seen);
     String stale =
-        errorCode(() -> todos.putTodo(id, new TodoChanges().title("Buy oats"), null, seen));
-    int deleted = todos.deleteTodoWithHttpInfo(id, null, null).getStatusCode();
-    String gone = errorCode(() -> todos.getTodo(id, null, null));
+        errorCode(() -> todos.putTodo(id, new TodoChanges().title("Buy oats"), seen));
+    int deleted = todos.deleteTodoWithHttpInfo(id, null).getStatusCode();
+    String gone = errorCode(() -> todos.getTodo(id, null));
 
     Map<String, Object> told = new LinkedHashMap<>();
     told.put("email", registered.getEmail());
