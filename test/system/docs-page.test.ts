@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import axe from "axe-core"
 import type { Browser, BrowserContextOptions, Page } from "playwright-core"
 import { startApp } from "../support/app.ts"
@@ -148,3 +150,22 @@ test("under a prefix of nginx the page finds its script, its document and the AP
   expect(elsewhere).toEqual([])
   expect(refused).toEqual([])
 }, 120_000)
+
+const root = join(import.meta.dir, "../..")
+/** `SCREENS=1` takes the README's picture anew, with the example application's own beside it. */
+test.if(process.env["SCREENS"] !== undefined)("the reference can be shown", async () => {
+  await using app = await startApp()
+  const page = await browser.newPage({ viewport: { width: 1140, height: 855 } })
+  await page.goto(`${app.url}/docs`, { waitUntil: "networkidle" })
+  await page.evaluate(SETTLED)
+  const reference = await page.screenshot()
+  const example = readFileSync(join(root, "test/client/examples/todos/undo.png"))
+  const image = (bytes: Buffer) =>
+    `<img height=570 src="data:image/png;base64,${bytes.toString("base64")}">`
+  await page.setViewportSize({ width: 1540, height: 590 })
+  await page.setContent(
+    `<body style="margin:10px;display:flex;gap:10px;background:#ddd">${image(reference)}${image(example)}`,
+  )
+  await page.screenshot({ path: join(root, ".github/todo-api.png") })
+  await page.close()
+})
