@@ -60,7 +60,13 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
   const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
   try {
     await (await open(draft, "wx", MODE).catch(refuse)).close()
-    await write(createWriteStream(draft, { flags: "r+" }))
+    const output = createWriteStream(draft, { flags: "r+" })
+    // Also if it failed at once: a stream that opens its file later would find it removed.
+    const closed = new Promise<void>((resolve) => output.once("close", () => resolve()))
+    await write(output).finally(() => {
+      output.destroy()
+      return closed
+    })
     await sync(draft)
     await rename(draft, target)
     syncDirectory(dirname(target))
