@@ -6,7 +6,8 @@ import { expectDocumentedAnswers, seed } from "./documented.ts"
 import { shareApp } from "./shared-app.ts"
 
 /** Hashing a password takes some 20 ms. */
-const isSlow = ({ tags, method }: Operation) => tags.includes("accounts") && method !== "GET"
+const isSlow = ({ tags, method }: Operation) =>
+  method !== "GET" && ["Authentication", "Account"].some((tag) => tags.includes(tag))
 
 /** An answer that does not end is none to wait for: test/todos/events.test.ts reads it. */
 const isStream = ({ responses }: Operation) =>
