@@ -52,7 +52,7 @@ export const describeError = (error: unknown, depth = 0): object => {
 /** For people: `09:30:00.123 WARN  503 GET /health/ready 1.2 ms {"request_id":"…"}` */
 const readable = (line: string): string => {
   const { time, level, msg, method, route, status, duration_ms, err, ...rest } = JSON.parse(line)
-  const label = (pino.levels.labels[level] ?? "").toUpperCase().padEnd(5)
+  const label = level.toUpperCase().padEnd(5)
   const said = msg ?? `${status} ${method} ${route} ${duration_ms} ms`
   const details = Object.keys(rest).length > 0 ? ` ${JSON.stringify(rest)}` : ""
   const cause = err ? `\n  ${err.type}: ${err.message ?? err.code ?? ""}\n  ${err.stack ?? ""}` : ""
@@ -98,10 +98,15 @@ export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
     hasEnded = true
     output.destroy()
   }
-  const serializers = { err: (error: unknown) => describeError(error) }
-  const log = pino({ level, base: null, serializers }, { write })
+  const options = {
+    level,
+    base: null,
+    serializers: { err: (error: unknown) => describeError(error) },
+    formatters: { level: (name: string) => ({ level: name }) },
+  }
+  const log = pino(options, { write })
   const line = log.isLevelEnabled("info")
-    ? (members: string) => write(`{"level":30,"time":${Date.now()},${members}}\n`)
+    ? (members: string) => write(`{"level":"info","time":${Date.now()},${members}}\n`)
     : () => {}
   return Object.assign(log, { line, end })
 }

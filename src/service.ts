@@ -24,7 +24,7 @@ export type Service = {
   metricsUrl: string | undefined
   /** Resolves when the embedded database has ended. */
   databaseEnded: Promise<void>
-  /** Makes the readiness probe fail, and each answer close its connection. */
+  /** Makes the readiness probe fail, and each response close its connection. */
   drain(): void
   /**
    * Accepts no new connections, answers the requests that have begun, and closes the database. What is

@@ -34,7 +34,7 @@ import { columnsToKeep } from "./write.ts"
 
 /**
  * Sequences are set this far beyond the backup. Ids that were drawn after the backup are still known to
- * tokens and to clients' copies, and must not be drawn again.
+ * tokens and to clients' replicas, and must not be drawn again.
  */
 const IDS_LEFT_OUT = 1_000_000
 

@@ -22,6 +22,6 @@ export const openapiDocument = async (): Promise<string> => {
     isReady: async () => false,
     isStopping: () => false,
   })
-  const answer = await app.handle(new Request("http://localhost/openapi.json"))
-  return answer.text()
+  const response = await app.handle(new Request("http://localhost/openapi.json"))
+  return response.text()
 }

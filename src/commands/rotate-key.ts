@@ -16,7 +16,7 @@ export const rotateKey = async (env: NodeJS.ProcessEnv): Promise<number> => {
     throw new ConfigError(`DATA_DIR: ${DATA_DIR} has no generated key; the first start makes one`)
   return print(
     `${DATA_DIR} has a new secret_key. Restart the service: from then on the new one signs, and\n` +
-      "what the old one signed stays good, by secret_key.previous. Delete that file and restart\n" +
+      "what the old one signed stays valid, by secret_key.previous. Delete that file and restart\n" +
       "when it has expired, or at once if the old key has leaked, which logs everybody out.\n",
   )
 }

@@ -8,7 +8,7 @@ import { startService } from "../service.ts"
 export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
 
 /**
- * How long answers carry `Connection: close` before the listener closes. Without that, a client may
+ * How long responses carry `Connection: close` before the listener closes. Without that, a client may
  * already be sending its next request on a connection that is being closed.
  */
 const DRAIN_MS = 250

@@ -62,7 +62,7 @@ const WEAKNESSES: [isWeak: (config: Config, env: Env) => boolean, warning: strin
   ],
   [
     ({ TRUSTED_PROXIES }) => TRUSTED_PROXIES.some((network) => /\/0+$/.test(network)),
-    "TRUSTED_PROXIES are everybody: any client can claim any address, and escapes the throttle",
+    "TRUSTED_PROXIES are everybody: any client can claim any address, and escapes the rate limits",
   ],
   [
     ({ DATABASE_URL }) =>

@@ -1,7 +1,7 @@
 /** Signs what clients keep for the service, by HMAC, with a key for each purpose. */
 import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto"
 
-/** The current one signs. Signatures by the previous ones stay good. */
+/** The current one signs. Signatures by the previous ones stay valid. */
 export type Secrets = readonly [current: string, ...previous: string[]]
 
 /** RFC 5869: a key tells nothing about the secret, nor about the keys of other purposes. */

@@ -91,7 +91,7 @@ export const hasOtherKey = (dataDir: string, key: string): boolean => {
   return existsSync(file) && readKey(file) !== key
 }
 
-/** Takes over the keys of another service, so that what they signed stays good. */
+/** Takes over the keys of another service, so that what they signed stays valid. */
 export const adoptKeys = (dataDir: string, [current, previous]: Secrets) => {
   if (previous !== undefined) writePrivateFile(previousFile(dataDir), previous)
   writePrivateFile(currentFile(dataDir), current)

@@ -72,7 +72,7 @@ test("the start logs each warning once, and no value", async () => {
   })
   await service.stop()
   expect(await service.log()).not.toContain(secret)
-  const warnings = (await service.lines()).filter(({ level }) => level === 40)
+  const warnings = (await service.lines()).filter(({ level }) => level === "warn")
   expect(warnings.map(({ msg }) => String(msg).split(" ")[0])).toEqual([
     "SECRET_KEY",
     "TRUSTED_PROXIES",

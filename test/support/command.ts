@@ -78,7 +78,7 @@ export const startCommand = async (
       while (!log.includes(text) && command.exitCode === null) await Bun.sleep(5)
     },
     /** What went wrong so far, as it was logged. */
-    warnings: () => log.split("\n").filter((line) => /^\{"level":[456]0,/.test(line)),
+    warnings: () => log.split("\n").filter((line) => /^\{"level":"(warn|error|fatal)",/.test(line)),
     /** Everything that it has logged, when it has ended. */
     log: async () => {
       await logged
