@@ -3,7 +3,6 @@ import ipaddr from "ipaddr.js"
 import { isAddress } from "../config/readers.ts"
 
 type Address = ipaddr.IPv4 | ipaddr.IPv6
-type Network = [Address, number]
 
 /** Parses an entry of X-Forwarded-For, to which some proxies add a port. Undefined if it is no address. */
 const parseHop = (text: string): Address | undefined => {
@@ -11,33 +10,28 @@ const parseHop = (text: string): Address | undefined => {
   return isAddress(hop) ? ipaddr.process(hop) : undefined
 }
 
-/** Parses `10.0.0.0/8` or an address. IPv4 mapped to IPv6 (`::ffff:10.0.0.0/104`) is read as IPv4. */
-const parseNetwork = (text: string): Network => {
+/** All are compared as IPv6: the network of a proxy may be written in either way. */
+const asIPv6 = (address: Address) =>
+  address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address
+
+/** Parses `10.0.0.0/8` or an address. */
+const parseNetwork = (text: string): [ipaddr.IPv6, number] => {
   const [address = "", bits] = text.split("/")
   const parsed = ipaddr.parse(address)
-  const prefix = bits === undefined ? parsed.toByteArray().length * 8 : Number(bits)
-  return parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress() && prefix >= 96
-    ? [parsed.toIPv4Address(), prefix - 96]
-    : [parsed, prefix]
+  const before = parsed instanceof ipaddr.IPv4 ? 96 : 0
+  return [asIPv6(parsed), bits === undefined ? 128 : before + Number(bits)]
 }
-
-const isIn = (address: Address, [network, bits]: Network) =>
-  address.kind() === network.kind() && address.match(network, bits)
 
 /** RFC 6052: a NAT64 writes the IPv4 address of its client into this network. */
 const NAT64 = parseNetwork("64:ff9b::/96")
 
-const translated = (address: Address): Address =>
-  isIn(address, NAT64) ? new ipaddr.IPv4(address.toByteArray().slice(-4)) : address
-
 /** An IPv6 subscriber can use any address of a /64, so the /64 stands for the client. */
-const subscriber = (address: Address): string =>
-  address instanceof ipaddr.IPv6
-    ? address.parts
-        .slice(0, 4)
-        .map((part) => part.toString(16))
-        .join(":")
-    : address.toString()
+const subscriber = (address: Address): string => {
+  if (address instanceof ipaddr.IPv4) return address.toString()
+  if (address.match(NAT64)) return address.toByteArray().slice(-4).join(".")
+  const groups = address.parts.slice(0, 4)
+  return groups.map((group) => group.toString(16)).join(":")
+}
 
 /** The /48 of a client's IPv6 address: one site may own all of it. Undefined for IPv4. */
 export const networkOf = (address: string): string | undefined =>
@@ -48,7 +42,7 @@ const PREFIX = /^(?:\/[\w.~-]+){1,8}$/
 
 export const createProxies = (trusted: string[]) => {
   const networks = trusted.map(parseNetwork)
-  const isTrusted = (address: Address) => networks.some((network) => isIn(address, network))
+  const isTrusted = (address: Address) => networks.some((network) => asIPv6(address).match(network))
 
   return {
     /**
@@ -64,7 +58,7 @@ export const createProxies = (trusted: string[]) => {
         if (!hop) break
         client = hop
       }
-      return subscriber(translated(client))
+      return subscriber(client)
     },
 
     /** The X-Forwarded-Prefix of a trusted proxy. */
@@ -75,7 +69,6 @@ export const createProxies = (trusted: string[]) => {
     },
   }
 }
-type Proxies = ReturnType<typeof createProxies>
 
 /** Seconds without a byte, after which a connection is closed: more than proxies keep theirs (60 to 75). */
 export const IDLE_SECONDS = 75
@@ -89,14 +82,14 @@ const USER_AGENT_LENGTH = 256
 
 type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
 
-/** A class with getters, because reading a header or the signal takes time, and few routes need them. */
-class RequestClient {
+/** With getters, because reading a header or the signal takes time, and few routes need them. */
+export class Client {
   private known: string | undefined
 
   constructor(
     private readonly request: Request,
     private readonly server: Server,
-    private readonly proxies: Proxies,
+    private readonly proxies: ReturnType<typeof createProxies>,
   ) {
     this.closeAfter(IDLE_SECONDS)
   }
@@ -137,12 +130,8 @@ class RequestClient {
     this.server?.timeout(this.request, seconds)
   }
 }
-export type Client = Pick<
-  RequestClient,
-  "address" | "keepAddress" | "prefix" | "userAgent" | "signal" | "closeAfter"
->
 
 export const createClientOf = (trustedProxies: string[]) => {
   const proxies = createProxies(trustedProxies)
-  return (request: Request, server: Server): Client => new RequestClient(request, server, proxies)
+  return (request: Request, server: Server) => new Client(request, server, proxies)
 }

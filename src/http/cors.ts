@@ -38,33 +38,20 @@ const preflight = {
 
 /** Refused origins that are remembered, so that each is logged only once. */
 const REMEMBERED = 1_000
-/** Whoever makes up more of them neither fills the log nor silences it for longer. */
-const LINES_A_MINUTE = 200
 /** What looks like an origin. Nothing else that a client sends is logged. */
 const ORIGIN = /^[a-z][a-z\d+.-]{0,30}:\/\/[\w.:[\]-]{1,100}$/i
-
-/** Logs each refused origin once, with the variable that would allow it. */
-const createRefusalLog = (log: Logger) => {
-  const logged = createCache<true>(REMEMBERED)
-  let minute = 0
-  let lines = 0
-  return (given: string) => {
-    const origin = ORIGIN.test(given) ? given : "none that a browser sends"
-    if (logged.get(origin)) return
-    const now = Math.floor(performance.now() / 60_000)
-    if (now !== minute) lines = 0
-    minute = now
-    if (lines++ >= LINES_A_MINUTE) return
-    logged.set(origin, true)
-    log.warn({ origin }, "a page was refused: its origin is not in CORS_ORIGINS")
-  }
-}
 
 /** Credentials need not be allowed: browsers add no Authorization header by themselves. */
 export const cors = (origins: string[], log: Logger) => {
   const allowsAll = origins.includes("*")
   const allowed = new Set(origins)
-  const logRefusal = createRefusalLog(log)
+  const logged = createCache<true>(REMEMBERED)
+  const logRefusal = (given: string) => {
+    const origin = ORIGIN.test(given) ? given : "none that a browser sends"
+    if (logged.get(origin)) return
+    logged.set(origin, true)
+    log.warn({ origin }, "a page was refused: its origin is not in CORS_ORIGINS")
+  }
   return new Elysia({ name: "cors" }).onRequest(({ request, set }) => {
     if (origins.length > 0 && !allowsAll) set.headers.vary = "Origin"
     const origin = request.headers.get("origin")

@@ -5,14 +5,6 @@ import { type ValueError, ValueErrorType } from "@sinclair/typebox/errors"
 import { type BrokenRule, badRequest } from "./problem.ts"
 import { brokenTextRule } from "./schema.ts"
 
-const decode = (part: string): string | undefined => {
-  try {
-    return decodeURIComponent(part.replaceAll("+", " "))
-  } catch {
-    return undefined
-  }
-}
-
 /** A value that no schema accepts, so that one 400 names this parameter together with all other faults. */
 export class Unreadable {
   constructor(readonly message: string) {}
@@ -22,32 +14,27 @@ const notUtf8 = new Unreadable("is not valid UTF-8")
 
 /** More than any route takes: if there are more, the 400 names unknown ones among these. */
 const PARAMETERS_READ = 26
-/** Characters as they were sent: more than any valid parameter has. */
-const PARAMETER_LIMIT = 4_096
-const tooLong = new Unreadable("is too long")
 
-type Query = Record<string, string | Unreadable>
+const decode = (part: string) => {
+  try {
+    return decodeURIComponent(part.replaceAll("+", " "))
+  } catch {
+    return notUtf8
+  }
+}
 
-const readQuery = (url: string): Query => {
-  const query: Query = Object.create(null)
+const readQuery = (url: string) => {
+  const query: Record<string, string | Unreadable> = Object.create(null)
   const start = url.indexOf("?")
-  let read = 0
-  let end = start
-  for (let at = start + 1; at > 0 && at < url.length && read < PARAMETERS_READ; at = end + 1) {
-    end = url[at] === "&" ? at : url.indexOf("&", at)
-    if (end === at) continue
-    if (end === -1) end = url.length
-    read++
-    const pair = url.slice(at, end)
-    const equals = pair.indexOf("=")
-    const rawName = equals === -1 ? pair : pair.slice(0, equals)
-    if (pair.length > PARAMETER_LIMIT) {
-      query[rawName.slice(0, NAME_LIMIT)] = tooLong
-      continue
-    }
-    const name = decode(rawName)
-    const value = equals === -1 ? "" : decode(pair.slice(equals + 1))
-    if (name === undefined || value === undefined) query[name ?? rawName] = notUtf8
+  if (start === -1) return query
+  const pairs = url
+    .slice(start + 1)
+    .split("&")
+    .filter(Boolean)
+  for (const pair of pairs.slice(0, PARAMETERS_READ)) {
+    const [rawName = ""] = pair.split("=", 1)
+    const [name, value] = [decode(rawName), decode(pair.slice(rawName.length + 1))]
+    if (name instanceof Unreadable) query[rawName] = name
     else query[name] = name in query ? repeated : value
   }
   return query
@@ -63,12 +50,14 @@ const MOST_RULES = 20
 /** Characters. Longer names are cut in the response. */
 const NAME_LIMIT = 200
 
+const variantsOf = (union: TSchema) => (union["anyOf"] ?? []) as TSchema[]
+
 /** The message for a value that matches no variant of a union. */
-const oneOfThose = (schema: TSchema): string => {
-  const said = ((schema["anyOf"] ?? []) as TSchema[]).map((variant) =>
-    literals(variant).map(([name, literal]) => `"${name}": ${JSON.stringify(literal)}`),
-  )
-  return `must be an object with ${said.flat().join(", or ")}`
+const oneOfThose = (union: TSchema): string => {
+  const said = variantsOf(union)
+    .flatMap(literals)
+    .map(([name, literal]) => `"${name}": ${JSON.stringify(literal)}`)
+  return `must be an object with ${said.join(", or ")}`
 }
 
 const message = ({ type, schema, value }: ValueError): string => {
@@ -110,30 +99,20 @@ const shortened = (pointer: string) =>
     ? pointer
     : `${pointer.slice(0, NAME_LIMIT).replace(/(~|[\ud800-\udbff])$/, "")}…`
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null
-
 /** The literal members of a variant, which tell it from the others. */
 const literals = (variant: TSchema): [name: string, value: unknown][] =>
   Object.entries((variant["properties"] ?? {}) as Record<string, TSchema>).flatMap(
     ([name, { const: literal }]) => (literal === undefined ? [] : [[name, literal]]),
   )
 
-/** The errors of a value by the variant of a union that its literal members name. */
-function* ofVariant(error: ValueError): Iterable<ValueError> {
-  const variants = (error.schema["anyOf"] ?? []) as TSchema[]
-  const { value } = error
-  const index = variants.findIndex(
-    (variant) =>
-      isObject(value) && literals(variant).every(([name, literal]) => value[name] === literal),
-  )
-  yield* error.errors[index] ?? [error]
-}
-
+/** In place of the error of a union those of the variant that the literal members of the value name. */
 function* inDetail(errors: Iterable<ValueError>): Iterable<ValueError> {
-  for (const error of errors)
-    if (error.type === ValueErrorType.Union) yield* ofVariant(error)
-    else yield error
+  for (const error of errors) {
+    const isNamed = (variant: TSchema) =>
+      literals(variant).every(([name, literal]) => Object(error.value)[name] === literal)
+    const variants = error.type === ValueErrorType.Union ? variantsOf(error.schema) : []
+    yield* error.errors[variants.findIndex(isNamed)] ?? [error]
+  }
 }
 
 /** One error for each pointer: a missing member also has a wrong type, but that helps nobody. */

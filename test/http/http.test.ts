@@ -65,7 +65,7 @@ describe("bodies", () => {
       expectProblem(await app.call("POST", TODOS, { body }), 401, "UNAUTHORIZED")
   })
 
-  test("of more values or levels than any route takes are refused before they are parsed", async () => {
+  test("of more values than any route takes, in whatever order and depth, are refused before they are parsed", async () => {
     const batch = (body: string) =>
       app.call("POST", `${TODOS}/batch`, { body, headers: credentials })
     const names = Array.from({ length: 60_000 }, (_, n) => `"k${n}":0`).join()
@@ -73,13 +73,14 @@ describe("bodies", () => {
       `[${"0,".repeat(500_000)}0]`,
       `{${names}}`,
       `[${"[],".repeat(300_000)}[]]`,
+      "[".repeat(1_000_000),
+      `${'{"a":'.repeat(170_000)}0${"}".repeat(170_000)}`,
     ]) {
       const answer = await batch(body)
       expectProblem(answer, 400, "BAD_REQUEST")
       expect(answer.body).toMatchObject({ errors: [{ message: "has more than 10000 values" }] })
     }
-    for (const body of ["[".repeat(1_000_000), `${'{"a":'.repeat(17)}0${"}".repeat(17)}`])
-      expect((await batch(body)).body).toMatchObject({ errors: [{ message: "nests too deeply" }] })
+    expect((await batch("[".repeat(9_000) + "]".repeat(9_000))).status).toBe(400)
     // Brackets and commas in strings are no values, and escaped quotes do not end one.
     const title = '[[[[{{{{,\\"'.repeat(20)
     expect((await post({ title })).body).toMatchObject({ title })
