@@ -72,6 +72,8 @@ const createSlowReads = (poolSize: number) =>
         : tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
   })
 
+const DAY_SECONDS = 24 * 60 * 60
+
 /** What each feature gets from the service. */
 const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
@@ -84,9 +86,9 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
     hashing: createHashing(),
     refreshTokens: createRefreshTokens(secrets),
     lifetimes: {
-      refreshDays: config.REFRESH_TOKEN_EXPIRE_DAYS,
-      accessSeconds: tokens.expiresIn,
-      maxDays: config.SESSION_MAX_DAYS,
+      refresh: config.REFRESH_TOKEN_EXPIRE_DAYS * DAY_SECONDS,
+      access: tokens.expiresIn,
+      session: config.SESSION_MAX_DAYS * DAY_SECONDS,
     },
     logEvent: createSecurityLog(log),
     hasMail: config.SMTP_URL !== undefined,

@@ -6,19 +6,22 @@ import type { RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
 
+/** Seconds. */
 export type Lifetimes = {
   /** Of a refresh token, from when it is issued. */
-  refreshDays: number
+  refresh: number
   /** Of an access token. */
-  accessSeconds: number
+  access: number
   /** Of a session, from its login, even if it is refreshed. */
-  maxDays: number
+  session: number
 }
 
 export type RefreshTokens = {
-  sign: (sessionId: string, generation: number) => string
-  /** Undefined if it was not issued here. */
-  read: (token: string) => { sessionId: string; generation: number } | undefined
+  sign: (sessionId: string, generation: number, userId: number) => string
+  /** Undefined if it was not issued here. Without a user it is of a time when tokens named none. */
+  read: (
+    token: string,
+  ) => { sessionId: string; generation: number; userId: number | undefined } | undefined
 }
 
 export type Accounts = {

@@ -2,7 +2,7 @@
 import type postgres from "postgres"
 import { constraintOf } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
-import { emailTaken, goneUser } from "./problems.ts"
+import { deletedUser, emailTaken } from "./problems.ts"
 import { userKey, userKeyOf } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"
 
@@ -67,8 +67,11 @@ export const createFederatedUser = async (sql: Sql, id: number) => {
       on conflict on constraint users_pkey do nothing
     )
     select exists (select from revocations where key = ${userKey(id)}) as is_deleted`
-  if (row.is_deleted) throw goneUser()
+  if (row.is_deleted) throw deletedUser()
 }
+
+export const isDeleted = async (sql: Sql, id: number) =>
+  (await sql`select from revocations where key = ${userKey(id)}`).count > 0
 
 /** Federated users get a row with their first write, or when they are first asked for. */
 export const findOrCreateUser = async (sql: Sql, id: number): Promise<User> => {
@@ -76,7 +79,7 @@ export const findOrCreateUser = async (sql: Sql, id: number): Promise<User> => {
   if (known) return known
   await createFederatedUser(sql, id)
   const created = await findUser(sql, id)
-  if (!created) throw goneUser()
+  if (!created) throw deletedUser()
   return created
 }
 

@@ -20,10 +20,6 @@ export const createCache = <T>(limit: number) => {
       return kept
     },
     set,
-    deleteWhere(isUnwanted: (value: T) => boolean) {
-      for (const generation of [young, old])
-        for (const [key, value] of generation) if (isUnwanted(value)) generation.delete(key)
-    },
     get size() {
       return young.size + old.size
     },

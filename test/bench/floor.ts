@@ -135,7 +135,7 @@ const logIn = async (request: Request, headers: Headers) => {
   const refresh_token = `${id}.1.${createHmac("sha256", SECRET_KEY).update(`${id}.1`).digest("base64url")}`
   const expires_in = 1_800
   const client = { address, userAgent: request.headers.get("user-agent") }
-  const lifetimes = { refreshDays: 30, accessSeconds: expires_in, maxDays: 365 }
+  const lifetimes = { refresh: 30 * 86_400, access: expires_in, session: 365 * 86_400 }
   await sql.begin(async (transaction) => {
     await lockPassword(transaction, user.id, hash)
     await insertSession(transaction, { id, userId: user.id }, client, lifetimes)

@@ -5,7 +5,7 @@ import { authenticated } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import { badRequest, Problem } from "../../http/problem.ts"
 import type { Accounts } from "../context.ts"
-import { goneUser } from "../problems.ts"
+import { deletedUser } from "../problems.ts"
 import { hashOf } from "../random-token.ts"
 import { isUuid, uuidParams } from "../schemas.ts"
 import { randomPersonalToken } from "../tokens/personal-access-token.ts"
@@ -117,7 +117,7 @@ const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) =
   })
   const created = await insert.catch((error: unknown) => {
     // The user was deleted at this very moment.
-    throw constraintOf(error) === "personal_tokens_user_id_fkey" ? goneUser() : error
+    throw constraintOf(error) === "personal_tokens_user_id_fkey" ? deletedUser() : error
   })
   if (!created) throw tooMany()
   return { ...created, token }

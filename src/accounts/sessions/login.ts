@@ -11,14 +11,16 @@ import { wrongCredentials } from "../problems.ts"
 import { uncount } from "../rate-limits.ts"
 import { type Credentials, credentials, isEmail, tokens } from "../schemas.ts"
 import { issueFirstTokens } from "./issue.ts"
-import { endSession, insertSession } from "./queries.ts"
+import { endSession, insertSession, revokeToken } from "./queries.ts"
 
 export const logout = (accounts: Accounts) =>
   authenticated(accounts, "/auth").post(
     "/logout",
-    async ({ caller, status }) => {
-      const revoked = await endSession(accounts.sql, caller)
-      accounts.tokens.revoke([caller.tokenKey, ...revoked.map(({ key }) => key)])
+    async ({ caller: { userId, sessionId, tokenKey, expiresAt }, status }) => {
+      const { sql, tokens, lifetimes } = accounts
+      const ended = sessionId && (await endSession(sql, userId, sessionId, lifetimes))
+      if (!ended) await revokeToken(sql, tokenKey, expiresAt)
+      tokens.revoke([ended || tokenKey])
       return status(204, undefined)
     },
     {

@@ -4,7 +4,7 @@ import { authenticated } from "../../http/guard.ts"
 import type { Accounts } from "../context.ts"
 import { noSuchSession } from "../problems.ts"
 import { isUuid, uuidParams } from "../schemas.ts"
-import { endOwnSession, listSessions } from "./queries.ts"
+import { endSession, listSessions } from "./queries.ts"
 
 export const ownSessions = (accounts: Accounts) => {
   const { sql, tokens, lifetimes, logEvent } = accounts
@@ -28,7 +28,7 @@ export const ownSessions = (accounts: Accounts) => {
     .delete(
       "/:id",
       async ({ caller: { userId }, params: { id }, client, status }) => {
-        const key = isUuid(id) ? await endOwnSession(sql, userId, id, lifetimes) : undefined
+        const key = isUuid(id) ? await endSession(sql, userId, id, lifetimes) : undefined
         if (key === undefined) throw noSuchSession()
         tokens.revoke([key])
         logEvent("session_ended", { userId, address: client.address })

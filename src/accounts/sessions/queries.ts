@@ -11,28 +11,26 @@ export const HAS_NOT_ENDED = `sessions.expires_at > now()
     '-infinity'
   )`
 
-/** When a session ends at the latest. Computed in UTC, because a distributed Postgres wants it so. */
-const lastMoment = (sql: Statements, { maxDays }: Lifetimes) => sql`
-  ((sessions.created_at at time zone 'UTC' + make_interval(days => ${maxDays})) at time zone 'UTC')`
-
 /** How long a session lasts if it is not refreshed again. */
-const extension = (sql: Statements, { refreshDays, accessSeconds }: Lifetimes) => sql`
-  greatest(make_interval(days => ${refreshDays}), make_interval(secs => ${accessSeconds}))`
+const unrefreshed = ({ refresh, access }: Lifetimes) => Math.max(refresh, access)
 
 /** When the session ends if it is refreshed now and never again. */
 export const extendedEnd = (sql: Statements, lifetimes: Lifetimes) => sql`
-  least(greatest(expires_at, now() + ${extension(sql, lifetimes)}), ${lastMoment(sql, lifetimes)})`
+  least(
+    greatest(sessions.expires_at, now() + make_interval(secs => ${unrefreshed(lifetimes)})),
+    sessions.created_at + make_interval(secs => ${lifetimes.session})
+  )`
 
 /** Seconds until the session ends at the latest. */
 export const secondsLeft = (sql: Statements, lifetimes: Lifetimes) => sql`
-  ceil(extract(epoch from ${lastMoment(sql, lifetimes)} - now()))::bigint`
+  ceil(${lifetimes.session} + extract(epoch from sessions.created_at - now()))::bigint`
 
 /** Whether a session, joined with its user, is alive and its user enabled. */
 export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
   sessions.user_id = users.id
     and users.disabled_at is null
     and ${sql.unsafe(HAS_NOT_ENDED)}
-    and ${lastMoment(sql, lifetimes)} > now()`
+    and sessions.created_at > now() - make_interval(secs => ${lifetimes.session})`
 
 /** Starts at generation 1. */
 export const insertSession = (
@@ -41,16 +39,12 @@ export const insertSession = (
   { address, userAgent }: Pick<Client, "address" | "userAgent">,
   lifetimes: Lifetimes,
 ) => transaction`
-  insert into sessions (id, user_id, created_at, expires_at, generation, user_agent, address)
+  insert into sessions (id, user_id, created_at, expires_at, user_agent, address)
   values (
     ${id},
     ${userId},
     statement_timestamp(),
-    now() + least(
-      ${extension(transaction, lifetimes)},
-      make_interval(days => ${lifetimes.maxDays})
-    ),
-    1,
+    now() + make_interval(secs => ${Math.min(unrefreshed(lifetimes), lifetimes.session)}),
     ${userAgent},
     ${address}
   )`
@@ -79,30 +73,8 @@ export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => 
   order by sessions.last_used_at desc, sessions.id
   limit ${LISTED}`
 
-/** `expiresAt` is any number that is in the future. */
-type Ending = { userId: number; sessionId: string | undefined; tokenKey: string; expiresAt: number }
-
-/** Ends the session of a token. Revokes the token itself if it belongs to none. */
-export const endSession = (sql: Sql, { userId, sessionId, tokenKey, expiresAt }: Ending) => sql<
-  { key: string }[]
->`
-  with ended as (
-    delete from sessions
-    where id = ${sessionId ?? null}::uuid
-      and user_id = ${userId}
-    returning id, expires_at
-  )
-  insert into revocations (key, expires_at)
-  select ${sessionKeyOf(sql, sql`id`)}, expires_at
-  from ended
-  union all
-  select ${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799))
-  where not exists (select from ended)
-  on conflict on constraint revocations_pkey do nothing
-  returning key`
-
-/** Ends a session that its user chose. Returns the key to revoke; undefined if there is no such session. */
-export const endOwnSession = async (sql: Sql, userId: number, id: string, lifetimes: Lifetimes) => {
+/** Returns the key to revoke; undefined if the user has no such session. */
+export const endSession = async (sql: Sql, userId: number, id: string, lifetimes: Lifetimes) => {
   const [row] = await sql<{ key: string }[]>`
     with ended as (
       delete from sessions
@@ -120,6 +92,12 @@ export const endOwnSession = async (sql: Sql, userId: number, id: string, lifeti
     returning key`
   return row?.key
 }
+
+/** Revokes a token without a session of ours. `expiresAt` is any number that is in the future. */
+export const revokeToken = (sql: Sql, tokenKey: string, expiresAt: number) => sql`
+  insert into revocations (key, expires_at)
+  values (${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799)))
+  on conflict on constraint revocations_pkey do nothing`
 
 /** Sessions. Deleting so many takes far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000

@@ -7,11 +7,12 @@ import type { Client } from "../../http/client-address.ts"
 import { anonymous } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import type { Accounts, Lifetimes } from "../context.ts"
-import { wrongRefreshToken } from "../problems.ts"
-import { sessionKey, sessionKeyOf } from "../revocation-keys.ts"
+import { deletedUser, wrongRefreshToken } from "../problems.ts"
+import { sessionKey } from "../revocation-keys.ts"
 import { refreshToken, tokens } from "../schemas.ts"
+import { isDeleted } from "../users.ts"
 import { issueTokens, type SessionState } from "./issue.ts"
-import { extendedEnd, isAlive, secondsLeft } from "./queries.ts"
+import { endSession, extendedEnd, isAlive, secondsLeft } from "./queries.ts"
 
 export const refresh = (accounts: Accounts) =>
   anonymous(accounts, "/auth").post(
@@ -36,17 +37,16 @@ const refreshSession = async (accounts: Accounts, token: string, client: Client)
   const { sql, tokens, refreshTokens, lifetimes, logEvent } = accounts
   const presented = refreshTokens.read(token)
   if (!presented) throw wrongRefreshToken()
-  const { sessionId, generation } = presented
+  const { sessionId, generation, userId } = presented
   const rotated = await rotate(sql, sessionId, generation, client, lifetimes)
   if (rotated) return issueTokens(accounts, sessionId, rotated)
-  const repeated = await repeatOrEnd(sql, sessionId, generation, lifetimes)
-  if (!repeated) throw wrongRefreshToken()
-  if (repeated.is_reuse) {
-    tokens.revoke([sessionKey(sessionId)])
-    logEvent("session_ended_by_reuse", { userId: repeated.user_id, address: client.address })
-    throw wrongRefreshToken()
-  }
-  return issueTokens(accounts, sessionId, repeated)
+  const later = await findLater(sql, sessionId, generation, lifetimes)
+  if (!later) throw userId && (await isDeleted(sql, userId)) ? deletedUser() : wrongRefreshToken()
+  if (!later.is_reuse) return issueTokens(accounts, sessionId, later)
+  await endSession(sql, later.user_id, sessionId, lifetimes)
+  tokens.revoke([sessionKey(sessionId)])
+  logEvent("session_ended_by_reuse", { userId: later.user_id, address: client.address })
+  throw wrongRefreshToken()
 }
 
 /**
@@ -71,49 +71,28 @@ const rotate = async (
     from users
     where sessions.id = ${sessionId}::uuid
       and generation <= ${generation}::bigint
-      and rotated_at > now() - make_interval(days => ${lifetimes.refreshDays})
+      and rotated_at > now() - make_interval(secs => ${lifetimes.refresh})
       and ${isAlive(sql, lifetimes)}
     returning sessions.user_id, generation, ${secondsLeft(sql, lifetimes)} as seconds_left`
   return session
 }
 
 /**
- * For a token of an earlier generation. If the response to it may have been lost, and nobody has used that
- * response's token, the refresh is repeated. Otherwise two parties have the token, and the session ends.
- * Undefined if it has ended already.
+ * The session of a token of an earlier generation. If the response to it may have been lost, and nobody has used
+ * that response's token, the refresh is repeated. Otherwise two parties have the token. Undefined if the session
+ * has ended.
  */
-const repeatOrEnd = async (
-  sql: Sql,
-  sessionId: string,
-  generation: number,
-  lifetimes: Lifetimes,
-) => {
+const findLater = async (sql: Sql, sessionId: string, generation: number, lifetimes: Lifetimes) => {
   const [session] = await sql<(SessionState & { is_reuse: boolean })[]>`
-    with presented as (
-      select
-        sessions.id,
-        sessions.user_id,
-        generation,
-        ${secondsLeft(sql, lifetimes)} as seconds_left,
-        generation <> ${generation}::bigint + 1
-          or rotated_at < now() - interval '10 seconds' as is_reuse
-      from sessions
-      join users on ${isAlive(sql, lifetimes)}
-      where sessions.id = ${sessionId}::uuid
-        and generation > ${generation}::bigint
-    ), ended as (
-      delete from sessions
-      using presented
-      where sessions.id = presented.id
-        and is_reuse
-      returning sessions.id, expires_at
-    ), revoked as (
-      insert into revocations (key, expires_at)
-      select ${sessionKeyOf(sql, sql`id`)}, expires_at
-      from ended
-      on conflict on constraint revocations_pkey do nothing
-    )
-    select user_id, generation, seconds_left, is_reuse
-    from presented`
+    select
+      sessions.user_id,
+      generation,
+      ${secondsLeft(sql, lifetimes)} as seconds_left,
+      generation <> ${generation}::bigint + 1
+        or rotated_at < now() - interval '10 seconds' as is_reuse
+    from sessions
+    join users on ${isAlive(sql, lifetimes)}
+    where sessions.id = ${sessionId}::uuid
+      and generation > ${generation}::bigint`
   return session
 }

@@ -15,7 +15,7 @@ import { missingToken } from "../problems.ts"
 import { createIssuer } from "./federated-issuer.ts"
 import { createJwt, type Verification } from "./jwt.ts"
 import { isPersonal, verifyPersonalToken } from "./personal-access-token.ts"
-import { touchPersonalTokens, touchSessions, type Used } from "./queries.ts"
+import { touchPersonalTokens, touchSessions } from "./queries.ts"
 import { createRevocations } from "./revocations.ts"
 
 const VALID_LIMIT = 10_000
@@ -23,8 +23,6 @@ const VALID_LIMIT = 10_000
 const REFUSED_LIMIT = 1_000
 /** Tokens by a key that its issuer has withdrawn are not accepted for longer. */
 const CACHED_MS = 5 * 60_000
-/** A verification that took longer is not cached: a revocation since may be forgotten already. */
-const VERIFYING_MS = 30_000
 
 /** RFC 6750, section 2.1. */
 const BEARER = /^bearer +(\S.*)$/i
@@ -45,11 +43,7 @@ export const createTokens = (
   const valid = createCache<Caller>(VALID_LIMIT)
   const refused = createCache<Problem>(REFUSED_LIMIT)
   const lastUses = createLastUses(sql, log)
-  const revocations = createRevocations(sql, log, () =>
-    valid.deleteWhere(({ verifiedAt, revocationKeys }) =>
-      revocations.changedSince(verifiedAt, revocationKeys),
-    ),
-  )
+  const revocations = createRevocations(sql, log, CACHED_MS)
   const expiresIn = config.ACCESS_TOKEN_EXPIRE_MINUTES * 60
 
   const isCurrent = ({ expiresAt, verifiedAt, revocationKeys }: Verification) =>
@@ -83,28 +77,18 @@ export const createTokens = (
       throw found
     }
     const caller = { ...found, isStillValid: validityOf(token, found) }
-    if (found.verifiedAt > performance.now() - VERIFYING_MS) valid.set(token, caller)
+    valid.set(token, caller)
     return caller
   }
 
   /** Answers from memory, if possible: thousands of streams ask every second. */
   const validityOf = (token: string, first: Verification) => {
     let latest = first
-    /** When it was valid by all that was known. */
-    let validAt = first.verifiedAt
-
-    const isUnchanged = () => {
-      if (!revocations.remembersSince(validAt) || !isCurrent(latest)) return false
-      validAt = performance.now()
-      return true
-    }
 
     const askAgain = async () => {
       try {
         await revocations.catchUp()
-        if (isUnchanged()) return true
-        latest = cachedCaller(token) ?? (await verifiedCaller(token))
-        validAt = latest.verifiedAt
+        if (!isCurrent(latest)) latest = cachedCaller(token) ?? (await verifiedCaller(token))
         return true
       } catch (error) {
         const isRefused = error instanceof Problem && error.status === 401
@@ -116,7 +100,7 @@ export const createTokens = (
     return () => {
       if (latest.expiresAt <= Date.now() / 1000) return false
       revocations.use()
-      return isUnchanged() || askAgain()
+      return isCurrent(latest) || askAgain()
     }
   }
 
@@ -153,38 +137,32 @@ export type Tokens = Omit<ReturnType<typeof createTokens>, "authenticate"> & {
 
 const FLUSH_MS = 60_000
 /** Sessions and tokens a minute. For more than these a later request has to do. */
-const USES_LIMIT = 100_000
-/** Rows in a statement. */
-const USES_BATCH = 1_000
+const USES_LIMIT = 10_000
 
 /** Notes when sessions and personal tokens are used, in memory, and writes it once a minute. */
 const createLastUses = (sql: Sql, log: Logger) => {
-  let sessions = new Map<string, number>()
-  let personalTokens = new Map<string, number>()
+  const sessions = new Set<string>()
+  const personalTokens = new Set<string>()
 
-  const write = async (used: Map<string, number>, touch: (used: Used[]) => Promise<unknown>) => {
-    const rows = [...used].map(([id, user_id]) => ({ id, user_id }))
-    // In one order on all instances, so that they do not deadlock.
-    rows.sort((a, b) => (a.id < b.id ? -1 : 1))
-    for (let i = 0; i < rows.length; i += USES_BATCH) await touch(rows.slice(i, i + USES_BATCH))
+  const take = (used: Set<string>) => {
+    const ids = [...used]
+    used.clear()
+    return ids
   }
 
   const flush = async () => {
-    const [usedSessions, usedTokens] = [sessions, personalTokens]
-    sessions = new Map()
-    personalTokens = new Map()
-    await write(usedSessions, (used) => touchSessions(sql, used))
-    await write(usedTokens, (used) => touchPersonalTokens(sql, used))
+    await touchSessions(sql, take(sessions))
+    await touchPersonalTokens(sql, take(personalTokens))
   }
 
-  const add = (used: Map<string, number>, id: string | undefined, userId: number) => {
-    if (id !== undefined && used.size < USES_LIMIT) used.set(id, userId)
+  const add = (used: Set<string>, id: string | undefined) => {
+    if (id !== undefined && used.size < USES_LIMIT) used.add(id)
   }
 
   return {
-    note({ sessionId, personalTokenId, userId }: Verification) {
-      add(sessions, sessionId, userId)
-      add(personalTokens, personalTokenId, userId)
+    note({ sessionId, personalTokenId }: Verification) {
+      add(sessions, sessionId)
+      add(personalTokens, personalTokenId)
     },
     /** Returns the function that stops it. */
     start: () =>

@@ -6,7 +6,7 @@ import type { Sql } from "../../database/sql.ts"
 import type { Scope } from "../../http/guard.ts"
 import type { Problem } from "../../http/problem.ts"
 import type { Secrets } from "../../keys/mac.ts"
-import { disabledUser, invalidToken, revokedToken } from "../problems.ts"
+import { deletedUser, disabledUser, invalidToken, revokedToken } from "../problems.ts"
 import { changedKey, sessionKey, tokenKey, userKey } from "../revocation-keys.ts"
 import type { Issuer } from "./federated-issuer.ts"
 import { reserveUnlessRevoked } from "./queries.ts"
@@ -108,6 +108,7 @@ export const createJwt = (
       const revocationKeys = [...keys, changedKey(userId)]
       const verifiedAt = performance.now()
       const found = await reserveUnlessRevoked(sql, { userId, sessionId, iat, keys })
+      if (found.is_deleted) return deletedUser()
       if (found.is_revoked) return revokedToken()
       if (found.is_disabled) throw disabledUser()
       return { userId, sessionId, tokenKey: ownKey, expiresAt, revocationKeys, verifiedAt }

@@ -32,8 +32,7 @@ export const verifyPersonalToken = async (
   if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
   if (found.is_disabled) throw disabledUser()
   // Whoever lists their tokens next is to see this use. On a database that is read-only nobody does.
-  if (!found.was_used_lately)
-    await touchPersonalTokens(sql, [{ id, user_id: userId }]).catch(() => {})
+  if (!found.was_used_lately) await touchPersonalTokens(sql, [id]).catch(() => {})
   const tokenKey = personalTokenKey(hash)
   return {
     userId,

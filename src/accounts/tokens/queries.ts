@@ -1,7 +1,7 @@
 /** SQL over tokens: which are revoked, the personal ones, and when they were used. */
 import type { Sql } from "../../database/sql.ts"
 import type { Scope } from "../../http/guard.ts"
-import { userKeyOf } from "../revocation-keys.ts"
+import { userKey } from "../revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */
 const FIRST_REGISTERED_ID = 2 ** 52
@@ -15,35 +15,32 @@ type Claims = {
   keys: string[]
 }
 
+type Found = {
+  is_deleted: boolean
+  is_revoked: boolean
+  is_disabled: boolean
+  is_reserved: boolean
+}
+
 /** Only reads, so that it works while the database is read-only. */
 const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Claims) => {
-  const [row] = await sql<[{ is_revoked: boolean; is_disabled: boolean; is_reserved: boolean }]>`
-    select exists (
-      select
-      from revocations
-      where key in ${sql(keys)}
-    ) or exists (
-      select
-      from users
-      left join sessions
-        on sessions.user_id = users.id
-        and sessions.id = ${sessionId ?? null}::uuid
-      where users.id = ${userId}
-        and case
+  const [row] = await sql<[Found]>`
+    select
+      exists (select from revocations where key = ${userKey(userId)}) as is_deleted,
+      exists (select from revocations where key in ${sql(keys)}) or coalesce(
+        case
           when sessions.id is null
             then ${iat}::double precision < floor(extract(epoch from tokens_valid_from))
           else sessions.created_at < tokens_valid_from
-        end
-    ) as is_revoked, exists (
-      select
-      from users
-      where id = ${userId}
-        and disabled_at is not null
-    ) as is_disabled, ${userId}::bigint < ${FIRST_REGISTERED_ID} or exists (
-      select
-      from users
-      where id = ${userId}
-    ) as is_reserved`
+        end,
+        false
+      ) as is_revoked,
+      disabled_at is not null as is_disabled,
+      named.id < ${FIRST_REGISTERED_ID} or users.id is not null as is_reserved
+    from (select ${userId}::bigint as id) as named
+    left join users on users.id = named.id
+    left join sessions on sessions.user_id = users.id
+      and sessions.id = ${sessionId ?? null}::uuid`
   return row
 }
 
@@ -108,25 +105,21 @@ export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
       coalesce(last_used_at > now() - interval '1 minute', false) as was_used_lately
     from personal_tokens
     join users on users.id = user_id
-    where hash = ${hash}
-      and not exists (select from revocations where key = ${userKeyOf(sql, sql`user_id`)})`
+    where hash = ${hash}`
   return row
 }
 
-export type Used = { id: string; user_id: number }
+const listed = (sql: Sql, ids: string[]) => sql`
+  any (array(select jsonb_array_elements_text(${sql.json(ids)})::uuid))`
 
 /** For sessions that were used within the last minute. */
-export const touchSessions = (sql: Sql, used: Used[]) => sql`
+export const touchSessions = (sql: Sql, ids: string[]) => sql`
   update sessions
   set last_used_at = date_trunc('minute', now())
-  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
-  where sessions.id = used.id
-    and sessions.user_id = used.user_id
+  where id = ${listed(sql, ids)}
     and last_used_at < date_trunc('minute', now())`
 
-export const touchPersonalTokens = (sql: Sql, used: Used[]) => sql`
+export const touchPersonalTokens = (sql: Sql, ids: string[]) => sql`
   update personal_tokens
   set last_used_at = now()
-  from jsonb_to_recordset(${sql.json(used)}) as used (id uuid, user_id bigint)
-  where personal_tokens.id = used.id
-    and personal_tokens.user_id = used.user_id`
+  where id = ${listed(sql, ids)}`

@@ -12,26 +12,22 @@ const POLL_MS = 1_000
 const TRUSTED_MS = 4_000
 /** Without a request for this long, nothing is polled, so that a database that scales to zero can. */
 const IDLE_MS = 10_000
-/** Longer than it takes to verify a token: one that was begun before the revocation has ended. */
-const REMEMBERED_MS = 60_000
 
 /** When the revocation of a key became known here. The transaction is known only from polls. */
 type Revocation = { learnedAt: number; transactionId: string | undefined }
 
-/** `sweep` has to forget every verification for which `changedSince` is true. */
-export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
+/** They are remembered for as long as a verification is relied on. */
+export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) => {
   /** In the order in which they were learned. */
   const recent = new Map<string, Revocation>()
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
   let usedAt = Number.NEGATIVE_INFINITY
-  let isSwept = true
   let underWay: Promise<void> | undefined
 
   const learn = (key: string, transactionId?: string) => {
     recent.delete(key)
     recent.set(key, { learnedAt: performance.now(), transactionId })
-    isSwept = false
   }
 
   /** While an older transaction is open, each poll finds the same rows again. */
@@ -39,11 +35,9 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     if (recent.get(key)?.transactionId !== transactionId) learn(key, transactionId)
   }
 
-  const forgetSwept = (now: number) => {
-    if (!isSwept) sweep()
-    isSwept = true
+  const forgetBefore = (time: number) => {
     for (const [key, { learnedAt }] of recent) {
-      if (learnedAt > now - REMEMBERED_MS) break
+      if (learnedAt > time) return
       recent.delete(key)
     }
   }
@@ -52,7 +46,7 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     const startedAt = performance.now()
     const found = await revokedSince(sql, horizon)
     for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
-    forgetSwept(startedAt)
+    forgetBefore(startedAt - rememberedMs)
     horizon = found.horizon
     polledAt = startedAt
   }
@@ -83,8 +77,6 @@ export const createRevocations = (sql: Sql, log: Logger, sweep: () => void) => {
     },
     /** Whether revocations since that time (performance.now) would be known here by now. */
     isTrusted,
-    /** Whether `changedSince` knows all that was learned since that time (performance.now). */
-    remembersSince: (time: number) => time > performance.now() - REMEMBERED_MS,
     /** Polls, unless the last poll is trusted. */
     async catchUp() {
       if (!isTrusted(Number.NEGATIVE_INFINITY)) await poll()

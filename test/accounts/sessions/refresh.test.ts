@@ -47,6 +47,14 @@ test("a refresh whose answer got lost may be repeated within 10 s, for the same 
   expect((await refresh(pair.refresh_token)).status).toBe(200)
 })
 
+test("a refresh token from before they named their user is good", async () => {
+  const ada = await account()
+  const [id, generation] = ada.refreshToken.split(".")
+  const text = `${id}.${generation}`
+  const { sign } = createMac([SECRET_KEY], "refresh tokens")
+  expect((await refresh(`${text}.${sign(text)}`)).status).toBe(200)
+})
+
 const expectEnded = async (tokens: string[], refreshToken: string) => {
   for (const token of tokens) expect(await works(token)).toBe(false)
   const answer = await refresh(refreshToken)
@@ -109,15 +117,16 @@ test("refreshes that meet the end of their session fail or get tokens that are d
 
 test("a refresh token that is wrong, forged, expired or of another kind is refused, and ends nothing", async () => {
   const ada = await account()
-  const [id = "", generation, signature = ""] = ada.refreshToken.split(".")
+  const [id = "", generation, user, signature = ""] = ada.refreshToken.split(".")
   const forged = [
-    `${id}.${Number(generation) + 1}.${signature}`,
-    `${id}.0.${signature}`,
-    `${id}.${generation}.${signature.slice(0, -1)}${signature.endsWith("A") ? "B" : "A"}`,
-    `${id}.${generation}.`,
-    `${id}.${generation}`,
-    `${id}.${generation}.${createMac([SECRET_KEY], "cursors").sign(`${id}.${generation}`)}`,
-    `${randomUUID()}.${generation}.${signature}`,
+    `${id}.${Number(generation) + 1}.${user}.${signature}`,
+    `${id}.0.${user}.${signature}`,
+    `${id}.${generation}.${Number(user) + 1}.${signature}`,
+    `${id}.${generation}.${user}.${signature.slice(0, -1)}${signature.endsWith("A") ? "B" : "A"}`,
+    `${id}.${generation}.${user}.`,
+    `${id}.${generation}.${user}`,
+    `${id}.${generation}.${user}.${createMac([SECRET_KEY], "cursors").sign(`${id}.${generation}.${user}`)}`,
+    `${randomUUID()}.${generation}.${user}.${signature}`,
   ]
   const foreign = createMac([SECRET_KEY], "refresh tokens").sign(`${randomUUID()}.1`)
   const unknown = ["", "x", ada.token, randomUUID(), randomBytes(32).toString("base64url"), foreign]
@@ -139,7 +148,7 @@ test("the database holds nothing of a refresh token", async () => {
     select sessions::text as row
     from sessions
     where id = ${sessionIdOf(ada.token)}`
-  expect(row.row).not.toContain(ada.refreshToken.split(".")[2] ?? "")
+  expect(row.row).not.toContain(ada.refreshToken.split(".").at(-1) ?? "")
 })
 
 test("a refresh token that a restored backup does not know yet goes on", async () => {

@@ -63,11 +63,15 @@ test("a deleted user is gone with all that was theirs, and the email is free", a
   await ada.post("/todos", { title: "milk" })
   expect(await works(selfSigned.token)).toBe(true)
   expect((await ada.delete("/users/me")).status).toBe(204)
+  const detail = "The account was deleted"
   for (const user of [ada, selfSigned, app.withToken(tokenFor(ada.id, { jti: "new" }))]) {
-    expect((await user.get("/users/me")).status).toBe(401)
+    const answer = await user.get("/users/me")
+    expect(answer.status).toBe(401)
+    expect(answer.body).toMatchObject({ error_code: "UNAUTHORIZED", detail })
+    expect(answer.headers.get("www-authenticate")).toContain(`error_description="${detail}"`)
     expect((await user.post("/todos", { title: "milk" })).status).toBe(401)
   }
-  expect((await refresh(ada.refreshToken)).status).toBe(401)
+  expect(await refresh(ada.refreshToken)).toMatchObject({ status: 401, body: { detail } })
   expect((await app.logIn(ada)).status).toBe(401)
   const [left] = await sql<[{ rows: number }]>`
     select
