@@ -6,8 +6,8 @@ export type Todo = Schemas["Todo"]
 export type User = Schemas["User"]
 export type Tokens = Schemas["Tokens"]
 export type Credentials = Schemas["Credentials"]
-export type NewTodo = Pick<Schemas["NewTodo"], "title" | "description" | "is_completed">
-export type TodoChanges = Pick<Schemas["TodoChanges"], "title" | "description" | "is_completed">
+export type NewTodo = Schemas["NewTodo"]
+export type TodoChanges = Schemas["TodoChanges"]
 /** A todo and its entity tag, for `if_match`. */
 export type Tagged = { todo: Todo; etag: string }
 

@@ -9,7 +9,7 @@ import type { Value } from "../database/sql.ts"
 import { id, NullableText, Text } from "../http/schema.ts"
 
 /** `initially` is what it has in a todo that was created without it. Without that it is required. */
-type Member = { schema: TSchema; sql: "text" | "boolean" | "smallint"; initially?: Value }
+type Member = { schema: TSchema; sql: "text" | "boolean" | "bigint"; initially?: Value }
 
 const members = {
   title: {

@@ -155,11 +155,10 @@ export const openLive = async (
 
   const createMany = async (todos: readonly NewTodo[]) => {
     for (const todo of todos) validate(todo, true)
-    const edits = todos.map(({ title, description = null, is_completed = false }) => {
+    const edits = todos.map((todo) => {
       const key = randomKey()
-      const todo = { title, description, is_completed }
       const common = { op: "create", key, id: localId(key), step: "new", order: 0 } as const
-      return [key, { ...common, todo, at: platform.now() }] as const
+      return [key, { ...common, todo: membersOf(todo), at: platform.now() }] as const
     })
     const stored = add(edits)
     const shown = edits.map(([key]) => get(key))

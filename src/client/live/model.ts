@@ -1,8 +1,8 @@
 /** The types of a replica: what the service sends, what is stored, and what is shown. */
-import type { Schemas, Todo } from "../calls.ts"
+import type { NewTodo, Schemas, Todo } from "../calls.ts"
 import type { BrokenRule } from "../errors.ts"
 
-export type Members = Pick<Todo, "title" | "description" | "is_completed">
+export type Members = Pick<Todo, keyof NewTodo>
 export type Member = keyof Members
 export const MEMBERS: readonly Member[] = ["title", "description", "is_completed"]
 
@@ -84,11 +84,12 @@ export type Outcome = { edits: Edits; notices: Notice[] }
  */
 export type LiveTodo = Readonly<Todo & { key: string; is_pending: boolean }>
 
-export const membersOf = ({ title, description, is_completed }: Members): Members => ({
+/** With what the service gives to those that a new todo lacks. */
+export const membersOf = ({
   title,
-  description,
-  is_completed,
-})
+  description = null,
+  is_completed = false,
+}: NewTodo): Members => ({ title, description, is_completed })
 
 export const namesOf = (members: Partial<Members>) => MEMBERS.filter((name) => name in members)
 

@@ -16,7 +16,7 @@ import {
 } from "./model.ts"
 
 const DONE = { create: "created", update: "changed", delete: "deleted", restore: "restored" }
-const UNKNOWN: Members = { title: "?", description: null, is_completed: false }
+const UNKNOWN = membersOf({ title: "?" })
 
 const lastOf = (edit: Operation): Members => {
   if (edit.op === "create") return edit.todo
