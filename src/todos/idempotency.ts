@@ -22,7 +22,10 @@ export const keyReused = () =>
   new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
 
 /** The todo of the first response, which follows from the body and the key. */
-export const firstResponse = (body: members.NewTodo, use: KeyUse): Versioned => ({
+export const firstResponse = (
+  body: members.NewTodo,
+  use: Pick<KeyUse, "todo_id" | "created_at">,
+): Versioned => ({
   id: use.todo_id,
   ...members.contentOf(body),
   created_at: use.created_at,

@@ -178,6 +178,10 @@ export const merge = <Row extends Content>(row: Row, changes: TodoChanges): Row 
     : { ...row, ...Object.fromEntries(changed.map((name) => [name, changes[name]])) }
 }
 
+/** An instant in full, whatever the role's time zone is. */
+export const instantText = (column: string) =>
+  `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
+
 /** As `JSON.stringify` writes a Date. A distributed Postgres refuses it in RETURNING: it is STABLE. */
 const instantJson = (column: string) =>
   `to_char(${column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`

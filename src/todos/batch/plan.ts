@@ -4,8 +4,8 @@
  */
 import { expectedVersions } from "../../http/entity-tag.ts"
 import type { Problem } from "../../http/problem.ts"
-import { firstResponse, type KeyUse, keyReused } from "../idempotency.ts"
-import { contentOf, merge, type TodoChanges } from "../members.ts"
+import { bodyHashOf, firstResponse, type KeyUse, keyReused } from "../idempotency.ts"
+import { merge } from "../members.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded } from "../revisions.ts"
 import { noSuchTodo, preconditionFailed } from "../writes.ts"
@@ -22,8 +22,6 @@ import type {
 export type Outcome = {
   status: number
   todo?: Versioned | undefined
-  /** The operation that creates the todo, which is known when it has been written. */
-  createdBy?: number
   isReplay?: boolean
   problem?: Problem
 }
@@ -34,36 +32,21 @@ const refused = (problem: Problem, todo?: Versioned): Outcome => ({
   todo,
 })
 
-/** What the key means for an operation. */
-export type ByKey = (
-  operation: KeyedOperation,
-  index: number,
-) => {
-  /** For the todo that is created, if it was drawn. */
-  id: number | null
-  /** By an earlier request. */
-  use?: KeyUse | undefined
-  /** An earlier operation of the batch with the same key. */
-  first?: number | undefined
-  /** Whether the key belongs to another operation. */
-  isReused?: boolean
+/** Tells a repeat from another operation with the same key. */
+export const hashOf = (operation: KeyedOperation) =>
+  bodyHashOf(
+    operation.op === "create" ? operation.todo : { id: operation.id, todo: operation.todo },
+  )
+
+/** What the batch claimed before it was planned. */
+export type Claims = {
+  /** The todos that creates make, by the index of the operation. */
+  drawn: Map<number, { todo_id: number; now: string; created: string }>
+  /** What the keys stand for: of an earlier request, or of the `first` operation of the batch. */
+  uses: Map<string, KeyUse & { first?: number }>
 }
 
-type LockedRow = {
-  todo: Versioned
-  now: string
-  isChanged: boolean
-  isDeleted: boolean
-  /** Whether it was deleted before the batch. */
-  wasDeleted: boolean
-}
-
-const lockedRow =
-  (wasDeleted: boolean) =>
-  ({ now, ...todo }: LockedTodo): [number, LockedRow] => [
-    todo.id,
-    { todo, now, isChanged: false, isDeleted: wasDeleted, wasDeleted },
-  ]
+type Row = { todo: Versioned; locked: LockedTodo; isChanged: boolean; isDeleted: boolean }
 
 const later = (instant: string, milliseconds: number) =>
   new Date(Date.parse(instant) + milliseconds).toISOString()
@@ -78,26 +61,20 @@ const renewed = (todo: Versioned, now: string): Versioned => {
   }
 }
 
-/** Returns the same object if nothing changes. */
-const updated = (todo: Versioned, changes: TodoChanges, now: string): Versioned => {
-  const after = merge(todo, changes)
-  return after === todo ? todo : renewed(after, now)
-}
-
-const writesOf = (
-  rows: LockedRow[],
-  creations: Writes["creations"],
-  keepsDeleted: boolean,
-): Writes => {
-  const those = (isOne: (row: LockedRow) => boolean) => rows.filter(isOne).map(({ todo }) => todo)
+const writesOf = (rows: Row[], created: Versioned[], keepsDeleted: boolean): Writes => {
+  const those = (isOne: (row: Row) => boolean) =>
+    rows
+      .filter(isOne)
+      .map(({ todo, locked }): Versioned => ({ ...todo, created_at: locked.created }))
+  const wasDeleted = ({ locked }: Row) => locked.was_deleted
+  const idOf = ({ id }: Versioned) => id
   return {
-    creations,
-    updates: those((row) => row.isChanged && !row.isDeleted && !row.wasDeleted),
-    restorations: those((row) => row.wasDeleted && !row.isDeleted),
-    deletions: those((row) => row.isDeleted && !row.wasDeleted).map(({ id }) => id),
+    inserted: [...created, ...those((row) => wasDeleted(row) && !row.isDeleted && row.isChanged)],
+    updated: those((row) => !wasDeleted(row) && !row.isDeleted && row.isChanged),
+    removed: those((row) => !wasDeleted(row) && row.isDeleted).map(idOf),
     // Those that were restored, even if they were deleted again.
-    reused: those((row) => row.wasDeleted && row.isChanged).map(({ id }) => id),
-    tombstones: those((row) => row.isDeleted && (row.isChanged || !row.wasDeleted)).map((todo) =>
+    reused: those((row) => wasDeleted(row) && row.isChanged).map(idOf),
+    tombstones: those((row) => row.isDeleted && (row.isChanged || !wasDeleted(row))).map((todo) =>
       keepsDeleted ? todo : { id: todo.id },
     ),
   }
@@ -113,31 +90,30 @@ type Limits = {
 
 export const planBatch = (
   operations: Operation[],
-  todos: LockedTodo[],
-  deleted: LockedTodo[],
-  byKey: ByKey,
+  locked: LockedTodo[],
+  { drawn, uses }: Claims,
   { count, max, keepsDeleted }: Limits,
 ) => {
   const outcomes: Outcome[] = []
-  const creations: Writes["creations"] = []
+  const created: Versioned[] = []
   /** Keys that were claimed for operations that are refused. */
   const unusedKeys: string[] = []
-  const rows = new Map([...deleted.map(lockedRow(true)), ...todos.map(lockedRow(false))])
+  const rows = new Map(
+    locked.map((row): [number, Row] => {
+      const { created: _, now: __, was_deleted, ...todo } = row
+      return [row.id, { todo, locked: row, isChanged: false, isDeleted: was_deleted }]
+    }),
+  )
   let left = (max ?? Number.POSITIVE_INFINITY) - count
 
-  const create = (operation: CreateOperation, index: number): Outcome => {
-    const { id, use, first, isReused } = byKey(operation, index)
-    if (isReused) return refused(keyReused())
-    if (use) return { status: 201, todo: firstResponse(operation.todo, use), isReplay: true }
-    const earlier = first === undefined ? undefined : outcomes[first]
-    if (earlier) return earlier.problem ? earlier : { ...earlier, isReplay: true }
-    if (left <= 0) {
-      if (operation.key !== undefined) unusedKeys.push(operation.key)
-      return refused(quotaExceeded(max))
-    }
+  const create = ({ todo: body }: CreateOperation, index: number): Outcome => {
+    if (left <= 0) return refused(quotaExceeded(max))
+    const one = drawn.get(index)
+    if (!one) throw new Error("No id was drawn for a create")
     left--
-    creations.push({ index, id, ...contentOf(operation.todo) })
-    return { status: 201, createdBy: index }
+    const todo = firstResponse(body, { todo_id: one.todo_id, created_at: one.now })
+    created.push({ ...todo, created_at: one.created, updated_at: one.created })
+    return { status: 201, todo }
   }
 
   const restore = (id: number): Outcome => {
@@ -148,7 +124,7 @@ export const planBatch = (
       left--
       row.isDeleted = false
       row.isChanged = true
-      row.todo = renewed(row.todo, row.now)
+      row.todo = renewed(row.todo, row.locked.now)
     }
     return { status: 200, todo: row.todo }
   }
@@ -164,31 +140,39 @@ export const planBatch = (
       left++
       return { status: 204 }
     }
-    const after = updated(row.todo, operation.todo, row.now)
-    row.isChanged ||= after !== row.todo
-    row.todo = after
-    return { status: 200, todo: after }
+    const merged = merge(row.todo, operation.todo)
+    if (merged !== row.todo) {
+      row.isChanged = true
+      row.todo = renewed(merged, row.locked.now)
+    }
+    return { status: 200, todo: row.todo }
   }
 
-  const changeOnce = (operation: UpdateOperation, index: number): Outcome => {
-    const { use, first, isReused } = byKey(operation, index)
-    if (isReused) return refused(keyReused())
-    const earlier = first === undefined ? undefined : outcomes[first]
-    if (earlier?.problem) return earlier
-    if (use || earlier) {
-      const row = rows.get(operation.id)
-      if (!row || row.isDeleted) return refused(noSuchTodo())
-      return { status: 200, todo: row.todo, isReplay: true }
+  const replay = (operation: KeyedOperation, use: KeyUse): Outcome => {
+    if (operation.op === "create")
+      return { status: 201, todo: firstResponse(operation.todo, use), isReplay: true }
+    const row = rows.get(operation.id)
+    if (!row || row.isDeleted) return refused(noSuchTodo())
+    return { status: 200, todo: row.todo, isReplay: true }
+  }
+
+  /** Without a key, too. */
+  const once = (operation: KeyedOperation, index: number): Outcome => {
+    const { key } = operation
+    const use = key === undefined ? undefined : uses.get(key)
+    if (use && use.first !== index) {
+      if (!hashOf(operation).equals(use.body_hash)) return refused(keyReused())
+      const earlier = use.first === undefined ? undefined : outcomes[use.first]
+      return earlier?.problem ? earlier : replay(operation, use)
     }
-    const outcome = change(operation)
-    if (outcome.problem && operation.key !== undefined) unusedKeys.push(operation.key)
+    const outcome = operation.op === "create" ? create(operation, index) : change(operation)
+    if (outcome.problem && key !== undefined) unusedKeys.push(key)
     return outcome
   }
 
   for (const [index, operation] of operations.entries())
-    if (operation.op === "create") outcomes.push(create(operation, index))
-    else if (operation.op === "update") outcomes.push(changeOnce(operation, index))
-    else if (operation.op === "restore") outcomes.push(restore(operation.id))
-    else outcomes.push(change(operation))
-  return { outcomes, unusedKeys, writes: writesOf([...rows.values()], creations, keepsDeleted) }
+    if (operation.op === "restore") outcomes.push(restore(operation.id))
+    else if (operation.op === "delete") outcomes.push(change(operation))
+    else outcomes.push(once(operation, index))
+  return { outcomes, unusedKeys, writes: writesOf([...rows.values()], created, keepsDeleted) }
 }

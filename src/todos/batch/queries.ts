@@ -1,53 +1,70 @@
 /** All SQL over batches. Every statement names the owner. */
 import { PREPARED, type Statements } from "../../database/sql.ts"
 import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
-import { assignments, type Content, columns, record } from "../members.ts"
+import { assignments, columns, instantText, record } from "../members.ts"
 import { shown, type Versioned } from "../queries.ts"
 import { nextRevision } from "../revisions.ts"
 
-/** `now` is when the transaction began. */
-export type LockedTodo = Versioned & { now: string }
+/** `created` is `created_at` in full, `now` is when the transaction began. */
+type Instants = { created: string; now: string }
+const INSTANTS = `${instantText("created_at")} as created, now() as now`
 
-/** Locks by id, so that batches do not deadlock. */
-export const lockTodos = (sql: Statements, ownerId: number, ids: number[]) => sql<LockedTodo[]>`
-  select ${sql.unsafe(shown("todos"))}, now() as now
-  from todos
-  where owner_id = ${ownerId}
-    and id = any(${`{${ids.join()}}`}::bigint[])
-  order by id
-  for update`
+export type LockedTodo = Versioned & Instants & { was_deleted: boolean }
 
-const LOCK_DELETED = `
-  select id, ${columns()}, created_at, updated_at,
-    -- No earlier version was higher: both move with every change.
-    floor(extract(epoch from updated_at) * 1000)::bigint as version,
-    now() as now
-  from deleted_todos
-  where owner_id = $1
-    and id = any($2::bigint[])
-    and created_at is not null
-    and deleted_at > now() - make_interval(days => $3)
-  order by id
-  for update`
+const LOCK = `
+  with deleted as (
+    select id, ${columns()}, created_at, updated_at,
+      -- No earlier version was higher: both move with every change.
+      floor(extract(epoch from updated_at) * 1000)::bigint as version, true as was_deleted
+    from deleted_todos
+    where owner_id = $1
+      and id = any($3::bigint[])
+      and created_at is not null
+      and deleted_at > now() - make_interval(days => $4)
+    order by id
+    for update
+  ), present as (
+    select ${shown("todos")}, false as was_deleted
+    from todos
+    where owner_id = $1
+      and id = any($2::bigint[])
+    order by id
+    for update
+  )
+  select *, ${INSTANTS}
+  from (select * from deleted union all select * from present) as found`
 
-/** Those of the deleted todos that can be restored. */
-export const lockDeleted = (sql: Statements, ownerId: number, ids: number[], days: number) =>
-  ids.length === 0
-    ? []
-    : sql.unsafe<LockedTodo[]>(LOCK_DELETED, [ownerId, `{${ids.join()}}`, days], PREPARED)
+const list = (values: Iterable<number>) => `{${[...values].join()}}`
+
+/** Locks todos, and deleted ones that can be restored: by id, so that batches do not deadlock. */
+export const lockTodos = (
+  sql: Statements,
+  ownerId: number,
+  ids: Iterable<number>,
+  restored: Iterable<number>,
+  days: number,
+) => sql.unsafe<LockedTodo[]>(LOCK, [ownerId, list(ids), list(restored), days], PREPARED)
 
 /** A create without a key claims nothing: it only gets the id for its todo. */
-type Claim = { index: number; key?: string; body_hash?: string; todo_id?: number }
+export type Claim = {
+  index: number
+  key: string | null
+  body_hash: string | null
+  todo_id: number | null
+}
+/** `key` is null if there is none, or it is in use. */
+type Claimed = Instants & { index: number; todo_id: number; key: string | null }
 
 const CLAIM = `
   with drawn as materialized (
-    select index, key, body_hash, coalesce(todo_id, nextval('todo_ids')) as todo_id
+    select index, key, body_hash, coalesce(todo_id, nextval('todo_ids')) as todo_id,
+      now() as created_at
     from jsonb_to_recordset($2::jsonb) as claim (
       index integer, key text, body_hash text, todo_id bigint
     )
   ), claimed as (
-    insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-    select $1::bigint, key, decode(body_hash, 'hex'), todo_id
+    insert into idempotency_keys as known (owner_id, key, body_hash, todo_id, created_at)
+    select $1::bigint, key, decode(body_hash, 'hex'), todo_id, created_at
     from drawn
     where key is not null
     order by key collate "C"
@@ -58,20 +75,17 @@ const CLAIM = `
     where excluded.created_at - known.created_at >= ${KEY_LIFETIME}
     returning key
   )
-  select drawn.index, drawn.todo_id, claimed.key
+  select drawn.index, drawn.todo_id, claimed.key, ${instantText("created_at")} as created,
+    created_at as now
   from drawn
   left join claimed on claimed.key = drawn.key`
 
 /**
  * Draws the ids of what is created, in the order of the operations, and claims the keys that are free.
- * Locks by key, so that batches do not deadlock. Returns the keys that it has claimed.
+ * Locks by key, so that batches do not deadlock.
  */
 export const claimKeys = (sql: Statements, ownerId: number, claims: Claim[]) =>
-  sql.unsafe<{ index: number; todo_id: number; key: string | null }[]>(
-    CLAIM,
-    [ownerId, sql.json(claims)],
-    PREPARED,
-  )
+  sql.unsafe<Claimed[]>(CLAIM, [ownerId, sql.json(claims)], PREPARED)
 
 /** Releases the keys of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
@@ -87,20 +101,6 @@ export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) =>
   where owner_id = ${ownerId}
     and key in ${sql(keys)}`
 
-/** `index` is that of the operation, `id` the one that its key was claimed for. */
-type Creation = Content & { index: number; id: number | null }
-export type Writes = {
-  creations: Creation[]
-  /** The todos as they will be. The rows are locked, so that their next versions are known. */
-  updates: Versioned[]
-  restorations: Versioned[]
-  deletions: number[]
-  /** The deleted todos that are none any more, or are deleted anew. */
-  reused: number[]
-  /** The deleted todos, with their content if they can be restored. */
-  tombstones: (Versioned | { id: number })[]
-}
-
 /** Locks the owner's count of todos, so that nobody else creates any: the last lock. */
 export const lockCount = async (sql: Statements, ownerId: number) => {
   const [row] = await sql<[{ todos: number }]>`
@@ -112,84 +112,76 @@ export const lockCount = async (sql: Statements, ownerId: number) => {
   return row.todos
 }
 
-/** A created todo. If none was created, a single row contains only the revision. */
-type WrittenRow = Versioned & { index: number | null; revision: number }
+/** The todos as they will be, with their `created_at` in full. */
+export type Writes = {
+  /** Those that are created or restored. */
+  inserted: Versioned[]
+  updated: Versioned[]
+  removed: number[]
+  /** The deleted todos that are none any more, or are deleted anew. */
+  reused: number[]
+  /** The deleted todos, with their content if they can be restored. */
+  tombstones: (Versioned | { id: number })[]
+}
 
-const VERSIONED = `id bigint, version bigint, updated_at timestamptz, ${record}`
+const WANTED = `as wanted (
+      id bigint, ${record}, created_at timestamptz, updated_at timestamptz, version bigint
+    )`
 
 const APPLY = `
   with revised as (
     ${nextRevision("", { added: "$2::bigint" })}
-  ), drawn as materialized (
-    select index, coalesce(id, nextval('todo_ids')) as id, ${columns()}
-    from jsonb_to_recordset($3::jsonb) as creation (index integer, id bigint, ${record})
-  ), created as (
-    insert into todos (owner_id, id, revision, ${columns()})
-    select $1::bigint, id, revision, ${columns()}
-    from drawn
+  ), inserted as (
+    insert into todos (owner_id, revision, id, ${columns()}, created_at, updated_at, version)
+    select $1::bigint, revision, wanted.*
+    from jsonb_to_recordset($3::jsonb) ${WANTED}
     cross join revised
-    returning ${shown("todos")}
   ), updated as (
     update todos
     set ${assignments("wanted")},
       version = wanted.version,
       revision = revised.revision,
       updated_at = wanted.updated_at
-    from jsonb_to_recordset($4::jsonb) as wanted (${VERSIONED})
+    from jsonb_to_recordset($4::jsonb) ${WANTED}
     cross join revised
     where todos.owner_id = $1
       and todos.id = wanted.id
+  ), removed as (
+    delete from todos
+    where owner_id = $1
+      and id = any($5::bigint[])
   ), reused as (
     delete from deleted_todos
-    using revised
-    where deleted_todos.owner_id = $1
-      and deleted_todos.id = any($6::bigint[])
-      and deleted_todos.created_at is not null
-    returning deleted_todos.id, deleted_todos.created_at
-  ), restored as (
-    insert into todos (owner_id, id, revision, ${columns()}, created_at, updated_at, version)
-    select $1::bigint, id, revision, ${columns("wanted")}, reused.created_at, wanted.updated_at,
-      wanted.version
-    from jsonb_to_recordset($5::jsonb) as wanted (${VERSIONED})
-    join reused using (id)
-    cross join revised
-  ), gone as (
-    delete from todos
-    using revised
-    where todos.owner_id = $1
-      and todos.id = any($7::bigint[])
-    returning todos.id, todos.created_at
+    where owner_id = $1
+      and id = any($6::bigint[])
+      and created_at is not null
   ), remembered as (
-    insert into deleted_todos (owner_id, id, revision, ${columns()}, created_at, updated_at)
-    select $1::bigint, id, revision, ${columns("wanted")},
-      case when wanted.updated_at is not null then deleted.created_at end, wanted.updated_at
-    from jsonb_to_recordset($8::jsonb) as wanted (${VERSIONED})
-    join (select * from gone union all select * from reused) as deleted using (id)
+    insert into deleted_todos (owner_id, revision, id, ${columns()}, created_at, updated_at)
+    select $1::bigint, revision, id, ${columns("wanted")}, created_at, updated_at
+    from jsonb_to_recordset($7::jsonb) ${WANTED}
     cross join revised
   )
-  select drawn.index, ${shown("created")}, revised.revision
-  from revised
-  left join created on true
-  left join drawn on drawn.id = created.id`
+  select revision
+  from revised`
 
 /**
  * Writes everything of a batch, with one revision. The rows to update and delete must be locked already,
  * because the revision is the last lock.
  */
-export const applyWrites = (sql: Statements, ownerId: number, writes: Writes) => {
-  const { creations, updates, restorations, deletions, reused, tombstones } = writes
-  return sql.unsafe<WrittenRow[]>(
+export const applyWrites = async (sql: Statements, ownerId: number, writes: Writes) => {
+  const { inserted, updated, removed, reused, tombstones } = writes
+  const [row] = await sql.unsafe<[{ revision: number }]>(
     APPLY,
     [
       ownerId,
-      creations.length + restorations.length - deletions.length,
-      sql.json(creations),
-      sql.json(updates),
-      sql.json(restorations),
-      `{${reused.join()}}`,
-      `{${deletions.join()}}`,
+      inserted.length - removed.length,
+      sql.json(inserted),
+      sql.json(updated),
+      list(removed),
+      list(reused),
       sql.json(tombstones),
     ],
     PREPARED,
   )
+  return row.revision
 }

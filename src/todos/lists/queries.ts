@@ -1,6 +1,6 @@
 /** All SQL over lists of todos. Every statement names the owner. */
 import { PREPARED, type Sql, type Statements, type Value } from "../../database/sql.ts"
-import { todoJson } from "../members.ts"
+import { instantText, todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
 import { type Selection, SHORT_PAGE } from "./parameters.ts"
 
@@ -28,11 +28,7 @@ const SORT_KEYS = {
   title: { column: 'title collate "C"', type: "text" },
 }
 
-/** Whatever the role's time zone is. */
-const keyText = (key: string, type: string) =>
-  type !== "timestamptz"
-    ? key
-    : `to_char(${key} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US"+00"')`
+const keyText = (key: string, type: string) => (type === "timestamptz" ? instantText(key) : key)
 
 const order = (sort: Selection["sort"]) => ({
   ...SORT_KEYS[sort.replace("-", "") as keyof typeof SORT_KEYS],
