@@ -24,7 +24,7 @@ import type { Sql, Statements } from "./database/sql.ts"
 import type { Client } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
-import { answerError, methodTable, refuseMethods } from "./http/error-handler.ts"
+import { answerError, refuseMethods } from "./http/error-handler.ts"
 import { createReadTurns } from "./http/guard.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
@@ -171,7 +171,6 @@ export const createApp = (deps: Deps) => {
         .use(todos(features.todos)),
     )
     .use(docs(() => app.routes, config.TRUSTED_PROXIES))
-  const methodsOf = methodTable(app.routes)
-  refuseMethods(app)
+  const methodsOf = refuseMethods(app)
   return app
 }

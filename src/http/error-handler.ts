@@ -9,58 +9,52 @@ import type { LoggedRequest } from "./request-log.ts"
 /** While some statements fail and others do not, each reason is logged this often. */
 const REPEAT_MS = 1_000
 
-type Route = { method: string; path: string }
-
-const isPattern = (path: string) => path.includes(":")
+const methodNotAllowed = (methods: string[]) => {
+  const allow = methods.join(", ")
+  return new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
+}
 
 const toPattern = (path: string) =>
   new RegExp(`^${path.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(/:\w+/g, "[^/]+")}$`)
 
 /** RFC 9110, sections 9.3.7 and 15.5.6: the methods of each path, for Allow. */
-export const methodTable = (routes: Route[]) => {
-  const table = [...Map.groupBy(routes, ({ path }) => path)].map(([path, those]) => {
+const pathsOf = (routes: { method: string; path: string }[]) =>
+  [...Map.groupBy(routes, ({ path }) => path)].map(([path, those]) => {
     const methods = those.map(({ method }) => method).concat("OPTIONS")
     if (methods.includes("GET")) methods.push("HEAD")
     return { path, pattern: toPattern(path), methods: methods.sort() }
   })
-  // Patterns last: a path of its own is found first.
-  table.sort((a, b) => Number(isPattern(a.path)) - Number(isPattern(b.path)))
-  return (path: string) => table.find(({ pattern }) => pattern.test(path))?.methods ?? []
-}
-
-const methodNotAllowed = (allow: string) =>
-  new Problem("METHOD_NOT_ALLOWED", `This path takes ${allow}`, { headers: { allow } })
 
 /**
  * A path such as /todos/batch looks like /todos/:id, too. For the methods that only the other one has, it is
- * a 405 as everywhere else, and not a todo with the id "batch".
+ * a 405 as everywhere else, and not a todo with the id "batch". Returns the methods of a path, none if no route
+ * has it.
  */
 export const refuseMethods = (app: AnyElysia) => {
-  const routes: Route[] = [...app.routes]
-  const methodsOf = methodTable(routes.filter(({ path }) => !isPattern(path)))
-  for (const other of routes.filter(({ path }) => isPattern(path)))
-    for (const path of new Set(routes.map((route) => route.path))) {
-      const own = methodsOf(path)
-      if (own.length === 0 || own.includes(other.method) || !toPattern(other.path).test(path))
-        continue
-      const refuse = () => {
-        throw methodNotAllowed(own.join(", "))
-      }
-      app.route(other.method, path, refuse, { detail: { hide: true } })
+  const { patterns = [], others = [] } = Object.groupBy(pathsOf(app.routes), ({ path }) =>
+    path.includes(":") ? "patterns" : "others",
+  )
+  for (const { path, methods } of others) {
+    const refuse = () => {
+      throw methodNotAllowed(methods)
     }
+    for (const method of patterns.filter((p) => p.pattern.test(path)).flatMap((p) => p.methods))
+      if (!methods.includes(method)) app.route(method, path, refuse, { detail: { hide: true } })
+  }
+  return (path: string) =>
+    [...others, ...patterns].find(({ pattern }) => pattern.test(path))?.methods ?? []
 }
 
 /** The response to a request that no route matches. */
-const unrouted = (request: Request, methodsOf: Deps["methodsOf"]) => {
+const unrouted = (request: Request, methodsOf: Deps["methodsOf"]): Response => {
   // Null if the Host header is malformed.
   const methods = methodsOf(URL.parse(request.url)?.pathname ?? "")
-  const allow = methods.join(", ")
-  if (request.method === "OPTIONS" && allow)
-    return new Response(null, { status: 204, headers: { allow } })
-  // The path has this method, but was sent in another form, such as /docs#top.
-  if (!allow || methods.includes(request.method))
-    throw new Problem("NOT_FOUND", "There is nothing at this path")
-  throw methodNotAllowed(allow)
+  // The path may have this method, but was sent in another form, such as /docs#top.
+  if (methods.length === 0 || (methods.includes(request.method) && request.method !== "OPTIONS"))
+    return new Problem("NOT_FOUND", "There is nothing at this path").toResponse()
+  return request.method === "OPTIONS"
+    ? new Response(null, { status: 204, headers: { allow: methods.join(", ") } })
+    : methodNotAllowed(methods).toResponse()
 }
 
 type Deps = {
@@ -110,20 +104,12 @@ export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }:
     return new Problem("INTERNAL_ERROR", "Something went wrong on our side")
   }
 
-  const respond = ({ error, code, request, set }: Failure): Response => {
-    try {
-      if (isUnrouted(error, code)) return unrouted(request, methodsOf)
-      return toProblem(error, set.headers["x-request-id"]).toResponse()
-    } catch (thrown) {
-      return toProblem(thrown, set.headers["x-request-id"]).toResponse()
-    }
-  }
-
   // Destructured: a context that is passed on as a whole makes Elysia parse everything.
   return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
-    const response = respond({ error, code, request, set })
-    // If no route matched, no hook runs after this one.
-    if (isUnrouted(error, code)) logRequest({ request, set, startedAt }, response.status)
+    if (!isUnrouted(error, code)) return toProblem(error, set.headers["x-request-id"]).toResponse()
+    const response = unrouted(request, methodsOf)
+    // No hook runs after this one.
+    logRequest({ request, set, startedAt }, response.status)
     return response
   }
 }

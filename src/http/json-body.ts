@@ -1,5 +1,6 @@
 /** Reads JSON bodies after authentication: a wrong type is a 415, a large body a 413, anything else a 400. */
 import type { TSchema } from "@sinclair/typebox"
+import { t } from "elysia"
 import { createLimiter } from "../concurrency/limiter.ts"
 import type { Client } from "./client-address.ts"
 import { badRequest, Problem, tooManyRequests } from "./problem.ts"
@@ -143,7 +144,8 @@ const body =
           ? read(bytes)
           : await largeBodies.run(key, () => readLarge(bytes), { signal: () => request.signal })
     }
-    return { body: schema, transform: [transform] }
+    // Elysia need not check it again.
+    return { body: t.NoValidate(schema), transform: [transform] }
   }
 
 /** Options of a route that reads JSON: `...jsonBody(schema)`. */

@@ -10,10 +10,7 @@ const DURATIONS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 const LOGIN = "/api/v1/auth/login"
 
-const loginOutcome = (status: number) =>
-  status === 200 ? "success" : status === 401 ? "wrong_credentials" : undefined
-
-type Observe = { observe(seconds: number): void }
+const OUTCOMES: { [status: number]: string } = { 200: "success", 401: "wrong_credentials" }
 
 /** What is read when Prometheus asks. */
 export type Sources = {
@@ -31,15 +28,6 @@ const OPEN_METRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8
 /** The other format wants counters described without their suffix, no blank lines, and an end. */
 const toOpenMetrics = (text: string) =>
   `${text.replaceAll(/^(# (?:HELP|TYPE) \w+)_total /gm, "$1 ").replaceAll(/\n+/g, "\n")}# EOF\n`
-
-/** Linux alone has these. */
-const fileDescriptors = () => {
-  const limits = readFileSync("/proc/self/limits", "utf8")
-  return {
-    open: readdirSync("/proc/self/fd").length,
-    max: Number(/^Max open files +(\d+)/m.exec(limits)?.[1]),
-  }
-}
 
 export const createMetrics = (sources: Sources) => {
   const registry = new Registry()
@@ -67,52 +55,52 @@ export const createMetrics = (sources: Sources) => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1_000_000
   }
+  const mostFileDescriptors = () =>
+    Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1])
   const startedAt = Math.round(Date.now() / 1_000 - process.uptime())
   const delays = monitorEventLoopDelay({ resolution: 10 })
   delays.enable()
   const late = () => delays.percentile(99) / 1_000_000_000
   const longest = () => delays.max / 1_000_000_000
 
-  const gauges: [name: string, help: string, read: () => number][] = [
+  const sampled: [name: string, help: string, read: () => number][] = [
     ["todo_api_requests_in_flight", "Requests under way", sources.requests],
     ["todo_api_streams_in_flight", "Of those, streams of events and waits", sources.streams],
     ["todo_api_database_up", "Whether the database answered when last asked", () => database.up],
     ["todo_api_database_pool_size", "Connections to the database at most", pool("size")],
     ["todo_api_database_pool_busy", "Connections with a statement under way", pool("busy")],
     ["todo_api_database_pool_waiting", "Statements that wait for a connection", pool("waiting")],
+    ["todo_api_database_pool_cancelled_total", "Statements over their limit", pool("cancelled")],
+    ["todo_api_database_pool_replaced_total", "Times the database froze", pool("replaced")],
     ["todo_api_mails_waiting", "Mails that wait to be sent", () => database.waiting],
     ["todo_api_mails_failed", "Of those, mails that were refused before", () => database.failed],
     ["todo_api_event_loop_delay_p99_seconds", "99th percentile since the last scrape", late],
     ["todo_api_event_loop_delay_max_seconds", "Maximum since the last scrape", longest],
+    ["process_cpu_seconds_total", "CPU time, user and system", cpuSeconds],
     ["process_resident_memory_bytes", "Resident memory", () => process.memoryUsage.rss()],
     ["process_start_time_seconds", "When the process started", () => startedAt],
   ]
   if (process.platform === "linux")
-    gauges.push(
-      ["process_open_fds", "Open file descriptors", () => fileDescriptors().open],
-      ["process_max_fds", "Open file descriptors at most", () => fileDescriptors().max],
+    sampled.push(
+      ["process_open_fds", "Open file descriptors", () => readdirSync("/proc/self/fd").length],
+      ["process_max_fds", "Open file descriptors at most", mostFileDescriptors],
     )
-  for (const [name, help, read] of gauges)
-    new Gauge({
-      ...{ name, help, registers },
-      collect() {
-        this.set(read())
-      },
-    })
-  /** Counted by others. */
-  const counters: [name: string, help: string, read: () => number][] = [
-    ["process_cpu_seconds_total", "CPU time, user and system", cpuSeconds],
-    ["todo_api_database_pool_cancelled_total", "Statements over their limit", pool("cancelled")],
-    ["todo_api_database_pool_replaced_total", "Times the database froze", pool("replaced")],
-  ]
-  for (const [name, help, read] of counters)
-    new Counter({
-      ...{ name, help, registers },
-      collect() {
-        this.reset()
-        this.inc(read())
-      },
-    })
+  for (const [name, help, read] of sampled)
+    if (name.endsWith("_total"))
+      new Counter({
+        ...{ name, help, registers },
+        collect() {
+          this.reset()
+          this.inc(read())
+        },
+      })
+    else
+      new Gauge({
+        ...{ name, help, registers },
+        collect() {
+          this.set(read())
+        },
+      })
 
   const durations = new Histogram({
     name: "http_request_duration_seconds",
@@ -132,8 +120,8 @@ export const createMetrics = (sources: Sources) => {
   )
 
   /** Cached, because looking up labels is expensive. Bounded, because routes are patterns. */
-  const observers = new Map<string, Observe>()
-  const observer = (method: string, route: string, status: number): Observe =>
+  const observers = new Map<string, { observe(seconds: number): void }>()
+  const observer = (method: string, route: string, status: number) =>
     observers.getOrInsertComputed(`${method} ${route} ${status}`, () =>
       durations.labels(method, route, String(status)),
     )
@@ -152,7 +140,7 @@ export const createMetrics = (sources: Sources) => {
     request(method: string, route: string, status: number, seconds: number | undefined) {
       if (seconds !== undefined) observer(method, route, status).observe(seconds)
       if (status === 429) throttled.inc({ route })
-      const outcome = route === LOGIN && method === "POST" ? loginOutcome(status) : undefined
+      const outcome = route === LOGIN && method === "POST" ? OUTCOMES[status] : undefined
       if (outcome) logins.inc({ outcome })
     },
 

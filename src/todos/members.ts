@@ -85,14 +85,17 @@ const milk = {
   updated_at: "2026-11-22T16:40:03.214Z",
 }
 
-export const todo = t.Object(
-  {
-    id,
-    ...all,
-    created_at: instant("When it was created"),
-    updated_at: instant("When it last changed"),
-  },
-  { $id: "Todo", description: "The todo", examples: [milk], additionalProperties: false },
+/** Responses are not checked by it: lists are texts that Postgres makes, and one todo is of the same columns. */
+export const todo = t.NoValidate(
+  t.Object(
+    {
+      id,
+      ...all,
+      created_at: instant("When it was created"),
+      updated_at: instant("When it last changed"),
+    },
+    { $id: "Todo", description: "The todo", examples: [milk], additionalProperties: false },
+  ),
 )
 export type Todo = Static<typeof todo>
 

@@ -31,6 +31,7 @@ const TRANSLATED = new Set([
   "trimmed",
   "contentType",
   "undocumented",
+  "noValidate",
   "x-enum-varnames",
 ])
 

@@ -132,11 +132,13 @@ const batchResult = t.Object(
 )
 export type BatchResult = Static<typeof batchResult>
 
-export const batchResults = t.Object(
-  { results: t.Array(batchResult) },
-  {
-    $id: "BatchResults",
-    description: "The results, in the order of the operations",
-    additionalProperties: false,
-  },
+export const batchResults = t.NoValidate(
+  t.Object(
+    { results: t.Array(batchResult) },
+    {
+      $id: "BatchResults",
+      description: "The results, in the order of the operations",
+      additionalProperties: false,
+    },
+  ),
 )
