@@ -64,7 +64,7 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
       name: "identities",
       owner: "user_id",
       columns: "issuer, subject",
-      key: { issuer: (at) => at, subject: (at) => at },
+      key: ["issuer", "subject"],
     }),
   },
   sessions: {
@@ -74,7 +74,7 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
       owner: "user_id",
       columns: "id, created_at, last_used_at, expires_at, user_agent, address",
       where: HAS_NOT_ENDED,
-      key: { id: (at) => `${at}::uuid` },
+      key: ["id"],
     }),
   },
   known_addresses: {
@@ -83,7 +83,7 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
       name: "known_addresses",
       owner: "user_id",
       columns: "encode(address_hash, 'hex') as address_hash, expires_at",
-      key: { address_hash: (at) => `decode(${at}, 'hex')` },
+      key: ["address_hash"],
     }),
   },
   personal_tokens: {

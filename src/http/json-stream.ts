@@ -173,34 +173,33 @@ export async function* objectParts(
   yield Buffer.from("}")
 }
 
-/** The columns that a list shows, and the ones that order it: each with how a statement reads its value. */
 type Table = {
   name: string
   owner: string
   columns: string
   /** Which of the owner's rows. */
   where?: string
-  key: Record<string, (placeholder: string) => string>
+  /** The columns, as they are shown, that no two of the owner's rows have in common. */
+  key: string[]
 }
 
 const ROWS_AT_ONCE = 500
 
 /** The rows of a user in a table, in pages, each of which begins after the last row of the one before. */
 export const rowsOf = (sql: Sql, { name, owner, columns, where = "true", key }: Table) => {
-  const keys = Object.keys(key)
-  const order = keys.map((column) => `${name}.${column}`).join(", ")
-  const position = Object.values(key).map((read, index) => read(`$${index + 2}`))
-  const page = (after: string) =>
-    `select ${columns} from ${name} where ${owner} = $1 and ${where} ${after} order by ${order} limit ${ROWS_AT_ONCE}`
-  const [first, next] = [page(""), page(`and (${order}) > (${position})`)]
+  const page = (after: string) => `
+    select * from (select ${columns} from ${name} where ${owner} = $1 and ${where}) as rows
+    ${after} order by ${key} limit ${ROWS_AT_ONCE}`
+  const next = page(`where (${key}) > (${key.map((_, index) => `$${index + 2}`)})`)
   return async function* (userId: number) {
-    let rows = await sql.unsafe<Record<string, Value>[]>(first, [userId], PREPARED)
-    for (;;) {
+    let last: Record<string, Value> | undefined
+    do {
+      const after = key.map((column) => last?.[column] ?? null)
+      const rows: Record<string, Value>[] = await (last
+        ? sql.unsafe(next, [userId, ...after], PREPARED)
+        : sql.unsafe(page(""), [userId], PREPARED))
       yield Buffer.from(JSON.stringify(rows).slice(1, -1))
-      const last = rows.length === ROWS_AT_ONCE ? rows.at(-1) : undefined
-      if (!last) return
-      const after = keys.map((column) => last[column] ?? null)
-      rows = await sql.unsafe<Record<string, Value>[]>(next, [userId, ...after], PREPARED)
-    }
+      last = rows[ROWS_AT_ONCE - 1]
+    } while (last)
   }
 }

@@ -26,7 +26,7 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
       name: "deleted_todos",
       owner: "owner_id",
       columns: `id, revision, ${columns()}, created_at, updated_at, deleted_at`,
-      key: { revision: (at) => `${at}::bigint`, id: (at) => `${at}::bigint` },
+      key: ["revision", "id"],
     }),
   },
   idempotency_keys: {
@@ -35,7 +35,7 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
       name: "idempotency_keys",
       owner: "owner_id",
       columns: "key, todo_id, created_at",
-      key: { key: (at) => at },
+      key: ["key"],
     }),
   },
 })

@@ -54,6 +54,26 @@ test("every todo is in an export once, however many there are", async () => {
   }
 })
 
+test("every row of every other list is in an export once, too", async () => {
+  const ada = await app.user()
+  const hash = "sha256(n::text::bytea)"
+  for (const [table, columns, values] of [
+    ["sessions", "user_id, id, expires_at", "gen_random_uuid(), now() + interval '1 day'"],
+    ["known_addresses", "user_id, address_hash, expires_at", `${hash}, now()`],
+    ["deleted_todos", "owner_id, id, revision", "1000 + n, n % 3 + 1"],
+    ["idempotency_keys", "owner_id, key, body_hash, todo_id", `n::text, ${hash}, n`],
+  ] as const)
+    await sql.unsafe(
+      `insert into ${table} (${columns})
+       select ${ada.id}, ${values} from generate_series(1, 1200) as n`,
+    )
+  const lists = (await ada.get("/users/me/export")).body as Export
+  for (const name of ["sessions", "known_addresses", "deleted_todos", "idempotency_keys"]) {
+    expect(lists[name]).toHaveLength(1200)
+    expect(new Set(lists[name]?.map((row) => JSON.stringify(row))).size).toBe(1200)
+  }
+})
+
 test("a user from outside is exported with who they are to their issuer", async () => {
   const ada = app.withToken(tokenFor(4711))
   await ada.get("/users/me")
