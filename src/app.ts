@@ -20,8 +20,7 @@ import { createFederatedUser } from "./accounts/users.ts"
 import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
 import { ClientLeft } from "./database/errors.ts"
-import type { Sql, Statements } from "./database/sql.ts"
-import type { Client } from "./http/client-address.ts"
+import type { Sql } from "./database/sql.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, refuseMethods } from "./http/error-handler.ts"
@@ -74,14 +73,16 @@ const createSlowReads = (poolSize: number) =>
 
 const DAY_SECONDS = 24 * 60 * 60
 
-/** What each feature gets from the service. */
-const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
+export const createApp = (deps: Deps) => {
+  const { config, secrets, sql, watchers, log, metrics } = deps
+  registerText()
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
+  const trustedProxies = config.TRUSTED_PROXIES
   const turns = createTurns()
+  const slowReads = createSlowReads(config.DATABASE_POOL_SIZE)
   const accounts: Accounts = {
-    sql,
-    tokens,
+    ...{ sql, tokens, trustedProxies },
     limits: createRateLimits(sql, config),
     hashing: createHashing(),
     refreshTokens: createRefreshTokens(secrets),
@@ -93,44 +94,8 @@ const wire = ({ config, secrets, sql, watchers, log, ...deps }: Deps) => {
     logEvent: createSecurityLog(log),
     hasMail: config.SMTP_URL !== undefined,
     registrationMode: config.REGISTRATION,
-    trustedProxies: config.TRUSTED_PROXIES,
   }
-  const slowReads = createSlowReads(config.DATABASE_POOL_SIZE)
-  return {
-    accounts,
-    me: {
-      ...accounts,
-      deleteOwned: (
-        userId: number,
-        client: Pick<Client, "signal">,
-        thenDelete: (transaction: Statements) => Promise<unknown>,
-      ) => deleteTodosOf({ sql, turns }, { ownerId: userId, client }, thenDelete),
-    },
-    exports: { ...accounts, log, slowReads, lists: exportedLists(sql) },
-    todos: {
-      sql,
-      log,
-      tokens,
-      trustedProxies: config.TRUSTED_PROXIES,
-      turns,
-      createFederatedUser: (id: number) => createFederatedUser(sql, id),
-      cursors: createCursors(secrets),
-      tagOf: createListTags(secrets),
-      slowReads,
-      syncTokens: createSyncTokens(secrets),
-      maxTodos: config.MAX_TODOS_PER_USER,
-      trashDays: config.TRASH_DAYS,
-      onCommit: watchers.committed,
-      watchers,
-    },
-  }
-}
-
-export const createApp = (deps: Deps) => {
-  const { config, log, metrics } = deps
-  registerText()
   const { hooks, logRequest } = createRequestLog(log, metrics, deps.isStopping)
-  const features = wire(deps)
   const app = new Elysia({
     // Unknown members are refused, not removed.
     normalize: false,
@@ -141,11 +106,9 @@ export const createApp = (deps: Deps) => {
   app
     .onError(
       answerError({
-        log,
-        metrics,
-        logRequest,
+        ...{ log, metrics, logRequest },
         methodsOf: (path) => methodsOf(path),
-        answeredAt: () => deps.sql.state().answeredAt,
+        answeredAt: () => sql.state().answeredAt,
       }),
     )
     .onRequest(leaveQueryUnread)
@@ -157,20 +120,37 @@ export const createApp = (deps: Deps) => {
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
       api
-        .use(registration(features.accounts))
-        .use(logout(features.accounts))
-        .use(login(features.accounts))
-        .use(refresh(features.accounts))
-        .use(passwordReset(features.accounts))
-        .use(me(features.me))
-        .use(passwordChange(features.accounts))
-        .use(emailChange(features.accounts))
-        .use(exportOfAccount(features.exports))
-        .use(personalAccessTokens(features.accounts))
-        .use(ownSessions(features.accounts))
-        .use(todos(features.todos)),
+        .use(registration(accounts))
+        .use(logout(accounts))
+        .use(login(accounts))
+        .use(refresh(accounts))
+        .use(passwordReset(accounts))
+        .use(
+          me({
+            ...accounts,
+            deleteOwned: (ownerId, client, thenDelete) =>
+              deleteTodosOf({ sql, turns }, { ownerId, client }, thenDelete),
+          }),
+        )
+        .use(passwordChange(accounts))
+        .use(emailChange(accounts))
+        .use(exportOfAccount({ ...accounts, log, slowReads, lists: exportedLists(sql) }))
+        .use(personalAccessTokens(accounts))
+        .use(ownSessions(accounts))
+        .use(
+          todos({
+            ...{ sql, log, tokens, trustedProxies, turns, slowReads, watchers },
+            createFederatedUser: (id) => createFederatedUser(sql, id),
+            cursors: createCursors(secrets),
+            tagOf: createListTags(secrets),
+            syncTokens: createSyncTokens(secrets),
+            maxTodos: config.MAX_TODOS_PER_USER,
+            trashDays: config.TRASH_DAYS,
+            onCommit: watchers.committed,
+          }),
+        ),
     )
-    .use(docs(() => app.routes, config.TRUSTED_PROXIES))
+    .use(docs(() => app.routes, trustedProxies))
   const methodsOf = refuseMethods(app)
   return app
 }
