@@ -1,7 +1,7 @@
 /** A seed at each level: the driver alone, the pool, the service. All speak to Postgres through the proxy. */
 import type postgres from "postgres"
 import { connect } from "../../../src/database/connect.ts"
-import { openConnection } from "../../../src/database/driver.ts"
+import { controlsOf, isActive, openConnection, type Query } from "../../../src/database/driver.ts"
 import { isAway } from "../../../src/database/errors.ts"
 import type { Sql, Statements } from "../../../src/database/sql.ts"
 import type { Answer, User } from "../client.ts"
@@ -65,12 +65,14 @@ const inRounds = async (
   await work.settled()
 }
 
-const leftOver = async ({ admin, proxy, name }: World): Promise<string[]> => {
+/** What is left beyond so many connections, after a while. */
+const leftOver = async ({ admin, proxy, name }: World, most = 0): Promise<string[]> => {
   const deadline = performance.now() + 3_000
   for (;;) {
     const { count } = await admin`
       select from pg_stat_activity where application_name = ${name}`
-    if (count === 0 && proxy.open() === 0) return []
+    // The proxy has two sockets for each.
+    if (count <= most && proxy.open() <= 2 * most) return []
     if (performance.now() > deadline)
       return [`${count} connections are left, and ${proxy.open()} sockets`]
     await Bun.sleep(10)
@@ -81,11 +83,18 @@ const leftOver = async ({ admin, proxy, name }: World): Promise<string[]> => {
 const STALE = /^(26000|0A000|25P02|ROLLED_BACK)$/
 const GONE = /^(CONNECTION|CONNECT|ECONN|EPIPE|57P)/
 
+/** Of the database behind the proxy, now and then over TLS. */
+const urlBy = ({ url }: World, random: Random) =>
+  random.chance(0.15) ? `${url}&sslmode=require` : url
+
 /** The driver sends nothing anew, and opens no connection again. */
 export const driver: Level = async (world, seed, random) => {
   const isRough = random.chance(0.6)
+  const url = urlBy(world, random)
   planBy(world, seed, isRough)
   const opened: { isGone: boolean; sql: postgres.Sql }[] = []
+  /** Its reader left a COPY, which ends the connection. */
+  let isLeft = false
   const open = () => {
     const max = 1 + random.below(2)
     let closed = 0
@@ -93,7 +102,8 @@ export const driver: Level = async (world, seed, random) => {
       closed++
       own.isGone = closed === max
     }
-    const own = { isGone: false, sql: openConnection(world.url, { max, prepare: true, onclose }) }
+    const options = { max, prepare: true, onclose, max_pipeline: random.oneOf([2, 100]) ?? 100 }
+    const own = { isGone: false, sql: openConnection(url, options) }
     opened.push(own)
     return own
   }
@@ -105,21 +115,46 @@ export const driver: Level = async (world, seed, random) => {
       begin: (inside) => current.sql.begin((tag) => inside(tag as unknown as Statements)),
     },
     seed,
-    (error) => STALE.test(codeOf(error)) || (isRough && GONE.test(codeOf(error))),
+    (error) => STALE.test(codeOf(error)) || ((isRough || isLeft) && GONE.test(codeOf(error))),
   )
   const next = () => {
-    if (current.isGone) current = open()
+    // One that is gone says so.
+    if (current.isGone && random.chance(0.8)) current = open()
     return work.next()
   }
+  /** It may come late. What is asked when it is over is not cancelled. */
+  const cancelled = async () => {
+    const { sql } = current
+    const isLate = isRough || random.chance(0.5)
+    const query = sql`select pg_sleep(${isLate ? 0.02 : 60})`.execute()
+    let isOver = false
+    const asked = isLate
+      ? query.catch((error) => {
+          if (codeOf(error) !== "57014") throw error
+        })
+      : query
+    const over = work.ask("cancelled", asked, () => !isLate, isLate ? undefined : /57014/)
+    over.then(() => {
+      isOver = true
+    })
+    while (!isOver && !isActive(query as unknown as Query)) await Bun.sleep(1)
+    if (!isOver) work.ask("cancel", controlsOf(sql).cancel(query as unknown as Query), () => false)
+  }
   /** Each has its connection to itself, as in a backup. */
-  const copies = async () => {
+  const alone = async () => {
     for (let n = random.below(6); n > 0; n--) {
       if (current.isGone) current = open()
-      await (random.chance(0.5) ? work.copyOut() : work.copyIn(n))
+      const kind = random.below(4)
+      if (kind === 0) {
+        isLeft ||= random.chance(0.3)
+        work.copyOut(isLeft)
+      } else if (kind === 1) await cancelled()
+      else work.copyIn(random.chance(0.5))
+      await work.settled()
     }
   }
   await inRounds(world, random, isRough, next, work)
-  await copies()
+  await alone()
   await inRounds(world, random, isRough, next, work)
   const ends = Promise.all(opened.map(({ sql }) => sql.end({ timeout: random.below(2) })))
   if (!(await Promise.race([ends, Bun.sleep(5_000)]))) work.problems.push("end() hangs")
@@ -143,7 +178,8 @@ const untilWhole = async (sql: Sql): Promise<unknown> => {
 export const pool: Level = async (world, seed, random) => {
   const isRough = random.chance(0.5)
   planBy(world, seed, isRough)
-  const sql = connect(world.url, 1 + random.below(3))
+  const sql = connect(urlBy(world, random), 1 + random.below(3))
+  let isSlow = false
   const work = createWork(
     random,
     {
@@ -153,9 +189,12 @@ export const pool: Level = async (world, seed, random) => {
     seed,
     // Of a transaction nothing is sent anew.
     (error, isOfTransaction) =>
-      (isOfTransaction && STALE.test(codeOf(error))) || (isRough && isAway(error)),
+      (isOfTransaction && STALE.test(codeOf(error))) ||
+      (isRough && isAway(error)) ||
+      (isSlow && codeOf(error) === "POOL_EXHAUSTED"),
   )
   if (random.chance(0.04)) {
+    isSlow = true
     const slow = Promise.resolve(sql.pipelined`select pg_sleep(60)`)
     work.ask("too slow", slow, () => true, /57014|CONNECTION/)
   }
@@ -165,8 +204,7 @@ export const pool: Level = async (world, seed, random) => {
   if (failure) work.problems.push(`the pool is not whole: ${failure}`)
   const { busy, waiting, size } = sql.state()
   if (busy > 0 || waiting > 0) work.problems.push(`${busy} are busy, and ${waiting} wait`)
-  // The proxy has two sockets for each.
-  if (world.proxy.open() > 2 * size) work.problems.push("the pool has too many connections")
+  work.problems.push(...(await leftOver(world, size)))
   await sql.end()
   await checkWrites(world.admin as unknown as Statements, seed, work)
   return [...work.problems, ...(await leftOver(world))]

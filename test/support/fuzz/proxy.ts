@@ -24,6 +24,7 @@ export type Plan = {
 }
 
 const CANCEL = 80_877_102
+const TLS = 80_877_103
 
 const frame = (type: string, text: string) => {
   const body = Buffer.from(text)
@@ -72,6 +73,8 @@ export const startProxy = async (target: NetConnectOpts) => {
     const server = openSocket(target)
     let isCut = false
     let isClosed = false
+    /** Of what it cannot read, each piece that arrives counts as a message. */
+    let isTls = false
     /** What the server has still to say that it is ready for: the start, queries and syncs. */
     let pending = 1
     let isInTransaction = false
@@ -147,14 +150,23 @@ export const startProxy = async (target: NetConnectOpts) => {
           return void to.write(message)
         }
         const fault = faults.get(`${side}${number}`)
-        const isFitting = fault?.kind !== "forget" || isBoundary
+        const type = String.fromCharCode(message[0] ?? 0)
+        // While a COPY waits for its rows the session does not become idle.
+        const mayForget = isBoundary && !"dcf".includes(type)
+        const isFitting =
+          fault?.kind === "cut" ||
+          fault?.kind === "delay" ||
+          (!isTls && (fault?.kind !== "forget" || mayForget))
         if (fault && isFitting && !(await suffer(fault, message, to))) return
-        isBoundary = number > 0 && ["Q", "S"].includes(String.fromCharCode(message[0] ?? 0))
-        if (number === 0 && side === "c") return send(to, message)
+        isBoundary = number > 0 && "QS".includes(type)
+        if (isTls || (number === 0 && side === "c")) return send(to, message)
         if (note(side, message)) await send(to, message)
       }
       from.on("data", (data) => {
-        for (const message of read(data)) queue = queue.then(() => pass(message))
+        for (const message of isTls ? [data] : read(data)) {
+          isTls ||= side === "c" && message.length === 8 && message.readInt32BE(4) === TLS
+          queue = queue.then(() => pass(message))
+        }
       })
       from.on("error", () => {})
       from.on("close", () => {

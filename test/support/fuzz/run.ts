@@ -2,6 +2,8 @@
  * Runs seeds against a Postgres of their own, at three levels in turn: the driver, the pool, the service.
  * By itself: bun test/support/fuzz/run.ts FIRST [COUNT]. A seed that fails is repeated by its number.
  */
+import { heapStats } from "bun:jsc"
+import { join } from "node:path"
 import { startApp } from "../app.ts"
 import { clusterDirectory, createCluster } from "../cluster.ts"
 import { createRandom } from "../simulation/random.ts"
@@ -9,6 +11,27 @@ import { openSql } from "../sql.ts"
 import { driver, pool, service, type World } from "./levels.ts"
 import { startProxy } from "./proxy.ts"
 import { SCHEMA } from "./work.ts"
+
+/** Where Postgres looks for a certificate. */
+const certify = ({ path, account }: ReturnType<typeof clusterDirectory>) =>
+  Bun.spawnSync(
+    "openssl req -x509 -newkey rsa:2048 -nodes -keyout server.key -out server.crt -subj /CN=fuzz".split(
+      " ",
+    ),
+    { ...account, cwd: join(path, "data") },
+  )
+
+/** Seeds after which all code has run, and been compiled. */
+const WARM = 60
+
+/** How many there are of what statements, their errors and connections are made of. */
+const countObjects = () => {
+  Bun.gc(true)
+  const { objectTypeCounts } = heapStats()
+  return ["Array", "Error", "Function", "Promise"].map(
+    (kind) => [kind, objectTypeCounts[kind] ?? 0] as const,
+  )
+}
 
 /** `report` gets each problem of a seed. */
 export const runSeeds = async (
@@ -21,6 +44,8 @@ export const runSeeds = async (
   using directory = clusterDirectory()
   const cluster = createCluster(directory, "data")
   cluster.initialize()
+  certify(directory)
+  cluster.set("ssl", "on")
   await cluster.start()
   await cluster.query("create role fuzzed superuser login")
   const worlds = await Promise.all(
@@ -52,11 +77,20 @@ export const runSeeds = async (
       [pool, alone],
       [service(users, isReady), served],
     ] as const
+    let before: ReturnType<typeof countObjects> = []
     for (; current < first + count; current++) {
+      if (current === first + WARM) before = countObjects()
       const [level, world] = levels[current % levels.length] ?? levels[0]
       world.restart = Math.floor(current / levels.length) % 25 === 0 ? restart : undefined
       for (const problem of await level(world, current, createRandom(current)))
         report(current, problem)
+    }
+    // Less than one a seed is no leak: a seed has dozens of statements, a connection has dozens of functions.
+    const most = Math.max(WARM, count - WARM)
+    const after = new Map(countObjects())
+    for (const [kind, number] of before) {
+      const grown = (after.get(kind) ?? 0) - number
+      if (grown > most) report(current, `memory is left: ${grown} objects of the kind ${kind}`)
     }
   } finally {
     for (const { proxy, admin } of worlds) {

@@ -1,6 +1,5 @@
 /** What a seed asks of a connection or a pool, and whether it was answered rightly. */
-import { Readable } from "node:stream"
-import { pipeline } from "node:stream/promises"
+import { finished } from "node:stream/promises"
 import type { Statements, Value } from "../../../src/database/sql.ts"
 import type { Random } from "../simulation/random.ts"
 
@@ -47,7 +46,7 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
         else if (wrong(answer as never)) problems.push(`${label} got ${shown(answer)}`)
       },
       (error) => {
-        const isOfTransaction = ["transaction", "undone"].includes(name)
+        const isOfTransaction = ["transaction", "undone", "unnoticed"].includes(name)
         const isExpected = expected?.test(codeOf(error)) || mayFail(error, isOfTransaction)
         if (!isExpected) problems.push(`${label} failed: ${codeOf(error)} ${error.message}`)
       },
@@ -90,11 +89,12 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
     types: (n: number) =>
       query(
         "types",
-        "select $1::boolean as a, $2::boolean as b, $3::text as c, $4::bytea as d, $5::bigint as e",
-        [true, false, null, new Uint8Array([n % 256, 0]), n],
+        "select $1::boolean as a, $2::boolean as b, $3::text as c, $4::bytea as d, $5::bigint as e, $6::boolean as f",
+        [true, false, null, new Uint8Array([n % 256, 0]), n, "true"],
         ([row]) =>
           row?.["a"] !== true ||
           row["b"] !== false ||
+          row["f"] !== true ||
           row["c"] !== null ||
           (row["d"] as Uint8Array)[0] !== n % 256 ||
           Number(row["e"]) !== n,
@@ -185,6 +185,17 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
       ]) ?? ["", "", [], /./]
       return query(`failing ${name}`, text, values, () => true, expected)
     },
+    /** One that nobody waits for fails, and the transaction with it. */
+    unnoticed: (n: number) =>
+      ask(
+        "unnoticed",
+        begin(async (transaction) => {
+          await insert(transaction, `${seed}-${n} unnoticed`, 1)
+          transaction.unsafe("select 1 / $1::integer", [0], PREPARED).catch(() => {})
+        }),
+        () => true,
+        /ROLLED_BACK|22012/,
+      ),
     undone: (n: number) =>
       ask(
         "undone",
@@ -197,6 +208,29 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
       ),
   }
 
+  /** `isFollowed`: another is asked for while it ends. */
+  const copyIn = (isFollowed: boolean): Promise<unknown> => {
+    const nonce = `${seed}-${count} copied`
+    const isFailing = random.chance(0.3)
+    const write = { rows: isFailing ? 0 : 30, isDone: false }
+    writes.set(nonce, write)
+    const lines = Array.from({ length: 30 }, (_, part) => `${nonce}\t${part}\n`)
+    if (isFailing) lines.push(`${nonce}\tno number\n`)
+    const copy = async () => {
+      const writer = await tag().unsafe("copy written (nonce, part) from stdin").writable()
+      const over = finished(writer)
+      writer.end(lines.join(""))
+      await new Promise(setImmediate)
+      if (isFollowed) copyIn(false)
+      await over
+    }
+    const isWrong = () => {
+      write.isDone = true
+      return false
+    }
+    return ask("copy in", copy(), isWrong, isFailing ? /22P02/ : undefined)
+  }
+
   return {
     problems,
     writes,
@@ -204,36 +238,21 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
     ask,
     /** Starts one operation. */
     next: () => random.oneOf(Object.values(operations))?.(seed * 1_000 + count),
-    copyIn: (n: number) => {
-      const nonce = `${seed}-${n} copied`
-      const isFailing = random.chance(0.3)
-      const write = { rows: isFailing ? 0 : 30, isDone: false }
-      writes.set(nonce, write)
-      const lines = Array.from({ length: 30 }, (_, part) => `${nonce}\t${part}\n`)
-      if (isFailing) lines.push(`${nonce}\tno number\n`)
-      const copy = async () =>
-        pipeline(
-          Readable.from(lines),
-          await tag().unsafe("copy written (nonce, part) from stdin").writable(),
-        )
-      const isWrong = () => {
-        write.isDone = true
-        return false
-      }
-      return ask("copy in", copy(), isWrong, isFailing ? /22P02/ : undefined)
-    },
-    copyOut: () => {
-      const rows = 1 + random.below(3_000)
+    copyIn,
+    /** Its reader may leave it in the middle. */
+    copyOut: (isLeft: boolean) => {
+      const rows = isLeft ? 3_000 : 1 + random.below(300)
+      const text = `copy (select repeat('x', 999) from generate_series(1, ${rows})) to stdout`
       const copy = async () => {
-        const text = `copy (select repeat('x', 99) from generate_series(1, ${rows})) to stdout`
         let length = 0
         for await (const chunk of await tag().unsafe(text).readable()) {
           length += chunk.length
+          if (isLeft) break
           if (random.chance(0.1)) await Bun.sleep(1)
         }
         return length
       }
-      return ask("copy out", copy(), (length: number) => length !== rows * 100)
+      return ask("copy out", copy(), (length: number) => !isLeft && length !== rows * 1_000)
     },
     /** Until all that was asked is answered. */
     async settled() {
