@@ -24,14 +24,20 @@ type Limits = {
 }
 
 type Wait = {
-  /** Asked for only if there is a wait: reading a request's signal takes time. */
   signal?: (() => AbortSignal) | undefined
   /** Waits without a limit: the response has begun. */
   isPatient?: boolean
 }
 
-type Waiter = { start: () => void; refuse: (why: Refusal) => void; until: number }
+type Waiter = Pick<Wait, "signal"> & {
+  start: () => void
+  refuse: (why: Refusal) => void
+  until: number
+}
 type Entry<Key> = { key: Key; underWay: number; waiting: Waiter[] }
+
+/** How often it looks for who has left or waited too long. Most waits are shorter: to read a signal takes time. */
+const SWEEP_MS = 100
 
 export const createLimiter = <Key>({
   total = Number.POSITIVE_INFINITY,
@@ -48,15 +54,11 @@ export const createLimiter = <Key>({
   let waiting = 0
   let isSweeping = false
 
-  const entryOf = (key: Key) =>
-    entries.getOrInsertComputed(key, () => ({ key, underWay: 0, waiting: [] }))
-
   /** After each change of an entry. */
   const update = (entry: Entry<Key>) => {
     if (entry.waiting.length > 0 && entry.underWay < perKey) turns.add(entry)
     else turns.delete(entry)
-    const isIdle = entry.waiting.length === 0 && entry.underWay === 0
-    if (isIdle && entries.get(entry.key) === entry) entries.delete(entry.key)
+    if (entry.waiting.length === 0 && entry.underWay === 0) entries.delete(entry.key)
   }
 
   const dispatch = () => {
@@ -81,9 +83,7 @@ export const createLimiter = <Key>({
   }
 
   const remove = (entry: Entry<Key>, waiter: Waiter, why: Refusal) => {
-    const place = entry.waiting.indexOf(waiter)
-    if (place === -1) return
-    entry.waiting.splice(place, 1)
+    entry.waiting.splice(entry.waiting.indexOf(waiter), 1)
     waiting--
     update(entry)
     waiter.refuse(why)
@@ -102,50 +102,39 @@ export const createLimiter = <Key>({
 
   const sweep = () => {
     const now = performance.now()
-    let next = Number.POSITIVE_INFINITY
     for (const entry of [...entries.values()])
       for (const waiter of [...entry.waiting])
         if (waiter.until <= now) remove(entry, waiter, "late")
-        else next = Math.min(next, waiter.until)
-    isSweeping = next !== Number.POSITIVE_INFINITY
-    if (isSweeping) setTimeout(sweep, Math.ceil(next - now))
+        else if (waiter.signal?.().aborted) remove(entry, waiter, "left")
+    isSweeping = false
+    sweepSoon()
   }
-
-  const wait = async (entry: Entry<Key>, { signal, isPatient = false }: Wait) => {
-    const client = signal?.()
-    if (client?.aborted) throw refuse("left")
-    if (!isPatient) makeRoom(entry)
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const waiter = {
-      start: resolve,
-      refuse: (why: Refusal) => reject(refuse(why)),
-      until: isPatient ? Number.POSITIVE_INFINITY : performance.now() + waitMs,
-    }
-    entry.waiting.push(waiter)
-    waiting++
-    update(entry)
-    if (!isPatient && !isSweeping) {
-      isSweeping = true
-      setTimeout(sweep, waitMs)
-    }
-    const leave = () => remove(entry, waiter, "left")
-    client?.addEventListener("abort", leave, { once: true })
-    await promise.finally(() => client?.removeEventListener("abort", leave))
+  const sweepSoon = () => {
+    if (isSweeping || waiting === 0) return
+    isSweeping = true
+    setTimeout(sweep, Math.min(SWEEP_MS, waitMs))
   }
 
   /** Resolves when the work may begin. Disposing of it, once, lets the next one begin. */
-  const acquire = async (key: Key, options: Wait = {}): Promise<Disposable> => {
-    const entry = entryOf(key)
-    if (underWay < total && entry.underWay < perKey && entry.waiting.length === 0) {
+  const acquire = async (
+    key: Key,
+    { signal, isPatient = false }: Wait = {},
+  ): Promise<Disposable> => {
+    const entry = entries.get(key) ?? { key, underWay: 0, waiting: [] }
+    const mustWait = underWay >= total || entry.underWay >= perKey || entry.waiting.length > 0
+    if (mustWait && !isPatient) makeRoom(entry)
+    entries.set(key, entry)
+    if (!mustWait) {
       underWay++
       entry.underWay++
     } else {
-      try {
-        await wait(entry, options)
-      } catch (refusal) {
-        update(entry)
-        throw refusal
-      }
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      const until = isPatient ? Number.POSITIVE_INFINITY : performance.now() + waitMs
+      entry.waiting.push({ start: resolve, refuse: (why) => reject(refuse(why)), signal, until })
+      waiting++
+      update(entry)
+      sweepSoon()
+      await promise
     }
     return { [Symbol.dispose]: () => release(entry) }
   }
