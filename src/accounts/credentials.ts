@@ -21,7 +21,7 @@ export const findCredentials = async (
   who: { id: number } | { email: string },
   address: string,
 ) => {
-  const [row] = await sql<Credentials[]>`
+  const [row] = await sql.pipelined<Credentials[]>`
     select
       id,
       email,
@@ -101,7 +101,7 @@ export const endAllSessions = (transaction: Statements, userId: number) => trans
 /** Whether anybody logged in from the address lately. */
 export const isKnownToAnybody = async (sql: Sql, address: string) =>
   (
-    await sql`
+    await sql.pipelined`
       select
       from known_addresses
       where address_hash = ${hashOfAddress(address)}

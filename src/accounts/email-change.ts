@@ -8,7 +8,7 @@ import { Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { findOwnCredentials } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
-import { beginAttempt } from "./passwords.ts"
+import { attempt } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
 import { uncount } from "./rate-limits.ts"
 import { ada, email } from "./schemas.ts"
@@ -42,19 +42,19 @@ const changeEmail = async (
   client: Client,
 ) => {
   const { sql, limits, logEvent, hasMail } = accounts
-  const known = await findOwnCredentials(sql, userId, client.address)
-  using attempt = await beginAttempt(accounts, known, client)
-  const hash = await attempt.verify(password, known.password_hash, wrongCurrentPassword)
-  // The password was right, even if the change fails.
-  await uncount(sql, attempt.counts)
-  await limits.countEmailChange(userId, hasMail ? known.email : null).catch(attempt.fail)
-  const change = sql.begin(async (transaction) => {
-    const before = await lockEmail(transaction, userId, hash, email)
-    if (!before) throw wrongCurrentPassword()
-    await replaceEmail(transaction, userId, email)
-    if (hasMail && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
+  const account = await findOwnCredentials(sql, userId, client.address)
+  const refusal = wrongCurrentPassword
+  await attempt(accounts, { account, password, client, refusal }, async (user, counts) => {
+    // The password was right, even if the change fails.
+    await uncount(sql, counts)
+    await limits.countEmailChange(userId, hasMail ? user.email : null)
+    await sql.begin(async (transaction) => {
+      const before = await lockEmail(transaction, userId, user.password_hash, email)
+      if (!before) throw refusal()
+      await replaceEmail(transaction, userId, email)
+      if (hasMail && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
+    })
   })
-  await change.catch(attempt.fail)
   logEvent("email_changed", { userId, address: client.address })
 }
 

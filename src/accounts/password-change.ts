@@ -7,7 +7,7 @@ import { jsonBody } from "../http/json-body.ts"
 import { Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { endAllSessions, findOwnCredentials, replacePassword } from "./credentials.ts"
-import { beginAttempt, refuseGuessable } from "./passwords.ts"
+import { attempt, hashNow, refuseGuessable } from "./passwords.ts"
 import { wrongCurrentPassword } from "./problems.ts"
 import { uncount } from "./rate-limits.ts"
 import { changedKey } from "./revocation-keys.ts"
@@ -41,22 +41,26 @@ const changePassword = async (
   client: Client,
 ) => {
   const { sql, tokens, lifetimes, logEvent } = accounts
-  const known = await findOwnCredentials(sql, userId, client.address)
-  refuseGuessable("/new_password", new_password, known.email)
-  using attempt = await beginAttempt(accounts, known, client)
-  const from = await attempt.verify(current_password, known.password_hash, wrongCurrentPassword)
-  const to = await attempt.hash(new_password)
-  const id = randomUUID()
-  const change = sql.begin(async (transaction) => {
-    if (!(await replacePassword(transaction, userId, from, to))) throw wrongCurrentPassword()
-    await endAllSessions(transaction, userId)
-    await insertSession(transaction, { id, userId }, client, lifetimes)
-    await uncount(transaction, attempt.counts)
-  })
-  await change.catch(attempt.fail)
-  tokens.revoke([changedKey(userId)])
-  logEvent("password_changed", { userId, address: client.address })
-  return issueFirstTokens(accounts, id, userId)
+  const account = await findOwnCredentials(sql, userId, client.address)
+  refuseGuessable("/new_password", new_password, account.email)
+  const refusal = wrongCurrentPassword
+  return attempt(
+    accounts,
+    { account, password: current_password, client, refusal },
+    async ({ password_hash }, counts) => {
+      const to = await hashNow(new_password)
+      const id = randomUUID()
+      await sql.begin(async (transaction) => {
+        if (!(await replacePassword(transaction, userId, password_hash, to))) throw refusal()
+        await endAllSessions(transaction, userId)
+        await insertSession(transaction, { id, userId }, client, lifetimes)
+        await uncount(transaction, counts)
+      })
+      tokens.revoke([changedKey(userId)])
+      logEvent("password_changed", { userId, address: client.address })
+      return issueFirstTokens(accounts, id, userId)
+    },
+  )
 }
 
 const passwordChangeBody = t.Object(

@@ -1,6 +1,6 @@
 /** POST /auth/password-reset and /auth/password-reset/request: a new password without the old one. */
 import { type Static, t } from "elysia"
-import type { Statements } from "../database/sql.ts"
+import type { Sql, Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
@@ -121,8 +121,8 @@ export const createPasswordReset = async (
 }
 
 /** The email of the user whom the token was made for. Undefined if the token is not valid. */
-const findResettable = async (sql: Statements, hash: Uint8Array) => {
-  const [row] = await sql<{ email: string }[]>`
+const findResettable = async (sql: Sql, hash: Uint8Array) => {
+  const [row] = await sql.pipelined<{ email: string }[]>`
     select email
     from password_resets
     join users on users.id = user_id

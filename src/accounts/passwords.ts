@@ -7,7 +7,8 @@ import { ClientLeft } from "../database/errors.ts"
 import type { Client } from "../http/client-address.ts"
 import { badRequest, Problem, unavailable } from "../http/problem.ts"
 import common from "./common.fingerprints" with { type: "file" }
-import type { Account, AttemptCounts, RateLimits } from "./rate-limits.ts"
+import type { Credentials } from "./credentials.ts"
+import type { AttemptCounts, RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 
 /** OWASP's first choice for argon2id: 19 MiB, 2 passes. Memory is in KiB. */
@@ -38,7 +39,8 @@ type Hashing = { hashing: Limiter<string> }
 const acquireSlot = ({ hashing }: Hashing, client: Client) =>
   hashing.acquire(client.address, { signal: () => client.signal })
 
-const hashNow = (password: string) => Bun.password.hash(password, argon2id)
+/** For whoever holds a slot. */
+export const hashNow = (password: string) => Bun.password.hash(password, argon2id)
 
 /** For a password that nobody has to prove anything for. */
 export const hashPassword = async (deps: Hashing, password: string, client: Client) => {
@@ -51,17 +53,6 @@ type AttemptDeps = Hashing & {
   logEvent: LogEvent
 }
 
-/** An attempt at an account's password, which holds a hashing slot until it is disposed of. */
-export type Attempt = Disposable & {
-  /** To be uncounted if it succeeds. */
-  counts: AttemptCounts
-  /** Throws `refusal()` unless the password matches. Without a hash it takes as long. */
-  verify: (password: string, hash: string | null, refusal: () => Problem) => Promise<string>
-  hash: (password: string) => Promise<string>
-  /** For failures after the password has matched. */
-  fail: (error: unknown) => never
-}
-
 /** Throws the error, and logs what it means for an attempt. */
 export const failAttempt =
   (logEvent: LogEvent, about: { userId?: number | undefined; address: string }) =>
@@ -72,63 +63,49 @@ export const failAttempt =
     throw error
   }
 
-/** Waits for a hashing slot, and counts the attempt as failed before it is made. Throws a 429 or a 503. */
-export const beginAttempt = async (
-  deps: AttemptDeps,
-  account: Account,
-  client: Client,
-): Promise<Attempt> => {
-  const fail = failAttempt(deps.logEvent, {
-    userId: "id" in account ? account.id : undefined,
-    address: client.address,
-  })
-  using unwound = new DisposableStack()
-  try {
-    const counts = deps.limits.admit(account, client.address)
-    unwound.use(await acquireSlot(deps, client))
-    await deps.limits.countAttempt(counts)
-    const slot = unwound.move()
-    return {
-      counts,
-      async verify(password, hash, refusal) {
-        const isRight = await Bun.password.verify(password, hash ?? DECOY)
-        return hash !== null && isRight ? hash : fail(refusal())
-      },
-      hash: hashNow,
-      fail,
-      [Symbol.dispose]: () => slot.dispose(),
-    }
-  } catch (error) {
-    return fail(error)
-  }
+type Attempt = {
+  account: Credentials | { email: string }
+  password: string
+  client: Client
+  refusal: () => Problem
 }
 
-/** The form in which common passwords are stored. Another password has the same one once in 10^15. */
-export const FINGERPRINT_BYTES = 8
-export const fingerprint = (password: string) =>
-  createHash("sha256").update(password).digest().subarray(0, FINGERPRINT_BYTES)
-
-/** Among 160 KB of sorted fingerprints, which are read anew each time: hashing takes a hundred times longer. */
-export const isCommon = (password: string) => {
-  const fingerprints = readFileSync(common)
-  const wanted = fingerprint(password)
-  let low = 0
-  let high = fingerprints.length / FINGERPRINT_BYTES
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    const start = middle * FINGERPRINT_BYTES
-    const order = fingerprints.compare(
-      wanted,
-      0,
-      FINGERPRINT_BYTES,
-      start,
-      start + FINGERPRINT_BYTES,
-    )
-    if (order === 0) return true
-    if (order < 0) low = middle + 1
-    else high = middle
+/**
+ * Attempts an account's password, in a hashing slot, and counts that as failed before. If the password is right,
+ * does what it allows, which is to uncount the attempt. Otherwise throws the refusal, a 429 or a 503. Takes as
+ * long for an account without a password.
+ */
+export const attempt = <Result>(
+  { hashing, limits, logEvent }: AttemptDeps,
+  { account, password, client, refusal }: Attempt,
+  succeed: (
+    user: Credentials & { password_hash: string },
+    counts: AttemptCounts,
+  ) => Promise<Result>,
+): Promise<Result> => {
+  const user = "id" in account ? account : undefined
+  const make = async () => {
+    const counts = limits.admit(account, client.address)
+    using _ = await acquireSlot({ hashing }, client)
+    await limits.countAttempt(counts)
+    const hash = user?.password_hash
+    const isRight = await Bun.password.verify(password, hash ?? DECOY)
+    if (!user || !hash || !isRight) throw refusal()
+    return await succeed({ ...user, password_hash: hash }, counts)
   }
-  return false
+  return make().catch(failAttempt(logEvent, { userId: user?.id, address: client.address }))
+}
+
+/** The form in which common passwords are stored. Another password has the same one once in 10^14. */
+export const fingerprint = (password: string) =>
+  createHash("sha256").update(password).digest().subarray(0, 8)
+
+let fingerprints: Buffer | undefined
+
+/** Among 160 KB of fingerprints, which are read when they are needed first. */
+export const isCommon = (password: string) => {
+  fingerprints ??= readFileSync(common)
+  return fingerprints.includes(fingerprint(password))
 }
 
 /** Throws a 400 for a new password that an attacker would try first. `email`: null for a user who has none. */

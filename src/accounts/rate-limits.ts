@@ -40,6 +40,7 @@ const rule = (key: string, max: number | null, seconds = HOUR_SECONDS): Rule => 
   max,
   seconds,
 })
+const attempts = (key: string, max: number | null) => rule(key, max, ATTEMPT_SECONDS)
 
 /** A user, or the email of nobody. */
 export type Account =
@@ -48,45 +49,41 @@ export type Account =
 
 /** What an attempt at a password is counted under. */
 export type AttemptCounts = {
-  /** Reset by a success. */
-  accountAndAddress: string
-  logins: string
-  rules: Rule[]
+  /** The first is reset by a success: that of the account at the address. */
+  rules: [Rule, ...Rule[]]
+  logins: Rule
   /** Whether nobody can have registered the email: then it is counted here alone, without a statement. */
   isImpossible: boolean
 }
 
-/** The keys of an address and of its network, and how many failed logins they may have. */
-const addressKeys = (address: string): [key: string, max: number][] => {
+/** For an address and its network. */
+const addressRules = (address: string) => {
   const network = networkOf(address)
-  const keys: [string, number][] = [[digest("address", address), ATTEMPTS.ofAddress]]
-  if (network !== undefined) keys.push([digest("network", network), ATTEMPTS.ofNetwork])
-  return keys
+  const own = attempts(digest("address", address), ATTEMPTS.ofAddress)
+  if (network === undefined) return [own]
+  return [own, attempts(digest("network", network), ATTEMPTS.ofNetwork)]
 }
 
-/**
- * At an address from which its user logged in lately, an account is locked neither by attempts of others
- * behind that address nor by attempts from elsewhere.
- */
+/** More than an email may have. */
+const COUNTED_LENGTH = 600
+
 const countsOf = (account: Account, address: string): AttemptCounts => {
+  const isUser = "id" in account
   // With the hash, so that a new password starts with no failed logins, on every instance at once.
-  const name =
-    "id" in account
-      ? `id ${account.id} ${account.password_hash}`
-      : `email ${account.email.toLowerCase().toUpperCase()}`
-  const unlessKnown = (max: number) => ("id" in account && account.is_known ? null : max)
-  const accountAndAddress = digest("pair", name, address)
-  const logins = digest("logins", name)
-  const attempts = (key: string, max: number | null) => rule(key, max, ATTEMPT_SECONDS)
+  const name = isUser
+    ? `id ${account.id} ${account.password_hash}`
+    : `email ${account.email.slice(0, COUNTED_LENGTH).toLowerCase().toUpperCase()}`
+  const others = [...addressRules(address), attempts(digest("account", name), ATTEMPTS.ofAccount)]
+  // At an address from which its user logged in lately, an account is locked neither by attempts of others
+  // behind that address nor by attempts from elsewhere.
+  const isKnown = isUser && account.is_known
   return {
-    accountAndAddress,
-    logins,
     rules: [
-      attempts(accountAndAddress, ATTEMPTS.ofAccountAndAddress),
-      ...addressKeys(address).map(([key, max]) => attempts(key, unlessKnown(max))),
-      attempts(digest("account", name), unlessKnown(ATTEMPTS.ofAccount)),
+      attempts(digest("pair", name, address), ATTEMPTS.ofAccountAndAddress),
+      ...(isKnown ? others.map((other) => ({ ...other, max: null })) : others),
     ],
-    isImpossible: "email" in account && !isEmail(account.email),
+    logins: attempts(digest("logins", name), LOGINS),
+    isImpossible: !isUser && !isEmail(account.email),
   }
 }
 
@@ -96,46 +93,48 @@ export const createRateLimits = (
   sql: Sql,
   { REGISTRATIONS_PER_HOUR }: Pick<Config, "REGISTRATIONS_PER_HOUR">,
 ) => {
-  /** By performance.now. */
-  const blockedUntil = createCache<number>(CACHE_LIMIT)
+  /** Of keys that are exhausted, and of what is counted here alone. `endsAt` is by performance.now. */
+  const windows = createCache<{ attempts: number; endsAt: number }>(CACHE_LIMIT)
   /** Until when it is certain that nobody is known at an address. */
   const strangersUntil = createCache<number>(CACHE_LIMIT)
-  /** Attempts that are counted here alone. */
-  const windows = createCache<{ attempts: number; endsAt: number }>(CACHE_LIMIT)
 
-  const block = (key: string, seconds: number) =>
-    blockedUntil.set(key, performance.now() + seconds * 1_000)
+  const exhaust = ({ key, seconds_left }: Exhausted) =>
+    windows.set(key, {
+      attempts: Number.POSITIVE_INFINITY,
+      endsAt: performance.now() + seconds_left * 1_000,
+    })
 
-  const refuseBlocked = (detail: string, keys: string[]) => {
-    const now = performance.now()
-    const seconds = Math.ceil(
-      Math.max(...keys.map((key) => blockedUntil.get(key) ?? 0)) / 1_000 - now / 1_000,
-    )
+  /** Until none of the keys is exhausted, by all that is known here. */
+  const secondsExhausted = (rules: Rule[]) => {
+    const ends = rules.map(({ key, max }) => {
+      const window = windows.get(key)
+      return window && max !== null && window.attempts >= max ? window.endsAt : 0
+    })
+    return Math.ceil((Math.max(...ends) - performance.now()) / 1_000)
+  }
+
+  const refuseExhausted = (detail: string, rules: Rule[]) => {
+    const seconds = secondsExhausted(rules)
     if (seconds > 0) throw tooManyRequests(detail, seconds)
   }
 
-  const countHere = (rules: Rule[]): Exhausted[] => {
+  const countHere = (rules: Rule[]) => {
     const now = performance.now()
-    return rules.flatMap(({ key, max, seconds }) => {
+    for (const { key, seconds } of rules) {
       const known = windows.get(key)
-      const window =
-        known && known.endsAt > now ? known : { attempts: 0, endsAt: now + seconds * 1_000 }
+      const isOpen = known && known.endsAt > now
+      const window = isOpen ? known : { attempts: 0, endsAt: now + seconds * 1_000 }
       window.attempts++
       windows.set(key, window)
-      const isExhausted = max !== null && window.attempts > max
-      return isExhausted ? [{ key, seconds_left: Math.ceil((window.endsAt - now) / 1_000) }] : []
-    })
+    }
   }
 
-  const count = async (detail: string, rules: Rule[], isHere = false) => {
-    refuseBlocked(detail, limitedKeys(rules))
-    const exhausted = isHere ? countHere(rules) : await countAttempt(sql, rules)
-    for (const { key, seconds_left } of exhausted) block(key, seconds_left)
-    // Only by what this attempt found: later ones may have blocked other keys in the meantime.
-    refuseBlocked(
-      detail,
-      exhausted.map(({ key }) => key),
-    )
+  const count = async (detail: string, rules: Rule[]) => {
+    refuseExhausted(detail, rules)
+    const exhausted = await countAttempt(sql, rules)
+    exhausted.forEach(exhaust)
+    if (exhausted.length > 0)
+      throw tooManyRequests(detail, Math.max(...exhausted.map(({ seconds_left }) => seconds_left)))
   }
 
   return {
@@ -144,34 +143,36 @@ export const createRateLimits = (
      * it is blocked, a login that could make somebody known is refused, too.
      */
     async admitAddress(address: string) {
-      const keys = addressKeys(address).map(([key]) => key)
-      const until = Math.max(...keys.map((key) => blockedUntil.get(key) ?? 0))
+      const seconds = secondsExhausted(addressRules(address))
+      if (seconds <= 0) return
       const now = performance.now()
-      if (until <= now) return
       if ((strangersUntil.get(address) ?? 0) <= now) {
         if (await isKnownToAnybody(sql, address)) return
-        strangersUntil.set(address, until)
+        strangersUntil.set(address, now + seconds * 1_000)
       }
-      refuseBlocked(TOO_MANY_LOGINS, keys)
+      throw tooManyRequests(TOO_MANY_LOGINS, seconds)
     },
 
     /** Throws a 429 if it is known that there were too many attempts. */
     admit(account: Account, address: string): AttemptCounts {
       const counts = countsOf(account, address)
-      refuseBlocked(TOO_MANY_LOGINS, [counts.logins, ...limitedKeys(counts.rules)])
+      refuseExhausted(TOO_MANY_LOGINS, [counts.logins, ...counts.rules])
       return counts
     },
 
     /** Counts an attempt as failed before it is made. One that succeeds is uncounted. */
-    countAttempt: ({ rules, isImpossible }: AttemptCounts) =>
-      count(TOO_MANY_LOGINS, rules, isImpossible),
+    async countAttempt({ rules, isImpossible }: AttemptCounts) {
+      if (!isImpossible) return count(TOO_MANY_LOGINS, rules)
+      refuseExhausted(TOO_MANY_LOGINS, rules)
+      countHere(rules)
+    },
 
     /** Throws a 429 if the account has too many. */
     async countLogin(transaction: Statements, { logins }: AttemptCounts) {
-      const [{ attempts, seconds_left }] = await countLogin(transaction, logins)
-      if (attempts <= LOGINS) return
-      block(logins, seconds_left)
-      throw tooManyRequests(TOO_MANY_LOGINS, seconds_left)
+      const [exhausted] = await countAttempt(transaction, [logins])
+      if (!exhausted) return
+      exhaust(exhausted)
+      throw tooManyRequests(TOO_MANY_LOGINS, exhausted.seconds_left)
     },
 
     countRegistration: (address: string) =>
@@ -196,8 +197,6 @@ export const createRateLimits = (
 }
 export type RateLimits = ReturnType<typeof createRateLimits>
 
-const limitedKeys = (rules: Rule[]) => rules.filter(({ max }) => max !== null).map(({ key }) => key)
-
 /** The same for all emails whose mails come to one mailbox. */
 const mailKey = (kind: "requested" | "sent", email: string) => {
   const at = email.lastIndexOf("@")
@@ -208,10 +207,11 @@ const mailKey = (kind: "requested" | "sent", email: string) => {
 type Exhausted = { key: string; seconds_left: number }
 
 /**
- * Counts an attempt under each key, unless one of them is exhausted already. Returns the keys that are.
- * Attempts are counted before they are made, so that a thousand at once do not exceed the limit.
+ * Counts an attempt under each key, unless one of them is exhausted already. Returns the keys that are. If the
+ * window of a count has ended, a new one begins. Attempts are counted before they are made, so that a thousand
+ * at once do not exceed the limit.
  */
-const countAttempt = (sql: Sql, rules: Rule[]) => sql<Exhausted[]>`
+const countAttempt = (sql: Statements, rules: Rule[]) => sql<Exhausted[]>`
   with rule as (
     select key, max, seconds
     from jsonb_to_recordset(${sql.json(rules)}) as given (key text, max integer, seconds integer)
@@ -226,7 +226,10 @@ const countAttempt = (sql: Sql, rules: Rule[]) => sql<Exhausted[]>`
     select key, 1, now() + make_interval(secs => seconds)
     from rule
     where not exists (select from exhausted)
-    ${onCounted(sql)}
+    on conflict on constraint rate_limits_pkey do update
+    set attempts = case when rate_limits.expires_at > now() then rate_limits.attempts + 1 else 1 end,
+      expires_at = case when rate_limits.expires_at > now() then rate_limits.expires_at
+        else excluded.expires_at end
     returning key, attempts, expires_at
   )
   select key, ceil(extract(epoch from expires_at - now()))::integer as seconds_left
@@ -237,67 +240,36 @@ const countAttempt = (sql: Sql, rules: Rule[]) => sql<Exhausted[]>`
   join rule using (key)
   where attempts > max`
 
-/** If the window of the count has ended, a new one begins. */
-const onCounted = (sql: Statements) => sql`
-  on conflict on constraint rate_limits_pkey do update
-  set attempts = case when rate_limits.expires_at > now() then rate_limits.attempts + 1 else 1 end,
-    expires_at = case when rate_limits.expires_at > now() then rate_limits.expires_at
-      else excluded.expires_at end`
-
-const countLogin = (transaction: Statements, key: string) => transaction<
-  [{ attempts: number; seconds_left: number }]
->`
-  insert into rate_limits (key, attempts, expires_at)
-  values (${key}, 1, now() + make_interval(secs => ${ATTEMPT_SECONDS}))
-  ${onCounted(transaction)}
-  returning attempts, ceil(extract(epoch from expires_at - now()))::integer as seconds_left`
-
 /**
- * Uncounts an attempt that succeeded, and resets the count of the account and the address. Rows are locked in
- * the order in which attempts are counted, so that there are no deadlocks.
+ * Uncounts an attempt that succeeded, and resets the count of the account at the address. Rows are locked in the
+ * order in which attempts are counted, so that there are no deadlocks.
  */
-export const uncount = (sql: Statements, { accountAndAddress, rules }: AttemptCounts) => {
-  const keys = rules.map(({ key }) => key)
-  return sql`
-    with locked as (
-      select rate_limits.key
-      from rate_limits
-      join jsonb_array_elements_text(${sql.json(keys)}) with ordinality as given (key, place)
-        on given.key = rate_limits.key
-      order by place
-      for update of rate_limits
-    ), cleared as (
-      delete from rate_limits
-      where key = ${accountAndAddress}
-        and key in (select key from locked)
-    )
-    update rate_limits
-    set attempts = attempts - 1
-    where key in (select key from locked)
-      and key <> ${accountAndAddress}
-      and attempts > 0`
-}
-
-/**
- * Counts a mail that is about to be sent. Returns the seconds until one may be sent, if there were enough. The
- * window ends an hour after the last mail, so that there are never more in any hour, however long they waited.
- */
-export const countMail = async (sql: Sql, recipient: string): Promise<number | undefined> => {
-  const key = mailKey("sent", recipient)
-  const counted = await sql`
-    insert into rate_limits as known (key, attempts, expires_at)
-    values (${key}, 1, now() + make_interval(secs => ${HOUR_SECONDS}))
-    on conflict on constraint rate_limits_pkey do update
-    set attempts = case when known.expires_at > now() then known.attempts + 1 else 1 end,
-      expires_at = excluded.expires_at
-    where known.expires_at <= now()
-      or known.attempts < ${MAILS.ofMailbox}`
-  if (counted.count > 0) return undefined
-  const [row] = await sql<{ seconds_left: number }[]>`
-    select ceil(extract(epoch from expires_at - now()))::integer as seconds_left
+export const uncount = (sql: Statements, { rules }: AttemptCounts) => sql`
+  with locked as (
+    select rate_limits.key, place
     from rate_limits
-    where key = ${key}`
-  return Math.max(1, row?.seconds_left ?? 1)
+    join jsonb_array_elements_text(${sql.json(rules.map(({ key }) => key))})
+      with ordinality as given (key, place) on given.key = rate_limits.key
+    order by place
+    for update of rate_limits
+  )
+  update rate_limits
+  set attempts = case when place = 1 then 0 else attempts - 1 end,
+    expires_at = case when place = 1 then now() else expires_at end
+  from locked
+  where rate_limits.key = locked.key
+    and attempts > 0`
+
+/** Counts a mail that is about to be sent. Returns the seconds until one may be sent, if there were enough. */
+export const countMail = async (sql: Sql, recipient: string): Promise<number | undefined> => {
+  const sent = rule(mailKey("sent", recipient), MAILS.ofMailbox)
+  const [exhausted] = await countAttempt(sql, [sent])
+  if (exhausted) return exhausted.seconds_left
+  // The hour begins anew with each, so that there are never more in any hour, however long mails waited.
+  await sql`
+    update rate_limits
+    set expires_at = now() + make_interval(secs => ${HOUR_SECONDS})
+    where key = ${sent.key}`
 }
 
 /** For a mail that was counted and not sent. */

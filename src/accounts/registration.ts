@@ -69,9 +69,9 @@ const isFor = (sql: Statements, hash: Uint8Array, email: string) => sql`
     and expires_at > now()
     and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
 
-const isInvited = async (sql: Statements, hash: Uint8Array, email: string) =>
+const isInvited = async (sql: Sql, hash: Uint8Array, email: string) =>
   (
-    await sql`
+    await sql.pipelined`
       select
       from invites
       where ${isFor(sql, hash, email)}`

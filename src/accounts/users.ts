@@ -49,7 +49,7 @@ export const insertUser = async (sql: Statements, email: string, passwordHash: s
 }
 
 const findUser = async (sql: Sql, id: number) => {
-  const [row] = await sql<User[]>`
+  const [row] = await sql.pipelined<User[]>`
     select id, email, created_at
     from users
     where id = ${id}`
@@ -71,7 +71,7 @@ export const createFederatedUser = async (sql: Sql, id: number) => {
 }
 
 export const isDeleted = async (sql: Sql, id: number) =>
-  (await sql`select from revocations where key = ${userKey(id)}`).count > 0
+  (await sql.pipelined`select from revocations where key = ${userKey(id)}`).count > 0
 
 /** Federated users get a row with their first write, or when they are first asked for. */
 export const findOrCreateUser = async (sql: Sql, id: number): Promise<User> => {

@@ -9,7 +9,8 @@ import { SECRET_KEY } from "./tokens.ts"
 export const startTokenInstance = (databaseUrl: string, settings: Record<string, string> = {}) => {
   const sql = connect(databaseUrl, 1)
   const state = { statements: 0, isAway: false }
-  const counted = new Proxy(sql, {
+  const counted: typeof sql = new Proxy(sql, {
+    get: (target, name) => (name === "pipelined" ? counted : Reflect.get(target, name)),
     apply(target, self, args) {
       // An identifier or a list of values is none.
       if (Array.isArray(args[0]) && "raw" in args[0]) state.statements++

@@ -6,7 +6,7 @@ import { anonymous, authenticated } from "../../http/guard.ts"
 import { jsonBody } from "../../http/json-body.ts"
 import type { Accounts } from "../context.ts"
 import { findCredentials, lockPassword, rememberAddress } from "../credentials.ts"
-import { beginAttempt, failAttempt } from "../passwords.ts"
+import { attempt, failAttempt } from "../passwords.ts"
 import { wrongCredentials } from "../problems.ts"
 import { uncount } from "../rate-limits.ts"
 import { type Credentials, credentials, isEmail, tokens } from "../schemas.ts"
@@ -61,19 +61,21 @@ const logIn = async (accounts: Accounts, { email, password }: Credentials, clien
   const { address } = client
   await limits.admitAddress(address).catch(failAttempt(logEvent, { address }))
   const known = isEmail(email) ? await findCredentials(sql, { email }, address) : undefined
-  using attempt = await beginAttempt(accounts, known ?? { email }, client)
-  const hash = await attempt.verify(password, known?.password_hash ?? null, wrongCredentials)
-  if (!known) return attempt.fail(wrongCredentials())
-  const id = randomUUID()
-  const userId = known.id
-  const open = sql.begin(async (transaction) => {
-    if (!(await lockPassword(transaction, userId, hash))) throw wrongCredentials()
-    await limits.countLogin(transaction, attempt.counts)
-    await insertSession(transaction, { id, userId }, client, lifetimes)
-    await uncount(transaction, attempt.counts)
-    await rememberAddress(transaction, userId, address)
-  })
-  await open.catch(attempt.fail)
-  logEvent("login_succeeded", { userId, address })
-  return issueFirstTokens(accounts, id, userId)
+  const account = known ?? { email }
+  return attempt(
+    accounts,
+    { account, password, client, refusal: wrongCredentials },
+    async ({ id: userId, password_hash }, counts) => {
+      const id = randomUUID()
+      await sql.begin(async (transaction) => {
+        if (!(await lockPassword(transaction, userId, password_hash))) throw wrongCredentials()
+        await limits.countLogin(transaction, counts)
+        await insertSession(transaction, { id, userId }, client, lifetimes)
+        await uncount(transaction, counts)
+        await rememberAddress(transaction, userId, address)
+      })
+      logEvent("login_succeeded", { userId, address })
+      return issueFirstTokens(accounts, id, userId)
+    },
+  )
 }

@@ -24,7 +24,7 @@ type Found = {
 
 /** Only reads, so that it works while the database is read-only. */
 const lookUp = async (sql: Sql, { userId, sessionId, iat, keys }: Claims) => {
-  const [row] = await sql<[Found]>`
+  const [row] = await sql.pipelined<[Found]>`
     select
       exists (select from revocations where key = ${userKey(userId)}) as is_deleted,
       exists (select from revocations where key in ${sql(keys)}) or coalesce(
@@ -95,7 +95,7 @@ type FoundToken = {
 
 /** Only reads, as lookUp does. */
 export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
-  const [row] = await sql<FoundToken[]>`
+  const [row] = await sql.pipelined<FoundToken[]>`
     select
       personal_tokens.id,
       user_id,
