@@ -88,6 +88,9 @@ const MAY_PASS = /^(08\w{3}|25006|40\w{3}|53\w{3}|55P03|57014|57P0[1-5]|58\w{3})
  */
 const REFUSES = /^(28\w{3}|3D000|42501|55000)$/
 
+/** It was made anew, or restored without our tables or an older state of them. */
+const LACKS_SCHEMA = /^(3F000|42P01|42703)$/
+
 /** Whether waiting helps. At the start it does not against a wrong password. */
 export const mayPass = (error: unknown): boolean =>
   isOfServer(error)
@@ -98,13 +101,14 @@ export const mayPass = (error: unknown): boolean =>
 export const isAway = (error: unknown): boolean =>
   mayPass(error) ||
   whyRefused(error) !== undefined ||
-  (isOfServer(error) && REFUSES.test(error.code))
+  (isOfServer(error) && (REFUSES.test(error.code) || LACKS_SCHEMA.test(error.code)))
 
 /** What the operator is to look at, where it is not the way to the database. */
 export const outageOf = (error: unknown): string => {
   const code = codeOf(error)
   if (code === "53100") return "the disk of the database is full"
   if (REFUSES.test(code)) return "the database refuses the service"
+  if (LACKS_SCHEMA.test(code)) return "the database lacks a table or column: run todo-api migrate"
   return "the database is away"
 }
 

@@ -6,8 +6,8 @@ import type { Metrics } from "./metrics.ts"
 import { Problem, unavailable } from "./problem.ts"
 import type { LoggedRequest } from "./request-log.ts"
 
-/** While some statements fail and others do not, each reason is logged this often. */
-const REPEAT_MS = 1_000
+/** While some statements fail and others do not, it is one outage as long as they fail this often. */
+const OUTAGE_GAP_MS = 5_000
 
 const methodNotAllowed = (methods: string[]) => {
   const allow = methods.join(", ")
@@ -79,20 +79,17 @@ const isUnrouted = (error: unknown, code: unknown) =>
   code === "NOT_FOUND" && !(error instanceof Problem)
 
 export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }: Deps) => {
-  /** Why requests have failed since the database last answered. Each reason is logged once. */
-  const reasons = new Set<string>()
-  let loggedAt = 0
+  /** When requests last failed, by the reason. Each reason is logged once an outage. */
+  const failedAt = new Map<string, number>()
 
   const databaseAway = (error: unknown, requestId: unknown) => {
     const code = error instanceof Error && "code" in error ? String(error.code) : "unknown"
     metrics?.databaseError(code)
     const now = performance.now()
-    if (answeredAt() > loggedAt && now - loggedAt > REPEAT_MS) reasons.clear()
-    if (!reasons.has(code)) {
-      reasons.add(code)
-      loggedAt = now
-      log.warn({ err: error, request_id: requestId }, outageOf(error))
-    }
+    const before = failedAt.get(code)
+    failedAt.set(code, now)
+    const isKnown = before !== undefined && (answeredAt() < before || now - before < OUTAGE_GAP_MS)
+    if (!isKnown) log.warn({ err: error, request_id: requestId }, outageOf(error))
     return unavailable("The database is away; try again")
   }
 

@@ -1,7 +1,7 @@
 /** A database that lacks what a statement needs. One whose disk is full: test/system/full-disk.test.ts. */
 import { expect, test } from "bun:test"
 import { withSql } from "../support/backups.ts"
-import { startCommand } from "../support/command.ts"
+import { runCommand, startCommand } from "../support/command.ts"
 import { createDatabase } from "../support/postgres.ts"
 
 /** Each write to todos fails with this SQLSTATE. */
@@ -60,6 +60,48 @@ test("a shortage in the database is a 503 with the reason in the log and a metri
   expect(log).toMatch(/"code":"53000".*"message":"no more of it".*"the database is away"/)
   expect(log).toMatch(/"code":"53100".*"the disk of the database is full"/)
   expect(log).toMatch(/"code":"28P01".*"the database refuses the service"/)
+  await drop()
+})
+
+test("a database that was made anew is a 503 that is logged once, and is back when it is migrated", async () => {
+  const { url, drop } = await createDatabase()
+  const elsewhere = new URL(url)
+  elsewhere.pathname = "/postgres"
+  const name = new URL(url).pathname.slice(1)
+  await using service = await startCommand({ DATABASE_URL: url, METRICS_PORT: "0" })
+  const ada = await service.account()
+  await withSql(elsewhere.toString(), async (sql) => {
+    await sql.unsafe(`drop database ${name} with (force)`)
+    await sql.unsafe(`create database ${name} template template1`)
+  })
+  const login = { email: "ada@example.org", password: "correct horse" }
+  const calls = () => [
+    ada.get("/todos?limit=1"),
+    ada.post("/todos", { title: "milk" }),
+    ada.get("/users/me"),
+    service.call("POST", "/api/v1/auth/login", { body: login }),
+  ]
+  const until = performance.now() + 1_500
+  while (performance.now() < until) {
+    for (const { status, headers } of await Promise.all(calls()))
+      expect([status, headers.get("retry-after")]).toEqual([503, "1"])
+    // It is answered: that alone does not make another outage of it.
+    expect((await service.call("GET", "/health/ready")).status).toBe(503)
+    await Bun.sleep(200)
+  }
+  expect(await runCommand(["migrate"], { DATABASE_URL: url })).toMatchObject({ code: 0 })
+  expect((await service.call("GET", "/health/ready")).status).toBe(200)
+  expect((await (await service.account()).post("/todos", { title: "tea" })).status).toBe(201)
+
+  const metrics = await (await fetch(service.metricsUrl ?? "")).text()
+  expect(metrics).toMatch(/todo_api_database_errors_total{code="42P01"} \d+\n/)
+  service.kill("SIGTERM")
+  await service.exited
+  const lines = (await service.log()).split("\n")
+  const including = (text: string) => lines.filter((line) => line.includes(text)).length
+  expect(including("lacks a table or column")).toBe(1)
+  expect(including('"not ready"')).toBe(1)
+  expect(including('"level":50')).toBe(1)
   await drop()
 })
 
