@@ -27,8 +27,10 @@ export const repeat = ({ name, everyMs, log, work }: Job) => {
   const run = async () => {
     let isFailing = false
     for (;;) {
+      const startedAt = performance.now()
       try {
         await work(() => isStopped)
+        log.debug({ job: name, duration_ms: Math.round(performance.now() - startedAt) }, "job ran")
         isFailing = false
       } catch (err) {
         if (!isFailing) log.warn({ err }, `${name} failed, and will be tried again`)

@@ -2,10 +2,9 @@
 import type postgres from "postgres"
 import { connectionOptions, hostUrls, targetOf } from "../config/database-url.ts"
 import type { Log } from "../log.ts"
-import { CONNECT_LIMIT_SECONDS } from "./deadlines.ts"
 import { isUnreplicatedCommit, openConnection } from "./driver.ts"
 import { watchHosts } from "./hosts/failover.ts"
-import { createPool } from "./pool.ts"
+import { CONNECT_LIMIT_SECONDS, createPool } from "./pool.ts"
 import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 
 /** What the service relies on, whatever the role and the database have set. Poolers may refuse it. */
@@ -96,21 +95,17 @@ export const connect = (
           isUnreplicated = false
         })
       : undefined
-  const open = (single: string, onclose: () => void, onUnreplicatedCommit: () => void) =>
+  const open = (single: string, onclose?: () => void, onUnreplicatedCommit = () => {}) =>
     openConnection(single, {
       prepare: !refused.statement,
       connect_timeout: CONNECT_LIMIT_SECONDS,
-      onclose,
+      ...(onclose && { onclose }),
       onnotice: (notice) => isUnreplicatedCommit(notice) && onUnreplicatedCommit(),
       connection: refused.setting ? {} : SETTINGS,
       types,
     })
   const pool = createPool(poolSize, {
-    maker: open(
-      first,
-      () => {},
-      () => {},
-    ),
+    maker: open(first),
     open: (onClose, onUnreplicatedCommit) =>
       open(hosts?.current() ?? first, onClose, () => {
         isUnreplicated = true
@@ -121,6 +116,9 @@ export const connect = (
       refused[what] = true
       if (what === "statement")
         log?.warn({ err }, "the pooler has no prepared statements: none are used from now on")
+    },
+    onSlow(statement, ms) {
+      log?.debug({ statement, duration_ms: Math.round(ms) }, "slow statement")
     },
   })
   const exclusive = limitedTag((make, waiting) => pool.limited(make, false, waiting))

@@ -45,6 +45,8 @@ type Private = {
   reject: (reason: unknown) => void
   /** Sends a cancel request by the instance's options. Resolves when its connection is closed. */
   canceller: (query: Query) => Promise<void>
+  /** Its text with placeholders, once it has been sent. */
+  string?: string
   /** Whether it is the one that the server is working on, of those sent to it. */
   active: boolean
 }
@@ -83,6 +85,9 @@ export const isActive = (query: Query): boolean => privatePartsOf(query).active
 
 export const rejectQuery = (query: Query, reason: unknown): void =>
   privatePartsOf(query).reject(reason)
+
+/** Without its parameters. Undefined if it was never sent. */
+export const textOf = (query: Query): string | undefined => privatePartsOf(query).string
 
 /** The function of Postgres that sends the notice. Unlike the text, its name is never translated. */
 const SYNCHRONOUS_WAIT = "SyncRepWaitForLSN"

@@ -4,7 +4,7 @@
  *
  * A task is
  *   waiting     until there is a slot for it, first come, first served. It is rejected when it has
- *               waited too long (deadlines.ts), and dropped when its client has left;
+ *               waited too long, and dropped when its client has left;
  *   under way   until it is answered, or its time is over, after which it is
  *   cancelled   and fails by the server's answer. Where none comes the server is frozen or gone: all
  *               connections are replaced, and what runs there fails;
@@ -25,7 +25,6 @@
  */
 
 import type postgres from "postgres"
-import { CONNECT_LIMIT_SECONDS, deadlineOf, enforceLimits } from "./deadlines.ts"
 import {
   controlsOf,
   interceptRejection,
@@ -34,8 +33,9 @@ import {
   isQuery,
   type Query,
   rejectQuery,
+  textOf,
 } from "./driver.ts"
-import { ClientLeft, Unreplicated, whyRefused } from "./errors.ts"
+import { ClientLeft, PoolExhausted, Unreplicated, whyRefused } from "./errors.ts"
 import type { Columns, PoolState, Waiting } from "./sql.ts"
 
 /** The number of pipelined statements that may be under way on a connection. */
@@ -45,35 +45,46 @@ const SHORT_MS = 25
 /** Writes to a database that stays read-only must not each open a new connection. */
 const RETIRE_AFTER_MS = 1_000
 
+/** A client must get an answer within five seconds: so much for waiting, running, and both. */
+const WAIT_LIMIT_MS = 3_500
+const RUN_LIMIT_MS = 2_750
+const LIMIT_MS = 4_000
+const CANCEL_LIMIT_MS = 500
+const SWEEP_MS = 100
+/** Less than a statement's limit, so that connecting fails before the statement does. */
+export const CONNECT_LIMIT_SECONDS = 2
+/** What takes longer is reported. */
+const SLOW_MS = 250
+
 type Tag = postgres.Sql<Columns>
 type Connection = ReturnType<typeof controlsOf> & { tag: Tag; openedAt: number }
 
-type Entry = {
-  /** Missing for a transaction as a whole, whose statements have entries of their own. */
-  query: Query | undefined
+type Task = Pick<Waiting, "signal"> & {
+  /** Of a transaction the statement that was sent last. */
+  query?: Query | undefined
+  isPipelined: boolean
+  askedAt: number
+  /** Sends it. The promise settles when it has ended. */
+  start: (connection: Connection) => Promise<unknown>
   reject: (reason: unknown) => void
-  until: number
+  /** Its client, if it had to wait. */
+  client?: AbortSignal | undefined
+  begunAt: number
+  ended?: Promise<unknown>
   /** A cancel that was meant for another statement may have reached this one. */
-  isInCancelsWay: boolean
+  isInCancelsWay?: boolean
+  isSentAnew?: boolean
 }
 
 type Slot = {
   connection: Connection | undefined
   /** What is under way, the oldest first. */
-  entries: Entry[]
-  isShared: boolean
+  tasks: Task[]
   isRetired: boolean
-  /** When the oldest entry got to the front. */
+  /** When the oldest task got to the front. */
   advancedAt: number
   /** Until its own connection is closed, and what it cancels has ended. */
-  cancel: { entry: Entry; at: number; isClosed: boolean } | undefined
-}
-
-type Task = Waiting & {
-  isPipelined: boolean
-  askedAt: number
-  start: (slot: Slot) => void
-  reject: (reason: unknown) => void
+  cancel: { task: Task; at: number } | undefined
 }
 
 type Hooks = {
@@ -86,70 +97,45 @@ type Hooks = {
   open: (onClose: () => void, onUnreplicatedCommit: () => void) => Tag
   /** Told what the server does not do any more, which new connections do without. */
   onRefused: (reason: "statement" | "setting", error: unknown) => void
+  onSlow: (text: string | undefined, ms: number) => void
 }
 
-export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
+export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hooks) => {
   const slots: Slot[] = Array.from({ length: size }, () => ({
     connection: undefined,
-    entries: [],
-    isShared: false,
+    tasks: [],
     isRetired: false,
     advancedAt: 0,
     cancel: undefined,
   }))
-  const waiting: Task[] = []
+  let waiting: Task[] = []
   const counts = { ended: 0, cancelled: 0, replaced: 0, answeredAt: 0 }
 
-  const isIdle = ({ entries, cancel }: Slot) => entries.length === 0 && !cancel
+  const isIdle = ({ tasks, cancel }: Slot) => tasks.length === 0 && !cancel
 
   /** Nothing is sent behind a statement that has not begun. */
-  const isMoving = ({ entries: [oldest], advancedAt }: Slot, now: number) =>
-    oldest?.query !== undefined && isActive(oldest.query) && advancedAt >= now - SHORT_MS
+  const isOpen = ({ tasks: [oldest], advancedAt, isRetired, cancel }: Slot, now: number) =>
+    oldest?.query &&
+    oldest.isPipelined &&
+    isActive(oldest.query) &&
+    advancedAt >= now - SHORT_MS &&
+    !isRetired &&
+    !cancel
 
   /** Of the shared slots in which statements still end, the one with the fewest. */
   const shareable = () => {
     const now = performance.now()
     let best: Slot | undefined
     let fewest = PIPELINE
-    for (const slot of slots) {
-      const isOpen = slot.isShared && !slot.isRetired && !slot.cancel
-      if (!isOpen || slot.entries.length >= fewest || !isMoving(slot, now)) continue
-      best = slot
-      fewest = slot.entries.length
-    }
+    for (const slot of slots)
+      if (slot.tasks.length < fewest && isOpen(slot, now)) {
+        best = slot
+        fewest = slot.tasks.length
+      }
     return best
   }
-  const slotFor = (isPipelined: boolean) => {
-    const slot = slots.find(isIdle) ?? (isPipelined ? shareable() : undefined)
-    if (slot) slot.isShared = isPipelined
-    return slot
-  }
-
-  /** First come, first served: otherwise pipelined statements might keep the others waiting for ever. */
-  const dispatch = () => {
-    for (let next = waiting[0]; next; next = waiting[0]) {
-      const slot = slotFor(next.isPipelined)
-      if (!slot) return
-      waiting.shift()
-      next.start(slot)
-    }
-  }
-  const wait = (task: Task) => {
-    const signal = task.signal?.()
-    if (signal?.aborted) return task.reject(new ClientLeft())
-    waiting.push(task)
-    signal?.addEventListener("abort", () => {
-      const place = waiting.indexOf(task)
-      if (place === -1) return
-      waiting.splice(place, 1)
-      task.reject(new ClientLeft())
-    })
-  }
-  const schedule = (task: Task) => {
-    const slot = waiting.length === 0 ? slotFor(task.isPipelined) : undefined
-    if (slot) task.start(slot)
-    else wait(task)
-  }
+  const slotFor = ({ isPipelined }: Task) =>
+    slots.find(isIdle) ?? (isPipelined ? shareable() : undefined)
 
   const close = (slot: Slot, seconds = 0) => {
     slot.isRetired = false
@@ -174,35 +160,14 @@ export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
       () => isOwn() && close(slot),
       () => {
         if (!isOwn()) return
-        for (const { query, reject } of slot.entries)
-          if (!query || isActive(query)) reject(new Unreplicated())
+        for (const { isPipelined, query, reject } of slot.tasks)
+          if (!isPipelined || (query && isActive(query))) reject(new Unreplicated())
       },
     )
     slot.connection = { tag, ...controlsOf(tag), openedAt: performance.now() }
     return slot.connection
   }
 
-  const begin = (
-    slot: Slot,
-    query: Query | undefined,
-    reject: (reason: unknown) => void,
-    until: number,
-  ) => {
-    const entry: Entry = { query, reject, until, isInCancelsWay: false }
-    if (slot.entries.length === 0) slot.advancedAt = performance.now()
-    slot.entries.push(entry)
-    return entry
-  }
-  const end = (slot: Slot, entry: Entry) => {
-    const place = slot.entries.indexOf(entry)
-    if (place === -1) return
-    counts.ended++
-    slot.entries.splice(place, 1)
-    if (place === 0) slot.advancedAt = performance.now()
-    if (slot.cancel?.entry === entry && slot.cancel.isClosed) slot.cancel = undefined
-    closeIfRetired(slot)
-    dispatch()
-  }
   /** What an error tells of the connection that it came by. */
   const learnFrom = (slot: Slot, connection: Connection | undefined, error: unknown) => {
     const why = whyRefused(error)
@@ -217,103 +182,142 @@ export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
       for (const other of slots) retire(other)
     }
   }
-  /** The entry ends when the promise settles. */
-  const track = (slot: Slot, entry: Entry, promise: Promise<unknown>) => {
-    const { connection } = slot
-    // Not the query's own `then`, which would start it.
-    Promise.prototype.then.call(
-      promise,
-      () => {
-        counts.answeredAt = performance.now()
-        end(slot, entry)
-      },
-      (error: unknown) => {
-        learnFrom(slot, connection, error)
-        end(slot, entry)
-      },
-    )
+
+  const reportSlow = (query: Query | undefined, ms: number) => {
+    if (query && ms > SLOW_MS) onSlow(textOf(query), ms)
+  }
+  const end = (slot: Slot, task: Task) => {
+    const place = slot.tasks.indexOf(task)
+    if (place === -1) return
+    const now = performance.now()
+    if (place === 0) reportSlow(task.query, now - slot.advancedAt)
+    counts.ended++
+    slot.tasks.splice(place, 1)
+    if (place === 0) slot.advancedAt = now
+    closeIfRetired(slot)
+    dispatch()
+  }
+  /** Puts it into the slot, until the promise of `start` settles. */
+  const run = (slot: Slot, task: Task) => {
+    try {
+      const connection = connectionOf(slot)
+      task.begunAt = performance.now()
+      if (slot.tasks.length === 0) slot.advancedAt = task.begunAt
+      slot.tasks.push(task)
+      // Not the query's own `then`, which would start it.
+      task.ended = Promise.prototype.then.call(
+        task.start(connection),
+        () => {
+          counts.answeredAt = performance.now()
+          end(slot, task)
+        },
+        (error: unknown) => {
+          learnFrom(slot, connection, error)
+          end(slot, task)
+        },
+      )
+    } catch (error) {
+      task.reject(error)
+      end(slot, task)
+    }
   }
 
-  const NOT_RUN = ["statement", "plan", "setting"]
-
-  const taskOf = (query: Query, isPipelined: boolean, waited: Waiting = {}): Task => {
-    let current: { slot: Slot; entry: Entry } | undefined
-    let isRepeated = false
-    /** Once, what the server has not run is sent anew, by a connection without what it refused. */
-    const isSentAnew = (error: unknown) => {
-      if (!current || isRepeated) return false
-      const { slot, entry } = current
-      const why = whyRefused(error)
-      const isInnocent = why === "cancel" && entry.isInCancelsWay
-      if (!isInnocent && !NOT_RUN.includes(why ?? "")) return false
-      isRepeated = true
-      learnFrom(slot, slot.connection, error)
-      queueMicrotask(() => {
-        waiting.unshift(task)
-        end(slot, entry)
-      })
-      return true
+  /** First come, first served: otherwise pipelined statements might keep the others waiting for ever. */
+  const dispatch = () => {
+    for (let next = waiting[0]; next; next = waiting[0]) {
+      const hasLeft = next.client?.aborted
+      const slot = hasLeft ? undefined : slotFor(next)
+      if (!slot && !hasLeft) return
+      waiting.shift()
+      if (slot) run(slot, next)
+      else next.reject(new ClientLeft())
     }
-    const task: Task = {
-      ...waited,
-      isPipelined,
-      askedAt: waited.askedAt ?? performance.now(),
-      start(slot) {
-        try {
-          const { start } = connectionOf(slot)
-          const entry = begin(slot, query, task.reject, deadlineOf(task.askedAt))
-          current = { slot, entry }
-          start(query)
-          track(slot, entry, query)
-        } catch (error) {
-          task.reject(error)
-        }
-      },
-      reject: (reason) => rejectQuery(query, reason),
-    }
-    interceptRejection(query, isSentAnew)
-    return task
+  }
+  const schedule = (task: Task) => {
+    const slot = waiting.length === 0 ? slotFor(task) : undefined
+    if (slot) return run(slot, task)
+    task.client = task.signal?.()
+    waiting.push(task)
+  }
+  const dropWaiting = (now: number) => {
+    const all = waiting
+    waiting = []
+    for (const task of all)
+      if (task.client?.aborted) task.reject(new ClientLeft())
+      else if (now - task.askedAt > WAIT_LIMIT_MS) task.reject(new PoolExhausted())
+      else waiting.push(task)
   }
 
-  const cancel = (slot: Slot) => {
-    const [entry] = slot.entries
-    if (!entry) return
+  /** Once, what the server has not run is sent anew, by a connection without what it refused. */
+  const sendAnew = (task: Task, error: unknown) => {
+    const slot = slots.find(({ tasks }) => tasks.includes(task))
+    const why = whyRefused(error)
+    const isInnocent = why === "cancel" && task.isInCancelsWay
+    const isRun = !isInnocent && why !== "statement" && why !== "plan" && why !== "setting"
+    if (!slot || isRun || task.isSentAnew) return false
+    task.isSentAnew = true
+    learnFrom(slot, slot.connection, error)
+    queueMicrotask(() => {
+      waiting.unshift(task)
+      end(slot, task)
+    })
+    return true
+  }
+
+  const cancel = (slot: Slot, task: Task) => {
     counts.cancelled++
-    const active = slot.entries.find(({ query }) => query && isActive(query))
+    const active = slot.tasks.find(({ query }) => query && isActive(query))
     if (!active?.query || !slot.connection) return close(slot)
-    for (const other of slot.entries) other.isInCancelsWay = other !== active
-    const own = { entry, at: performance.now(), isClosed: false }
+    for (const other of slot.tasks) other.isInCancelsWay = other !== active
+    const own = { task, at: performance.now() }
     slot.cancel = own
-    const closed = () => {
-      own.isClosed = true
-      if (slot.cancel !== own || slot.entries.includes(entry)) return
+    Promise.allSettled([slot.connection.cancel(active.query), task.ended]).then(() => {
+      if (slot.cancel !== own) return
       slot.cancel = undefined
       closeIfRetired(slot)
       dispatch()
-    }
-    slot.connection.cancel(active.query).then(closed, closed)
+    })
   }
-
   const replaceConnections = () => {
     counts.replaced++
     for (const slot of slots) close(slot)
   }
-  const stopEnforcing = enforceLimits({
-    slots,
-    waiting,
-    ended: () => counts.ended,
-    cancel,
-    close,
-    replaceConnections,
-    dispatch,
-  })
+  const isOverdue = ({ askedAt, begunAt }: Task, now: number) =>
+    now > Math.min(begunAt + RUN_LIMIT_MS, askedAt + LIMIT_MS)
+  const sweep = () => {
+    const now = performance.now()
+    dropWaiting(now)
+    for (const slot of slots) {
+      const [oldest] = slot.tasks
+      if (!slot.cancel) {
+        if (oldest && isOverdue(oldest, now)) cancel(slot, oldest)
+      } else if (now - slot.cancel.at > CANCEL_LIMIT_MS) {
+        // A cancel that is still on its way must not reach the next statement there.
+        if (slot.cancel.task === oldest) return replaceConnections()
+        close(slot)
+      }
+    }
+    dispatch()
+  }
+  const sweeper = setInterval(sweep, SWEEP_MS)
+  sweeper.unref()
 
   return {
     /** Makes a query by `make`, which is scheduled on any connection when it is awaited. */
-    limited<Made>(make: (maker: Tag) => Made, isPipelined: boolean, waited?: Waiting): Made {
+    limited<Made>(make: (maker: Tag) => Made, isPipelined: boolean, waited: Waiting = {}): Made {
       const made = make(maker)
       if (isQuery(made))
-        interceptStart(made, (query) => schedule(taskOf(query, isPipelined, waited)))
+        interceptStart(made, (query) => {
+          const { askedAt = performance.now(), signal } = waited
+          const start = (connection: Connection) => {
+            connection.start(query)
+            return query
+          }
+          const reject = (reason: unknown) => rejectQuery(query, reason)
+          const task: Task = { query, isPipelined, askedAt, signal, start, reject, begunAt: 0 }
+          interceptRejection(query, (error) => sendAnew(task, error))
+          schedule(task)
+        })
       return made
     },
     /** A transaction is scheduled as one task, and has the limits of one statement. */
@@ -325,46 +329,40 @@ export const createPool = (size: number, { maker, open, onRefused }: Hooks) => {
       { askedAt = performance.now(), signal }: Waiting = {},
     ): Promise<Result> {
       const { promise, resolve, reject } = Promise.withResolvers<Result>()
-      const start = (slot: Slot) => {
-        try {
-          const { tag } = connectionOf(slot)
-          const until = deadlineOf(askedAt)
-          const whole = begin(slot, undefined, reject, until)
-          const limit = <Made>(made: Made): Made => {
-            if (isQuery(made)) {
-              const startQuery = interceptStart(made, (query) => {
-                if (slot.entries.includes(whole))
-                  track(
-                    slot,
-                    begin(slot, query, () => {}, until),
-                    query,
-                  )
-                startQuery(query)
-              })
-            }
-            return made
-          }
-          const transaction = tag.begin("isolation level read committed", (sql) =>
-            work(limit, sql),
-          ) as Promise<Result>
-          track(slot, whole, transaction)
-          transaction.then(resolve, reject)
-        } catch (error) {
-          reject(error)
+      const limit = <Made>(made: Made): Made => {
+        if (isQuery(made)) {
+          const startQuery = interceptStart(made, (query) => {
+            const startedAt = performance.now()
+            const report = () => reportSlow(query, performance.now() - startedAt)
+            task.query = query
+            startQuery(query)
+            Promise.prototype.then.call(query, report, report)
+          })
         }
+        return made
       }
-      schedule({ isPipelined: false, askedAt, signal, start, reject })
+      const start = ({ tag }: Connection) => {
+        const transaction = tag
+          .begin("isolation level read committed", (sql) => work(limit, sql) as Promise<unknown>)
+          .finally(() => {
+            task.query = undefined
+          }) as Promise<Result>
+        transaction.then(resolve, reject)
+        return transaction
+      }
+      const task: Task = { isPipelined: false, askedAt, signal, start, reject, begunAt: 0 }
+      schedule(task)
       return promise
     },
     replaceConnections,
     state: (): PoolState => ({
       size,
-      busy: slots.filter(({ entries }) => entries.length > 0).length,
+      busy: slots.filter(({ tasks }) => tasks.length > 0).length,
       waiting: waiting.length,
       ...counts,
     }),
     async end() {
-      stopEnforcing()
+      clearInterval(sweeper)
       const timeout = CONNECT_LIMIT_SECONDS
       await Promise.all(slots.map(({ connection }) => connection?.tag.end({ timeout })))
     },

@@ -51,6 +51,14 @@ test("a stop does not wait for a pause to end, and a failure ends nothing", asyn
   await pausing()
 })
 
+test("each run is logged at debug", async () => {
+  const lines: unknown[] = []
+  const log = createLog("silent")
+  log.debug = (...line: unknown[]) => void lines.push(line)
+  await repeat({ ...job, log, work: () => Bun.sleep(5) })()
+  expect(lines).toEqual([[{ job: "a job of a test", duration_ms: expect.any(Number) }, "job ran"]])
+})
+
 test("20,000 runs leave nothing on the heap", async () => {
   const { promise: isOver, resolve } = Promise.withResolvers<void>()
   // Not by a spy, which keeps each call.

@@ -4,14 +4,15 @@ import { expect, test } from "bun:test"
 import { connectionOptions } from "../../src/config/database-url.ts"
 import { connect } from "../../src/database/connect.ts"
 import type { Sql } from "../../src/database/sql.ts"
+import { createLog, type Log } from "../../src/log.ts"
 import { startApp } from "../support/app.ts"
 import { startProxy } from "../support/fuzz/proxy.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"
 
-const withConnections = async (size: number, work: (sql: Sql) => Promise<void>) => {
+const withConnections = async (size: number, work: (sql: Sql) => Promise<void>, log?: Log) => {
   const { url, drop } = await createDatabase()
-  const sql = connect(url, size)
+  const sql = connect(url, size, { ...(log && { log }) })
   // Connected, and the statement prepared: what comes next is under way at once.
   await Promise.all(Array.from({ length: size }, () => sql.pipelined`select pg_sleep(${0})`))
   await work(sql)
@@ -111,6 +112,45 @@ test.concurrent("what waits for a client that has left is dropped, and is no err
     expect(await slow).toMatchObject([{ name: "begun" }])
     expect(sql.state()).toMatchObject({ busy: 0, waiting: 0 })
   }))
+
+test.concurrent("what waits leaves nothing behind at the signal of its client", () =>
+  withConnections(1, async (sql) => {
+    const { signal } = new AbortController()
+    let listeners = 0
+    Object.assign(signal, {
+      addEventListener: () => listeners++,
+      removeEventListener: () => listeners--,
+    })
+    const options = { prepare: true, signal: () => signal }
+    const slow = send(sql`select pg_sleep(0.05)`)
+    const waited = Array.from({ length: 20 }, (_, n) => sql.unsafe("select $1", [n], options))
+    await Promise.all([slow, ...waited])
+    expect(listeners).toBe(0)
+  }))
+
+test.concurrent("slow statements are logged at debug with their text and time, and nothing that they were given", () => {
+  const lines: { statement: string; duration_ms: number }[] = []
+  const log = createLog("silent")
+  log.debug = (line: unknown) => void lines.push(line as (typeof lines)[number])
+  const work = async (sql: Sql) => {
+    const slow = send(sql.pipelined`select pg_sleep(${0.3}), ${"secret"} as name`)
+    await Promise.all([slow, sql.pipelined`select 'behind'`, sql`select 'waits'`])
+    await sql.unsafe("select pg_sleep($1)", [0.4], { prepare: true })
+    await sql.begin(async (transaction) => {
+      await transaction`select pg_sleep(0.26)`
+      await transaction`select 'last'`
+    })
+    expect(lines.map(({ statement }) => statement)).toEqual([
+      "select pg_sleep($1), $2 as name",
+      "select pg_sleep($1)",
+      "select pg_sleep(0.26)",
+    ])
+    const [first, second] = lines.map(({ duration_ms }) => duration_ms)
+    expect(first).toBeGreaterThanOrEqual(299)
+    expect(second).toBeGreaterThanOrEqual(399)
+  }
+  return withConnections(1, work, log)
+})
 
 test.concurrent("what was waited for elsewhere counts into the time limits", () =>
   withConnections(1, async (sql) => {

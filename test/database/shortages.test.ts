@@ -101,7 +101,7 @@ test("a database that was made anew is a 503 that is logged once, and is back wh
   const including = (text: string) => lines.filter((line) => line.includes(text)).length
   expect(including("lacks a table or column")).toBe(1)
   expect(including('"not ready"')).toBe(1)
-  expect(including('"level":50')).toBe(1)
+  expect(including('"level":"error"')).toBe(1)
   await drop()
 })
 
