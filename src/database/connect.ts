@@ -112,10 +112,11 @@ export const connect = (
         onUnreplicatedCommit()
       }),
     onRefused(what, err) {
-      if (refused[what]) return
+      if (refused[what]) return false
       refused[what] = true
       if (what === "statement")
         log?.warn({ err }, "the pooler has no prepared statements: none are used from now on")
+      return true
     },
     onSlow(statement, ms) {
       log?.debug({ statement, duration_ms: Math.round(ms) }, "slow statement")

@@ -95,8 +95,8 @@ type Hooks = {
    * and `onUnreplicatedCommit` when a commit has not reached its standby.
    */
   open: (onClose: () => void, onUnreplicatedCommit: () => void) => Tag
-  /** Told what the server does not do any more, which new connections do without. */
-  onRefused: (reason: "statement" | "setting", error: unknown) => void
+  /** Told what the server does not do any more, which new connections do without. Whether that is news. */
+  onRefused: (reason: "statement" | "setting", error: unknown) => boolean
   onSlow: (text: string | undefined, ms: number) => void
 }
 
@@ -176,10 +176,10 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
     else if (why === "read-only") {
       const openedAt = connection?.openedAt ?? Number.POSITIVE_INFINITY
       if (performance.now() - openedAt > RETIRE_AFTER_MS) retire(slot)
-    } else if (why !== "cancel" && !slot.isRetired) {
-      if (why !== "plan") onRefused(why, error)
+    } else if (why !== "cancel") {
+      const isNew = why !== "plan" && onRefused(why, error)
       // The others hold the same: what is sent anew needs a connection that does not.
-      for (const other of slots) retire(other)
+      if (isNew || !slot.isRetired) for (const other of slots) retire(other)
     }
   }
 

@@ -92,6 +92,30 @@ test.concurrent("statements that are forgotten are sent anew, and none are prepa
     expect(await prepared()).toBe(0)
   }))
 
+test.concurrent("what a connection has forgotten counts even if its plans were stale before", () =>
+  withTable(async (sql, _url, warnings) => {
+    const stored = "select * from stored where id = $1"
+    const changed = "select * from changed where n = $1"
+    await sql`create table changed (n integer)`
+    const transaction = sql.begin(async (tag) => {
+      await tag.unsafe(stored, [1], PREPARED)
+      await tag`deallocate all`
+      await sql.unsafe(changed, [1], PREPARED)
+      await sql`alter table changed alter n type bigint`
+      await sql.unsafe(changed, [1], PREPARED)
+      await tag.unsafe(stored, [1], PREPARED)
+    })
+    expect(await transaction.catch((error) => error.code)).toBe("26000")
+    expect(warnings).toHaveLength(1)
+    const prepared = () => sql<{ count: number }[]>`
+      select count(*)::integer, pg_sleep(0.1)::text
+      from pg_prepared_statements`
+    expect(await Promise.all([prepared(), prepared()])).toMatchObject([
+      [{ count: 0 }],
+      [{ count: 0 }],
+    ])
+  }))
+
 test.concurrent("of what is sent anew only once, and never in a transaction", () =>
   withTable(async (sql) => {
     const failing = () =>
