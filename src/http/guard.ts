@@ -5,6 +5,7 @@
 import { type Context, Elysia } from "elysia"
 import { createLimiter } from "../concurrency/limiter.ts"
 import { createClientOf } from "./client-address.ts"
+import type { ApiHeader } from "./cors.ts"
 import { expectedVersions } from "./entity-tag.ts"
 import { Problem } from "./problem.ts"
 import { noQuery } from "./validation.ts"
@@ -79,35 +80,22 @@ const preferredWait = (prefer: string | null): number | undefined => {
   return seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT_SECONDS)
 }
 
+const header = <Values>(name: ApiHeader, read: (given: string | null) => Values) => ({
+  detail: { requestHeaders: [name] },
+  resolve: ({ request }: { request: Request }) => read(request.headers.get(name)),
+})
+
 /** A route declares the headers that it minds, such as `ifMatch: true`. The OpenAPI document follows. */
 const headers = {
   /** The versions of which the todo must have one. Undefined: any. */
-  ifMatch: {
-    detail: { requestHeaders: ["If-Match" as const] },
-    resolve: ({ request }: { request: Request }) => ({
-      ifMatch: expectedVersions(request.headers.get("if-match")),
-    }),
-  },
+  ifMatch: header("If-Match", (given) => ({ ifMatch: expectedVersions(given) })),
   /** For `matchesWeakly`. */
-  ifNoneMatch: {
-    detail: { requestHeaders: ["If-None-Match" as const] },
-    resolve: ({ request }: { request: Request }) => ({
-      ifNoneMatch: request.headers.get("if-none-match"),
-    }),
-  },
-  idempotencyKey: {
-    detail: { requestHeaders: ["Idempotency-Key" as const] },
-    resolve: ({ request }: { request: Request }) => ({
-      idempotencyKey: idempotencyKeyOf(request.headers.get("idempotency-key")),
-    }),
-  },
+  ifNoneMatch: header("If-None-Match", (ifNoneMatch) => ({ ifNoneMatch })),
+  idempotencyKey: header("Idempotency-Key", (given) => ({
+    idempotencyKey: idempotencyKeyOf(given),
+  })),
   /** `wait`: seconds. */
-  prefer: {
-    detail: { requestHeaders: ["Prefer" as const] },
-    resolve: ({ request }: { request: Request }) => ({
-      wait: preferredWait(request.headers.get("prefer")),
-    }),
-  },
+  prefer: header("Prefer", (given) => ({ wait: preferredWait(given) })),
 }
 
 /** As many as a browser opens connections. */
