@@ -24,7 +24,6 @@ import type { Sql } from "./database/sql.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, refuseMethods } from "./http/error-handler.ts"
-import { createReadTurns } from "./http/guard.ts"
 import { health } from "./http/health.ts"
 import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
@@ -55,12 +54,11 @@ type Deps = {
   isStopping: () => boolean
 }
 
-/**
- * Searches, and what may be large: whole lists, exports, more than 100 todos or changes. Two connections are
- * left to what is short: other users do not feel them.
- */
-const createSlowReads = (poolSize: number) =>
-  createLimiter<number>({
+/** What reads many rows waits for its user's turn, so that other users do not feel it. */
+const createReads = (poolSize: number) => ({
+  /** Searches, and what may be large: whole lists, exports, more than 100 todos or changes. */
+  slowReads: createLimiter<number>({
+    // Two connections are left to what is short.
     total: Math.max(2, poolSize - 2),
     perKey: 2,
     queuePerKey: 100,
@@ -69,7 +67,14 @@ const createSlowReads = (poolSize: number) =>
       why === "left"
         ? new ClientLeft()
         : tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
-  })
+  }),
+  /** Pages of todos or changes: as many as a browser opens connections. */
+  shortReads: createLimiter<number>({
+    perKey: 6,
+    waitMs: Number.POSITIVE_INFINITY,
+    refuse: () => new ClientLeft(),
+  }),
+})
 
 const DAY_SECONDS = 24 * 60 * 60
 
@@ -80,7 +85,7 @@ export const createApp = (deps: Deps) => {
   const tokens = { ...deps.tokens, authenticate }
   const trustedProxies = config.TRUSTED_PROXIES
   const turns = createTurns()
-  const slowReads = createSlowReads(config.DATABASE_POOL_SIZE)
+  const reads = createReads(config.DATABASE_POOL_SIZE)
   const accounts: Accounts = {
     ...{ sql, tokens, trustedProxies },
     limits: createRateLimits(sql, config),
@@ -114,7 +119,6 @@ export const createApp = (deps: Deps) => {
     .onRequest(leaveQueryUnread)
     .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
-    .decorate("readTurns", createReadTurns())
     .use(hooks)
     .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
@@ -134,12 +138,12 @@ export const createApp = (deps: Deps) => {
         )
         .use(passwordChange(accounts))
         .use(emailChange(accounts))
-        .use(exportOfAccount({ ...accounts, log, slowReads, lists: exportedLists(sql) }))
+        .use(exportOfAccount({ ...accounts, ...reads, log, lists: exportedLists(sql) }))
         .use(personalAccessTokens(accounts))
         .use(ownSessions(accounts))
         .use(
           todos({
-            ...{ sql, log, tokens, trustedProxies, turns, slowReads, watchers },
+            ...{ sql, log, tokens, trustedProxies, turns, watchers, ...reads },
             createFederatedUser: (id) => createFederatedUser(sql, id),
             cursors: createCursors(secrets),
             tagOf: createListTags(secrets),

@@ -2,8 +2,7 @@
  * What the routes of an instance demand: a token and its scope, or nothing; and a query without surprises.
  * Gives them `caller`, `client`, and of the headers those that each route declares.
  */
-import { type Context, Elysia } from "elysia"
-import { createLimiter } from "../concurrency/limiter.ts"
+import { Elysia } from "elysia"
 import { createClientOf } from "./client-address.ts"
 import type { ApiHeader } from "./cors.ts"
 import { expectedVersions } from "./entity-tag.ts"
@@ -98,36 +97,14 @@ const headers = {
   prefer: header("Prefer", (given) => ({ wait: preferredWait(given) })),
 }
 
-/** As many as a browser opens connections. */
-const READS_AT_ONCE = 6
-const PATIENCE_MS = 500
-
-/**
- * Reads of many rows take turns: six of a user at once, so that the service answers others between them. None
- * is refused: what has waited for long enough goes on.
- */
-export const createReadTurns = () =>
-  createLimiter<number>({
-    perKey: READS_AT_ONCE,
-    waitMs: PATIENCE_MS,
-    refuse: () => "go on without a turn",
-  })
-
-/** Of the app: instances of features do not know it. */
-type Turns = { readTurns?: ReturnType<typeof createReadTurns> }
-
-/** A request that is to wait takes no turn: others would wait with it. */
-const takesTurn = ({ method, headers }: Request, params: object | undefined) =>
-  method === "GET" && params === undefined && !headers.has("prefer")
-
 export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
   trustedProxies: string[]
 }
 
 /**
- * Each route has to declare its query, or `noQuery`. Tokens with scopes are refused, unless the routes belong to a resource. Without a resource the responses
- * tell of accounts, so that nobody may store them.
+ * Each route has to declare its query, or `noQuery`. Tokens with scopes are refused, unless the routes belong to a
+ * resource. Without a resource the responses tell of accounts, so that nobody may store them.
  */
 export const authenticatedWithQueries = <Caller extends AnyCaller>(
   { tokens: { authenticate }, trustedProxies }: Gate<Caller>,
@@ -138,15 +115,13 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
   const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
   return new Elysia({ prefix, detail: { security: [{ bearerAuth: [] }] } })
     .macro(headers)
-    .derive(async ({ request, params, server, set, readTurns }: Context & Turns) => {
+    .derive(async ({ request, server, set }) => {
       set.headers["cache-control"] = cacheControl
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       checkScope(caller, resource, request.method)
       const client = clientOf(request, server)
       if (resource === undefined) client.keepAddress()
-      // Given back by request-log.ts, with the response.
-      if (!readTurns || !takesTurn(request, params)) return { caller, client }
-      return { caller, client, turn: await readTurns.acquire(caller.userId).catch(() => undefined) }
+      return { caller, client }
     })
 }
 

@@ -78,7 +78,6 @@ export const createRequestLog = (
     hooks: new Elysia({ name: "request-log" })
       .decorate("startedAt", 0)
       .decorate("caller", undefined as LoggedRequest["caller"])
-      .decorate("turn", undefined as Disposable | undefined)
       .onRequest((context) => {
         context.startedAt = performance.now()
         context.set.headers["x-request-id"] = requestIdOf(context.request)
@@ -87,8 +86,7 @@ export const createRequestLog = (
       // Destructured: a context that is passed on as a whole makes Elysia parse everything.
       .mapResponse(
         { as: "global" },
-        ({ startedAt, request, route, caller, turn, set, responseValue }) => {
-          turn?.[Symbol.dispose]()
+        ({ startedAt, request, route, caller, set, responseValue }) => {
           logRequest(
             { startedAt, request, route, caller, set },
             statusOf(responseValue, set.status),

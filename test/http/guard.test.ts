@@ -2,16 +2,11 @@
 import { afterAll, expect, test } from "bun:test"
 import { Elysia, t } from "elysia"
 import { answerError } from "../../src/http/error-handler.ts"
-import {
-  anonymous,
-  authenticated,
-  authenticatedWithQueries,
-  createReadTurns,
-} from "../../src/http/guard.ts"
+import { anonymous, authenticated, authenticatedWithQueries } from "../../src/http/guard.ts"
 import { createLargeBodies, jsonBody, leaveUnread } from "../../src/http/json-body.ts"
 import { Problem } from "../../src/http/problem.ts"
 import { createRequestLog } from "../../src/http/request-log.ts"
-import { leaveQueryUnread, noQuery, queryOf } from "../../src/http/validation.ts"
+import { leaveQueryUnread, queryOf } from "../../src/http/validation.ts"
 import { createLog } from "../../src/log.ts"
 
 const caller = { userId: 7, isStillValid: () => true }
@@ -23,16 +18,6 @@ const authenticate = async (authorization: string | null) => {
 }
 const gate = { tokens: { authenticate }, trustedProxies: ["127.0.0.1"] }
 const none = { params: t.Object({ n: t.String() }, { additionalProperties: false }) }
-
-/** Requests of a user that are under way now, and at most. */
-const underWay = { now: 0, most: 0 }
-const slow = async () => {
-  underWay.most = Math.max(underWay.most, ++underWay.now)
-  await Bun.sleep(20)
-  underWay.now--
-  if (underWay.most % 2 === 1) throw new Problem("NOT_FOUND", "No")
-  return "slow"
-}
 
 const log = createLog("silent")
 const { hooks, logRequest } = createRequestLog(log, undefined, () => false)
@@ -46,7 +31,6 @@ app
   .onRequest(leaveQueryUnread)
   .onParse(leaveUnread)
   .decorate("largeBodies", createLargeBodies())
-  .decorate("readTurns", createReadTurns())
   .use(hooks)
   .use(authenticated(gate, "/users").get("", ({ caller: { userId } }) => ({ userId })))
   .get("/unread", ({ query }) => ({ query }), { query: t.Any() })
@@ -64,7 +48,6 @@ app
         prefer: true,
         ifNoneMatch: true,
       })
-      .get("/slow", slow, { transform: noQuery() })
       .put(
         "/:n",
         ({ ifMatch, idempotencyKey, body }) => ({ ifMatch: ifMatch ?? null, idempotencyKey, body }),
@@ -172,21 +155,4 @@ test("the client is whom a trusted proxy names, with what it calls itself", asyn
     userAgent: "curl/8",
     isGone: false,
   })
-})
-
-test("a user's reads take turns, which each gives back, and those that wait take none", async () => {
-  const many = (headers: Record<string, string>) =>
-    Promise.all(
-      Array.from({ length: 60 }, () =>
-        fetch(new URL("/todos/slow", app.server?.url), { headers }).then((response) =>
-          response.text(),
-        ),
-      ),
-    )
-  await many(all)
-  expect(underWay.most).toBeLessThanOrEqual(6)
-  await many(all)
-  expect(underWay).toMatchObject({ now: 0, most: 6 })
-  await many({ ...all, prefer: "wait=1" })
-  expect(underWay.most).toBeGreaterThan(20)
 })

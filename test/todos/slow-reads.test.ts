@@ -117,3 +117,16 @@ test("a stream takes no turn while its client does not read, and all are read in
   expect((await ada.get("/todos?q=o&limit=1")).status).toBe(200)
   for (const stream of streams) expect((await stream.text()).length).toBeGreaterThan(1_000_000)
 })
+
+test("six short pages of a user are read at once, and the others wait, but are not refused", async () => {
+  const ada = await userWithTodos()
+  const paths = ["/todos?limit=100", "/todos/changes?limit=100"]
+  const { value } = await whileLocked(async (reading) => {
+    const asked = Array.from({ length: 30 }, (_, i) => ada.get(paths[i % 2] ?? ""))
+    while ((await reading()) < 6) await Bun.sleep(5)
+    await Bun.sleep(50)
+    expect(await reading()).toBe(6)
+    return { asked }
+  })
+  expect(statuses(await Promise.all(value.asked))).toEqual({ 200: 30 })
+})

@@ -1,21 +1,20 @@
 /** GET /todos/changes: pages by which a replica comes from any sync token to the latest change, or waits for it. */
 import type { Logger } from "pino"
-import type { Limiter } from "../../concurrency/limiter.ts"
 import { ClientLeft } from "../../database/errors.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { sendJson } from "../../http/json-stream.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
+import type { Reads } from "../lists/response.ts"
 import { findHead, type Read, readChanges, readTodos } from "./queries.ts"
 import { type Checkpoint, checkRemembered, type Head, type SyncTokens } from "./sync-token.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
 
-export type ChangesDeps = {
+export type ChangesDeps = Reads & {
   sql: Sql
   syncTokens: SyncTokens
   watchers: Watchers
-  slowReads: Limiter<number>
   log: Logger
 }
 
@@ -60,7 +59,7 @@ type ChangesRequest = {
 }
 
 const changesSince = async (
-  { sql, slowReads }: ChangesDeps,
+  { sql, slowReads, shortReads }: ChangesDeps,
   { caller: { userId }, client, limit }: ChangesRequest,
   from: (Checkpoint & { epoch: string }) | undefined,
 ): Promise<Page> => {
@@ -79,7 +78,7 @@ const changesSince = async (
       from?.revision,
     )
   }
-  const page = await (limit > SHORT_PAGE ? slowReads.run(userId, read, { signal }) : read())
+  const page = await (limit > SHORT_PAGE ? slowReads : shortReads).run(userId, read, { signal })
   if (from) checkRemembered(from, page.head)
   return page
 }

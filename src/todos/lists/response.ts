@@ -40,7 +40,8 @@ export async function* pagesAfter(
   } while (after)
 }
 
-export type PageDeps = { cursors: Cursors; slowReads: Limiter<number>; log: Logger }
+export type Reads = { slowReads: Limiter<number>; shortReads: Limiter<number> }
+export type PageDeps = Reads & { cursors: Cursors; log: Logger }
 export type ListDeps = PageDeps & { sql: Sql; tagOf: ListTags }
 
 type PageQuery = { limit?: string; cursor?: string }
@@ -69,7 +70,7 @@ export const readStart = (
 
 /** Also sets the link to the next page (RFC 8288): its parameters are the same, except for the cursor. */
 export const respondWithPages = async (
-  { cursors, slowReads, log }: PageDeps,
+  { cursors, slowReads, shortReads, log }: PageDeps,
   { caller, client, query }: PageRequest,
   { path, list, read, isSearch = false }: Pages,
   start: Position | undefined,
@@ -80,7 +81,7 @@ export const respondWithPages = async (
   const signal = () => client.signal
   const readFirst = () => read(limit ?? PAGE_LIMIT, start, signal)
   const isSlow = isSearch || limit === undefined || limit > SHORT_PAGE
-  const first = await (isSlow ? slowReads.run(userId, readFirst, { signal }) : readFirst())
+  const first = await (isSlow ? slowReads : shortReads).run(userId, readFirst, { signal })
   const { todos, next, state } = first
   const streaming = { caller, client, log }
   if (next && limit === undefined) {
