@@ -4,7 +4,7 @@ import type { Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { Text } from "../http/schema.ts"
+import { shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { findOwnCredentials } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
@@ -80,11 +80,8 @@ const replaceEmail = (transaction: Statements, userId: number, email: string) =>
     set email = ${email}
     where id = ${userId}`)
 
-const emailChangeBody = t.Object(
+const emailChangeBody = shape(
+  "EmailChange",
   { email, password: Text({ format: "password", description: "The current password" }) },
-  {
-    $id: "EmailChange",
-    examples: [{ email: "ada.lovelace@example.org", password: ada.password }],
-    additionalProperties: false,
-  },
+  { examples: [{ email: "ada.lovelace@example.org", password: ada.password }] },
 )

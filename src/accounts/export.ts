@@ -6,9 +6,9 @@ import type { Limiter } from "../concurrency/limiter.ts"
 import type { Sql } from "../database/sql.ts"
 import { authenticated } from "../http/guard.ts"
 import { inTurns, objectParts, rowsOf, type StreamedList, streamJson } from "../http/json-stream.ts"
+import { instant, nullable, shape } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
-import { listPersonalTokens } from "./personal-access-tokens/queries.ts"
-import { personalToken } from "./personal-access-tokens/schemas.ts"
+import { listPersonalTokens, personalToken } from "./personal-access-tokens.ts"
 import { user } from "./schemas.ts"
 import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { findOrCreateUser } from "./users.ts"
@@ -94,58 +94,40 @@ const listsOf = (sql: Sql): Record<string, StreamedList> => ({
   },
 })
 
-const instant = t.String({ format: "date-time" })
-const nullableText = t.Union([t.String(), t.Null()])
-
-const identity = t.Object(
+const identity = shape(
+  "Identity",
   { issuer: t.String(), subject: t.String() },
-  {
-    $id: "Identity",
-    description: "The user's identity at an outside issuer",
-    additionalProperties: false,
-  },
+  { description: "The user's identity at an outside issuer" },
 )
 
-const session = t.Object(
+const session = shape(
+  "ExportedSession",
   {
     id: t.String({ format: "uuid" }),
-    created_at: instant,
-    last_used_at: instant,
-    expires_at: instant,
-    user_agent: nullableText,
-    address: nullableText,
+    created_at: instant(),
+    last_used_at: instant(),
+    expires_at: instant(),
+    user_agent: nullable(t.String()),
+    address: nullable(t.String()),
   },
-  {
-    $id: "ExportedSession",
-    description: "A session: a login and its refreshes",
-    additionalProperties: false,
-  },
+  { description: "A session: a login and its refreshes" },
 )
 
-const knownAddress = t.Object(
-  {
-    address_hash: t.String({ description: "SHA-256, in hexadecimal" }),
-    expires_at: instant,
-  },
-  {
-    $id: "KnownAddress",
-    description: "An address from which the user logged in lately",
-    additionalProperties: false,
-  },
+const knownAddress = shape(
+  "KnownAddress",
+  { address_hash: t.String({ description: "SHA-256, in hexadecimal" }), expires_at: instant() },
+  { description: "An address from which the user logged in lately" },
 )
 
 const exported = (lists: Record<string, StreamedList>) =>
-  t.Object(
+  shape(
+    "Export",
     {
-      exported_at: t.String({ format: "date-time", description: "When the export began" }),
+      exported_at: instant({ description: "When the export began" }),
       user,
       ...Object.fromEntries(
         Object.entries(lists).map(([name, { items }]): [string, TSchema] => [name, t.Array(items)]),
       ),
     },
-    {
-      $id: "Export",
-      description: "All that is stored about the caller",
-      additionalProperties: false,
-    },
+    { description: "All that is stored about the caller" },
   )

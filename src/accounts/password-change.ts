@@ -1,10 +1,10 @@
 /** PUT /users/me/password. */
 import { randomUUID } from "node:crypto"
-import { type Static, t } from "elysia"
+import type { Static } from "elysia"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { Text } from "../http/schema.ts"
+import { shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { endAllSessions, findOwnCredentials, replacePassword } from "./credentials.ts"
 import { attempt, hashNow, refuseGuessable } from "./passwords.ts"
@@ -63,11 +63,8 @@ const changePassword = async (
   )
 }
 
-const passwordChangeBody = t.Object(
+const passwordChangeBody = shape(
+  "PasswordChange",
   { current_password: Text({ format: "password" }), new_password: password },
-  {
-    $id: "PasswordChange",
-    examples: [{ current_password: ada.password, new_password: "tractor beige lagoon fiddle" }],
-    additionalProperties: false,
-  },
+  { examples: [{ current_password: ada.password, new_password: "tractor beige lagoon fiddle" }] },
 )

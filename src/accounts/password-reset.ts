@@ -4,12 +4,12 @@ import type { Sql, Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
-import { Text } from "../http/schema.ts"
+import { shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { endAllSessions } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
 import { hashPassword, refuseGuessable } from "./passwords.ts"
-import { deletePersonalTokens } from "./personal-access-tokens/queries.ts"
+import { deletePersonalTokens } from "./personal-access-tokens.ts"
 import { noMail, wrongResetToken } from "./problems.ts"
 import { hashOf, isToken, newToken, type OneTimeToken } from "./random-token.ts"
 import { changedKey } from "./revocation-keys.ts"
@@ -155,7 +155,8 @@ const useReset = async (transaction: Statements, hash: Uint8Array, passwordHash:
   return row?.user_id
 }
 
-const passwordResetBody = t.Object(
+const passwordResetBody = shape(
+  "PasswordReset",
   {
     token: Text({
       description: "From the mail or from the operator. Can be used once, within an hour.",
@@ -163,23 +164,18 @@ const passwordResetBody = t.Object(
     new_password: password,
   },
   {
-    $id: "PasswordReset",
     examples: [
       {
         token: "7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI",
         new_password: "tractor beige lagoon fiddle",
       },
     ],
-    additionalProperties: false,
   },
 )
 
 /** As loose as a login: an email that nobody could have registered has no account. */
-const resetRequestBody = t.Object(
+const resetRequestBody = shape(
+  "PasswordResetRequest",
   { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
-  {
-    $id: "PasswordResetRequest",
-    examples: [{ email: "ada@example.org" }],
-    additionalProperties: false,
-  },
+  { examples: [{ email: "ada@example.org" }] },
 )

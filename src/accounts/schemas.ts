@@ -2,7 +2,7 @@
 import { domainToASCII, domainToUnicode } from "node:url"
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { brokenTextRule, id, Text } from "../http/schema.ts"
+import { brokenTextRule, id, instant, nullable, shape, Text } from "../http/schema.ts"
 
 /**
  * What a dot-atom (RFC 5322, section 3.2.3) and a label are made of, and anything beyond ASCII: as what
@@ -45,7 +45,8 @@ export const isEmail = (text: string) => brokenTextRule(email as never, text) ==
 
 export const password = Text({ format: "password", minLength: 8, maxLength: 256 })
 
-export const registration = t.Object(
+export const registration = shape(
+  "Registration",
   {
     email,
     password,
@@ -56,17 +57,15 @@ export const registration = t.Object(
       }),
     ),
   },
-  { $id: "Registration", examples: [ada], additionalProperties: false },
+  { examples: [ada] },
 )
 export type Registration = Static<typeof registration>
 
 /** Looser than a registration: an email that nobody could have registered is simply wrong. */
-export const credentials = t.Object(
-  {
-    email: Text(),
-    password: Text({ format: "password" }),
-  },
-  { $id: "Credentials", examples: [ada], additionalProperties: false },
+export const credentials = shape(
+  "Credentials",
+  { email: Text(), password: Text({ format: "password" }) },
+  { examples: [ada] },
 )
 export type Credentials = Static<typeof credentials>
 
@@ -83,13 +82,10 @@ const exampleTokens = {
     "5f03f1bd-5057-47e3-9f82-4f146f287d58.1.fQ2oLqPz0hJYh1o5Jr3pY6c3iXbV7mTnD8sKwEuA9gk",
 }
 
-export const refreshToken = t.Object(
+export const refreshToken = shape(
+  "RefreshToken",
   { refresh_token: Text({ description: "The refresh token of the last answer" }) },
-  {
-    $id: "RefreshToken",
-    examples: [{ refresh_token: exampleTokens.refresh_token }],
-    additionalProperties: false,
-  },
+  { examples: [{ refresh_token: exampleTokens.refresh_token }] },
 )
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
@@ -99,34 +95,27 @@ export const isUuid = (text: string) => UUID.test(text)
 export const uuidParams = (description: string) =>
   t.Object({ id: t.String({ description, encodes: { type: "string", format: "uuid" } }) })
 
-export const user = t.Object(
+export const user = shape(
+  "User",
   {
     id,
-    email: t.Union([t.String(), t.Null()], {
-      description: "Null for users of an outside issuer",
-    }),
-    created_at: t.String({ format: "date-time" }),
+    email: nullable(t.String(), { description: "Null for users of an outside issuer" }),
+    created_at: instant(),
   },
   {
-    $id: "User",
     description: "A user's account",
     examples: [{ id: 4503599627370496, email: ada.email, created_at: "2026-11-22T16:40:03.123Z" }],
-    additionalProperties: false,
   },
 )
 export type User = Static<typeof user>
 
-export const tokens = t.Object(
+export const tokens = shape(
+  "Tokens",
   {
     access_token: t.String({ description: "A JWT for the Authorization header" }),
     token_type: t.Literal("bearer"),
     expires_in: Type.Integer({ description: "Seconds until the access token expires" }),
     refresh_token: t.String({ description: "Opaque and single-use" }),
   },
-  {
-    $id: "Tokens",
-    description: "The tokens of a session",
-    examples: [exampleTokens],
-    additionalProperties: false,
-  },
+  { description: "The tokens of a session", examples: [exampleTokens] },
 )

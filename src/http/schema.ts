@@ -1,5 +1,5 @@
 /** The schemas that all use: texts, whose lengths count code points, parameters, ids. */
-import { Kind, Type, TypeRegistry } from "@sinclair/typebox"
+import { Kind, type TProperties, type TSchema, Type, TypeRegistry } from "@sinclair/typebox"
 import { t } from "elysia"
 
 type TextOptions = {
@@ -86,3 +86,18 @@ export const id = Type.Integer({
   minimum: 1,
   maximum: Number.MAX_SAFE_INTEGER,
 })
+
+/** An object with these members and no others, by the name that the document gives it. */
+export const shape = <Members extends TProperties>(
+  $id: string,
+  members: Members,
+  options: { description?: string; examples?: object[] } = {},
+) => t.Object(members, { $id, ...options, additionalProperties: false })
+
+export const instant = (options: { description?: string } = {}) =>
+  t.String({ format: "date-time", ...options })
+
+export const nullable = <Schema extends TSchema>(
+  schema: Schema,
+  options: { description?: string } = {},
+) => t.Union([schema, t.Null()], options)

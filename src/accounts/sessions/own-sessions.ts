@@ -1,6 +1,7 @@
 /** GET and DELETE /users/me/sessions: where the caller is logged in. */
 import { t } from "elysia"
 import { authenticated } from "../../http/guard.ts"
+import { instant, nullable, shape } from "../../http/schema.ts"
 import type { Accounts } from "../context.ts"
 import { noSuchSession } from "../problems.ts"
 import { isUuid, uuidParams } from "../schemas.ts"
@@ -46,18 +47,16 @@ export const ownSessions = (accounts: Accounts) => {
     )
 }
 
-const session = t.Object(
+const session = shape(
+  "Session",
   {
     id: t.String({ format: "uuid" }),
-    created_at: t.String({ format: "date-time", description: "When the user logged in" }),
-    last_used_at: t.String({
-      format: "date-time",
-      description: "When it was last used, to the minute",
-    }),
-    user_agent: t.Union([t.String(), t.Null()], {
+    created_at: instant({ description: "When the user logged in" }),
+    last_used_at: instant({ description: "When it was last used, to the minute" }),
+    user_agent: nullable(t.String(), {
       description: "The User-Agent of its login or last refresh. Null if none was sent",
     }),
-    address: t.Union([t.String(), t.Null()], {
+    address: nullable(t.String(), {
       description:
         "From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits " +
         "of an IPv6 address. Null where that was before addresses were kept",
@@ -66,9 +65,5 @@ const session = t.Object(
       description: "Whether the access token of this request belongs to it",
     }),
   },
-  {
-    $id: "Session",
-    description: "A session: a login and its refreshes",
-    additionalProperties: false,
-  },
+  { description: "A session: a login and its refreshes" },
 )

@@ -1,0 +1,230 @@
+/** /users/me/tokens: personal access tokens, for scripts. */
+import { type Static, t } from "elysia"
+import { constraintOf } from "../database/errors.ts"
+import type { Sql, Statements } from "../database/sql.ts"
+import { authenticated, SCOPES } from "../http/guard.ts"
+import { jsonBody } from "../http/json-body.ts"
+import { badRequest, Problem } from "../http/problem.ts"
+import { instant, NullableText, nullable, shape, Text } from "../http/schema.ts"
+import type { Accounts } from "./context.ts"
+import { deletedUser } from "./problems.ts"
+import { hashOf } from "./random-token.ts"
+import { isUuid, uuidParams } from "./schemas.ts"
+import { randomPersonalToken } from "./tokens/personal-access-token.ts"
+import { createFederatedUser } from "./users.ts"
+
+const TOKENS_PER_USER = 50
+
+type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies" | "logEvent">
+
+export const personalAccessTokens = (deps: Deps) =>
+  authenticated(deps, "/users/me/tokens")
+    .post(
+      "",
+      async ({ caller: { userId }, body, client, status }) => {
+        const created = await create(deps, userId, body)
+        deps.logEvent("personal_token_made", { userId, address: client.address })
+        return status(201, created)
+      },
+      {
+        ...jsonBody(newPersonalToken),
+        response: { 201: createdPersonalToken },
+        detail: {
+          operationId: "createPersonalToken",
+          summary: "Create a personal access token",
+          errors: ["QUOTA_EXCEEDED"],
+          description:
+            "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
+            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
+        },
+      },
+    )
+    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
+      response: { 200: t.Array(personalToken) },
+      detail: {
+        operationId: "listPersonalTokens",
+        summary: "List the caller's personal access tokens",
+        description: "The tokens that have not expired, the oldest first.",
+      },
+    })
+    .delete(
+      "/:id",
+      async ({ caller: { userId }, params, client, status }) => {
+        if (!isUuid(params.id)) throw noSuchToken()
+        const revoked = await deletePersonalTokens(deps.sql, userId, params.id)
+        if (revoked.length === 0) throw noSuchToken()
+        deps.tokens.revoke(revoked.map(({ key }) => key))
+        deps.logEvent("personal_token_revoked", { userId, address: client.address })
+        return status(204, undefined)
+      },
+      {
+        params: uuidParams("The id of a personal access token"),
+        response: { 204: t.Undefined() },
+        detail: {
+          operationId: "deletePersonalToken",
+          summary: "Revoke a personal access token",
+          description: "This instance refuses the token at once, all others within 5 seconds.",
+        },
+      },
+    )
+
+const tooMany = () =>
+  new Problem("QUOTA_EXCEEDED", `A user has at most ${TOKENS_PER_USER} personal access tokens`)
+
+const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal access token")
+
+/** In the form that Postgres reads. */
+const readExpiry = (text: string | null | undefined) => {
+  if (text === null || text === undefined) return null
+  const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
+  const time = readInstant(text)
+  if (time === undefined) throw wrong("must be a time that exists")
+  if (time <= Date.now()) throw wrong("must be in the future")
+  // Its time zone may move a time to the year 10000, which RFC 3339 cannot write.
+  if (time >= Date.UTC(10_000)) throw wrong("must be before the year 10000")
+  return new Date(time).toISOString()
+}
+
+/** Unlike `Date`, it does not take 30 February for 2 March. */
+const readInstant = (text: string) => {
+  try {
+    return Temporal.Instant.from(text).epochMilliseconds
+  } catch {
+    return undefined
+  }
+}
+
+const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) => {
+  const expires_at = readExpiry(wanted.expires_at)
+  await createFederatedUser(sql, userId)
+  const token = randomPersonalToken()
+  const insert = sql.begin(async (transaction) => {
+    // Of concurrent creates one waits for the other, and then counts what that one committed.
+    await transaction`select id from users where id = ${userId} for no key update`
+    return insertPersonalToken(transaction, userId, { ...wanted, expires_at, hash: hashOf(token) })
+  })
+  const created = await insert.catch((error: unknown) => {
+    // The user was deleted at this very moment.
+    throw constraintOf(error) === "personal_tokens_user_id_fkey" ? deletedUser() : error
+  })
+  if (!created) throw tooMany()
+  return { ...created, token }
+}
+
+/** What clients see of a token. */
+const columns = (sql: Statements) => sql`
+  id, name, to_json(scopes) as scopes, created_at, expires_at, last_used_at`
+
+const ofUser = (sql: Statements, userId: number) => sql`
+  from personal_tokens
+  where user_id = ${userId}
+    and coalesce(expires_at > now(), true)`
+
+/** Undefined if the user has as many as allowed. */
+const insertPersonalToken = async (
+  transaction: Statements,
+  userId: number,
+  { name, scopes, expires_at = null, hash }: NewPersonalToken & { hash: Uint8Array },
+) => {
+  const [row] = await transaction<PersonalToken[]>`
+    insert into personal_tokens (user_id, name, scopes, expires_at, hash)
+    select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
+      ${expires_at}::timestamptz, ${hash}::bytea
+    where (select count(*) ${ofUser(transaction, userId)}) < ${TOKENS_PER_USER}
+    returning ${columns(transaction)}`
+  return row
+}
+
+export const listPersonalTokens = async (sql: Sql, userId: number) => {
+  const rows = await sql<PersonalToken[]>`
+    select ${columns(sql)} ${ofUser(sql, userId)}
+    order by created_at, id`
+  // With the driver's subclass of Array, Elysia would lose the headers of the response.
+  return [...rows]
+}
+
+/**
+ * Deletes all of a user's tokens, or one of them. Returns the keys to revoke, made of hashes as
+ * personalTokenKey does. Other instances need them only to forget verifications that they remember: a token
+ * without a row is refused anyway.
+ */
+export const deletePersonalTokens = (sql: Statements, userId: number, id?: string) => sql<
+  { key: string }[]
+>`
+  with ended as (
+    delete from personal_tokens
+    where user_id = ${userId}
+      ${id === undefined ? sql`` : sql`and id = ${id}::uuid`}
+    returning hash
+  )
+  insert into revocations (key, expires_at)
+  select
+    'token:' || rtrim(translate(encode(hash, 'base64'), '+/', '-_'), '='),
+    now() + interval '1 hour'
+  from ended
+  on conflict on constraint revocations_pkey do nothing
+  returning key`
+
+const name = Text({
+  description: "For people: what uses the token",
+  examples: ["backup script"],
+  minLength: 1,
+  maxLength: 100,
+  pattern: "[^\\s\\x85]",
+  patternMessage: "must not be only white space",
+})
+
+const [read, write] = SCOPES
+const scope = t.Union([t.Literal(read), t.Literal(write)], {
+  $id: "Scope",
+  description: "`todos:read` allows reading todos, `todos:write` allows changing and reading them",
+})
+const scopes = t.Array(scope, {
+  description: "What the token allows",
+  minItems: 1,
+  maxItems: SCOPES.length,
+  uniqueItems: true,
+})
+
+/** RFC 3339, section 5.6. `readExpiry` checks that such a time exists and is in the future. */
+const expiresAt = NullableText({
+  description: "In the future. Without it, or with null, the token does not expire",
+  examples: ["2099-12-31T23:59:59Z"],
+  pattern: "^\\d{4}-\\d\\d-\\d\\d[Tt]\\d\\d:\\d\\d:\\d\\d(\\.\\d{1,9})?([Zz]|[+-]\\d\\d:\\d\\d)$",
+  patternMessage: "must be a time as in RFC 3339, such as 2099-12-31T23:59:59Z",
+})
+
+const newPersonalToken = shape(
+  "NewPersonalToken",
+  { name, scopes, expires_at: t.Optional(expiresAt) },
+  { examples: [{ name: "backup script", scopes: ["todos:read"] }] },
+)
+type NewPersonalToken = Static<typeof newPersonalToken>
+
+const members = {
+  id: t.String({ format: "uuid" }),
+  name,
+  scopes,
+  created_at: instant({ description: "When it was created" }),
+  expires_at: nullable(instant(), { description: "When it expires. Null if never" }),
+  last_used_at: nullable(instant(), {
+    description: "When it was last used, to the minute. Null if never",
+  }),
+}
+
+export const personalToken = shape("PersonalToken", members, {
+  description: "A personal access token, without the token itself",
+})
+type PersonalToken = Static<typeof personalToken>
+
+const createdPersonalToken = shape(
+  "CreatedPersonalToken",
+  {
+    ...members,
+    token: t.String({
+      description: "For the Authorization header. It is shown only once.",
+      examples: ["todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI"],
+    }),
+  },
+  { description: "A new personal access token" },
+)
