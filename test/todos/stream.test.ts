@@ -112,35 +112,42 @@ test("HEAD of a long list has no body, and ends at once", async () => {
 const operator = connect(app.databaseUrl, 1)
 afterAll(() => operator.end())
 
-type Account = Awaited<ReturnType<typeof account>>
+/** Their sessions end in each way, one after the other. */
+const leaver = await account()
+await fill(leaver, MANY, "repeat('😀', 999)")
+let { password } = leaver
+
 const done = ({ status, text }: Answer) => expect([200, 204], text).toContain(status)
-const ENDS: Record<string, (user: Account) => Promise<unknown>> = {
-  logout: (user) => user.post("/auth/logout").then(done),
-  "a password change": (user) =>
-    user
-      .put("/users/me/password", {
-        current_password: user.password,
-        new_password: "tractor beige lagoon",
-      })
-      .then(done),
-  // By another process, of which this one hears within a moment.
-  disabling: (user) => setDisabled(operator, user.id, true).then(() => Bun.sleep(2_000)),
-  deletion: (user) => user.delete("/users/me").then(done),
+const ENDS: Record<string, (user: User) => Promise<unknown>> = {
+  // First: the others refuse tokens that do not say when they were made.
   expiry: () => Bun.sleep(4_000),
+  logout: (user) => user.post("/auth/logout").then(done),
+  "a password change": async (user) => {
+    const change = { current_password: password, new_password: "tractor beige lagoon" }
+    done(await user.put("/users/me/password", change))
+    password = change.new_password
+  },
+  // By another process, of which this one hears within a moment.
+  disabling: async (user) => {
+    await setDisabled(operator, user.id, true)
+    await Bun.sleep(2_000)
+    await setDisabled(operator, user.id, false)
+  },
+  deletion: (user) => user.delete("/users/me").then(done),
 }
 
 for (const [name, end] of Object.entries(ENDS))
   test(`${name} cuts off what is being read, and nothing that is made later is in it`, async () => {
-    const user = await account()
-    await fill(user, MANY, "repeat('😀', 999)")
-    const brief = tokenFor(user.id, { exp: Date.now() / 1000 + 4 })
-    const token = name === "expiry" ? brief : user.token
+    const brief = tokenFor(leaver.id, { exp: Date.now() / 1000 + 4 })
+    const { token } =
+      name === "expiry" ? { token: brief } : await app.session({ email: leaver.email, password })
+    const user = { ...app.withToken(token), id: leaver.id }
     const open = []
     for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
       open.push(await openPaused(app.url, path, token, sql))
     await end(user)
-    const kept = await sql`select from users where id = ${user.id}`
-    if (kept.count > 0) await insertMany(sql, user.id, 1, { title: "'made later'" })
+    const [kept] = await sql`select id from users where id = ${user.id}`
+    if (kept) await insertMany(sql, user.id, 1, { title: "'made later'" })
     for (const { rest } of open) {
       const text = await rest()
       expect(text).toStartWith("HTTP/1.1 200")
@@ -148,4 +155,5 @@ for (const [name, end] of Object.entries(ENDS))
       expect(text.includes(LAST_CHUNK)).toBe(false)
       expect(text.includes("made later")).toBe(false)
     }
+    await sql`delete from todos where owner_id = ${user.id} and title = 'made later'`
   })

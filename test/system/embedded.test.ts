@@ -1,12 +1,9 @@
 /** The embedded Postgres: it starts anywhere, for anybody, and once. */
 import { expect, test } from "bun:test"
-import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
-import { readConfig } from "../../src/config/config.ts"
 import { connect } from "../../src/database/connect.ts"
-import { accountOf } from "../../src/database/embedded/server-user.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
-import { secretKeys } from "../../src/keys/secret-keys.ts"
 import { runCommand } from "../support/command.ts"
 import { query, startService, startServiceAs, usedDataDir } from "../support/embedded.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -47,21 +44,6 @@ for (const name of [`with spaces ${"x".repeat(150)}`, "a,b"])
     await sql.end()
     await stop()
   })
-
-test("the secret is made once, for its owner alone, and a part of one is none", () => {
-  using directory = temporaryDirectory()
-  const config = readConfig({ DATA_DIR: directory.path })
-  const file = join(directory.path, "secret_key")
-  const [made] = secretKeys(config)
-  expect(made.length).toBeGreaterThanOrEqual(64)
-  expect(secretKeys(config)).toEqual([made])
-  expect(readdirSync(directory.path)).toEqual(["secret_key"])
-  expect(statSync(file).mode & 0o777).toBe(0o600)
-  for (const part of ["", made.slice(0, 40)]) {
-    writeFileSync(file, part)
-    expect(() => secretKeys(config)).toThrow("damaged")
-  }
-})
 
 test("a service without any environment starts", async () => {
   using data = await usedDataDir()
@@ -135,13 +117,6 @@ test("a cluster that Postgres refuses is reported with Postgres' reason", async 
   await expect(startEmbedded(data.path)).rejects.toThrow("unrecognized configuration parameter")
 })
 
-test("a DATA_DIR that cannot be made is an error that names it", async () => {
-  using directory = temporaryDirectory()
-  const file = join(directory.path, "file")
-  await Bun.write(file, "")
-  await expect(startEmbedded(join(file, "data"))).rejects.toThrow(file)
-})
-
 test("a folder of another major version is refused with the commands that bring it over, untouched", async () => {
   using data = await usedDataDir()
   writeFileSync(join(data.path, "postgres", "PG_VERSION"), "17\n")
@@ -161,11 +136,4 @@ test("a folder of another major version is refused with the commands that bring 
     expect(err).toContain("todo-api restore todo-api.backup")
   }
   expect(state()).toBe(before)
-})
-
-test("root's Postgres runs under the account that is its own where there is one", () => {
-  const passwd = ["root:x:0:0::/:/bin/sh", "postgres:x:101:103::/:", "todo-api:x:997:996::/:"]
-  expect(accountOf(passwd.join("\n"))).toEqual({ uid: 997, gid: 996 })
-  expect(accountOf(passwd.slice(0, 2).join("\n"))).toEqual({ uid: 101, gid: 103 })
-  expect(accountOf("not-todo-api:x:5:5::/:")).toEqual({ uid: 65534, gid: 65534 })
 })

@@ -92,7 +92,9 @@ test("what is built is one small module without dependencies, and works where it
   expect(compiled.exitCode).toBe(0)
 
   // The example application, as somebody has it who installs the package.
-  cpSync(join(import.meta.dir, "examples", "todos"), join(directory, "todos"), { recursive: true })
+  cpSync(join(import.meta.dir, "..", "client", "examples", "todos"), join(directory, "todos"), {
+    recursive: true,
+  })
   for (const name of ["react", "react-dom", "@types", "csstype"])
     symlinkSync(
       join(import.meta.dir, "../../node_modules", name),
