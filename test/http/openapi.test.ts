@@ -34,13 +34,6 @@ test("the command prints what /openapi.json and /docs/json serve, without a data
   expect((await app.call("GET", "/openapi.json")).text).toBe(printed)
 })
 
-test("the document breaks no rule that Redocly recommends", () => {
-  const lint = Bun.spawnSync([process.execPath, "run", "check:openapi"], { cwd: root })
-  const report = lint.stdout.toString() + lint.stderr.toString()
-  expect(report).toContain("Your API description is valid")
-  expect(lint.exitCode).toBe(0)
-}, 30_000)
-
 const operations = await readOperations()
 
 test("every operation has its id, its summary, its description and its group", () => {

@@ -4,8 +4,14 @@ import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from "node:
 import { dirname, join } from "node:path"
 import { connect } from "../../src/database/connect.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
-import { runCommand } from "../support/command.ts"
-import { query, startService, startServiceAs, usedDataDir } from "../support/embedded.ts"
+import { runCommand, startCommand } from "../support/command.ts"
+import {
+  postmasterOf,
+  query,
+  startService,
+  startServiceAs,
+  usedDataDir,
+} from "../support/embedded.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const isRoot = process.geteuid?.() === 0
@@ -136,4 +142,26 @@ test("a folder of another major version is refused with the commands that bring 
     expect(err).toContain("todo-api restore todo-api.backup")
   }
   expect(state()).toBe(before)
+})
+
+// By SIGTERM it would refuse new connections, and keep those that the service has, for ever.
+for (const signal of ["SIGKILL", "SIGTERM", "SIGINT"] as const)
+  test(`when somebody ends the embedded database by ${signal}, so does the service, with 1 and a reason`, async () => {
+    using dataDir = await usedDataDir()
+    const service = await startCommand({ DATA_DIR: dataDir.path })
+    process.kill(postmasterOf(dataDir.path), signal)
+    expect(await service.exited).toBe(1)
+    expect(await service.log()).toContain("the embedded database ended")
+  })
+
+test("every command that reads works beside the embedded service", async () => {
+  using dataDir = await usedDataDir()
+  const env = { DATA_DIR: dataDir.path }
+  await using service = await startCommand(env)
+  const status = await runCommand(["migrate", "status"], env)
+  expect(status).toMatchObject({ code: 0, err: "" })
+  expect(status.out).toContain("pending: none\n")
+  expect((await runCommand(["user", "list"], env)).code).toBe(0)
+  expect((await runCommand(["backup", join(dataDir.path, "..", "file")], env)).code).toBe(0)
+  expect((await service.call("GET", "/health/ready")).status).toBe(200)
 })

@@ -1,7 +1,7 @@
 /**
  * Generators of clients take the document as it comes: each makes a client, which compiles, and goes
  * round: register, log in, create, update with If-Match, two errors, delete. One of each kind: Go's, one
- * of openapi-generator's, and openapi-typescript in test/http/typed-client.test.ts.
+ * of openapi-generator's, and openapi-typescript in typed-client.test.ts.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import { cpSync, mkdirSync } from "node:fs"

@@ -1,30 +1,13 @@
-/** SECRET_KEY_PREVIOUS and `rotate-key`: a new secret, with which everybody stays logged in. */
+/** SECRET_KEY_PREVIOUS: a new secret, with which everybody stays logged in. */
 import { expect, test } from "bun:test"
-import { createHmac } from "node:crypto"
-import { readFileSync, statSync, writeFileSync } from "node:fs"
-import { join } from "node:path"
-import { type App, startApp } from "../../support/app.ts"
-import { runCommand, startCommand } from "../../support/command.ts"
-import { usedDataDir } from "../../support/embedded.ts"
+import { startApp } from "../../support/app.ts"
+import { runCommand } from "../../support/command.ts"
+import { isSignedBy, refresh, works } from "../../support/signed.ts"
 import { temporaryDirectory } from "../../support/temporary.ts"
 import { secondsFromNow, signToken } from "../../support/tokens.ts"
 
 const OLD = "the old secret, of more than thirty-two bytes"
 const NEW = "the new secret, of more than thirty-two bytes"
-
-const works = async (token: string, { withToken }: Pick<App, "withToken">) =>
-  (await withToken(token).get("/todos")).status === 200
-
-const isSignedBy = (token: string, secret: string) => {
-  const end = token.lastIndexOf(".")
-  const signature = createHmac("sha256", secret).update(token.slice(0, end)).digest("base64url")
-  return token.slice(end + 1) === signature
-}
-
-const refresh = async ({ call }: Pick<App, "call">, refresh_token: string) => {
-  const answer = await call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
-  return { status: answer.status, ...(answer.body as { access_token: string }) }
-}
 
 const nextPage = ({ headers }: { headers: Headers }) =>
   (headers.get("link") ?? "").match(/<\/api\/v1(.*)>/)?.[1] ?? ""
@@ -84,59 +67,6 @@ test("an instance that accepts the new secret, and does not sign with it yet, wo
   const there = await refresh(first, ada.refreshToken)
   expect(isSignedBy(there.access_token, OLD)).toBe(true)
   expect(await works(there.access_token, second)).toBe(true)
-})
-
-test("rotate-key makes a new key for the next start, and keeps nobody out", async () => {
-  using dataDir = await usedDataDir()
-  const env = { DATA_DIR: dataDir.path, SECRET_KEY: "" }
-  const start = () => startCommand({ ...env, REGISTRATIONS_PER_HOUR: "1000" })
-  const file = (name: string) => join(dataDir.path, name)
-  const service = await start()
-  const ada = await service.account()
-  const old = readFileSync(file("secret_key"), "utf8")
-
-  const rotated = await runCommand(["rotate-key"], { DATA_DIR: dataDir.path })
-  expect(rotated).toMatchObject({ code: 0, err: "" })
-  expect(rotated.out).toContain("Restart")
-  const fresh = readFileSync(file("secret_key"), "utf8")
-  expect(fresh).toMatch(/^[\w-]{86}$/)
-  expect(fresh).not.toBe(old)
-  expect(readFileSync(file("secret_key.previous"), "utf8")).toBe(old)
-  for (const name of ["secret_key", "secret_key.previous"])
-    expect(statSync(file(name)).mode & 0o777).toBe(0o600)
-  expect(rotated.out).not.toContain(fresh)
-
-  expect(await works(ada.token, service)).toBe(true)
-  await service.stop()
-  await using again = await start()
-  expect(await works(ada.token, again)).toBe(true)
-  const { access_token } = await refresh(again, ada.refreshToken)
-  expect(isSignedBy(access_token, fresh)).toBe(true)
-})
-
-test("of many rotate-keys only one makes a key until the service has been restarted", async () => {
-  using dataDir = await usedDataDir()
-  const file = (name: string) => join(dataDir.path, name)
-  const env = { DATA_DIR: dataDir.path }
-  const first = await startCommand({ ...env, SECRET_KEY: "" })
-  const ada = await first.account()
-  const old = readFileSync(file("secret_key"), "utf8")
-  const rotations = await Promise.all([1, 2, 3, 4, 5].map(() => runCommand(["rotate-key"], env)))
-  expect(rotations.map(({ code }) => code).sort()).toEqual([0, 1, 1, 1, 1])
-  const refusals = rotations.filter(({ code }) => code === 1)
-  for (const { err } of refusals) expect(err).toMatch(/restart it first|under way/)
-  expect(readFileSync(file("secret_key.previous"), "utf8")).toBe(old)
-  const later = await runCommand(["rotate-key"], env)
-  expect(later).toMatchObject({ code: 1, err: expect.stringContaining("restart it first") })
-
-  first.kill("SIGTERM")
-  await first.exited
-  await using second = await startCommand({ ...env, SECRET_KEY: "" })
-  expect(await works(ada.token, second)).toBe(true)
-  expect((await runCommand(["rotate-key"], env)).code).toBe(0)
-  writeFileSync(file("secret_key.next"), "", { mode: 0o600 })
-  const stuck = await runCommand(["rotate-key"], env)
-  expect(stuck).toMatchObject({ code: 1, err: expect.stringContaining("under way") })
 })
 
 test("rotate-key says how a configured secret is changed, and when there is no key", async () => {

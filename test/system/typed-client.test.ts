@@ -4,7 +4,7 @@ import { join } from "node:path"
 import typescript5 from "typescript-5"
 import { startApp } from "../support/app.ts"
 
-const directory = join(import.meta.dir, "typed-client")
+const directory = join(import.meta.dir, "../generators/typescript")
 
 /** The generator is written against TypeScript 5: the compiler of this project has no API. */
 const generateTypes = async (document: string) => {
