@@ -9,12 +9,9 @@ import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 
 /** What the service relies on, whatever the role and the database have set. Poolers may refuse it. */
 const SETTINGS: Partial<postgres.ConnectionParameters> = {
-  bytea_output: "hex",
   // A commit that did not reach its standby is told by a warning.
   client_min_messages: "notice",
   default_transaction_isolation: "read committed",
-  extra_float_digits: "1",
-  IntervalStyle: "postgres",
 }
 
 /** Converts `2026-01-03 09:30:00.1+00`, as Postgres writes it in UTC, to `2026-01-03T09:30:00.100Z`. */
@@ -24,27 +21,10 @@ const toRfc3339 = (text: string): string => {
   return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`
 }
 
-/** Either form of `bytea_output`: behind a pooler a session may have the other. */
-const toBytes = (text: string): Buffer =>
-  text.startsWith("\\x")
-    ? Buffer.from(text.slice(2), "hex")
-    : Buffer.from(
-        text.replace(/\\(\\|[0-7]{3})/g, (_, escaped: string) =>
-          escaped === "\\" ? escaped : String.fromCharCode(Number.parseInt(escaped, 8)),
-        ),
-        "latin1",
-      )
-
 const types: Types = {
   // Every bigint here is an id or a count below 2^53, by a constraint of its table.
   id: { to: 20, from: [20], serialize: String, parse: Number },
   instant: { to: 1184, from: [1184], serialize: String, parse: toRfc3339 },
-  bytes: {
-    to: 17,
-    from: [17],
-    serialize: (bytes) => `\\x${Buffer.from(bytes).toString("hex")}`,
-    parse: toBytes,
-  },
 }
 
 type AnyTag = postgres.ISql<Columns>

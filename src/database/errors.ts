@@ -22,16 +22,28 @@ export const isLockTimeout = (error: unknown): boolean =>
   error instanceof postgres.PostgresError && error.code === "55P03"
 
 /** The server offers no TLS, and sslmode asks for it: waiting does not help. */
-export const isTlsMissing = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && error.code === "TLS_NOT_OFFERED"
+export const isTlsMissing = (error: unknown): boolean => codeOf(error) === "TLS_NOT_OFFERED"
 
-export class PoolExhausted extends Error {
-  override name = "PoolExhausted"
-  readonly code = "POOL_EXHAUSTED"
-  constructor() {
-    super("No connection became free in time")
+/** Of the pool or its hosts, not of the server. */
+class PoolError extends Error {
+  override name = "PoolError"
+  constructor(
+    readonly code: string,
+    message: string,
+    cause?: unknown,
+  ) {
+    super(message, { cause })
   }
 }
+export const poolExhausted = () =>
+  new PoolError("POOL_EXHAUSTED", "No connection became free in time")
+
+/** The commit exists on the primary alone. If that is lost now, so is the commit: it is not acknowledged. */
+export const unreplicated = () =>
+  new PoolError("COMMIT_UNREPLICATED", "A commit did not reach the standby that it waited for")
+
+export const noWritableHost = (cause: unknown) =>
+  new PoolError("NO_WRITABLE_HOST", "No host of the database may be written to", cause)
 
 /** Nobody waits for the answer any more. */
 export class ClientLeft extends Error {
@@ -41,39 +53,19 @@ export class ClientLeft extends Error {
   }
 }
 
-/** The commit exists on the primary alone. If that is lost now, so is the commit: it is not acknowledged. */
-export class Unreplicated extends Error {
-  override name = "Unreplicated"
-  readonly code = "COMMIT_UNREPLICATED"
-  constructor() {
-    super("A commit did not reach the standby that it waited for")
-  }
-}
-
-export class NoWritableHost extends Error {
-  override name = "NoWritableHost"
-  readonly code = "NO_WRITABLE_HOST"
-  constructor(cause: unknown) {
-    super("No host of the database is there that may be written to", { cause })
-  }
-}
-
 const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : ""
 
 const isOfServer = (error: unknown): error is postgres.PostgresError =>
   error instanceof postgres.PostgresError
 
-/** ENOENT of a missing Unix socket. Other missing files are no reason to wait. */
-const isOfConnecting = (error: unknown) =>
-  error instanceof Error && "syscall" in error && error.syscall === "connect"
-
 /** Codes of postgres.js and of the operating system: the connection is gone, or was never made. */
 const DISCONNECTED =
   /^(CONNECT(ION)?_\w+|ECONN\w+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/
-
-/** Codes of the pool. After ROLLED_BACK it is postgres.js' word that nothing of a transaction is there. */
-const OUR_OWN = /^(POOL_EXHAUSTED|COMMIT_UNREPLICATED|NO_WRITABLE_HOST|ROLLED_BACK)$/
+const isGone = (error: unknown) =>
+  DISCONNECTED.test(codeOf(error)) ||
+  // ENOENT of a missing Unix socket. Other missing files are no reason to wait.
+  (error instanceof Error && "syscall" in error && error.syscall === "connect")
 
 /**
  * SQLSTATEs of Postgres after which a repeat may succeed. The server starts, stops, lacks resources or
@@ -95,7 +87,10 @@ const LACKS_SCHEMA = /^(3F000|42P01|42703)$/
 export const mayPass = (error: unknown): boolean =>
   isOfServer(error)
     ? MAY_PASS.test(error.code)
-    : DISCONNECTED.test(codeOf(error)) || OUR_OWN.test(codeOf(error)) || isOfConnecting(error)
+    : error instanceof PoolError ||
+      // postgres.js' word that nothing of a transaction is there.
+      codeOf(error) === "ROLLED_BACK" ||
+      isGone(error)
 
 /** Whether it is the database that fails, and not what is asked of it. */
 export const isAway = (error: unknown): boolean =>
@@ -120,11 +115,7 @@ export const outageOf = (error: unknown): string => {
 export const whyRefused = (
   error: unknown,
 ): "statement" | "plan" | "setting" | "read-only" | "cancel" | "connection" | undefined => {
-  if (!isOfServer(error)) {
-    const code = codeOf(error)
-    const isGone = DISCONNECTED.test(code) || code === "TLS_NOT_OFFERED" || isOfConnecting(error)
-    return isGone ? "connection" : undefined
-  }
+  if (!isOfServer(error)) return isGone(error) || isTlsMissing(error) ? "connection" : undefined
   const { code, message, routine, severity } = error
   if (code === "26000" || code === "42P05") return "statement"
   // The function of Postgres that sends it: "cached plan must not change result type", in any language.

@@ -35,7 +35,7 @@ import {
   rejectQuery,
   textOf,
 } from "./driver.ts"
-import { ClientLeft, PoolExhausted, Unreplicated, whyRefused } from "./errors.ts"
+import { ClientLeft, poolExhausted, unreplicated, whyRefused } from "./errors.ts"
 import type { Columns, PoolState, Waiting } from "./sql.ts"
 
 /** The number of pipelined statements that may be under way on a connection. */
@@ -161,7 +161,7 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
       () => {
         if (!isOwn()) return
         for (const { isPipelined, query, reject } of slot.tasks)
-          if (!isPipelined || (query && isActive(query))) reject(new Unreplicated())
+          if (!isPipelined || (query && isActive(query))) reject(unreplicated())
       },
     )
     slot.connection = { tag, ...controlsOf(tag), openedAt: performance.now() }
@@ -244,7 +244,7 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
     waiting = []
     for (const task of all)
       if (task.client?.aborted) task.reject(new ClientLeft())
-      else if (now - task.askedAt > WAIT_LIMIT_MS) task.reject(new PoolExhausted())
+      else if (now - task.askedAt > WAIT_LIMIT_MS) task.reject(poolExhausted())
       else waiting.push(task)
   }
 

@@ -1,7 +1,7 @@
 /** The interface for statements: types alone. */
 import type postgres from "postgres"
 
-export type Columns = { id: number; instant: string; bytes: Uint8Array }
+export type Columns = { id: number; instant: string }
 export type Types = { [Name in keyof Columns]: postgres.PostgresType<Columns[Name]> }
 
 export type Value = string | number | boolean | Uint8Array | null

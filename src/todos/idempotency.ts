@@ -16,7 +16,8 @@ const canonical = (value: unknown): string =>
   )
 
 /** Tells a repeat from another request with the same key. */
-export const bodyHashOf = (body: unknown) => createHash("sha256").update(canonical(body)).digest()
+export const bodyHashOf = (body: unknown) =>
+  createHash("sha256").update(canonical(body)).digest("hex")
 
 export const keyReused = () =>
   new Problem("IDEMPOTENCY_KEY_REUSED", "This key was used with another body")
@@ -46,7 +47,7 @@ export const createOnce = async (
     if (created) return { created, isReplay: false }
     const use = await findKeyUse(turn, key)
     if (!use) continue
-    if (!bodyHash.equals(use.body_hash)) throw keyReused()
+    if (bodyHash !== use.body_hash) throw keyReused()
     return { created: firstResponse(body, use), isReplay: true }
   }
 }
@@ -57,7 +58,7 @@ export const KEY_LIFETIME = "interval '30 days'"
 const INSERT_ONCE = `
   with claimed as (
     insert into idempotency_keys as known (owner_id, key, body_hash, todo_id)
-    select $1::bigint, $4, $5::bytea, nextval('todo_ids')
+    select $1::bigint, $4, decode($5, 'hex'), nextval('todo_ids')
     where ${LIMITED_WAIT}
     on conflict on constraint idempotency_keys_pkey do update
     set body_hash = excluded.body_hash,
@@ -81,7 +82,7 @@ const INSERT_ONCE = `
 const insertTodoOnce = async (
   turn: Turn,
   key: string,
-  bodyHash: Uint8Array,
+  bodyHash: string,
   body: members.NewTodo,
   max: number | null,
 ) => {
@@ -90,10 +91,10 @@ const insertTodoOnce = async (
   return row
 }
 
-export type KeyUse = { body_hash: Uint8Array; todo_id: number; created_at: string }
+export type KeyUse = { body_hash: string; todo_id: number; created_at: string }
 
 const FIND_USE = `
-  select body_hash, todo_id, created_at
+  select encode(body_hash, 'hex') as body_hash, todo_id, created_at
   from idempotency_keys
   where owner_id = $1
     and key = $2

@@ -120,7 +120,7 @@ test("a refused request burns no key", async () => {
 test("a create that fails in the database burns no key", async () => {
   const key = randomUUID()
   await sql`alter table todos rename to away`
-  expect((await create(ada, key)).status).toBe(500)
+  expect((await create(ada, key)).status).toBe(503)
   await sql`alter table away rename to todos`
   const answer = await create(ada, key)
   expect([answer.status, replayed(answer)]).toEqual([201, null])

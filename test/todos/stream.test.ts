@@ -85,7 +85,7 @@ test("an error in the middle never looks like a complete list", async () => {
   await sql`alter table away rename to todos`
   expect(text).toStartWith("HTTP/1.1 200")
   expect(text).not.toContain(LAST_CHUNK)
-  expect(answer).toMatchObject({ status: 500, body: { error_code: "INTERNAL_ERROR" } })
+  expect(answer).toMatchObject({ status: 503, body: { error_code: "SERVICE_UNAVAILABLE" } })
 })
 
 test("a client that goes away ends the reading", async () => {

@@ -10,7 +10,7 @@
  */
 
 import { hostUrls, type Target, targetOf } from "../../config/database-url.ts"
-import { mayPass, NoWritableHost } from "../errors.ts"
+import { mayPass, noWritableHost } from "../errors.ts"
 import { createProbe, type History, type Report } from "./probe.ts"
 
 const POLL_MS = 1_000
@@ -101,7 +101,7 @@ export const watchHosts = (
       // Waiting does not help against a wrong password.
       throw (
         reasons.find((reason) => reason instanceof Error && !mayPass(reason)) ??
-        new NoWritableHost(reasons.find(Boolean))
+        noWritableHost(reasons.find(Boolean))
       )
     },
     end() {

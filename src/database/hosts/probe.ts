@@ -2,7 +2,7 @@
 import type postgres from "postgres"
 import type { Target } from "../../config/database-url.ts"
 import { openConnection } from "../driver.ts"
-import { mayPass, NoWritableHost } from "../errors.ts"
+import { mayPass, noWritableHost } from "../errors.ts"
 
 const ANSWER_LIMIT_MS = 2_000
 
@@ -65,7 +65,7 @@ export const createProbe = (url: string, target: Target) => {
   const probe = async (): Promise<Report> => {
     sql ??= open()
     const late = Promise.withResolvers<never>()
-    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, new NoWritableHost("It did not answer"))
+    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, noWritableHost("It did not answer"))
     try {
       return await Promise.race([ask(sql, target), late.promise])
     } catch (reason) {

@@ -161,7 +161,7 @@ export const planBatch = (
     const { key } = operation
     const use = key === undefined ? undefined : uses.get(key)
     if (use && use.first !== index) {
-      if (!hashOf(operation).equals(use.body_hash)) return refused(keyReused())
+      if (hashOf(operation) !== use.body_hash) return refused(keyReused())
       const earlier = use.first === undefined ? undefined : outcomes[use.first]
       return earlier?.problem ? earlier : replay(operation, use)
     }

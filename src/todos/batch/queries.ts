@@ -96,7 +96,7 @@ export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) =>
 export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) => sql<
   (KeyUse & { key: string })[]
 >`
-  select key, body_hash, todo_id, created_at
+  select key, encode(body_hash, 'hex') as body_hash, todo_id, created_at
   from idempotency_keys
   where owner_id = ${ownerId}
     and key in ${sql(keys)}`

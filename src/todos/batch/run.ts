@@ -42,7 +42,7 @@ const lock = async (sql: Statements, ownerId: number, operations: Operation[], d
 /** Draws the ids of what is created, and claims the keys that are free. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]) => {
   /** Of each key, its first operation. */
-  const firsts = new Map<string, { first: number; body_hash: Buffer }>()
+  const firsts = new Map<string, { first: number; body_hash: string }>()
   const claims: Claim[] = []
   for (const [index, operation] of operations.entries()) {
     if (operation.op !== "create" && operation.op !== "update") continue
@@ -53,7 +53,7 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]) 
     } else if (!firsts.has(key)) {
       const body_hash = hashOf(operation)
       firsts.set(key, { first: index, body_hash })
-      claims.push({ index, key, body_hash: body_hash.toString("hex"), todo_id })
+      claims.push({ index, key, body_hash, todo_id })
     }
   }
   const claimed = claims.length === 0 ? [] : await claimKeys(sql, ownerId, claims)
