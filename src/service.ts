@@ -77,7 +77,7 @@ const outbox = async ({ SMTP_URL, SMTP_FROM, PASSWORD_RESET_URL }: Config, sql: 
     sql,
     log,
     send: createSmtp(SMTP_URL, SMTP_FROM),
-    createPasswordReset: (userId) => createPasswordReset(sql, userId),
+    createPasswordReset: (email) => createPasswordReset(sql, email),
     passwordResetUrl: PASSWORD_RESET_URL,
   })
 }

@@ -2,7 +2,7 @@
 import type { Sql } from "../database/sql.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { HAS_NOT_ENDED } from "./sessions/queries.ts"
-import { folded, ofEmail } from "./users.ts"
+import { folded, isUser } from "./users.ts"
 
 export type Account = {
   id: number
@@ -28,7 +28,7 @@ export const findAccount = async (sql: Sql, user: number | string) => {
   const [row] = await sql<Account[]>`
     select id, email, created_at, disabled_at
     from users
-    where ${typeof user === "number" ? sql`id = ${user}` : ofEmail(sql, user)}`
+    where ${isUser(sql, user)}`
   return row
 }
 

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto"
 import type { Sql, Statements } from "../database/sql.ts"
 import { changedKey } from "./revocation-keys.ts"
-import { ofEmail } from "./users.ts"
+import { isUser } from "./users.ts"
 
 /** The email and the hash are null for a federated user. */
 export type Credentials = {
@@ -16,11 +16,7 @@ export type Credentials = {
 const hashOfAddress = (address: string) =>
   createHash("sha256").update(`address\n${address}`).digest()
 
-export const findCredentials = async (
-  sql: Sql,
-  who: { id: number } | { email: string },
-  address: string,
-) => {
+export const findCredentials = async (sql: Sql, user: number | string, address: string) => {
   const [row] = await sql.pipelined<Credentials[]>`
     select
       id,
@@ -34,7 +30,7 @@ export const findCredentials = async (
           and expires_at > now()
       ) as is_known
     from users
-    where ${"id" in who ? sql`id = ${who.id}` : ofEmail(sql, who.email)}`
+    where ${isUser(sql, user)}`
   return row
 }
 
@@ -44,7 +40,7 @@ export const findOwnCredentials = async (
   id: number,
   address: string,
 ): Promise<Credentials> =>
-  (await findCredentials(sql, { id }, address)) ?? {
+  (await findCredentials(sql, id, address)) ?? {
     id,
     email: null,
     password_hash: null,

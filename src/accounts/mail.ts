@@ -11,7 +11,6 @@ import { repeat } from "../concurrency/repeat.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import type { OneTimeToken } from "./random-token.ts"
 import { countMail, uncountMail } from "./rate-limits.ts"
-import { ofEmail } from "./users.ts"
 
 const POLL_MS = 1_000
 /** Mails that are sent at once, each on its own connection to the mail server. */
@@ -31,8 +30,8 @@ type Deps = {
   sql: Sql
   log: Logger
   send: Send
-  /** Undefined for a user who may not set a password. */
-  createPasswordReset: (userId: number) => Promise<OneTimeToken | undefined>
+  /** Undefined if nobody has the email, or its user may not set a password. */
+  createPasswordReset: (email: string) => Promise<(OneTimeToken & { email: string }) | undefined>
   passwordResetUrl: string | undefined
 }
 
@@ -67,13 +66,13 @@ export const createSmtp = (url: string, from: string): Send => {
 
 /** Undefined if nobody is to get the mail. */
 const compose = async (
-  { sql, createPasswordReset, passwordResetUrl }: Deps,
+  { createPasswordReset, passwordResetUrl }: Deps,
   { kind, recipient, created_at }: Mail,
 ): Promise<Message | undefined> => {
   if (kind === "email_changed") return emailChangedMessage(recipient, created_at)
-  const user = await findRecipient(sql, recipient)
-  const reset = user && (await createPasswordReset(user.id))
-  return reset && resetMessage(user.email, passwordResetUrl, reset.token)
+  const reset = await createPasswordReset(recipient)
+  // To the address as it was registered: a request may spell it otherwise.
+  return reset && resetMessage(reset.email, passwordResetUrl, reset.token)
 }
 
 type SmtpError = { code?: string; command?: string; responseCode?: number }
@@ -103,12 +102,11 @@ const deliver = async (deps: Deps, mail: Mail): Promise<number | undefined> => {
   try {
     const message = await compose(deps, mail)
     if (!message) return undefined
-    const failure = await send(message).then(
-      () => undefined,
-      (error: SmtpError) => error,
-    )
-    isSent = failure === undefined
-    return failure && pauseAfter(log, mail, failure)
+    await send(message)
+    isSent = true
+    return undefined
+  } catch (error) {
+    return pauseAfter(log, mail, error as SmtpError)
   } finally {
     if (!isSent) await uncountMail(sql, mail.recipient)
   }
@@ -212,13 +210,3 @@ export const countMails = async (sql: Sql) => {
 const deleteMail = (sql: Sql, id: string) => sql`
   delete from mails
   where id = ${id}`
-
-/** The user who gets the mail, with the address as they registered it: a request may spell it otherwise. */
-const findRecipient = async (sql: Sql, email: string) => {
-  const [row] = await sql<{ id: number; email: string }[]>`
-    select id, email
-    from users
-    where ${ofEmail(sql, email)}
-      and disabled_at is null`
-  return row
-}

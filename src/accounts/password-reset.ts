@@ -11,9 +11,10 @@ import { enqueueMail } from "./mail.ts"
 import { hashPassword, refuseGuessable } from "./passwords.ts"
 import { deletePersonalTokens } from "./personal-access-tokens.ts"
 import { noMail, wrongResetToken } from "./problems.ts"
-import { hashOf, isToken, newToken, type OneTimeToken } from "./random-token.ts"
+import { hashOf, isToken, newToken } from "./random-token.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { isEmail, password } from "./schemas.ts"
+import { isUser } from "./users.ts"
 
 export const passwordReset = (accounts: Accounts) =>
   anonymous(accounts, "/auth/password-reset")
@@ -98,26 +99,23 @@ const requestReset = async (
 const MINUTES = 60
 
 /**
- * Replaces an older one. Undefined for a user who is deleted or disabled, and for a federated one, who has no
- * password.
+ * For the user of an id or an email. Replaces an older one. Undefined for a user who is deleted or disabled, and
+ * for a federated one, who has no password.
  */
-export const createPasswordReset = async (
-  sql: Statements,
-  userId: number,
-): Promise<OneTimeToken | undefined> => {
+export const createPasswordReset = async (sql: Statements, user: number | string) => {
   const { token, hash } = newToken()
-  const [row] = await sql<{ expires_at: string }[]>`
+  const [row] = await sql<{ email: string; expires_at: string }[]>`
     insert into password_resets (user_id, hash, expires_at)
     select id, ${hash}, now() + make_interval(mins => ${MINUTES})
     from users
-    where id = ${userId}
+    where ${isUser(sql, user)}
       and password_hash is not null
       and disabled_at is null
     on conflict on constraint password_resets_pkey do update
     set hash = excluded.hash,
       expires_at = excluded.expires_at
-    returning expires_at`
-  return row && { token, expires_at: row.expires_at }
+    returning expires_at, (select email from users where id = user_id) as email`
+  return row && { token, ...row }
 }
 
 /** The email of the user whom the token was made for. Undefined if the token is not valid. */

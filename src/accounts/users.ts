@@ -15,8 +15,11 @@ type Fragment = postgres.PendingQuery<postgres.Row[]>
 export const folded = (sql: Statements, email: string | Fragment) =>
   sql`upper(lower(${email}::text collate "und-x-icu"))`
 
-export const ofEmail = (sql: Statements, email: string) => sql`
-  ${folded(sql, sql`email`)} = ${folded(sql, email)}`
+/** By id or by email. */
+export const isUser = (sql: Statements, user: number | string) =>
+  typeof user === "number"
+    ? sql`users.id = ${user}`
+    : sql`${folded(sql, sql`users.email`)} = ${folded(sql, user)}`
 
 /** On a shard the name of the index ends in a number. */
 const UNIQUE_EMAIL = /^users_email_folded_key/
@@ -27,12 +30,11 @@ export const unlessEmailTaken = <Result>(statement: Promise<Result>) =>
     throw UNIQUE_EMAIL.test(constraintOf(error) ?? "") ? emailTaken() : error
   })
 
-/** The next id. No row if another system's token named it before: its user exists, or did. */
+/** The next id. No row if another system's token named it before, and its user was deleted. */
 const drawnId = (sql: Statements) => sql`
   select id
   from (select nextval('user_ids') as id) as drawn
-  where not exists (select from users where users.id = drawn.id)
-    and not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
+  where not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
 
 /** Throws a 409 if somebody has the email. */
 export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {
@@ -94,7 +96,7 @@ export const deleteUser = (sql: Statements, id: number) => sql`
   on conflict on constraint revocations_pkey do nothing`
 
 export const findIdentity = async (sql: Sql, issuer: string, subject: string) => {
-  const [row] = await sql<{ user_id: number }[]>`
+  const [row] = await sql.pipelined<{ user_id: number }[]>`
     select user_id
     from identities
     where issuer = ${issuer}
@@ -104,7 +106,7 @@ export const findIdentity = async (sql: Sql, issuer: string, subject: string) =>
 
 /** Undefined if another request was faster, or if the drawn id is in use. */
 export const insertIdentity = async (sql: Sql, issuer: string, subject: string) => {
-  const [row] = await sql<{ id: number }[]>`
+  const insert = sql<{ id: number }[]>`
     with identity as (
       insert into identities (issuer, subject, user_id)
       select ${issuer}, ${subject}, id
@@ -116,5 +118,9 @@ export const insertIdentity = async (sql: Sql, issuer: string, subject: string) 
     select user_id
     from identity
     returning id`
+  const [row] = await insert.catch((error: unknown) => {
+    if (constraintOf(error) === "users_pkey") return []
+    throw error
+  })
   return row?.id
 }

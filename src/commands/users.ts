@@ -86,8 +86,9 @@ export const resetUser = (env: Env, user: string, flags: Flags) =>
     const { id, email, disabled_at } = await findUser(sql, user)
     if (email === null) throw new Error(`${user} came from outside, and has no password here`)
     if (disabled_at !== null) throw new Error(`${user} is disabled: enable them first`)
-    const reset = await createPasswordReset(sql, id)
-    if (!reset) throw new Error(`${user} was disabled or deleted meanwhile`)
+    const made = await createPasswordReset(sql, id)
+    if (!made) throw new Error(`${user} was disabled or deleted meanwhile`)
+    const { email: _, ...reset } = made
     logEvent("password_reset_made", { userId: id })
     return show(flags, reset, membersOf(reset))
   })

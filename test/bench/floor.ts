@@ -127,7 +127,7 @@ const answer = ({ version, ...todo }: Versioned, headers: Headers, status = 200)
 const logIn = async (request: Request, headers: Headers) => {
   const { email, password } = await readJson(request)
   const address = "127.0.0.1"
-  const user = await findCredentials(sql, { email: String(email) }, address)
+  const user = await findCredentials(sql, String(email), address)
   const hash = user?.password_hash
   if (!hash || !(await Bun.password.verify(String(password), hash)))
     throw new Refusal(401, "INVALID_CREDENTIALS", "Email or password is wrong")

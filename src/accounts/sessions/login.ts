@@ -60,7 +60,7 @@ const logIn = async (accounts: Accounts, { email, password }: Credentials, clien
   const { sql, limits, lifetimes, logEvent } = accounts
   const { address } = client
   await limits.admitAddress(address).catch(failAttempt(logEvent, { address }))
-  const known = isEmail(email) ? await findCredentials(sql, { email }, address) : undefined
+  const known = isEmail(email) ? await findCredentials(sql, email, address) : undefined
   const account = known ?? { email }
   return attempt(
     accounts,

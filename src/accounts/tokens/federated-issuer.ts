@@ -8,9 +8,7 @@ import {
   jwtVerify,
 } from "jose"
 import type { Logger } from "pino"
-import { createCache } from "../../concurrency/cache.ts"
 import type { Config } from "../../config/config.ts"
-import { constraintOf } from "../../database/errors.ts"
 import type { Sql } from "../../database/sql.ts"
 import { Problem } from "../../http/problem.ts"
 import { brokenTextRule, Text } from "../../http/schema.ts"
@@ -20,7 +18,6 @@ import { createJwks } from "./jwks.ts"
 
 /** Only signatures by a private key: with HS*, anybody could sign by the public key. */
 const ALGORITHMS = ["EdDSA", "ES256", "ES384", "PS256", "RS256"]
-const CACHE_LIMIT = 10_000
 
 const subjectSchema = Text({ minLength: 1, maxLength: 255 })
 
@@ -41,26 +38,6 @@ const isAccessToken = ({ protectedHeader, payload }: JWTVerifyResult) =>
   payload["nonce"] === undefined &&
   payload["at_hash"] === undefined
 
-/** Finds the user of a subject, or creates one. */
-const createUserIds = (sql: Sql, issuer: string) => {
-  const known = createCache<number>(CACHE_LIMIT)
-
-  const insert = (subject: string) =>
-    insertIdentity(sql, issuer, subject).catch((error: unknown) => {
-      // Another token took the id at this very moment.
-      if (constraintOf(error) === "users_pkey") return undefined
-      throw error
-    })
-
-  return async (subject: string): Promise<number> => {
-    let id = known.get(subject)
-    while (id === undefined)
-      id = (await findIdentity(sql, issuer, subject)) ?? (await insert(subject))
-    known.set(subject, id)
-    return id
-  }
-}
-
 type Settings = Pick<Config, "JWT_ISSUER" | "JWKS_URL" | "JWT_AUDIENCE">
 
 /** Undefined if no issuer is configured. */
@@ -71,7 +48,6 @@ export const createIssuer = (
 ) => {
   if (JWT_ISSUER === undefined || JWKS_URL === undefined) return undefined
   const findKey = createJwks(JWKS_URL, log)
-  const userIds = createUserIds(sql, JWT_ISSUER)
 
   const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTVerifyResult> => {
     try {
@@ -105,10 +81,16 @@ export const createIssuer = (
       return result.payload
     },
 
+    /** Of the user of a subject, who is created if there is none. */
     async userId(subject: unknown): Promise<number> {
-      if (brokenTextRule(subjectSchema as never, subject) !== undefined)
+      if (typeof subject !== "string" || brokenTextRule(subjectSchema as never, subject))
         throw invalidToken("The subject is no user id")
-      return userIds(subject as string)
+      for (;;) {
+        const id =
+          (await findIdentity(sql, JWT_ISSUER, subject)) ??
+          (await insertIdentity(sql, JWT_ISSUER, subject))
+        if (id !== undefined) return id
+      }
     },
   }
 }
