@@ -16,24 +16,19 @@ const LONGEST = 4_096
 const listed = (header: string): string[] =>
   (header.length <= LONGEST && LIST.test(header) && header.match(TAG)) || []
 
-/** What proxies that compress put behind a tag: Apache, Caddy and others. nginx makes it weak. */
-const CODINGS = ["", "-gzip", "-br", "-zstd"]
-
-/** The forms of our tag. It stands for the same version, which has one representation, compressed or not. */
-const formsOf = (tag: string) => {
-  const text = tag.slice(tag.indexOf('"'), -1)
-  return CODINGS.flatMap((coding) => [`${text}${coding}"`, `W/${text}${coding}"`])
-}
+/**
+ * Proxies that compress make a tag weak (nginx), or put the coding behind it (Apache, Caddy). It stands for the same
+ * version, which has one representation, compressed or not.
+ */
+const original = (tag: string) => tag.replace(/^W\/|(?:-gzip|-br|-zstd)(?="$)/g, "")
 
 /** RFC 9110, section 13.1.2: If-None-Match compares weakly, and `*` matches any tag. */
 export const matchesWeakly = (ifNoneMatch: string | null, tag: string): boolean => {
   if (ifNoneMatch === null) return false
   if (ifNoneMatch === tag || ifNoneMatch.trim() === "*") return true
-  const forms = formsOf(tag)
-  return listed(ifNoneMatch).some((known) => forms.includes(known))
+  const wanted = original(tag)
+  return listed(ifNoneMatch).some((known) => original(known) === wanted)
 }
-
-const VERSION = /^(?:W\/)?"([1-9]\d{0,15})(?:-gzip|-br|-zstd)?"$/
 
 /**
  * RFC 9110, section 13.1.1: the versions that an If-Match names. Undefined if any version will do: without
@@ -43,5 +38,5 @@ export const expectedVersions = (ifMatch: string | null): number[] | undefined =
   ifMatch === null || ifMatch.trim() === "*"
     ? undefined
     : listed(ifMatch)
-        .flatMap((tag) => VERSION.exec(tag)?.[1] ?? [])
+        .flatMap((tag) => /^"([1-9]\d{0,15})"$/.exec(original(tag))?.[1] ?? [])
         .map(Number)

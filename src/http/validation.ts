@@ -48,8 +48,6 @@ export const leaveQueryUnread = (context: object) => {
 
 /** If more rules are broken, the client learns of the others when these are mended. */
 const MOST_RULES = 20
-/** Characters. Longer names are cut in the response. */
-const NAME_LIMIT = 200
 
 const variantsOf = (union: TSchema) => (union["anyOf"] ?? []) as TSchema[]
 
@@ -94,12 +92,6 @@ const message = ({ type, schema, value }: ValueError): string => {
 /** The name of a member, without the escapes of its pointer: RFC 6901, section 4. */
 const memberName = (pointer: string) => pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~")
 
-/** Does not cut within an escape sequence or a surrogate pair. */
-const shortened = (pointer: string) =>
-  pointer.length <= NAME_LIMIT
-    ? pointer
-    : `${pointer.slice(0, NAME_LIMIT).replace(/(~|[\ud800-\udbff])$/, "")}…`
-
 /** The literal members of a variant, which tell it from the others. */
 const literals = (variant: TSchema): [name: string, value: unknown][] =>
   Object.entries((variant["properties"] ?? {}) as Record<string, TSchema>).flatMap(
@@ -120,11 +112,11 @@ function* inDetail(errors: Iterable<ValueError>): Iterable<ValueError> {
 const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter") => {
   const found = new Map<string, BrokenRule>()
   for (const error of inDetail(errors)) {
-    if (found.has(error.path)) continue
+    const pointer = error.path
+    if (found.has(pointer)) continue
     const text = message(error)
-    const pointer = shortened(error.path)
     found.set(
-      error.path,
+      pointer,
       name === "pointer"
         ? { pointer, message: text }
         : { parameter: memberName(pointer), message: text.replace("member", "parameter") },

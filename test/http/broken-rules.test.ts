@@ -39,18 +39,14 @@ test("of thousands of parameters 20 are told", async () => {
   expect((behind.body as Broken).errors).toMatchObject([{ parameter: "x" }])
 })
 
-test("a member's name is told in part where it is long", async () => {
+test("a member's name is told as a JSON Pointer, however long it is", async () => {
   await using app = await startApp()
   const ada = await app.user()
-  for (const name of ["n".repeat(60_000), "~/".repeat(30_000), "😀".repeat(15_000)]) {
-    const answer = await ada.post("/todos", { title: "a", [name]: 1 })
-    const { errors } = answer.body as Broken
-    expect(errors).toMatchObject([{ message: "is not a known member" }])
-    expect(errors[0]?.pointer).toEndWith("…")
-    expect(errors[0]?.pointer).not.toContain("~…")
-    expect(errors[0]?.pointer?.isWellFormed()).toBe(true)
-    expect(answer.text.length).toBeLessThan(1_000)
-  }
+  const name = "~/😀".repeat(10_000)
+  const answer = await ada.post("/todos", { title: "a", [name]: 1 })
+  expect((answer.body as Broken).errors).toEqual([
+    { pointer: `/${"~0~1😀".repeat(10_000)}`, message: "is not a known member" },
+  ])
   const told = await ada.post("/todos", { title: "a", "a/b~c": 1 })
   expect((told.body as Broken).errors).toMatchObject([{ pointer: "/a~1b~0c" }])
 })
