@@ -125,10 +125,10 @@ export const createApp = (deps: Deps) => {
     .group("/api/v1", (api) =>
       api
         .use(registration(accounts))
-        .use(logout(accounts))
         .use(login(accounts))
         .use(refresh(accounts))
         .use(passwordReset(accounts))
+        .use(logout(accounts))
         .use(
           me({
             ...accounts,

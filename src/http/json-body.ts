@@ -14,8 +14,7 @@ const VALUES_LIMIT = 10_000
 
 const JSON_TYPE = ["application/json"]
 
-const CHARSET = /^charset\b/
-const UTF_8 = /^charset=("utf-8"|utf-8)$/
+const OTHER_CHARSET = /^charset\b(?!=(?:"utf-8"|utf-8)$)/
 
 const malformed = (message: string) => badRequest([{ pointer: "", message }])
 
@@ -31,7 +30,7 @@ const checkType = ({ headers }: Request, types: string[]) => {
     .split(";")
     .map((part) => part.trim().toLowerCase())
   if (!types.includes(type)) throw unsupported(`Content-Type must be ${types.join(" or ")}`)
-  if (parameters.some((parameter) => CHARSET.test(parameter) && !UTF_8.test(parameter)))
+  if (parameters.some((parameter) => OTHER_CHARSET.test(parameter)))
     throw unsupported("The charset must be utf-8")
 }
 

@@ -105,13 +105,12 @@ export const responseHeaders = {
   Accept: { required, description: "The content types that the route takes", schema: string },
 } satisfies Record<string, Json> & Record<ExposedHeader, Json>
 
-export type RequestHeader = keyof typeof requestHeaders
 export type ResponseHeader = keyof typeof responseHeaders
 
 declare module "elysia/types" {
   /** What a route declares in `detail` beside its schemas. The rest follows from the route. */
   interface DocumentDecoration {
-    requestHeaders?: RequestHeader[]
+    requestHeaders?: ApiHeader[]
     responseHeaders?: ResponseHeader[]
     errors?: ErrorCode[]
   }

@@ -35,8 +35,6 @@ const TRANSLATED = new Set([
   "x-enum-varnames",
 ])
 
-const isSchema = (value: unknown): value is Schema => typeof value === "object" && value !== null
-
 /** `todos:read` becomes `TodosRead`: a name for generated clients, where a value is none. */
 const nameOf = (value: string) =>
   value.replaceAll(/(?:^|\W+)(\w)/g, (_, letter: string) => letter.toUpperCase())
@@ -47,36 +45,28 @@ const enumOf = (values: string[]): Json => ({
   ...(values.some((value) => /\W/.test(value)) && { "x-enum-varnames": values.map(nameOf) }),
 })
 
-/** The member that tells the variants apart, and its value in each. */
+/** The literal member that tells the variants apart, and its value in each. */
 const discriminatorOf = (variants: Schema[]) => {
-  const literals = variants.map(({ properties = {} }) =>
-    Object.entries(properties).find(([, { const: only }]) => only !== undefined),
+  const literals = variants.flatMap(({ $id, properties = {} }) =>
+    Object.entries(properties).flatMap(([name, { const: only }]) =>
+      only === undefined ? [] : [{ name, only, $ref: `#/components/schemas/${$id}` }],
+    ),
   )
-  const [name] = literals[0] ?? []
-  if (name === undefined || literals.some((literal) => literal?.[0] !== name)) return undefined
-  const mapping = variants.map(({ $id }, index) => [
-    literals[index]?.[1].const,
-    `#/components/schemas/${$id}`,
-  ])
-  return { propertyName: name, mapping: Object.fromEntries(mapping) }
+  const mapping = Object.fromEntries(literals.map(({ only, $ref }) => [only, $ref]))
+  return { propertyName: literals[0]?.name, mapping }
 }
 
 /** Code generators make a type of an enum, but not of an `anyOf` of strings. */
-const translateChoices = (choices: Schema[], inner: (schema: Schema) => Json): Json => {
-  const [first, ...others] = choices
+const translateChoices = ([first, ...others]: Schema[], inner: (schema: Schema) => Json): Json => {
   if (!first) return {}
   if (others.length === 0)
     return first.$id === undefined ? inner(first) : { type: first.type, allOf: [inner(first)] }
+  const choices = [first, ...others]
   const values = choices.map(({ const: only }) => only)
-  if (values.every((value) => typeof value === "string")) return enumOf(values)
-  const discriminator = discriminatorOf(choices)
-  return discriminator
-    ? { oneOf: choices.map(inner), discriminator }
-    : { anyOf: choices.map(inner) }
+  return values.every((value) => typeof value === "string")
+    ? enumOf(values)
+    : { oneOf: choices.map(inner), discriminator: discriminatorOf(choices) }
 }
-
-const without = (names: string[], properties: Record<string, Schema>) =>
-  Object.fromEntries(Object.entries(properties).filter(([name]) => !names.includes(name)))
 
 /**
  * Puts a schema that has an `$id` into `named`, and returns a reference to it. Those of responses are open:
@@ -86,9 +76,9 @@ export const translate = (schema: Schema, named: Json, isResponse = false): Json
   const inner = (value: Schema) => translate(value, named, isResponse)
   const deep = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(deep)
-    return isSchema(value) ? inner(value) : value
+    return typeof value === "object" && value !== null ? inner(value as Schema) : value
   }
-  const { $id, anyOf = [], examples, const: only, encodes, undocumented, properties } = schema
+  const { $id, anyOf = [], examples, const: only, encodes, undocumented = [], properties } = schema
   if (encodes) return inner(encodes)
   // The pattern of a number, a boolean or an enum in a query is for its text, so it is left out.
   const isText = schema.type === "string" && !("enum" in schema)
@@ -97,10 +87,11 @@ export const translate = (schema: Schema, named: Json, isResponse = false): Json
     (isText || name !== "pattern") &&
     !(isResponse && name === "additionalProperties")
   const kept = Object.entries(schema).filter(([name]) => isKept(name))
+  const shown = Object.entries(properties ?? {}).filter(([name]) => !undocumented.includes(name))
   const choices = anyOf.filter(({ type }) => type !== "null")
   const translated: Json = {
     ...Object.fromEntries(kept.map(([name, value]) => [name, deep(value)])),
-    ...(undocumented && properties && { properties: deep(without(undocumented, properties)) }),
+    ...(properties && { properties: deep(Object.fromEntries(shown)) }),
     ...translateChoices(choices, inner),
     ...(anyOf.some(({ type }) => type === "null") && { nullable: true }),
     ...(only !== undefined && { enum: [only] }),

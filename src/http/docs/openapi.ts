@@ -3,11 +3,11 @@ import { STATUS_CODES } from "node:http"
 import { swagger } from "@elysiajs/swagger"
 import { Elysia, type InternalRoute } from "elysia"
 import { version } from "../../../package.json"
+import type { ApiHeader } from "../cors.ts"
 import type { ErrorCode } from "../problem.ts"
 import {
   headersOf,
   type Json,
-  type RequestHeader,
   type ResponseHeader,
   referTo,
   requestHeaders,
@@ -69,7 +69,7 @@ type Operation = Json & {
   parameters?: Parameter[]
   requestBody?: { content: Content }
   responses: { [status: string]: RawResponse }
-  requestHeaders?: RequestHeader[]
+  requestHeaders?: ApiHeader[]
   responseHeaders?: ResponseHeader[]
   errors?: ErrorCode[]
 }
@@ -161,21 +161,13 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
 const mapValues = <In, Out>(object: { [key: string]: In }, map: (value: In, key: string) => Out) =>
   Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value, key)]))
 
-const needsToken = (operations: RawDocument["paths"][string]) =>
-  Object.values(operations).every(({ security }) => security)
-
 /** The document, indented so that people can read it, too. */
 const write = ({ paths, components, ...rest }: RawDocument): string => {
   const named: Named = { schemas: { BrokenRule: brokenRule }, responses: {} }
-  // What needs no token comes first in its group, because one gets a token there.
-  const inOrder = Object.entries(paths).sort(
-    ([a, these], [b, those]) =>
-      groupOf(a) - groupOf(b) || Number(needsToken(these)) - Number(needsToken(those)),
-  )
-  const used = groups.filter(([, , those]) => inOrder.some(([path]) => those.test(path)))
+  const inOrder = Object.entries(paths).sort(([a], [b]) => groupOf(a) - groupOf(b))
   const document = {
     ...rest,
-    tags: used.map(([name, description]) => ({ name, description })),
+    tags: groups.map(([name, description]) => ({ name, description })),
     paths: mapValues(Object.fromEntries(inOrder), (operations, path) =>
       mapValues(operations, (raw) => ({
         ...operation(path, raw, named),
