@@ -132,8 +132,8 @@ export const createApp = (deps: Deps) => {
         .use(
           me({
             ...accounts,
-            deleteOwned: (ownerId, client, thenDelete) =>
-              deleteTodosOf({ sql, turns }, { ownerId, client }, thenDelete),
+            deleteOwned: (userId, client, thenDelete) =>
+              deleteTodosOf({ sql, turns }, { caller: { userId }, client }, thenDelete),
           }),
         )
         .use(passwordChange(accounts))

@@ -126,7 +126,7 @@ export const startService = async (options: Options): Promise<Service> => {
   jobs.push(tokens.lastUses.start())
   jobs.push(watchers.start(log))
   jobs.push(lostCommits.stop)
-  const expiries = [deleteExpiredKeys, deleteExpiredTombstones, forgetExpired(config.TRASH_DAYS)]
+  const expiries = [deleteExpiredKeys, forgetExpired(config.TRASH_DAYS), deleteExpiredTombstones]
   jobs.push(startExpiry(sql, expiries, log))
   jobs.push(await outbox(config, sql, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)

@@ -82,13 +82,13 @@ const lockAll = async (transaction: Statements, ownerId: number) => {
  */
 export const deleteTodosOf = async (
   deps: { sql: Sql; turns: Turns },
-  { ownerId, client }: Writer,
+  { caller, client }: Writer,
   deleteOwner: (transaction: Statements) => Promise<unknown>,
 ) => {
   const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
-    while ((await inTurn(deps, { ownerId }, deleteSome)) > 0);
+    while ((await inTurn(deps, { caller }, deleteSome)) > 0);
   }
-  const deleteRest = ({ sql, options }: Turn) =>
+  const deleteRest = ({ sql, ownerId, options }: Turn) =>
     sql.begin(async (transaction) => {
       await lockAll(transaction, ownerId)
       // Foreign keys would delete them, but a distributed Postgres has none here.
@@ -109,7 +109,7 @@ export const deleteTodosOf = async (
     await deleteAll(deleteSomeTodos)
     await deleteAll(deleteSomeTombstones)
     try {
-      return await inTurn(deps, { ownerId }, deleteRest)
+      return await inTurn(deps, { caller }, deleteRest)
     } catch (error) {
       if (!isLockTimeout(error)) throw error
     }

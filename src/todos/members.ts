@@ -148,8 +148,8 @@ export type TodoChanges = Static<typeof todoChanges>
 export const columns = (row?: string) => list((name) => (row ? `${row}.${name}` : name))
 /** For `jsonb_to_recordset`. */
 export const record = list((name, { sql }) => `${name} ${sql}`)
-/** For `update`: no values. */
-export const cleared = list((name) => `${name} = null`)
+/** For `update`: no content. */
+export const cleared = `${list((name) => `${name} = null`)}, created_at = null, updated_at = null`
 /** For `update`, with the values of another row. */
 export const assignments = (row: string) => list((name) => `${name} = ${row}.${name}`)
 

@@ -19,19 +19,19 @@ export const createTurns = (): Turns =>
   })
 
 /** Whose todos are written, and the client, which may leave while it waits for the turn. */
-export type Writer = { ownerId: number; client?: Pick<Client, "signal"> }
+export type Writer = { caller: { userId: number }; client?: Pick<Client, "signal"> }
 
 /** A write whose turn it is. The options are for its statements: their time limit counts from when it came. */
 export type Turn = { sql: Sql; ownerId: number; options: Waiting & { prepare: true } }
 
 export const inTurn = <Result>(
   { sql, turns }: { sql: Sql; turns: Turns },
-  { ownerId, client }: Writer,
+  { caller: { userId }, client }: Writer,
   write: (turn: Turn) => Promise<Result>,
 ): Promise<Result> => {
   const signal = client && (() => client.signal)
   const options = { prepare: true as const, askedAt: performance.now(), signal }
-  return turns.run(ownerId, () => write({ sql, ownerId, options }), { signal })
+  return turns.run(userId, () => write({ sql, ownerId: userId, options }), { signal })
 }
 
 /**

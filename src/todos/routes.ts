@@ -1,6 +1,5 @@
-/** /todos: the caller's own todos. Shapes: model.ts. SQL: queries.ts. */
+/** /todos: the caller's own todos. */
 import { t } from "elysia"
-import type { Client } from "../http/client-address.ts"
 import { entityTag, matchesWeakly } from "../http/entity-tag.ts"
 import { type AnyCaller, authenticatedWithQueries, type Gate } from "../http/guard.ts"
 import { jsonBody, mergePatchBody } from "../http/json-body.ts"
@@ -10,11 +9,11 @@ import { BATCH_BODY_LIMIT, batch, batchResults } from "./batch/schemas.ts"
 import { type EventsDeps, eventStream, noStream } from "./changes/events.ts"
 import { type ChangesDeps, respondWithChanges } from "./changes/read.ts"
 import { changesPage, changesQuery, eventsBody, readChangesQuery } from "./changes/schemas.ts"
-import * as documentation from "./documentation.ts"
+import { documentation } from "./documentation.ts"
 import { listQuery } from "./lists/parameters.ts"
 import { type ListDeps, respondWithList } from "./lists/response.ts"
 import * as model from "./members.ts"
-import { findTodo } from "./queries.ts"
+import { findTodo, type Versioned } from "./queries.ts"
 import { emptyTrash, forgetTodo, respondWithTrash, trashQuery } from "./trash.ts"
 import { createTodo, deleteTodo, noSuchTodo, updateTodo, type WriteDeps } from "./writes.ts"
 
@@ -36,24 +35,11 @@ const params = t.Object({
 })
 const updateOptions = { params, ifMatch: true as const, response: { 200: model.todo } }
 
-type Update = {
-  caller: { userId: number }
-  client: Pick<Client, "signal">
-  params: { id: string }
-  ifMatch: number[] | undefined
-  body: model.TodoChanges
-  set: { headers: { etag?: string } }
+/** The todo without its version, which becomes the entity tag. */
+const tagged = (set: { headers: { etag?: string } }, { version, ...todo }: Versioned) => {
+  set.headers.etag = entityTag(version)
+  return todo
 }
-
-/** Handles PUT and PATCH, which differ only in the media types that they take. */
-const updateRoute =
-  (deps: WriteDeps) =>
-  async ({ caller, client, params, ifMatch, body, set }: Update) => {
-    const writer = { ownerId: caller.userId, client }
-    const { version, ...todo } = await updateTodo(deps, writer, todoId(params.id), body, ifMatch)
-    set.headers.etag = entityTag(version)
-    return todo
-  }
 
 /** How long an answer may take in addition to the wait that was asked for. */
 const ANSWER_SECONDS = 10
@@ -108,7 +94,7 @@ export const todos = (deps: Deps) =>
     .delete(
       "/deleted",
       async ({ caller, client, status }) => {
-        await emptyTrash(deps, { ownerId: caller.userId, client })
+        await emptyTrash(deps, { caller, client })
         return status(204, undefined)
       },
       { response: { 204: t.Undefined() }, detail: documentation.forgetDeletedTodos },
@@ -116,31 +102,25 @@ export const todos = (deps: Deps) =>
     .delete(
       "/deleted/:id",
       async ({ caller, client, params, status }) => {
-        await forgetTodo(deps, { ownerId: caller.userId, client }, todoId(params.id))
+        await forgetTodo(deps, { caller, client }, todoId(params.id))
         return status(204, undefined)
       },
       { params, response: { 204: t.Undefined() }, detail: documentation.forgetDeletedTodo },
     )
     .post(
       "/:id/restore",
-      async ({ caller, client, params, set }) => {
-        const writer = { ownerId: caller.userId, client }
-        const { version, ...todo } = await restoreTodo(deps, writer, todoId(params.id))
-        set.headers.etag = entityTag(version)
-        return todo
-      },
+      async ({ caller, client, params, set }) =>
+        tagged(set, await restoreTodo(deps, { caller, client }, todoId(params.id))),
       { params, response: { 200: model.todo }, detail: documentation.restoreTodo },
     )
     .post(
       "",
       async ({ caller, client, idempotencyKey, body, set, status }) => {
-        const writer = { ownerId: caller.userId, client }
+        const writer = { caller, client }
         const { created, isReplay } = await createTodo(deps, writer, idempotencyKey, body)
-        const { version, ...todo } = created
         if (isReplay) set.headers["idempotent-replayed"] = "true"
-        set.headers.location = `${client.prefix}/api/v1/todos/${todo.id}`
-        set.headers.etag = entityTag(version)
-        return status(201, todo)
+        set.headers.location = `${client.prefix}/api/v1/todos/${created.id}`
+        return status(201, tagged(set, created))
       },
       {
         ...jsonBody(model.newTodo),
@@ -149,24 +129,18 @@ export const todos = (deps: Deps) =>
         detail: documentation.createTodo,
       },
     )
-    .post(
-      "/batch",
-      ({ caller, client, body }) => runBatch(deps, { ownerId: caller.userId, client }, body),
-      {
-        ...jsonBody(batch, BATCH_BODY_LIMIT),
-        response: { 200: batchResults },
-        detail: documentation.runBatch,
-      },
-    )
+    .post("/batch", ({ caller, client, body }) => runBatch(deps, { caller, client }, body), {
+      ...jsonBody(batch, BATCH_BODY_LIMIT),
+      response: { 200: batchResults },
+      detail: documentation.runBatch,
+    })
     .get(
       "/:id",
       async ({ caller, params, ifNoneMatch, set, status }) => {
         const found = await findTodo(deps.sql, caller.userId, todoId(params.id))
         if (!found) throw noSuchTodo()
-        const { version, ...todo } = found
-        const etag = entityTag(version)
-        set.headers.etag = etag
-        const isKnown = matchesWeakly(ifNoneMatch, etag)
+        const todo = tagged(set, found)
+        const isKnown = matchesWeakly(ifNoneMatch, entityTag(found.version))
         return isKnown ? status(304, undefined) : todo
       },
       {
@@ -176,21 +150,22 @@ export const todos = (deps: Deps) =>
         detail: documentation.getTodo,
       },
     )
-    .put("/:id", updateRoute(deps), {
-      ...jsonBody(model.todoChanges),
-      ...updateOptions,
-      detail: documentation.putTodo,
-    })
-    .patch("/:id", updateRoute(deps), {
-      ...mergePatchBody(model.todoChanges),
-      ...updateOptions,
-      detail: documentation.patchTodo,
-    })
+    .put(
+      "/:id",
+      async ({ caller, client, params, body, ifMatch, set }) =>
+        tagged(set, await updateTodo(deps, { caller, client }, todoId(params.id), body, ifMatch)),
+      { ...jsonBody(model.todoChanges), ...updateOptions, detail: documentation.putTodo },
+    )
+    .patch(
+      "/:id",
+      async ({ caller, client, params, body, ifMatch, set }) =>
+        tagged(set, await updateTodo(deps, { caller, client }, todoId(params.id), body, ifMatch)),
+      { ...mergePatchBody(model.todoChanges), ...updateOptions, detail: documentation.patchTodo },
+    )
     .delete(
       "/:id",
       async ({ caller, client, params, ifMatch, status }) => {
-        const writer = { ownerId: caller.userId, client }
-        await deleteTodo(deps, writer, todoId(params.id), ifMatch)
+        await deleteTodo(deps, { caller, client }, todoId(params.id), ifMatch)
         return status(204, undefined)
       },
       { params, ifMatch: true, response: { 204: t.Undefined() }, detail: documentation.deleteTodo },

@@ -76,17 +76,17 @@ const readTrash =
 
 const FORGET = `
   update deleted_todos
-  set ${cleared}, created_at = null, updated_at = null
-  where owner_id = $1
-    and created_at is not null
+  set ${cleared}
+  where created_at is not null
+    and owner_id = $1
     and id = $2
     and ${isKept("$3")}`
 
 const FORGET_SOME = `
   update deleted_todos
-  set ${cleared}, created_at = null, updated_at = null
-  where owner_id = $1
-    and created_at is not null
+  set ${cleared}
+  where created_at is not null
+    and owner_id = $1
     and (revision, id) in (
       select revision, id
       from deleted_todos
@@ -98,7 +98,7 @@ const FORGET_SOME = `
 
 const FORGET_EXPIRED = `
   update deleted_todos
-  set ${cleared}, created_at = null, updated_at = null
+  set ${cleared}
   where created_at is not null
     and (owner_id, revision, id) in (
       select owner_id, revision, id

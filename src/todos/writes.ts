@@ -78,7 +78,7 @@ export const createTodo = async (
   })
   if (outcome.isReplay) return outcome
   const { revision, ...created } = outcome.created
-  deps.onCommit(writer.ownerId, revision)
+  deps.onCommit(writer.caller.userId, revision)
   return { created, isReplay: false }
 }
 
@@ -94,7 +94,7 @@ export const updateTodo = async (
   if (!row) throw noSuchTodo()
   const { is_expected, revision, ...updated } = row
   if (!is_expected) throw preconditionFailed(updated.version)
-  if (revision !== null) deps.onCommit(writer.ownerId, revision)
+  if (revision !== null) deps.onCommit(writer.caller.userId, revision)
   return updated
 }
 
@@ -108,5 +108,5 @@ export const deleteTodo = async (
   const row = await inTurn(deps, writer, remove)
   if (!row) throw noSuchTodo()
   if (!row.is_expected) throw preconditionFailed(row.version)
-  if (row.revision !== null) deps.onCommit(writer.ownerId, row.revision)
+  if (row.revision !== null) deps.onCommit(writer.caller.userId, row.revision)
 }

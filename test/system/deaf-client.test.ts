@@ -19,9 +19,9 @@ test("it is disconnected after half a minute, and one that reads is not", async 
   const stop = watchers.start(createLog("silent"))
   const syncTokens = { write: () => LONG_TOKEN, read: () => expect.unreachable() }
   const { promise: isGone, resolve: leave } = Promise.withResolvers<number>()
-  const unwatch: typeof watchers.unwatch = (ownerId, watcher) => {
-    leave(ownerId)
-    watchers.unwatch(ownerId, watcher)
+  const unwatch: typeof watchers.unwatch = (watcher) => {
+    leave(watcher.caller.userId)
+    watchers.unwatch(watcher)
   }
   const deps = { sql, syncTokens, watchers: { ...watchers, unwatch } }
   const server = Bun.serve({

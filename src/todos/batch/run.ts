@@ -107,7 +107,7 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
       return { outcomes, revision }
     }, options)
   const { outcomes, revision } = await writeAsUser(deps, writer, transact)
-  if (revision !== undefined) deps.onCommit(writer.ownerId, revision)
+  if (revision !== undefined) deps.onCommit(writer.caller.userId, revision)
   return outcomes
 }
 

@@ -31,7 +31,7 @@ const encoder = new TextEncoder()
  */
 class EventStream implements Watcher {
   readonly body: ReadableStream<Uint8Array>
-  private epoch: string | undefined
+  epoch: string | undefined
   private latest = -1
   private text: string | undefined
   private isClosed = false
@@ -41,7 +41,7 @@ class EventStream implements Watcher {
 
   constructor(
     private readonly deps: EventsDeps,
-    private readonly caller: AnyCaller,
+    readonly caller: AnyCaller,
   ) {
     this.body = new ReadableStream(this, { highWaterMark: 0 })
   }
@@ -49,36 +49,23 @@ class EventStream implements Watcher {
   /** There may have been commits since the head was read. */
   begin({ epoch, revision }: Head) {
     this.epoch = epoch
-    this.latest = Math.max(this.latest, revision)
-    this.putLatest(epoch)
+    this.putState(Math.max(this.latest, revision))
   }
 
   committed(revision: number) {
-    if (revision <= this.latest) return
-    this.latest = revision
-    if (this.epoch !== undefined) this.putLatest(this.epoch)
+    if (revision > this.latest) this.putState(revision)
   }
 
-  private putLatest(epoch: string) {
-    const { deps, caller, latest } = this
-    const token = deps.syncTokens.write(
-      { kind: "complete", revision: latest },
-      epoch,
-      caller.userId,
-    )
-    this.put(stateEvent(token))
+  private putState(revision: number) {
+    this.latest = revision
+    const { deps, caller, epoch } = this
+    if (epoch === undefined) return
+    const checkpoint = { kind: "complete", revision } as const
+    this.put(stateEvent(deps.syncTokens.write(checkpoint, epoch, caller.userId)))
   }
 
   tick(now: number) {
     if (this.text === undefined && now - this.sentAt > HEARTBEAT_MS) this.put(HEARTBEAT)
-  }
-
-  isOf(epoch: string) {
-    return this.epoch === undefined || this.epoch === epoch
-  }
-
-  isAuthorized() {
-    return this.caller.isStillValid()
   }
 
   closed() {
@@ -96,7 +83,7 @@ class EventStream implements Watcher {
 
   /** Called by the body, when the client has left. */
   cancel() {
-    this.deps.watchers.unwatch(this.caller.userId, this)
+    this.deps.watchers.unwatch(this)
   }
 
   private put(text: string) {
@@ -122,7 +109,7 @@ export const eventStream = async (
 ) => {
   client.closeAfter(IDLE_SECONDS)
   const stream = new EventStream(deps, caller)
-  deps.watchers.watch(caller.userId, stream)
+  deps.watchers.watch(stream)
   try {
     // Read after watching has begun, so that no commit is missed.
     stream.begin(await findHead(deps.sql, caller.userId))

@@ -141,21 +141,15 @@ export const readChanges = (
   )
 }
 
-const expired = (content: string) => `
-  select owner_id, revision, deleted_at
-  from deleted_todos
-  where created_at ${content}
-    and deleted_at < now() - interval '90 days'
-  order by deleted_at
-  limit $1`
-
 /** The owners of the oldest expired deletions, with the revision of their last one: of all owners. */
 const EXPIRED_TOMBSTONES = `
   select owner_id, max(revision) as revision
   from (
-    (${expired("is null")})
-    union all
-    (${expired("is not null")})
+    select owner_id, revision
+    from deleted_todos
+    -- Their content was forgotten before: TRASH_DAYS is at most 90.
+    where created_at is null
+      and deleted_at < now() - interval '90 days'
     order by deleted_at
     limit $1
   ) as expired

@@ -93,20 +93,20 @@ const awaitChanges = async (
 ): Promise<Page> => {
   const before = await changesSince(deps, request, from)
   if (request.wait === 0 || isNews(before)) return before
-  const { userId, isStillValid } = request.caller
-  const { signal } = request.client
+  const { caller, client } = request
+  const { signal } = client
   // The event of a client that has left already will not come.
   if (signal.aborted) throw new ClientLeft()
   const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
   const giveUp = () => resolve(false)
   const watcher: Watcher = {
+    caller,
+    epoch: before.head.epoch,
     committed: (revision) => revision > before.head.revision && resolve(true),
     tick() {},
-    isOf: (epoch) => epoch === before.head.epoch,
-    isAuthorized: isStillValid,
     closed: giveUp,
   }
-  deps.watchers.watch(userId, watcher)
+  deps.watchers.watch(watcher)
   const timer = setTimeout(giveUp, request.wait * 1_000)
   signal.addEventListener("abort", giveUp, { once: true })
   try {
@@ -117,7 +117,7 @@ const awaitChanges = async (
   } finally {
     clearTimeout(timer)
     signal.removeEventListener("abort", giveUp)
-    deps.watchers.unwatch(userId, watcher)
+    deps.watchers.unwatch(watcher)
   }
 }
 

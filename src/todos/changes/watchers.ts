@@ -9,6 +9,7 @@
 import type { Logger } from "pino"
 import { repeat } from "../../concurrency/repeat.ts"
 import type { Sql } from "../../database/sql.ts"
+import type { AnyCaller } from "../../http/guard.ts"
 import { tooManyRequests, unavailable } from "../../http/problem.ts"
 import { currentRevisions } from "./queries.ts"
 
@@ -18,14 +19,13 @@ const WATCHERS_PER_USER = 20
 const RETRY_AFTER_SECONDS = 5
 
 export type Watcher = {
+  caller: Pick<AnyCaller, "userId" | "isStillValid">
+  /** Of what it knows, if it knows anything yet. */
+  epoch: string | undefined
   /** The owner's revision, which the watcher may know already. */
   committed(revision: number): void
   /** Called once a second. `now` is by performance.now(). */
   tick(now: number): void
-  /** Whether what it knows is of this life of the database. */
-  isOf(epoch: string): boolean
-  /** Whether its token is still valid. */
-  isAuthorized(): boolean | Promise<boolean>
   /** Called when the watcher is closed. */
   closed(): void
 }
@@ -39,39 +39,32 @@ export const createWatchers = (sql: Sql) => {
     for (const watcher of owners.get(ownerId) ?? []) watcher.committed(revision)
   }
 
-  const unwatch = (ownerId: number, watcher: Watcher) => {
-    const watchers = owners.get(ownerId)
-    if (watchers?.delete(watcher) && watchers.size === 0) owners.delete(ownerId)
+  const unwatch = (watcher: Watcher) => {
+    const { userId } = watcher.caller
+    const watchers = owners.get(userId)
+    if (watchers?.delete(watcher) && watchers.size === 0) owners.delete(userId)
   }
 
-  const closeUnless = (isOpen: boolean, ownerId: number, watcher: Watcher) => {
+  const closeUnless = (isOpen: boolean, watcher: Watcher) => {
     if (isOpen) return
-    unwatch(ownerId, watcher)
+    unwatch(watcher)
     watcher.closed()
   }
 
-  const forEach = (work: (ownerId: number, watcher: Watcher) => void) => {
-    for (const [ownerId, watchers] of owners) for (const watcher of watchers) work(ownerId, watcher)
-  }
-
-  const tick = () => {
-    const now = performance.now()
-    forEach((ownerId, watcher) => {
-      watcher.tick(now)
-      const isAuthorized = watcher.isAuthorized()
-      if (isAuthorized instanceof Promise)
-        isAuthorized.then((isOpen) => closeUnless(isOpen, ownerId, watcher))
-      else closeUnless(isAuthorized, ownerId, watcher)
-    })
-  }
+  const all = () => [...owners.values()].flatMap((watchers) => [...watchers])
 
   const poll = async () => {
-    tick()
+    const now = performance.now()
+    for (const watcher of all()) {
+      watcher.tick(now)
+      const isValid = watcher.caller.isStillValid()
+      if (isValid instanceof Promise) isValid.then((isOpen) => closeUnless(isOpen, watcher))
+      else closeUnless(isValid, watcher)
+    }
     if (owners.size === 0) return
     const rows = await currentRevisions(sql, [...owners.keys()])
     const epoch = rows[0]?.epoch
-    if (epoch !== undefined)
-      forEach((ownerId, watcher) => closeUnless(watcher.isOf(epoch), ownerId, watcher))
+    for (const watcher of all()) closeUnless((watcher.epoch ?? epoch) === epoch, watcher)
     for (const { owner_id, revision } of rows) if (owner_id !== null) committed(owner_id, revision)
   }
 
@@ -82,23 +75,24 @@ export const createWatchers = (sql: Sql) => {
      * Watches until it is unwatched or closed. Throws a 429 if the user has too many watchers, and a 503
      * while the service is stopping.
      */
-    watch(ownerId: number, watcher: Watcher) {
+    watch(watcher: Watcher) {
       if (isDraining) throw unavailable("The service is shutting down")
-      const watchers = owners.get(ownerId) ?? new Set()
+      const { userId } = watcher.caller
+      const watchers = owners.get(userId) ?? new Set()
       if (watchers.size >= WATCHERS_PER_USER)
         throw tooManyRequests("Too many streams and waits of one user", RETRY_AFTER_SECONDS)
-      owners.set(ownerId, watchers.add(watcher))
+      owners.set(userId, watchers.add(watcher))
     },
     unwatch,
 
-    count: () => [...owners.values()].reduce((sum, watchers) => sum + watchers.size, 0),
+    count: () => all().length,
 
     /** Whether the service is stopping, and therefore closes watchers. */
     isDraining: () => isDraining,
 
     drain() {
       isDraining = true
-      forEach((ownerId, watcher) => closeUnless(false, ownerId, watcher))
+      for (const watcher of all()) closeUnless(false, watcher)
     },
 
     /** Returns the function that stops it. */

@@ -17,6 +17,14 @@ export const limitParameter = (description: string) =>
     patternMessage: `must be a whole number from 1 to ${PAGE_LIMIT}`,
   })
 
+const flagParameter = (description: string) =>
+  Parameter({
+    type: "boolean",
+    description,
+    pattern: "^(true|false)$",
+    patternMessage: "must be true or false",
+  })
+
 const sorts = ["created_at", "-created_at", "updated_at", "-updated_at", "title", "-title"] as const
 export type Sort = (typeof sorts)[number]
 
@@ -28,14 +36,7 @@ export const listQuery = t.Object(
     cursor: t.Optional(
       Text({ description: "Opaque, from the link on the previous page. Needs limit" }),
     ),
-    is_completed: t.Optional(
-      Parameter({
-        type: "boolean",
-        description: "Only todos that are done, or that are not",
-        pattern: "^(true|false)$",
-        patternMessage: "must be true or false",
-      }),
-    ),
+    is_completed: t.Optional(flagParameter("Only todos that are done, or that are not")),
     q: t.Optional(
       Text({
         description: "Only todos whose title or description contains this, ignoring case",
@@ -53,14 +54,7 @@ export const listQuery = t.Object(
         patternMessage: `must be one of ${sorts.join(", ")}`,
       }),
     ),
-    count: t.Optional(
-      Parameter({
-        type: "boolean",
-        description: "Whether to say in X-Total-Count how many todos match",
-        pattern: "^(true|false)$",
-        patternMessage: "must be true or false",
-      }),
-    ),
+    count: t.Optional(flagParameter("Whether to say in X-Total-Count how many todos match")),
   },
   { additionalProperties: false },
 )
@@ -79,10 +73,8 @@ export const listOf = ({ sort, isCompleted, q }: Selection) => [
 /** All todos in the order of the default. */
 export const EVERYTHING: Selection = { sort: "created_at", isCompleted: undefined, q: undefined }
 
-const flag = (value: string | undefined) => (value === undefined ? undefined : value === "true")
-
-export const selectionOf = ({ is_completed, q, sort }: ListQuery): Selection => ({
-  sort: sort ?? "created_at",
-  isCompleted: flag(is_completed),
+export const selectionOf = ({ is_completed, q, sort = "created_at" }: ListQuery): Selection => ({
+  sort,
+  isCompleted: is_completed === undefined ? undefined : is_completed === "true",
   q,
 })
