@@ -15,10 +15,10 @@ import {
   MANIFEST,
   type Manifest,
   readHeader,
-  readManifest,
   SECRET_KEY,
 } from "./manifest.ts"
-import { END_OF_ARCHIVE, memberOf, readTar } from "./tar.ts"
+import type { Progress } from "./progress.ts"
+import { END_OF_ARCHIVE, type Member, memberOf, readTar } from "./tar.ts"
 
 /** Bytes of rows in each file of the archive. */
 const BLOCK = 1024 * 1024
@@ -34,23 +34,20 @@ const countRows = (block: Buffer) => {
 }
 
 /** Counts and hashes the rows of a table. */
-const createTally = () => {
+const createTally = (onProgress: Progress) => {
   const hash = createHash("sha256")
   let [rows, bytes] = [0, 0]
   return {
-    /** Returns the number of rows in the block. */
     add(block: Buffer) {
       const added = countRows(block)
       hash.update(block)
       rows += added
       bytes += block.length
-      return added
+      onProgress(added, block.length)
     },
     total: (): Contents => ({ rows, bytes, sha256: hash.digest("hex") }),
   }
 }
-
-export type Progress = (rows: number, bytes: number) => void
 
 type Source = {
   header: Header
@@ -81,15 +78,12 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
   if (source.header.has_secret_key)
     yield memberOf(SECRET_KEY, Buffer.from(source.secretKeys.join("\n")))
   const tables: Manifest["tables"] = {}
-  const all = { rows: 0, bytes: 0 }
   for (const table of Object.keys(source.header.columns)) {
-    const tally = createTally()
+    const tally = createTally(source.onProgress)
     let files = 0
     for await (const block of blocksOf(await source.rowsOf(table))) {
-      all.rows += tally.add(block)
-      all.bytes += block.length
+      tally.add(block)
       yield memberOf(`${table}/${String(++files).padStart(6, "0")}.copy`, block)
-      source.onProgress(all.rows, all.bytes)
     }
     tables[table] = tally.total()
   }
@@ -98,64 +92,42 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
   yield END_OF_ARCHIVE
 }
 
-async function* decompressed(file: Readable): AsyncGenerator<Buffer> {
-  try {
-    yield* pipeline(file, createZstdDecompress(), () => {}) as AsyncIterable<Buffer>
-  } catch (error) {
-    if (error instanceof Error && "syscall" in error) throw error
-    throw damaged("it cannot be decompressed")
-  }
-}
-
-/** What comes before the rows, and then the rest. */
-const openArchive = async (file: Readable) => {
-  const members = readTar(decompressed(file))
-  const { value: first } = await members.next()
+/** Reads what comes before the rows. */
+export const openArchive = async (file: Readable) => {
+  const members = readTar(pipeline(file, createZstdDecompress(), () => {}))
+  const next = async (): Promise<Member | undefined> => (await members.next()).value
+  const first = await next()
   if (first?.name !== HEADER) throw new BackupError("This is no backup of todo-api")
   const header = readHeader(first.content)
-  const { value: second } = header.has_secret_key ? await members.next() : {}
-  if (header.has_secret_key && second?.name !== SECRET_KEY) throw damaged("its key is missing")
-  return { header, secretKeys: second?.content.toString().split("\n") ?? [], members }
+  const secretKeys = header.has_secret_key
+    ? ((await next())?.content.toString().split("\n") ?? [])
+    : []
+  return { header, secretKeys, next }
 }
 
-/** Reads the beginning of an archive. */
-export const readStart = async (file: Readable) => {
-  try {
-    const { header, secretKeys } = await openArchive(file)
-    return { header, secretKeys }
-  } finally {
-    file.destroy()
-  }
-}
-
-/** Reads an archive to its end. Throws there if it is not complete: what was read must then be undone. */
+/** Hands over the rows of each table, and throws if they are not those that the manifest counts and hashes. */
 export const readArchive = async (
   file: Readable,
-  onBlock: (table: string, block: Buffer) => Promise<void>,
+  onTable: (table: string, rows: AsyncIterable<Buffer>) => Promise<void>,
   onProgress: Progress,
 ): Promise<Manifest> => {
-  const { header, members } = await openArchive(file)
-  const tallies = new Map(Object.keys(header.columns).map((table) => [table, createTally()]))
-  const all = { rows: 0, bytes: 0 }
-  let manifest: Manifest | undefined
-  for await (const { name, content } of members) {
-    if (manifest) throw damaged(`${name} comes after ${MANIFEST}`)
-    if (name === MANIFEST) {
-      manifest = readManifest(content)
-      continue
+  const { header, next } = await openArchive(file)
+  let member = await next()
+  const tables: Manifest["tables"] = {}
+  for (const table of Object.keys(header.columns)) {
+    const tally = createTally(onProgress)
+    const rows = async function* () {
+      for (; member?.name.startsWith(`${table}/`); member = await next()) {
+        tally.add(member.content)
+        yield member.content
+      }
     }
-    const table = /^([a-z_]+)\/\d+\.copy$/.exec(name)?.[1] ?? ""
-    const tally = tallies.get(table)
-    if (!tally) throw damaged(`unknown file ${name}`)
-    all.rows += tally.add(content)
-    all.bytes += content.length
-    await onBlock(table, content)
-    onProgress(all.rows, all.bytes)
+    await onTable(table, rows())
+    tables[table] = tally.total()
   }
-  if (!manifest) throw damaged(`${MANIFEST} is missing`)
-  const { tables, sequences: _, ...repeated } = manifest
-  if (!isDeepStrictEqual(repeated, header)) throw damaged(`${HEADER} and ${MANIFEST} differ`)
-  for (const [table, tally] of tallies)
-    if (!isDeepStrictEqual(tables[table], tally.total())) throw damaged(`rows of ${table} differ`)
+  if (member?.name !== MANIFEST) throw damaged(`${MANIFEST} is not behind the rows`)
+  const manifest: Manifest = JSON.parse(member.content.toString())
+  if (!isDeepStrictEqual(manifest, { ...header, tables, sequences: manifest.sequences }))
+    throw damaged(`its rows are not those of ${MANIFEST}`)
   return manifest
 }

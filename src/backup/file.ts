@@ -1,7 +1,8 @@
 /** The file of a backup: written completely or not at all, and read only when it is complete. */
 import { randomUUID } from "node:crypto"
+import { once } from "node:events"
 import { constants, createWriteStream } from "node:fs"
-import { access, mkdtemp, open, readlink, realpath, rename, rm, stat } from "node:fs/promises"
+import { access, mkdtemp, readlink, realpath, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
 import { type Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
@@ -11,8 +12,6 @@ import { BackupError } from "./manifest.ts"
 
 /** Only its owner may read it, because it contains everybody's todos. */
 const MODE = 0o600
-
-const create = (path: string) => createWriteStream(path, { flags: "wx", mode: MODE })
 
 /** Where a link leads, whether something is there or not. */
 const followLinks = async (path: string): Promise<string> => {
@@ -31,12 +30,6 @@ const reasons: Record<string, string> = {
 
 const codeOf = (error: unknown) =>
   error instanceof Error && "code" in error ? String(error.code) : ""
-
-/** Makes a file's content survive a power cut. */
-const sync = async (path: string) => {
-  await using file = await open(path, "r+")
-  await file.sync()
-}
 
 /**
  * Replaces a file, or the one that a link leads to, by a complete one or not at all. What is no regular
@@ -58,19 +51,15 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
   }
   const target = await followLinks(path).catch(refuse)
   const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
+  // With `flush` its content survives a power cut.
+  const output = createWriteStream(draft, { flags: "wx", mode: MODE, flush: true })
   try {
-    await (await open(draft, "wx", MODE).catch(refuse)).close()
-    const output = createWriteStream(draft, { flags: "r+" })
-    // Also if it failed at once: a stream that opens its file later would find it removed.
-    const closed = new Promise<void>((resolve) => output.once("close", () => resolve()))
-    await write(output).finally(() => {
-      output.destroy()
-      return closed
-    })
-    await sync(draft)
+    await once(output, "open").catch(refuse)
+    await write(output)
     await rename(draft, target)
     syncDirectory(dirname(target))
   } finally {
+    output.destroy()
     await rm(draft, { force: true })
   }
 }
@@ -103,7 +92,7 @@ export const withSpooled = async <Result>(
   )
   try {
     const path = join(directory, "backup")
-    await pipeline(input, create(path), { signal })
+    await pipeline(input, createWriteStream(path, { mode: MODE }), { signal })
     return await use(path)
   } finally {
     await rm(directory, { recursive: true, force: true })

@@ -1,31 +1,31 @@
 /** Shows the progress of a backup or a restore on a terminal. Writes nothing to a pipe. */
-import type { Progress } from "./archive.ts"
 
 const EVERY_MS = 200
 
+/** Called with what has been added. */
+export type Progress = (rows: number, bytes: number) => void
+
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1)
 
-export const createProgress = (
-  screen: { isTTY?: boolean; write(text: string): unknown },
-  doing: string,
-) => {
+export const createProgress = (doing: string) => {
+  const screen = process.stderr
   const startedAt = performance.now()
-  let shownAt = Number.NEGATIVE_INFINITY
-  let line = ""
-  const show = (rows: number, bytes: number) => {
-    const seconds = Math.max(performance.now() - startedAt, 1) / 1_000
-    line = `${doing}: ${rows.toLocaleString("en")} rows, ${megabytes(bytes)} MB, ${megabytes(bytes / seconds)} MB/s`
+  let [rows, bytes, shownAt] = [0, 0, 0]
+  const show = () => {
     shownAt = performance.now()
-    screen.write(`\r${line}\x1b[K`)
+    const rate = (bytes / Math.max(shownAt - startedAt, 1)) * 1_000
+    screen.write(
+      `\r${doing}: ${rows.toLocaleString("en")} rows, ${megabytes(bytes)} MB, ${megabytes(rate)} MB/s\x1b[K`,
+    )
   }
-  let last: [rows: number, bytes: number] = [0, 0]
-  const onProgress: Progress = (rows, bytes) => {
-    last = [rows, bytes]
-    if (screen.isTTY && performance.now() - shownAt > EVERY_MS) show(rows, bytes)
+  const onProgress: Progress = (moreRows, moreBytes) => {
+    rows += moreRows
+    bytes += moreBytes
+    if (screen.isTTY && performance.now() - shownAt > EVERY_MS) show()
   }
   const done = () => {
     if (!screen.isTTY) return
-    show(...last)
+    show()
     screen.write("\n")
   }
   return { onProgress, done }

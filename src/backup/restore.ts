@@ -1,6 +1,6 @@
 /** Restores a backup into an empty database, completely or not at all. */
-import { once } from "node:events"
-import type { Readable } from "node:stream"
+import { type Readable, Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
 import postgres from "postgres"
 import { openConnection } from "../database/driver.ts"
 import { migrate } from "../database/migrations/migrate.ts"
@@ -11,8 +11,9 @@ import {
   stateOf,
   versionOf,
 } from "../database/migrations/state.ts"
-import { type Progress, readArchive, readStart } from "./archive.ts"
+import { openArchive, readArchive } from "./archive.ts"
 import { BackupError, type Header } from "./manifest.ts"
+import type { Progress } from "./progress.ts"
 import {
   addDroppedColumn,
   addMissingUsers,
@@ -61,9 +62,14 @@ type Backup = { header: Header; secretKeys: string[]; open(): Readable }
 /** Verifies the SHA-256 of the whole file, and reads what comes before the rows. */
 export const openBackup = async (path: string, signal: AbortSignal): Promise<Backup> => {
   const open = await openVerified(path, signal)
-  const start = await readStart(open())
-  refuseForeign(start.header)
-  return { ...start, open }
+  const file = open()
+  try {
+    const { header, secretKeys } = await openArchive(file)
+    refuseForeign(header)
+    return { header, secretKeys, open }
+  } finally {
+    file.destroy()
+  }
 }
 
 /**
@@ -111,56 +117,23 @@ const refuseOtherColumns = async (sql: Transaction, header: Header) => {
     )
 }
 
-/** COPY into a table. Each step rejects as soon as the database refuses a row or goes away. */
-const openCopy = async (sql: Transaction, table: string, columns: string[]) => {
-  const stream = await copyIn(sql, table, columns)
-  const failed = once(stream, "error").then(([error]: Error[]) => {
-    throw error
-  })
-  failed.catch(() => {})
-  const orFail = (start: (done: (error?: Error | null) => void) => void) =>
-    Promise.race([
-      failed,
-      new Promise<void>((resolve, reject) => start((error) => (error ? reject(error) : resolve()))),
-    ])
-  return {
-    table,
-    write: (block: Buffer) => orFail((done) => stream.write(block, done)),
-    end: () => orFail((done) => stream.end(done)),
-    abandon: () => stream.destroy(),
-  }
-}
+const nowhere = () => new Writable({ write: (_block, _encoding, done) => done() })
 
 type Options = { dataDir: string; signal: AbortSignal; onProgress: Progress }
 
 /** Loads the rows, and throws if they are not those that the manifest, at the end, counts and hashes. */
-const load = async (
-  sql: Transaction,
-  { header, open }: Backup,
-  { signal, onProgress }: Options,
-) => {
-  let copy: Awaited<ReturnType<typeof openCopy>> | undefined
-  try {
-    const onBlock = async (table: string, block: Buffer) => {
-      signal.throwIfAborted()
-      if (copy?.table !== table) {
-        await copy?.end()
-        copy = undefined
-        const columns = namesToday(table, header.columns[table] ?? [])
-        if (columns.length > 0) copy = await openCopy(sql, table, columns)
-      }
-      await copy?.write(block)
-    }
-    const manifest = await readArchive(open(), onBlock, onProgress)
-    await copy?.end()
-    return manifest
-  } catch (error) {
-    copy?.abandon()
-    if (!copy || !(error instanceof postgres.PostgresError)) throw error
-    throw new BackupError(
-      `The database refuses the rows of ${copy.table}: ${error.message}. Nothing was restored.`,
-    )
+const load = (sql: Transaction, { header, open }: Backup, { signal, onProgress }: Options) => {
+  const loadTable = async (table: string, rows: AsyncIterable<Buffer>) => {
+    const columns = namesToday(table, header.columns[table] ?? [])
+    const output = columns.length > 0 ? await copyIn(sql, table, columns) : nowhere()
+    await pipeline(rows, output, { signal }).catch((error: unknown) => {
+      if (!(error instanceof postgres.PostgresError)) throw error
+      throw new BackupError(
+        `The database refuses the rows of ${table}: ${error.message}. Nothing was restored.`,
+      )
+    })
   }
+  return readArchive(open(), loadTable, onProgress)
 }
 
 export const restoreBackup = async (url: string, backup: Backup, options: Options) => {

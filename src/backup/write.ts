@@ -6,8 +6,9 @@ import { openConnection } from "../database/driver.ts"
 import { hiddenTables } from "../database/migrations/rights.ts"
 import { schemaState } from "../database/migrations/state.ts"
 import { version } from "../version.ts"
-import { type Progress, writeArchive } from "./archive.ts"
+import { writeArchive } from "./archive.ts"
 import { BackupError, FORMAT } from "./manifest.ts"
+import type { Progress } from "./progress.ts"
 import {
   columnsOf,
   copyOut,

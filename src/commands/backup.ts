@@ -10,7 +10,7 @@ import { openDatabase } from "./open-database.ts"
 
 export const backup = async (env: NodeJS.ProcessEnv, file: string, withSecret: boolean) => {
   const config = readConfig(env, withSecret)
-  const { onProgress, done } = createProgress(process.stderr, "backup")
+  const { onProgress, done } = createProgress("backup")
   await interruptible(async (signal) => {
     await using database = await openDatabase(config)
     const write = (output: Writable) =>

@@ -16,7 +16,7 @@ const keepsKey = ({ DATABASE_URL, SECRET_KEY }: Config) => !DATABASE_URL && !SEC
 
 const restoreFile = async (path: string, config: Config, signal: AbortSignal) => {
   const { DATA_DIR } = config
-  const { onProgress, done } = createProgress(process.stderr, "restore")
+  const { onProgress, done } = createProgress("restore")
   const opened = await openBackup(path, signal)
   const [current, ...previous] = opened.secretKeys
   if (current && keepsKey(config) && hasOtherKey(DATA_DIR, current))
