@@ -10,6 +10,7 @@ import {
   parseOptions,
   print,
   UsageError,
+  usageOf,
 } from "./commands/command.ts"
 import { commands } from "./commands/table.ts"
 import { ConfigError } from "./config/config.ts"
@@ -33,28 +34,27 @@ ${describeCommands(all)}  todo-api COMMAND --help
 Options of all commands:
 ${describeOptions(everyOption)}${EXIT_CODES}`
 
-const helpOf = (name: string, { usage = "", about, options = {} }: Command) =>
-  `todo-api ${name}: ${about}
+const helpOf = (name: string, command: Command) =>
+  `todo-api ${name}: ${command.about}
 
 Usage:
-  todo-api ${name} ${usage}`.trimEnd() +
-  `
+  ${usageOf(name, command)}
 
 Options:
-${describeOptions({ ...options, ...everyOption })}${EXIT_CODES}`
+${describeOptions({ ...command.options, ...everyOption })}${EXIT_CODES}`
 
-/** The commands of a group, such as `user list` and `user show` of `user`. */
-const groupOf = (word: string) => all.filter(([name]) => name.startsWith(`${word} `))
+/** The commands that begin with the words, such as `user list` and `user show`. */
+const groupOf = (words: string) =>
+  all.filter(([name]) => name === words || name.startsWith(`${words} `))
 
 /** The help of a command, of a group, or of all. */
-const helpFor = ([word = "", second = ""]: string[]) => {
-  const name = [`${word} ${second}`, word].find((name) => Object.hasOwn(commands, name)) ?? ""
-  const command = commands[name]
-  const group = groupOf(word)
-  if (command) return helpOf(name, command)
-  if (group.length > 0) return `Usage:\n${describeCommands(group)}`
-  if (word !== "") throw new UsageError(`unknown command: ${word}`)
-  return generalHelp()
+const helpFor = ([word, second]: string[]) => {
+  if (word === undefined) return generalHelp()
+  const exact = groupOf(`${word} ${second}`)
+  const found = exact.length > 0 ? exact : groupOf(word)
+  const [one, ...others] = found
+  if (one === undefined) throw new UsageError(`unknown command: ${word}`)
+  return others.length > 0 ? `Usage:\n${describeCommands(found)}` : helpOf(...one)
 }
 
 const readEnvFile = (path: string): Record<string, string | undefined> => {
@@ -74,28 +74,34 @@ const knownOptions: Options = Object.assign(
 
 /** The name of the command, in one word or two. */
 const nameOf = ([word = "serve", second = ""]: string[]) => {
-  const group = groupOf(word)
-  const name = group.length > 0 ? `${word} ${second}` : word
-  if (Object.hasOwn(commands, name)) return name
-  if (group.length === 0) throw new UsageError(`unknown command: ${word}`)
-  const names = group.map(([name]) => name.slice(word.length + 1))
-  throw new UsageError(`${word} takes ${names.slice(0, -1).join(", ")} or ${names.at(-1)}`, word)
+  const found = [`${word} ${second}`, word].find((name) => Object.hasOwn(commands, name))
+  if (found !== undefined) return found
+  const names = groupOf(word).map(([name]) => name.slice(word.length + 1))
+  if (names.length === 0) throw new UsageError(`unknown command: ${word}`)
+  const list = new Intl.ListFormat("en-GB", { type: "disjunction" }).format(names)
+  throw new UsageError(`${word} takes ${list}`, word)
+}
+
+const argumentOf = (name: string, { argument }: Command, [given, ...others]: string[]) => {
+  const unexpected = argument === undefined ? given : others[0]
+  if (unexpected !== undefined) throw new UsageError(`unexpected argument: ${unexpected}`)
+  if (!given && argument !== undefined && !argument.startsWith("["))
+    throw new UsageError(`${name} takes ${argument}`)
+  return given ?? ""
 }
 
 const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
   const { args: words, flags: found } = parseOptions(argv, knownOptions, false)
   if (found["help"]) return print(helpFor(words))
   if (words[0] === "help") return print(helpFor(words.slice(1)))
-  const name = nameOf(found["version"] && words.length === 0 ? ["version"] : words)
+  const name = nameOf(found["version"] ? ["version"] : words)
   const command = commands[name] as Command
   try {
     const { args, flags } = parseOptions(argv, { ...command.options, ...everyOption })
     const file = flags["env-file"]
-    return await command.run(
-      typeof file === "string" ? { ...readEnvFile(file), ...env } : env,
-      args.slice(name.split(" ").length),
-      flags,
-    )
+    const argument = argumentOf(name, command, args.slice(name.split(" ").length))
+    const variables = typeof file === "string" ? { ...readEnvFile(file), ...env } : env
+    return await command.run(variables, argument, flags)
   } catch (error) {
     throw error instanceof UsageError ? new UsageError(error.message, name) : error
   }

@@ -5,10 +5,13 @@ import { createProgress } from "../backup/progress.ts"
 import { writeBackup } from "../backup/write.ts"
 import { readConfig } from "../config/config.ts"
 import { secretKeys } from "../keys/secret-keys.ts"
-import { interruptible } from "./command.ts"
+import { type Flags, interruptible, refuseTerminal } from "./command.ts"
 import { openDatabase } from "./open-database.ts"
 
-export const backup = async (env: NodeJS.ProcessEnv, file: string, withSecret: boolean) => {
+export const backup = async (env: NodeJS.ProcessEnv, argument: string, flags: Flags) => {
+  const file = argument || "-"
+  const withSecret = flags["with-secret"] === true
+  refuseTerminal(file, "a backup")
   const config = readConfig(env, withSecret)
   const { onProgress, done } = createProgress("backup")
   await interruptible(async (signal) => {

@@ -25,16 +25,12 @@ export type Options = { [name: string]: Option }
 export type Flags = { [name: string]: string | boolean | undefined }
 
 export type Command = {
-  /** The arguments, as --help shows them. */
-  usage?: string
+  /** The name of its argument, in brackets if it may be left out: none has more than one. */
+  argument?: string
   about: string
   options?: Options
-  /** Resolves to the exit code. Modules are loaded when it runs, so that other commands start faster. */
-  run(env: NodeJS.ProcessEnv, args: string[], flags: Flags): Promise<number>
-}
-
-export const noArguments = ([unexpected]: string[]) => {
-  if (unexpected !== undefined) throw new UsageError(`unexpected argument: ${unexpected}`)
+  /** Gets "" for an argument that was left out. Resolves to the exit code. */
+  run(env: NodeJS.ProcessEnv, argument: string, flags: Flags): Promise<number>
 }
 
 /** Options of every command. */
@@ -44,6 +40,7 @@ export const everyOption = {
     about: "read variables that the environment does not set from FILE",
   },
   help: { short: "h", about: "say how to use it" },
+  version: { short: "v", about: "print the version and the commit of this build" },
 } satisfies Options
 
 /** Throws a UsageError for an option that is not in `options`, unless it is not strict. */
@@ -87,24 +84,30 @@ export const print = async (output: string | Uint8Array) => {
   return 0
 }
 
+/** Bytes would confuse a terminal. */
+export const refuseTerminal = (file: string, what: string) => {
+  if (file === "-" && process.stdout.isTTY)
+    throw new UsageError(`${what} is not for a terminal: name a FILE`)
+}
+
 const column = (rows: (readonly [left: string, right: string])[]) => {
   const width = Math.max(...rows.map(([left]) => left.length)) + 2
   return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`).join("")
 }
 
+const shown = (name: string, { value }: Option) => ["--", name, value && ` ${value}`].join("")
+
 /** The options, one on each line of --help. */
 export const describeOptions = (options: Options) =>
-  column(
-    Object.entries(options).map(([name, { value, about }]) => [
-      `--${name}${value === undefined ? "" : ` ${value}`}`,
-      about,
-    ]),
-  )
+  column(Object.entries(options).map(([name, option]) => [shown(name, option), option.about]))
+
+export const usageOf = (name: string, { argument, options = {} }: Command) => {
+  const optional = Object.entries(options).map(([name, option]) => `[${shown(name, option)}]`)
+  return ["todo-api", name, argument, ...optional].filter(Boolean).join(" ")
+}
 
 export const describeCommands = (commands: [name: string, command: Command][]) =>
-  column(
-    commands.map(([name, { usage = "", about }]) => [`todo-api ${name} ${usage}`.trim(), about]),
-  )
+  column(commands.map(([name, command]) => [usageOf(name, command), command.about]))
 
 /** Lets a signal end a command's work, which can then clean up. */
 export const interruptible = async <Result>(work: (signal: AbortSignal) => Promise<Result>) => {

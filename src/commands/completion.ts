@@ -3,26 +3,24 @@ import { type Command, everyOption } from "./command.ts"
 
 type Commands = [name: string, command: Command][]
 
-/** What may follow: after nothing, after `user`, and after each command. */
-const followers = (commands: Commands): [line: string, words: string[]][] => {
-  const groups = Map.groupBy(commands, ([name]) => name.split(" ")[0] ?? "")
-  return [
-    ...commands.map(([name, { usage = "", options }]): [string, string[]] => [
+/** The words that may come after each beginning of a command line, the longest beginnings first. */
+const completionsOf = (commands: Commands): [line: string, words: string[]][] => {
+  const lines = new Map(
+    commands.map(([name, { options }]) => [
       name,
-      [
-        ...(/^\[?([a-z]+(?:\|[a-z]+)+)\]?/.exec(usage)?.[1]?.split("|") ?? []),
-        ...Object.keys({ ...options, ...everyOption }).map((option) => `--${option}`),
-      ],
+      Object.keys({ ...options, ...everyOption }).map((option) => `--${option}`),
     ]),
-    ...[...groups].flatMap(([word, group]): [string, string[]][] =>
-      group.length > 1 ? [[word, group.map(([name]) => name.slice(word.length + 1))]] : [],
-    ),
-    ["", [...groups.keys()]],
-  ]
+  )
+  const groups = Map.groupBy(commands, ([name]) => name.split(" ")[0] ?? "")
+  for (const [word, group] of groups)
+    if (group.length > 1)
+      lines.set(word, group.map(([name]) => name.slice(word.length + 1)).filter(Boolean))
+  lines.set("", [...groups.keys()])
+  return [...lines].sort(([a], [b]) => b.length - a.length)
 }
 
 const cases = (commands: Commands, reply: (words: string) => string) =>
-  followers(commands)
+  completionsOf(commands)
     .map(([line, words]) => `    "${line}"${line && "*"}) ${reply(words.join(" "))} ;;\n`)
     .join("")
 
@@ -44,7 +42,7 @@ compdef _todo_api todo-api
 `
 
 const fish = (commands: Commands) =>
-  followers(commands)
+  completionsOf(commands)
     .map(([line, words]) => {
       const before =
         line === ""
@@ -55,6 +53,3 @@ const fish = (commands: Commands) =>
     .join("")
 
 export const completions = { bash, zsh, fish }
-
-export const isShell = (name: string): name is keyof typeof completions =>
-  Object.hasOwn(completions, name)

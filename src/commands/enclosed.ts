@@ -1,7 +1,7 @@
 /** What the build puts into the single file for others: `todo-api licenses` and `todo-api client`. */
 import { readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
-import { print } from "./command.ts"
+import { print, refuseTerminal } from "./command.ts"
 
 const root = join(import.meta.dir, "..", "..")
 
@@ -22,7 +22,9 @@ const client = async (): Promise<Uint8Array> => {
   return (await import(builder)).clientTarball()
 }
 
-export const writeClient = async (file: string) => {
+export const writeClient = async (argument: string) => {
+  const file = argument || "-"
+  refuseTerminal(file, "a package")
   const tarball = await client()
   if (file === "-") return print(tarball)
   writeFileSync(file, tarball)

@@ -4,8 +4,7 @@ import { type Config, readConfig } from "../config/config.ts"
 import { warningsOf } from "../config/warnings.ts"
 import { createLog } from "../log.ts"
 import { startService } from "../service.ts"
-
-export type ServeFlags = { migrate: boolean; allowNewerSchema: boolean }
+import type { Flags } from "./command.ts"
 
 /**
  * How long responses carry `Connection: close` before the listener closes. Without that, a client may
@@ -51,14 +50,16 @@ const nextBug = () =>
       process.once(event, (bug) => resolve({ bug }))
   })
 
-export const serve = async (env: NodeJS.ProcessEnv, flags: ServeFlags): Promise<number> => {
+export const serve = async (env: NodeJS.ProcessEnv, _: string, flags: Flags): Promise<number> => {
   const config = readConfig(env)
   const times = timesOf(config)
   const log = createLog(config.LOG_LEVEL)
   for (const warning of warningsOf(config, env)) log.warn(warning)
   try {
     const signals = listenForSignals()
-    const starting = startService({ config, log, ...flags })
+    const migrate = !flags["no-migrate"]
+    const allowNewerSchema = flags["allow-newer-schema"] === true
+    const starting = startService({ config, log, migrate, allowNewerSchema })
     const service = await Promise.race([starting, signals.first])
     // Everything that was started ends with the process, by its guard the embedded database too.
     if (typeof service === "string") return 0

@@ -15,11 +15,27 @@ import type { Sql } from "../database/sql.ts"
 import { brokenTextRule } from "../http/schema.ts"
 import { deleteTodosOf } from "../todos/erase.ts"
 import { createTurns } from "../todos/revisions.ts"
-import { type Flags, UsageError } from "./command.ts"
+import { type Flags, print, UsageError } from "./command.ts"
 import { withUsers } from "./open-database.ts"
-import { membersOf, show } from "./print.ts"
 
 type Env = NodeJS.ProcessEnv
+
+type Cell = string | number | null | undefined
+
+/** Replaces control characters, which a terminal obeys: an email may come from anybody. */
+const visible = (cell: Cell) => String(cell ?? "-").replaceAll(/\p{C}/gu, "\u{fffd}")
+
+/** A table with columns of fitting width. */
+const table = (rows: Cell[][]) => {
+  const cells = rows.map((row) => row.map(visible))
+  const widths = cells[0]?.map((_, at) => Math.max(...cells.map((row) => row[at]?.length ?? 0)))
+  const padded = cells.map((row) => row.map((cell, at) => cell.padEnd(widths?.[at] ?? 0)))
+  return padded.map((row) => `${row.join("  ").trimEnd()}\n`).join("")
+}
+
+/** Prints the value as JSON, or the rows as a table: by default a row for each member. */
+const show = ({ json }: Flags, value: object, rows: Cell[][] = Object.entries(value)) =>
+  print(json ? `${JSON.stringify(value)}\n` : table(rows))
 
 const LIMIT = 100
 const LARGEST_LIMIT = 1_000
@@ -31,7 +47,7 @@ const number = (flags: Flags, name: string, fallback: number, min: number, max: 
   throw new UsageError(`--${name} takes a whole number from ${min} to ${max}`)
 }
 
-export const listUsers = (env: Env, flags: Flags) => {
+export const listUsers = (env: Env, _: string, flags: Flags) => {
   const { search } = flags
   const page = {
     search: typeof search === "string" ? search : undefined,
@@ -65,11 +81,11 @@ export const showUser = (env: Env, user: string, flags: Flags) =>
     const account = await findUser(sql, user)
     const shown = { ...account, ...(await findDetails(sql, account.id)) }
     logEvent("account_shown", { userId: account.id })
-    return show(flags, shown, membersOf(shown))
+    return show(flags, shown)
   })
 
-export const inviteUser = (env: Env, given: string | undefined, flags: Flags) => {
-  const email = given?.trim() ?? null
+export const inviteUser = (env: Env, given: string, flags: Flags) => {
+  const email = given.trim() || null
   const broken = email === null ? undefined : brokenTextRule(emailSchema as never, email)
   if (broken) throw new UsageError(`EMAIL ${broken}`)
   return withUsers(env, async ({ sql, logEvent }) => {
@@ -77,7 +93,7 @@ export const inviteUser = (env: Env, given: string | undefined, flags: Flags) =>
       throw new Error(`${email} is registered already`)
     const invite = await createInvite(sql, email)
     logEvent("invite_made", {})
-    return show(flags, invite, membersOf(invite))
+    return show(flags, invite)
   })
 }
 
@@ -90,7 +106,7 @@ export const resetUser = (env: Env, user: string, flags: Flags) =>
     if (!made) throw new Error(`${user} was disabled or deleted meanwhile`)
     const { email: _, ...reset } = made
     logEvent("password_reset_made", { userId: id })
-    return show(flags, reset, membersOf(reset))
+    return show(flags, reset)
   })
 
 const setState = (isDisabled: boolean) => (env: Env, user: string, flags: Flags) =>
@@ -99,7 +115,7 @@ const setState = (isDisabled: boolean) => (env: Env, user: string, flags: Flags)
     await setDisabled(sql, id, isDisabled)
     logEvent(isDisabled ? "account_disabled" : "account_enabled", { userId: id })
     const account = await findUser(sql, String(id))
-    return show(flags, account, membersOf(account))
+    return show(flags, account)
   })
 
 export const disableUser = setState(true)
@@ -128,6 +144,6 @@ export const deleteUser = (env: Env, user: string, flags: Flags) => {
       (transaction) => deleteAccount(transaction, account.id),
     )
     logEvent("account_deleted", { userId: account.id })
-    return show(flags, account, membersOf(account))
+    return show(flags, account)
   })
 }

@@ -134,7 +134,7 @@ test("an unknown user ends with 1 and a sentence", async () => {
 for (const [args, said] of [
   [[], "user takes list, show, invite, reset, disable, enable or delete"],
   [["lst"], "user takes list"],
-  [["show"], "takes a user"],
+  [["show"], "user show takes USER"],
   [["show", "a@b.c", "d@e.f"], "unexpected argument: d@e.f"],
   [["list", "all"], "unexpected argument: all"],
   [["list", "--limit", "1001"], "--limit takes a whole number from 1 to 1000"],
