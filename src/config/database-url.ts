@@ -6,6 +6,7 @@ import { readFileSync, statSync } from "node:fs"
 import { isIP } from "node:net"
 import { userInfo } from "node:os"
 import type { ConnectionOptions } from "node:tls"
+import { type Env, fail } from "./readers.ts"
 
 /** libpq's parameters that count here; `search_path`, which is dbmate's, is a setting of the session. */
 const KNOWN = [
@@ -49,12 +50,6 @@ type Mode = (typeof MODES)[number]
 const DEFAULT_PORT = "5432"
 
 type Parameters = Record<string, string | undefined>
-type Env = Parameters
-
-/** The message completes a sentence that begins with the name of the variable, and holds no value. */
-const fail = (message: string): never => {
-  throw new RangeError(message)
-}
 
 const RAW =
   "has a character in its user, password or database that must be written as " +
@@ -86,12 +81,11 @@ const readHosts = (list: string): Parameters => {
 const readQuery = (query: string): Parameters => {
   if (query.includes("+"))
     fail("has a raw + in its parameters: write %2B for a plus sign, %20 for a blank")
-  const entries = (query === "" ? [] : query.split("&")).map((entry) => {
-    const [, name = "", value = ""] =
-      /^([^=]+)=(.*)$/s.exec(entry) ?? fail("has a parameter without a value, or a raw ? (%3F)")
-    return [decode(name), decode(value)]
-  })
-  return Object.fromEntries(entries)
+  if (query !== "" && !query.split("&").every((entry) => entry.includes("=")))
+    fail("has a parameter without a value, or a raw ? (%3F)")
+  // URLSearchParams reads broken escapes as they stand.
+  decode(query)
+  return Object.fromEntries(new URLSearchParams(query))
 }
 
 const SHAPE = /^postgres(?:ql)?:\/\/(?:([^@/?#]*)@)?([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?(#)?/s
@@ -103,9 +97,10 @@ const readUrl = (url: string): Parameters => {
   // After a raw / or # in the password its end looks like a path, and its user like a host.
   if (hash || `${hosts}${path}`.includes("@")) fail(RAW)
   const [user = "", ...password] = credentials.split(":")
-  const parts = { user, password: password.join(":"), dbname: path }
   return {
-    ...Object.fromEntries(Object.entries(parts).map(([name, text]) => [name, decode(text)])),
+    user: decode(user),
+    password: decode(password.join(":")),
+    dbname: decode(path),
     ...readHosts(hosts),
     ...readQuery(query),
   }
@@ -119,14 +114,6 @@ const readEnv = (env: Env): Parameters =>
 const withoutEmpty = (parameters: Parameters) =>
   Object.fromEntries(Object.entries(parameters).filter(([, value]) => value))
 
-const ownName = () => {
-  try {
-    return userInfo().username
-  } catch {
-    return fail("must name a user")
-  }
-}
-
 const read = (url: string, env: Env = {}): Parameters => {
   const said = withoutEmpty(readUrl(url))
   const all = { ...withoutEmpty(readEnv(env)), ...said }
@@ -138,7 +125,7 @@ const read = (url: string, env: Env = {}): Parameters => {
     if (!HARMLESS[name]?.test(value)) fail(`must do without ${shown}, or this value of it`)
   }
   if (!all["host"]) fail("must name a host, or a socket's directory: ?host=/run/postgresql")
-  const user = all["user"] ?? ownName()
+  const user = all["user"] ?? userInfo().username
   return { ...all, user, dbname: all["dbname"] ?? user }
 }
 
@@ -180,26 +167,26 @@ export const isLocal = (host: string) =>
   host === "::1" ||
   /^127\.\d+\.\d+\.\d+$/.test(host)
 
-const oneOf = <Choice extends string>(
+const choose = <Choice extends string>(
   parameters: Parameters,
   name: string,
   choices: readonly Choice[],
 ) => {
-  const said = parameters[name]
-  if (said === undefined) return undefined
-  const found = choices.find((choice) => choice === said)
-  return found ?? fail(`must have one of ${choices.join(", ")} as ${name} (${variableOf(name)})`)
+  const chosen = choices.find((choice) => choice === parameters[name])
+  if (parameters[name] !== undefined && chosen === undefined)
+    fail(`must have one of ${choices.join(", ")} as ${name} (${variableOf(name)})`)
+  return chosen
 }
 
 /** Undefined if the URL names none. */
 export const targetOf = (url: string): Target | undefined =>
-  oneOf(read(url), "target_session_attrs", TARGETS)
+  choose(read(url), "target_session_attrs", TARGETS)
 
 /** The sslmode that holds. As in libpq, a "require" with an authority verifies it. */
 const modeOf = (parameters: Parameters): Mode => {
   const { host = "", sslrootcert, sslcert, sslkey } = parameters
   const isSystem = sslrootcert === "system"
-  const said = oneOf(parameters, "sslmode", MODES)
+  const said = choose(parameters, "sslmode", MODES)
   // libpq's default is "prefer", but a connection within this machine needs no TLS.
   const mode = said ?? (isSystem ? "verify-full" : isLocal(host) ? "disable" : "prefer")
   if (isSystem && mode !== "verify-full")

@@ -11,7 +11,8 @@ export type Reader<T> = (value: string | undefined, env: Env) => T
 
 export const LARGEST_PORT = 65_535
 
-const fail = (message: string): never => {
+/** The message completes a sentence that begins with the name of the variable. */
+export const fail = (message: string): never => {
   throw new RangeError(message)
 }
 
