@@ -119,16 +119,15 @@ export const startService = async (options: Options): Promise<Service> => {
     assemble(options, secrets, sql, () => isStopping),
   ])
   opened.defer(tokens.lastUses.flush)
-  const jobs: (() => unknown)[] = []
   await using working = new AsyncDisposableStack()
-  working.defer(async () => void (await Promise.all(jobs.map((stop) => stop()))))
-  jobs.push(await tokens.followRevocations())
-  jobs.push(tokens.lastUses.start())
-  jobs.push(watchers.start(log))
-  jobs.push(lostCommits.stop)
+  // Stopped last: a mail that is being sent takes as long as the mail server likes.
+  working.defer(await outbox(config, sql, log))
+  working.defer(await tokens.followRevocations())
+  working.defer(tokens.lastUses.start())
+  working.defer(watchers.start(log))
+  working.defer(lostCommits.stop)
   const expiries = [deleteExpiredKeys, forgetExpired(config.TRASH_DAYS), deleteExpiredTombstones]
-  jobs.push(startExpiry(sql, expiries, log))
-  jobs.push(await outbox(config, sql, log))
+  working.defer(startExpiry(sql, expiries, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))
   const server = listen(app, config, log)
@@ -150,7 +149,6 @@ export const startService = async (options: Options): Promise<Service> => {
         isOverWithin(patience * (1 - CLOSING_SHARE), ended)
       const [isClosed, isAtRest] = await Promise.all([
         inTime(close(server)),
-        // At the same time: a mail that is being sent takes as long as the mail server likes.
         inTime(work.disposeAsync()),
       ])
       if (!isClosed) {

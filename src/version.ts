@@ -4,19 +4,15 @@ import { version as release } from "../package.json"
 /** Set by the build. Not defined when run from source. */
 declare const BUILD_COMMIT: string
 
-const git = (...args: string[]) => {
-  try {
-    const { success, stdout } = Bun.spawnSync(["git", ...args], { cwd: import.meta.dir })
-    return success ? stdout.toString().trim() : ""
-  } catch {
-    return ""
-  }
-}
-
 /** With a `+` if the source differs from the commit. */
 export const sourceCommit = () => {
-  const commit = git("rev-parse", "--short=12", "HEAD")
-  return commit && git("status", "--porcelain") ? `${commit}+` : commit || "unknown"
+  const describe = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
+  try {
+    const { success, stdout } = Bun.spawnSync(describe, { cwd: import.meta.dir })
+    return success ? stdout.toString().trim() : "unknown"
+  } catch {
+    return "unknown"
+  }
 }
 
 export const build = () => ({

@@ -50,13 +50,13 @@ const expectToStart = (program: Program, directory: string, user: ProcessUser) =
   if (!probe.success) throw new Error(probe.stderr.toString().trim() || `exit ${probe.exitCode}`)
 }
 
-const starts = (program: Program, directory: string, user: ProcessUser) => {
-  try {
-    expectToStart(program, directory, user)
-    return true
-  } catch {
-    return false
-  }
+const unpack = async (program: Program, home: string, user: ProcessUser) => {
+  const files = program.files()
+  const name = ["todo-api", basename(program.executable), contentName(files), user.gid]
+  const directory = join(home, name.filter((part) => part !== undefined).join("-"))
+  await placeFiles(files, directory, user.gid)
+  letThrough(home, user)
+  return directory
 }
 
 /**
@@ -64,18 +64,14 @@ const starts = (program: Program, directory: string, user: ProcessUser) => {
  * reach it, as in a checkout under a home of mode 0700. Otherwise the program is unpacked into the first of
  * `homes` from which it starts. None of them may be open to others.
  */
-export const executableDirectory = async (
+export const executableDirectory = (
   program: Program,
   user: ProcessUser,
   homes: string[],
 ): Promise<string> => {
-  if (program.installed && starts(program, program.installed, user)) return program.installed
-  const files = program.files()
-  const name = ["todo-api", basename(program.executable), contentName(files), user.gid]
-  return inFirstHome(homes, async (home) => {
-    const directory = join(home, name.filter((part) => part !== undefined).join("-"))
-    await placeFiles(files, directory, user.gid)
-    letThrough(home, user)
+  const { installed } = program
+  return inFirstHome(installed ? [installed, ...homes] : homes, async (home) => {
+    const directory = home === installed ? installed : await unpack(program, home, user)
     expectToStart(program, directory, user)
     return directory
   })

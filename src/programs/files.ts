@@ -3,7 +3,6 @@ import { createHash, randomUUID } from "node:crypto"
 import {
   chmodSync,
   chownSync,
-  existsSync,
   lstatSync,
   mkdirSync,
   readFileSync,
@@ -45,14 +44,7 @@ const give = (path: string, isExecutable: boolean, gid: number | undefined) => {
 }
 
 const makeDirectory = (path: string, gid: number | undefined) => {
-  if (!existsSync(path)) {
-    try {
-      mkdirSync(path, { mode: 0o700 })
-      give(path, true, gid)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
-    }
-  }
+  if (mkdirSync(path, { recursive: true, mode: 0o700 })) give(path, true, gid)
   if (!lstatSync(path).isDirectory() || !isOurs(path))
     throw new Error(`${path} is not a directory that only we can write to`)
 }
