@@ -94,7 +94,7 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
 
 /** Reads what comes before the rows. */
 export const openArchive = async (file: Readable) => {
-  const members = readTar(pipeline(file, createZstdDecompress(), () => {}))
+  const members = readTar(pipeline(file, createZstdDecompress({ chunkSize: BLOCK }), () => {}))
   const next = async (): Promise<Member | undefined> => (await members.next()).value
   const first = await next()
   if (first?.name !== HEADER) throw new BackupError("This is no backup of todo-api")

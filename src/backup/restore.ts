@@ -106,15 +106,11 @@ const namesToday = (table: string, columns: string[]) =>
 
 const refuseOtherColumns = async (sql: Transaction, header: Header) => {
   const own = await columnsToKeep(sql)
-  const isKnown = isFromBeforeJoining(header)
-    ? Object.entries(header.columns).every(([table, columns]) =>
-        namesToday(table, columns).every((column) => own[table]?.includes(column)),
-      )
-    : Bun.deepEquals(own, header.columns)
+  const isKnown = Object.entries(header.columns).every(([table, columns]) =>
+    namesToday(table, columns).every((column) => own[table]?.includes(column)),
+  )
   if (!isKnown)
-    throw new BackupError(
-      "The database's tables are not those of the backup. Nothing was restored.",
-    )
+    throw new BackupError("The database's tables lack columns of the backup. Nothing was restored.")
 }
 
 const nowhere = () => new Writable({ write: (_block, _encoding, done) => done() })
