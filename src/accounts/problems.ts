@@ -13,7 +13,7 @@ export const invalidToken = (description: string) =>
 export const revokedToken = () => invalidToken("The token has been revoked")
 /** Not final: the operator may enable the user again. */
 export const disabledUser = () => invalidToken("The user is disabled")
-/** Final, and told apart: a client may delete its copy then. */
+/** Final, and another description: a client may delete its replica then. */
 export const deletedUser = () => invalidToken("The account was deleted")
 
 export const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is registered already")

@@ -9,7 +9,7 @@ import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 
 /** What the service relies on, whatever the role and the database have set. Poolers may refuse it. */
 const SETTINGS: Partial<postgres.ConnectionParameters> = {
-  // A commit that did not reach its standby is told by a warning.
+  // A commit that did not reach its standby is reported by a warning.
   client_min_messages: "notice",
   default_transaction_isolation: "read committed",
 }

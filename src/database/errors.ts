@@ -45,7 +45,7 @@ export const unreplicated = () =>
 export const noWritableHost = (cause: unknown) =>
   new PoolError("NO_WRITABLE_HOST", "No host of the database may be written to", cause)
 
-/** Nobody waits for the answer any more. */
+/** Nobody waits for the response any more. */
 export class ClientLeft extends Error {
   override name = "ClientLeft"
   constructor() {

@@ -6,10 +6,10 @@
  *   waiting     until there is a slot for it, first come, first served. It is rejected when it has
  *               waited too long, and dropped when its client has left;
  *   under way   until it is answered, or its time is over, after which it is
- *   cancelled   and fails by the server's answer. Where none comes the server is frozen or gone: all
+ *   cancelled   and fails by the server's response. Where none comes the server is frozen or gone: all
  *               connections are replaced, and what runs there fails;
  *   waiting     once more where the server has not run it: it did not know its statement or plan any
- *               more, refused the connection's settings, or was told to cancel another one.
+ *               more, refused the connection's settings, or was asked to cancel another one.
  * A slot holds one connection, and is
  *   idle        while nothing is under way there;
  *   exclusive   while a task is that may take long: nothing is sent behind it;
@@ -45,7 +45,7 @@ const SHORT_MS = 25
 /** Writes to a database that stays read-only must not each open a new connection. */
 const RETIRE_AFTER_MS = 1_000
 
-/** A client must get an answer within five seconds: so much for waiting, running, and both. */
+/** A client must get a response within five seconds: so much for waiting, running, and both. */
 const WAIT_LIMIT_MS = 3_500
 const RUN_LIMIT_MS = 2_750
 const LIMIT_MS = 4_000
@@ -95,7 +95,7 @@ type Hooks = {
    * and `onUnreplicatedCommit` when a commit has not reached its standby.
    */
   open: (onClose: () => void, onUnreplicatedCommit: () => void) => Tag
-  /** Told what the server does not do any more, which new connections do without. Whether that is news. */
+  /** Notified of what the server does not do any more, which new connections do without. Whether that is news. */
   onRefused: (reason: "statement" | "setting", error: unknown) => boolean
   onSlow: (text: string | undefined, ms: number) => void
 }

@@ -12,7 +12,7 @@ const DELETED_AT_ONCE = 1_000
 const PATIENCE_MS = 4_000
 const PAUSE_MS = 100
 
-/** Leaves no tombstones: `tombstones_forgotten_up_to` makes clients with a copy begin again. */
+/** Leaves no tombstones: `tombstones_forgotten_up_to` makes replicas begin again. */
 const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
   const [row] = await sql<[{ count: number }]>`
     with chosen as (

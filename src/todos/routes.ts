@@ -41,7 +41,7 @@ const tagged = (set: { headers: { etag?: string } }, { version, ...todo }: Versi
   return todo
 }
 
-/** How long an answer may take in addition to the wait that was asked for. */
+/** How long a response may take in addition to the wait that was asked for. */
 const ANSWER_SECONDS = 10
 
 export const todos = (deps: Deps) =>

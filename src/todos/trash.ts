@@ -1,6 +1,6 @@
 /**
  * The trash: deleted todos, which can be restored for TRASH_DAYS. They lie in the table of tombstones, which
- * copies learn of deletions from: what is forgotten stays a tombstone. Restoring is an operation of a batch.
+ * replicas learn of deletions from: what is forgotten stays a tombstone. Restoring is an operation of a batch.
  */
 import { type Static, t } from "elysia"
 import { PREPARED, type Sql, type Value } from "../database/sql.ts"

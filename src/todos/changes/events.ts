@@ -35,7 +35,7 @@ class EventStream implements Watcher {
   private latest = -1
   private text: string | undefined
   private isClosed = false
-  /** Defined while the client has taken everything, and waits for more. */
+  /** Defined while the client has read everything, and waits for more. */
   private asking: ReadableStreamDefaultController<Uint8Array> | undefined
   private sentAt = performance.now()
 
@@ -75,7 +75,7 @@ class EventStream implements Watcher {
     this.flush()
   }
 
-  /** Called by the body, when the client has taken everything. */
+  /** Called by the body, when the client has read everything. */
   pull(asking: ReadableStreamDefaultController<Uint8Array>) {
     this.asking = asking
     this.flush()

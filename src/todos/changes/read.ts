@@ -98,17 +98,17 @@ const awaitChanges = async (
   // The event of a client that has left already will not come.
   if (signal.aborted) throw new ClientLeft()
   const { promise: isChanged, resolve } = Promise.withResolvers<boolean>()
-  const giveUp = () => resolve(false)
+  const endWait = () => resolve(false)
   const watcher: Watcher = {
     caller,
     epoch: before.head.epoch,
     committed: (revision) => revision > before.head.revision && resolve(true),
     tick() {},
-    closed: giveUp,
+    closed: endWait,
   }
   deps.watchers.watch(watcher)
-  const timer = setTimeout(giveUp, request.wait * 1_000)
-  signal.addEventListener("abort", giveUp, { once: true })
+  const timer = setTimeout(endWait, request.wait * 1_000)
+  signal.addEventListener("abort", endWait, { once: true })
   try {
     // Read after watching has begun, so that no commit is missed.
     const meanwhile = await changesSince(deps, request, from)
@@ -116,7 +116,7 @@ const awaitChanges = async (
     return (await isChanged) ? await changesSince(deps, request, from) : meanwhile
   } finally {
     clearTimeout(timer)
-    signal.removeEventListener("abort", giveUp)
+    signal.removeEventListener("abort", endWait)
     deps.watchers.unwatch(watcher)
   }
 }

@@ -3,7 +3,7 @@
  *
  * A watcher is notified of commits until it ends, or is closed because its token is no longer valid,
  * because the epoch has changed, or because the service is stopping. Commits of this instance are
- * reported at once. Those of other instances are polled, by one statement for all watched owners,
+ * reported at once. Those of other instances are polled, by one statement for all owners that have watchers,
  * because LISTEN does not work through a pooler in transaction mode.
  */
 import type { Logger } from "pino"
