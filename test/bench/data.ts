@@ -20,6 +20,10 @@ export const TODOS_EACH = 200
 export const HOARDER = USERS + 1
 export const HOARD = 1_000_000
 
+/** The one whose list is read as a whole. */
+export const COLLECTOR = USERS + 2
+export const COLLECTION = 100_000
+
 /** The id of the nth todo of a user: they are seeded one user after the other. */
 export const todoId = (user: number, nth: number) => (user - 1) * TODOS_EACH + nth
 
@@ -32,8 +36,14 @@ export const signToken = (userId: number, secret = SECRET_KEY) => {
   return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`
 }
 
-/** USERS with TODOS_EACH, and the HOARDER with all of the HOARD, into a database without a schema. */
-export const fillDatabase = async (url: string, { hoard = HOARD, superuser = url } = {}) => {
+/**
+ * USERS with TODOS_EACH, the HOARDER with all of the HOARD, and the COLLECTOR, into a database without a
+ * schema.
+ */
+export const fillDatabase = async (
+  url: string,
+  { hoard = HOARD, collection = 0, superuser = url } = {},
+) => {
   await migrate(url, "up")
   const sql = postgres({ ...connectionOptions(superuser), max: 1 })
   const passwordHash = await Bun.password.hash(PASSWORD, {
@@ -44,7 +54,7 @@ export const fillDatabase = async (url: string, { hoard = HOARD, superuser = url
   await sql`
     insert into users (id, email, password_hash)
     select n, 'user-' || n || '@example.org', ${passwordHash}
-    from generate_series(1, ${HOARDER}::int) as n`
+    from generate_series(1, ${COLLECTOR}::int) as n`
   const columns = "title, description, is_completed, created_at"
   await insertTodos(
     sql,
@@ -55,22 +65,26 @@ export const fillDatabase = async (url: string, { hoard = HOARD, superuser = url
     from generate_series(1, ${USERS}) as owner, generate_series(1, ${TODOS_EACH}) as nth
     order by owner, nth`,
   )
-  await insertTodos(
-    sql,
-    columns,
-    `select ${HOARDER}::bigint, 'Todo ' || nth, repeat('What it is about. ', nth % 6), nth % 3 = 0,
-      now() - interval '1 second' * (${hoard} - nth)
-    from generate_series(1, ${hoard}) as nth`,
-  )
+  for (const [owner, count] of [
+    [HOARDER, hoard],
+    [COLLECTOR, collection],
+  ])
+    await insertTodos(
+      sql,
+      columns,
+      `select ${owner}::bigint, 'Todo ' || nth, repeat('What it is about. ', nth % 6), nth % 3 = 0,
+        now() - interval '1 second' * (${count} - nth)
+      from generate_series(1, ${count}) as nth`,
+    )
   await sql`vacuum analyze`
   return sql
 }
 
-export const startDatabase = async (hoard = HOARD) => {
+export const startDatabase = async (hoard = HOARD, collection = 0) => {
   const directory = mkdtempSync(join(tmpdir(), "todo-api-bench-"))
   const server = await startEmbedded(directory)
   const superuser = await superuserUrl(directory, server.url)
-  const sql = await fillDatabase(server.url, { hoard, superuser })
+  const sql = await fillDatabase(server.url, { hoard, collection, superuser })
   return {
     url: server.url,
     /** Todos that nobody changed yet, their ids counted from a number on: each user has every 1,000th. */

@@ -13,8 +13,8 @@ import { joined } from "../../src/http/json-stream.ts"
 import { readTodos } from "../../src/todos/changes/queries.ts"
 import { createSyncTokens } from "../../src/todos/changes/sync-token.ts"
 import { createOnce } from "../../src/todos/idempotency.ts"
-import { createCursors, createListTags } from "../../src/todos/lists/cursor.ts"
-import { listTodos } from "../../src/todos/lists/pages.ts"
+import { createCursors, createListTags, type Position } from "../../src/todos/lists/cursor.ts"
+import { listTodos, type Page } from "../../src/todos/lists/pages.ts"
 import { EVERYTHING, listOf } from "../../src/todos/lists/parameters.ts"
 import { findListState } from "../../src/todos/lists/queries.ts"
 import {
@@ -172,23 +172,31 @@ const list = async (
   const limit = Number(search.get("limit") ?? 1_000)
   const cursor = search.get("cursor")
   const after = cursor === null ? undefined : cursors.read(cursor, owner, LIST)
-  const {
-    todos,
-    next,
-    state = "",
-  } = await listTodos(sql, {
-    ownerId: owner,
-    selection: EVERYTHING,
-    limit,
-    after,
-  })
+  const read = (after: Position | undefined) =>
+    listTodos(sql, { ownerId: owner, selection: EVERYTHING, limit, after })
+  const { todos, next, state = "" } = await read(after)
   headers["etag"] = tagOf(owner, state)
+  headers["content-type"] = "application/json"
+  if (next && !search.has("limit")) return new Response(whole(todos, next, read), { headers })
   if (next) {
     search.set("cursor", cursors.write(next, owner, LIST))
     headers["link"] = `</api/v1/todos?${search}>; rel="next"`
   }
-  headers["content-type"] = "application/json"
   return new Response(joined(todos, "[", "]"), { headers })
+}
+
+async function* whole(
+  first: Uint8Array[],
+  start: Position,
+  read: (after: Position) => Promise<Page>,
+) {
+  yield joined(first, "[")
+  for (let after: Position | undefined = start; after; ) {
+    const { todos, next }: Page = await read(after)
+    yield joined(todos, ",")
+    after = next
+  }
+  yield Buffer.from("]")
 }
 
 /** The first page alone. */

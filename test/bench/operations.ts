@@ -1,5 +1,5 @@
 /** What is measured: each operation's requests, the status they must get, and who can answer them. */
-import { HOARDER, PASSWORD, signToken, TODOS_EACH, todoId, USERS } from "./data.ts"
+import { COLLECTOR, HOARDER, PASSWORD, signToken, TODOS_EACH, todoId, USERS } from "./data.ts"
 
 export type Request = {
   method: string
@@ -17,6 +17,8 @@ export type Operation = {
   needsTodos?: true
   /** Hono and Fastify answer it too. */
   isCommon?: true
+  /** Where so many at once would be too many. */
+  connections?: number
 }
 
 /** Ten digits, so that {n} does not change the length of a body. */
@@ -102,6 +104,12 @@ export const operations = (farCursor: string): Operation[] => [
     name: "whole list of 200",
     status: 200,
     requests: spread((user) => get(user, "/todos")),
+  },
+  {
+    name: "list of 100,000, streamed",
+    status: 200,
+    connections: 2,
+    requests: [get(COLLECTOR, "/todos")],
   },
   {
     name: "changes of 500",

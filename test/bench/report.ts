@@ -1,9 +1,12 @@
 /** Numbers for people: medians, spreads, and a Markdown table. */
 
-export const median = (values: number[]): number => {
+/** `share`: from 0 to less than 1. */
+export const percentile = (values: number[], share: number): number => {
   const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
+  return sorted[Math.floor(sorted.length * share)] ?? Number.NaN
 }
+
+export const median = (values: number[]): number => percentile(values, 0.5)
 
 /** `1.02 (0.98–1.05)`: the median, the least and the most. */
 export const spread = (values: number[]) => {

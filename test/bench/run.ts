@@ -4,7 +4,7 @@ import { availableParallelism, cpus, tmpdir } from "node:os"
 import { join } from "node:path"
 import elysia from "elysia/package.json"
 import { compareAnswers } from "./answers.ts"
-import { HOARDER, signToken, startDatabase } from "./data.ts"
+import { COLLECTION, HOARD, HOARDER, signToken, startDatabase } from "./data.ts"
 import { drive } from "./load.ts"
 import { type Operation, operations, serialize, takeNumbers } from "./operations.ts"
 import { median, spread, table } from "./report.ts"
@@ -21,7 +21,7 @@ const ONLY = process.env["BENCH_ONLY"] ?? ""
 /** More requests a second than any server here answers. */
 const FASTEST = 30_000
 
-await using database = await startDatabase()
+await using database = await startDatabase(HOARD, COLLECTION)
 installPackages()
 const ours = await startServer("todo-api", database.url, {
   LOG_LEVEL: process.env["LOG_LEVEL"] ?? "info",
@@ -51,7 +51,8 @@ const measure = async (server: Server, operation: Operation, seconds: number) =>
   const count = seconds * FASTEST
   const firstNumber = takeNumbers(count)
   if (operation.needsTodos) await database.addTodos(firstNumber, count)
-  const load = { file, firstNumber, connections: CONNECTIONS, seconds }
+  const { connections = CONNECTIONS } = operation
+  const load = { file, firstNumber, connections, seconds }
   const before = await database.cpuTimes()
   const measured = await drive(server.url, [server.pid], load)
   let spent = 0
