@@ -13,6 +13,9 @@ export type Credentials = {
   is_known: boolean
 }
 
+/** A user, or the email of nobody. */
+export type Account = Credentials | { email: string }
+
 const hashOfAddress = (address: string) =>
   createHash("sha256").update(`address\n${address}`).digest()
 
@@ -34,18 +37,14 @@ export const findCredentials = async (sql: Sql, user: number | string, address: 
   return row
 }
 
+const federated = (id: number) => ({ id, email: null, password_hash: null, is_known: false })
+
 /** A federated user may have no row yet. */
 export const findOwnCredentials = async (
   sql: Sql,
   id: number,
   address: string,
-): Promise<Credentials> =>
-  (await findCredentials(sql, id, address)) ?? {
-    id,
-    email: null,
-    password_hash: null,
-    is_known: false,
-  }
+): Promise<Credentials> => (await findCredentials(sql, id, address)) ?? federated(id)
 
 /** Keeps the password and the user as they are until the transaction ends. False if they have changed. */
 export const lockPassword = async (transaction: Statements, userId: number, hash: string) =>

@@ -49,36 +49,44 @@ const changeEmail = async (
     await uncount(sql, counts)
     await limits.countEmailChange(userId, hasMail ? user.email : null)
     await sql.begin(async (transaction) => {
-      const before = await lockEmail(transaction, userId, user.password_hash, email)
+      const before = await replaceEmail(transaction, userId, user.password_hash, email)
       if (!before) throw refusal()
-      await replaceEmail(transaction, userId, email)
       if (hasMail && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
     })
   })
   logEvent("email_changed", { userId, address: client.address })
 }
 
-/** Undefined if the password was changed in the meantime. */
-const lockEmail = async (transaction: Statements, userId: number, hash: string, email: string) => {
-  const [row] = await transaction<{ email: string; is_other: boolean }[]>`
-    select email, ${folded(transaction, transaction`email`)} <> ${folded(transaction, email)} as is_other
-    from users
-    where id = ${userId}
-      and password_hash = ${hash}
-    for update`
-  return row
-}
-
-/** Ends a reset under way, too: its mail went to the old address. */
-const replaceEmail = (transaction: Statements, userId: number, email: string) =>
-  unlessEmailTaken(transaction`
-    with reset as (
+/**
+ * Returns the email of before. Undefined if the password was changed in the meantime. Ends a reset under way, too:
+ * its mail went to the old address.
+ */
+const replaceEmail = async (
+  transaction: Statements,
+  userId: number,
+  hash: string,
+  email: string,
+) => {
+  const old = transaction`email`
+  const update = transaction<{ email: string; is_other: boolean }[]>`
+    with before as (
+      select email, ${folded(transaction, old)} <> ${folded(transaction, email)} as is_other
+      from users
+      where id = ${userId}
+        and password_hash = ${hash}
+      for update
+    ), reset as (
       delete from password_resets
       where user_id = ${userId}
     )
     update users
     set email = ${email}
-    where id = ${userId}`)
+    from before
+    where id = ${userId}
+    returning before.email, is_other`
+  const [before] = await unlessEmailTaken(update)
+  return before
+}
 
 const emailChangeBody = shape(
   "EmailChange",

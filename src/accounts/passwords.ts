@@ -7,7 +7,7 @@ import { ClientLeft } from "../database/errors.ts"
 import type { Client } from "../http/client-address.ts"
 import { badRequest, Problem, unavailable } from "../http/problem.ts"
 import common from "./common.fingerprints" with { type: "file" }
-import type { Credentials } from "./credentials.ts"
+import type { Account, Credentials } from "./credentials.ts"
 import type { AttemptCounts, RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 
@@ -64,7 +64,7 @@ export const failAttempt =
   }
 
 type Attempt = {
-  account: Credentials | { email: string }
+  account: Account
   password: string
   client: Client
   refusal: () => Problem

@@ -10,23 +10,30 @@ import type { Config } from "../config/config.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { networkOf } from "../http/client-address.ts"
 import { tooManyRequests } from "../http/problem.ts"
-import { isKnownToAnybody } from "./credentials.ts"
+import { type Account, isKnownToAnybody } from "./credentials.ts"
 import { isEmail } from "./schemas.ts"
 
-const ATTEMPT_SECONDS = 15 * 60
-const ATTEMPTS = { ofAccountAndAddress: 10, ofAddress: 100, ofNetwork: 1_000, ofAccount: 100 }
-/** Successful logins of an account. They are counted when they succeed. */
-const LOGINS = 60
-const HOUR_SECONDS = 60 * 60
-/** Somebody else may have asked for the mail. */
-const MAILS = { ofMailbox: 5, ofAddress: 50, ofUser: 10 }
-const CACHE_LIMIT = 10_000
+const QUARTER_HOUR = 15 * 60
+const HOUR = 60 * 60
 
-/** `kind` keeps the keys apart: the id of an account must not equal an email that looks like it. */
-const digest = (kind: string, ...parts: string[]) =>
-  createHash("sha256")
-    .update([kind, ...parts].join("\n"))
-    .digest("base64url")
+/** How many are allowed, in so many seconds. */
+const LIMITS = {
+  /** Failed logins: of an account at an address, of an address, of its network, and of an account. */
+  pair: [10, QUARTER_HOUR],
+  address: [100, QUARTER_HOUR],
+  network: [1_000, QUARTER_HOUR],
+  account: [100, QUARTER_HOUR],
+  /** Successful ones of an account. They are counted when they succeed. */
+  logins: [60, QUARTER_HOUR],
+  /** Of a mailbox: somebody else may have asked for the mails. */
+  "mails requested": [5, HOUR],
+  "mails sent": [5, HOUR],
+  /** Of an address. For registrations it is REGISTRATIONS_PER_HOUR. */
+  registration: [null, HOUR],
+  resets: [50, HOUR],
+  /** Of a user. */
+  "email change": [10, HOUR],
+} as const
 
 type Rule = {
   key: string
@@ -35,17 +42,14 @@ type Rule = {
   seconds: number
 }
 
-const rule = (key: string, max: number | null, seconds = HOUR_SECONDS): Rule => ({
-  key,
-  max,
-  seconds,
-})
-const attempts = (key: string, max: number | null) => rule(key, max, ATTEMPT_SECONDS)
+/** `kind` keeps the keys apart: the id of an account must not equal an email that looks like it. */
+const rule = (kind: keyof typeof LIMITS, ...parts: string[]): Rule => {
+  const [max, seconds] = LIMITS[kind]
+  const hash = createHash("sha256").update([kind, ...parts].join("\n"))
+  return { key: hash.digest("base64url"), max, seconds }
+}
 
-/** A user, or the email of nobody. */
-export type Account =
-  | { id: number; password_hash: string | null; is_known: boolean }
-  | { email: string }
+const CACHE_LIMIT = 10_000
 
 /** What an attempt at a password is counted under. */
 export type AttemptCounts = {
@@ -56,12 +60,10 @@ export type AttemptCounts = {
   isImpossible: boolean
 }
 
-/** For an address and its network. */
 const addressRules = (address: string) => {
   const network = networkOf(address)
-  const own = attempts(digest("address", address), ATTEMPTS.ofAddress)
-  if (network === undefined) return [own]
-  return [own, attempts(digest("network", network), ATTEMPTS.ofNetwork)]
+  const own = rule("address", address)
+  return network === undefined ? [own] : [own, rule("network", network)]
 }
 
 /** More than an email may have. */
@@ -73,16 +75,16 @@ const countsOf = (account: Account, address: string): AttemptCounts => {
   const name = isUser
     ? `id ${account.id} ${account.password_hash}`
     : `email ${account.email.slice(0, COUNTED_LENGTH).toLowerCase().toUpperCase()}`
-  const others = [...addressRules(address), attempts(digest("account", name), ATTEMPTS.ofAccount)]
+  const others = [...addressRules(address), rule("account", name)]
   // At an address from which its user logged in lately, an account is locked neither by attempts of others
   // behind that address nor by attempts from elsewhere.
   const isKnown = isUser && account.is_known
   return {
     rules: [
-      attempts(digest("pair", name, address), ATTEMPTS.ofAccountAndAddress),
+      rule("pair", name, address),
       ...(isKnown ? others.map((other) => ({ ...other, max: null })) : others),
     ],
-    logins: attempts(digest("logins", name), LOGINS),
+    logins: rule("logins", name),
     isImpossible: !isUser && !isEmail(account.email),
   }
 }
@@ -177,31 +179,31 @@ export const createRateLimits = (
 
     countRegistration: (address: string) =>
       count("Too many registrations; try again later", [
-        rule(digest("registration", address), REGISTRATIONS_PER_HOUR),
+        { ...rule("registration", address), max: REGISTRATIONS_PER_HOUR },
       ]),
 
     /** The same whether somebody has the email or not. */
     countResetRequest: (email: string, address: string) =>
       count("Too many requests for a new password; try again later", [
-        rule(mailKey("requested", email), MAILS.ofMailbox),
-        rule(digest("resets", address), MAILS.ofAddress),
+        mailRule("mails requested", email),
+        rule("resets", address),
       ]),
 
     /** `oldEmail`: null if nobody gets a mail. */
     countEmailChange: (userId: number, oldEmail: string | null) =>
       count("Too many changes of the email; try again later", [
-        rule(digest("email change", String(userId)), MAILS.ofUser),
-        ...(oldEmail === null ? [] : [rule(mailKey("requested", oldEmail), MAILS.ofMailbox)]),
+        rule("email change", String(userId)),
+        ...(oldEmail === null ? [] : [mailRule("mails requested", oldEmail)]),
       ]),
   }
 }
 export type RateLimits = ReturnType<typeof createRateLimits>
 
 /** The same for all emails whose mails come to one mailbox. */
-const mailKey = (kind: "requested" | "sent", email: string) => {
+const mailRule = (kind: "mails requested" | "mails sent", email: string) => {
   const at = email.lastIndexOf("@")
   const domain = domainToUnicode(email.slice(at + 1).toLowerCase())
-  return digest(`mails ${kind}`, email.slice(0, at).toLowerCase().toUpperCase(), domain)
+  return rule(kind, email.slice(0, at).toLowerCase().toUpperCase(), domain)
 }
 
 type Exhausted = { key: string; seconds_left: number }
@@ -262,13 +264,13 @@ export const uncount = (sql: Statements, { rules }: AttemptCounts) => sql`
 
 /** Counts a mail that is about to be sent. Returns the seconds until one may be sent, if there were enough. */
 export const countMail = async (sql: Sql, recipient: string): Promise<number | undefined> => {
-  const sent = rule(mailKey("sent", recipient), MAILS.ofMailbox)
+  const sent = mailRule("mails sent", recipient)
   const [exhausted] = await countAttempt(sql, [sent])
   if (exhausted) return exhausted.seconds_left
   // The hour begins anew with each, so that there are never more in any hour, however long mails waited.
   await sql`
     update rate_limits
-    set expires_at = now() + make_interval(secs => ${HOUR_SECONDS})
+    set expires_at = now() + make_interval(secs => ${sent.seconds})
     where key = ${sent.key}`
 }
 
@@ -276,5 +278,5 @@ export const countMail = async (sql: Sql, recipient: string): Promise<number | u
 export const uncountMail = (sql: Sql, recipient: string) => sql`
   update rate_limits
   set attempts = attempts - 1
-  where key = ${mailKey("sent", recipient)}
+  where key = ${mailRule("mails sent", recipient).key}
     and attempts > 0`
