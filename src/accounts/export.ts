@@ -60,31 +60,28 @@ export const exportOfAccount = ({ lists, ...deps }: Deps) => {
 const listsOf = (sql: Sql): Record<string, StreamedList> => ({
   identities: {
     items: identity,
-    pages: rowsOf(sql, {
-      name: "identities",
-      owner: "user_id",
-      columns: "issuer, subject",
-      key: ["issuer", "subject"],
-    }),
+    pages: rowsOf(sql, "select issuer, subject from identities where user_id = $1", ["issuer"]),
   },
   sessions: {
     items: session,
-    pages: rowsOf(sql, {
-      name: "sessions",
-      owner: "user_id",
-      columns: "id, created_at, last_used_at, expires_at, user_agent, address",
-      where: HAS_NOT_ENDED,
-      key: ["id"],
-    }),
+    pages: rowsOf(
+      sql,
+      `select id, created_at, last_used_at, expires_at, user_agent, address
+       from sessions
+       where user_id = $1
+         and ${HAS_NOT_ENDED}`,
+      ["id"],
+    ),
   },
   known_addresses: {
     items: knownAddress,
-    pages: rowsOf(sql, {
-      name: "known_addresses",
-      owner: "user_id",
-      columns: "encode(address_hash, 'hex') as address_hash, expires_at",
-      key: ["address_hash"],
-    }),
+    pages: rowsOf(
+      sql,
+      `select encode(address_hash, 'hex') as address_hash, expires_at
+       from known_addresses
+       where user_id = $1`,
+      ["address_hash"],
+    ),
   },
   personal_tokens: {
     items: personalToken,

@@ -173,23 +173,15 @@ export async function* objectParts(
   yield Buffer.from("}")
 }
 
-type Table = {
-  name: string
-  owner: string
-  columns: string
-  /** Which of the owner's rows. */
-  where?: string
-  /** The columns, as they are shown, that no two of the owner's rows have in common. */
-  key: string[]
-}
-
 const ROWS_AT_ONCE = 500
 
-/** The rows of a user in a table, in pages, each of which begins after the last row of the one before. */
-export const rowsOf = (sql: Sql, { name, owner, columns, where = "true", key }: Table) => {
-  const page = (after: string) => `
-    select * from (select ${columns} from ${name} where ${owner} = $1 and ${where}) as rows
-    ${after} order by ${key} limit ${ROWS_AT_ONCE}`
+/**
+ * The rows of a user ($1) that a statement selects, in pages, each of which begins after the last row of the one
+ * before: no two have the columns of `key` in common.
+ */
+export const rowsOf = (sql: Sql, select: string, key: string[]) => {
+  const page = (after: string) =>
+    `select * from (${select}) as rows ${after} order by ${key} limit ${ROWS_AT_ONCE}`
   const next = page(`where (${key}) > (${key.map((_, index) => `$${index + 2}`)})`)
   return async function* (userId: number) {
     let last: Record<string, Value> | undefined

@@ -22,21 +22,21 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
   },
   deleted_todos: {
     items: tombstone,
-    pages: rowsOf(sql, {
-      name: "deleted_todos",
-      owner: "owner_id",
-      columns: `id, revision, ${columns()}, created_at, updated_at, deleted_at`,
-      key: ["revision", "id"],
-    }),
+    pages: rowsOf(
+      sql,
+      `select id, revision, ${columns()}, created_at, updated_at, deleted_at
+       from deleted_todos
+       where owner_id = $1`,
+      ["revision", "id"],
+    ),
   },
   idempotency_keys: {
     items: usedKey,
-    pages: rowsOf(sql, {
-      name: "idempotency_keys",
-      owner: "owner_id",
-      columns: "key, todo_id, created_at",
-      key: ["key"],
-    }),
+    pages: rowsOf(
+      sql,
+      "select key, todo_id, created_at from idempotency_keys where owner_id = $1",
+      ["key"],
+    ),
   },
 })
 
