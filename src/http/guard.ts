@@ -39,29 +39,22 @@ export type Authenticate<Caller extends AnyCaller = AnyCaller> = (
   headers: Headers,
 ) => Promise<Caller>
 
-const scopeOf = (resource: Resource, method: string): Scope =>
-  `${resource}:${method === "GET" || method === "HEAD" ? "read" : "write"}`
-
-/** Writing includes reading: a change is answered with the todo, and a refused one with the current todo. */
-const isAllowed = (scopes: readonly Scope[], scope: Scope | undefined): boolean =>
-  scopes.some((allowed) => allowed === scope || allowed.replace("write", "read") === scope)
-
-/** RFC 6750, section 3.1. Names the scope that would be enough, if there is one. */
-const insufficientScope = (scope: Scope | undefined) =>
-  new Problem(
-    "INSUFFICIENT_SCOPE",
-    scope ? `The token lacks the scope ${scope}` : "A personal access token may not do this",
-    {
-      headers: {
-        "www-authenticate": `Bearer error="insufficient_scope"${scope ? `, scope="${scope}"` : ""}`,
-      },
-    },
-  )
-
+/**
+ * Writing includes reading: a change is answered with the todo, and a refused one with the current todo. RFC 6750,
+ * section 3.1: the 403 names the scope that would be enough, if there is one.
+ */
 const checkScope = ({ scopes }: AnyCaller, resource: Resource | undefined, method: string) => {
   if (!scopes) return
-  const scope = resource && scopeOf(resource, method)
-  if (!isAllowed(scopes, scope)) throw insufficientScope(scope)
+  const sufficient: Scope[] = resource ? [`${resource}:write`] : []
+  if (resource && (method === "GET" || method === "HEAD")) sufficient.push(`${resource}:read`)
+  if (sufficient.some((scope) => scopes.includes(scope))) return
+  const least = sufficient.at(-1)
+  const challenge = `Bearer error="insufficient_scope"${least ? `, scope="${least}"` : ""}`
+  throw new Problem(
+    "INSUFFICIENT_SCOPE",
+    least ? `The token lacks the scope ${least}` : "A personal access token may not do this",
+    { headers: { "www-authenticate": challenge } },
+  )
 }
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
