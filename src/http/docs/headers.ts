@@ -8,101 +8,85 @@ import { REQUEST_ID_PATTERN } from "../request-log.ts"
 export type Json = { [name: string]: unknown }
 
 const string = { type: "string" }
+const count = { type: "integer", minimum: 0 }
+
+const sometimes = (description: string, schema: Json = string, example?: string) => ({
+  description,
+  schema,
+  ...(example !== undefined && { example }),
+})
 /** Such a header is always sent where it is documented. */
-const required = true
+const always = (...said: Parameters<typeof sometimes>) => ({
+  required: true,
+  ...sometimes(...said),
+})
 
 /** They have no examples, which the reference would send with every request that is tried. */
 export const requestHeaders = {
-  "If-None-Match": {
-    description:
-      'Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list.',
-    schema: string,
-  },
-  "If-Match": {
-    description:
-      'Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo\'s.',
-    schema: string,
-  },
-  "Idempotency-Key": {
-    description:
-      "Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing.",
-    schema: { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
-  },
-  Prefer: {
-    description: "`wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)",
-    schema: string,
-  },
+  "If-None-Match": sometimes(
+    'Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list.',
+  ),
+  "If-Match": sometimes(
+    'Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo\'s.',
+  ),
+  "Idempotency-Key": sometimes(
+    "Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing.",
+    { ...string, minLength: 1, maxLength: 255, pattern: "^[!-~]+$" },
+  ),
+  Prefer: sometimes("`wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240)"),
 } satisfies Record<ApiHeader, Json>
 
 export const responseHeaders = {
-  "X-Request-Id": {
-    required,
-    description: "Names the request: the caller's own id, or a new UUIDv7",
-    schema: { ...string, pattern: REQUEST_ID_PATTERN },
-  },
-  "X-Content-Type-Options": {
-    required,
-    description: "Content types are not to be guessed",
-    schema: { ...string, enum: ["nosniff"] },
-  },
-  "Cache-Control": {
-    required,
-    description: "`no-store` on tokens and users, `private, no-cache` on todos",
-    schema: { ...string, enum: ["no-store", "private, no-cache"] },
-  },
-  ETag: {
-    required,
-    description:
-      "The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match",
-    schema: string,
-    example: '"1"',
-  },
-  Location: {
-    required,
-    description: "Where the new todo is",
-    schema: { ...string, format: "uri-reference" },
-    example: "/api/v1/todos/1",
-  },
-  "Idempotent-Replayed": {
-    description: "The first response to this Idempotency-Key, again",
-    schema: { ...string, enum: ["true"] },
-  },
-  "Preference-Applied": {
-    description: "The preference that was granted: `wait=N` (RFC 7240)",
-    schema: string,
-    example: "wait=30",
-  },
-  Link: {
-    description: 'The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288)',
-    schema: string,
-  },
-  "X-Total-Count": {
-    description: "How many todos match, on all pages. Sent with `count=true`.",
-    schema: { type: "integer", minimum: 0 },
-  },
-  "Retry-After": {
-    required,
-    description: "Seconds after which to try again",
-    schema: { type: "integer", minimum: 0 },
-  },
-  "WWW-Authenticate": {
-    required,
-    description: 'RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent',
-    schema: string,
-    example: "Bearer",
-  },
-  RateLimit: {
-    description:
-      "Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)",
-    schema: string,
-    example: '"default";r=599;t=60',
-  },
-  "RateLimit-Policy": {
-    description: "Where requests are limited: how many a user has (`q`) in so many seconds (`w`)",
-    schema: string,
-    example: '"default";q=600;w=60',
-  },
-  Accept: { required, description: "The content types that the route takes", schema: string },
+  "X-Request-Id": always("Names the request: the caller's own id, or a new UUIDv7", {
+    ...string,
+    pattern: REQUEST_ID_PATTERN,
+  }),
+  "X-Content-Type-Options": always("Content types are not to be guessed", {
+    ...string,
+    enum: ["nosniff"],
+  }),
+  "Cache-Control": always("`no-store` on tokens and users, `private, no-cache` on todos", {
+    ...string,
+    enum: ["no-store", "private, no-cache"],
+  }),
+  ETag: always(
+    "The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match",
+    string,
+    '"1"',
+  ),
+  Location: always(
+    "Where the new todo is",
+    { ...string, format: "uri-reference" },
+    "/api/v1/todos/1",
+  ),
+  "Idempotent-Replayed": sometimes("The first response to this Idempotency-Key, again", {
+    ...string,
+    enum: ["true"],
+  }),
+  "Preference-Applied": sometimes(
+    "The preference that was granted: `wait=N` (RFC 7240)",
+    string,
+    "wait=30",
+  ),
+  Link: sometimes('The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288)'),
+  "X-Total-Count": sometimes("How many todos match, on all pages. Sent with `count=true`.", count),
+  "Retry-After": always("Seconds after which to try again", count),
+  "WWW-Authenticate": always(
+    'RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent',
+    string,
+    "Bearer",
+  ),
+  RateLimit: sometimes(
+    "Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)",
+    string,
+    '"default";r=599;t=60',
+  ),
+  "RateLimit-Policy": sometimes(
+    "Where requests are limited: how many a user has (`q`) in so many seconds (`w`)",
+    string,
+    '"default";q=600;w=60',
+  ),
+  Accept: always("The content types that the route takes"),
 } satisfies Record<string, Json> & Record<ExposedHeader, Json>
 
 export type ResponseHeader = keyof typeof responseHeaders
