@@ -144,15 +144,17 @@ const createLastUses = (sql: Sql, log: Logger) => {
   const sessions = new Set<string>()
   const personalTokens = new Set<string>()
 
-  const take = (used: Set<string>) => {
+  const write = async (used: Set<string>, touch: typeof touchSessions) => {
+    // An idle service asks its database for nothing.
+    if (used.size === 0) return
     const ids = [...used]
     used.clear()
-    return ids
+    await touch(sql, ids)
   }
 
   const flush = async () => {
-    await touchSessions(sql, take(sessions))
-    await touchPersonalTokens(sql, take(personalTokens))
+    await write(sessions, touchSessions)
+    await write(personalTokens, touchPersonalTokens)
   }
 
   const add = (used: Set<string>, id: string | undefined) => {

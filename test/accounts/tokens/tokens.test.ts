@@ -241,6 +241,9 @@ test("a personal token that was seen before costs no statement, and its uses are
   expect(await instance.statementsFor(token, 1_000)).toBe(0)
   await sql`update personal_tokens set last_used_at = now() - interval '1 hour'`
   await instance.tokens.lastUses.flush()
+  const { statements } = instance.state
+  await instance.tokens.lastUses.flush()
+  expect(instance.state.statements).toBe(statements)
   const [used] = (await ada.get("/users/me/tokens")).body as { last_used_at: string }[]
   expect(Date.now() - Date.parse(used?.last_used_at ?? "")).toBeLessThan(60_000)
 })
