@@ -65,6 +65,17 @@ describe("bodies", () => {
       expectProblem(await app.call("POST", TODOS, { body }), 401, "UNAUTHORIZED")
   })
 
+  test("are ignored by routes that take none", async () => {
+    for (const body of ["{", new Uint8Array([0xff]), "x".repeat(100_000)]) {
+      const path = `${TODOS}/1/restore`
+      expectProblem(
+        await app.call("POST", path, { body, headers: credentials }),
+        404,
+        "TODO_NOT_FOUND",
+      )
+    }
+  })
+
   test("of more values than any route takes, in whatever order and depth, are refused before they are parsed", async () => {
     const batch = (body: string) =>
       app.call("POST", `${TODOS}/batch`, { body, headers: credentials })
