@@ -1,25 +1,27 @@
 /** Settings of a database or a role: none changes what migrations, the service, replays and backups do. */
-import { afterEach, beforeEach, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, test } from "bun:test"
 import { join } from "node:path"
 import { startApp } from "../support/app.ts"
 import { backup, emptyDatabase, restore } from "../support/backups.ts"
+import { clusterDirectory, createCluster } from "../support/cluster.ts"
 import { runCommand } from "../support/command.ts"
 import { query } from "../support/embedded.ts"
-import { createEmptyDatabase, type TestDatabase } from "../support/postgres.ts"
+import { startPooler } from "../support/pooler.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-
-let database: TestDatabase
-
-beforeEach(async () => {
-  database = await createEmptyDatabase()
-})
-
-afterEach(() => database.drop())
 
 const set = (url: string, setting: string) =>
   query(url, `alter database "${new URL(url).pathname.slice(1)}" set ${setting}`)
 
-const settings = [
+/** An empty database by the URL that it is used by, and by one that its settings are made by. */
+type Empty = { url: string; direct: string; [Symbol.asyncDispose](): Promise<void> }
+
+const direct = async (): Promise<Empty> => {
+  const database = await emptyDatabase()
+  return { ...database, direct: database.url }
+}
+
+/** What changes how values are written, or how long a session may take. */
+const ofSessions = [
   "default_transaction_isolation = 'serializable'",
   "default_transaction_isolation = 'repeatable read'",
   "default_transaction_deferrable = on",
@@ -38,6 +40,9 @@ const settings = [
   "lock_timeout = '500ms'",
   "idle_in_transaction_session_timeout = '500ms'",
   "idle_session_timeout = '500ms'",
+]
+
+const others = [
   "array_nulls = off",
   "transform_null_equals = on",
   "row_security = off",
@@ -49,16 +54,18 @@ const settings = [
   "jit_above_cost = 0",
 ]
 
-test.each(settings)("with %s all is as without", async (setting) => {
+const expectNoDifference = async (setting: string, create: () => Promise<Empty>, env = {}) => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "todo.backup")
-  await set(database.url, setting)
-  expect(await runCommand(["migrate"], { DATABASE_URL: database.url })).toMatchObject({ code: 0 })
+  await using database = await create()
+  const { url } = database
+  await set(database.direct, setting)
+  expect(await runCommand(["migrate"], { DATABASE_URL: url })).toMatchObject({ code: 0 })
 
   let list = ""
   const title = "it's \\ \u{1f95b}"
   {
-    await using app = await startApp({ DATABASE_URL: database.url })
+    await using app = await startApp({ ...env, DATABASE_URL: url })
     expect((await app.call("GET", "/health/ready")).status).toBe(200)
     const ada = await app.account("ada@example.org")
     const key = { "idempotency-key": "k" }
@@ -75,17 +82,57 @@ test.each(settings)("with %s all is as without", async (setting) => {
     list = (await ada.get("/todos")).text
     expect(JSON.parse(list)).toMatchObject([{ title, description: "\\x" }])
   }
-  expect(await backup(database.url, file)).toMatchObject({ code: 0, err: "" })
+  expect(await backup(url, file)).toMatchObject({ code: 0, err: "" })
 
-  await using target = await emptyDatabase()
-  await set(target.url, setting)
+  await using target = await create()
+  await set(target.direct, setting)
   expect(await restore(target.url, file)).toMatchObject({ code: 0, err: "" })
-  await using restored = await startApp({ DATABASE_URL: target.url })
+  await using restored = await startApp({ ...env, DATABASE_URL: target.url })
   const ada = await restored.session({ email: "ada@example.org", password: "correct horse" })
   expect((await ada.get("/todos")).text).toBe(list)
+}
+
+test.each([...ofSessions, ...others])("with %s all is as without", (setting) =>
+  expectNoDifference(setting, direct),
+)
+
+/** Its sessions have the settings of the database, and the service cannot give them others. */
+describe("behind a pooler", () => {
+  const directory = clusterDirectory()
+  const cluster = createCluster(directory, "data")
+  let pooler: ReturnType<typeof startPooler> | undefined
+  let databases = 0
+
+  beforeAll(async () => {
+    cluster.initialize()
+    await cluster.start()
+    pooler = startPooler(directory, cluster.port)
+  })
+  afterAll(async () => {
+    pooler?.stop()
+    await cluster.stop()
+    directory[Symbol.dispose]()
+  })
+
+  const pooled = async (): Promise<Empty> => {
+    const name = `settings_${++databases}`
+    await cluster.query(`create database ${name}`)
+    const named = (url = "") => url.replace(/postgres$/, name)
+    return {
+      url: named(pooler?.url),
+      direct: named(cluster.url),
+      async [Symbol.asyncDispose]() {
+        await cluster.query(`drop database ${name} with (force)`)
+      },
+    }
+  }
+  test.each(ofSessions)("with %s all is as without", (setting) =>
+    expectNoDifference(setting, pooled, { DATABASE_PREPARED_STATEMENTS: "false" }),
+  )
 })
 
 test("what no setting of ours can mend is refused with its name, before anything is made", async () => {
+  await using database = await emptyDatabase()
   await set(database.url, "search_path = ''")
   for (const command of ["migrate", "serve"]) {
     const env = { DATABASE_URL: database.url, SECRET_KEY: "x".repeat(48) }
