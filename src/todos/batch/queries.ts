@@ -46,14 +46,9 @@ export const lockTodos = (
 ) => sql.unsafe<LockedTodo[]>(LOCK, [ownerId, list(ids), list(restored), days], PREPARED)
 
 /** A create without a key claims nothing: it only gets the id for its todo. */
-export type Claim = {
-  index: number
-  key: string | null
-  body_hash: string | null
-  todo_id: number | null
-}
-/** `key` is null if there is none, or it is in use. */
-type Claimed = Instants & { index: number; todo_id: number; key: string | null }
+export type Claim = { index: number; key?: string; body_hash?: string; todo_id?: number | null }
+/** The key is null if there is none, or it is in use. As JSON: a hundred rows would take longer to read. */
+type Claimed = Instants & { drawn: [index: number, todo_id: number, key: string | null][] }
 
 const CLAIM = `
   with drawn as materialized (
@@ -75,17 +70,20 @@ const CLAIM = `
     where excluded.created_at - known.created_at >= ${KEY_LIFETIME}
     returning key
   )
-  select drawn.index, drawn.todo_id, claimed.key, ${instantText("created_at")} as created,
-    created_at as now
+  select ${instantText("min(created_at)")} as created, min(created_at) as now,
+    json_agg(json_build_array(index, todo_id, claimed.key)) as drawn
   from drawn
-  left join claimed on claimed.key = drawn.key`
+  left join claimed using (key)`
 
 /**
  * Draws the ids of what is created, in the order of the operations, and claims the keys that are free.
  * Locks by key, so that batches do not deadlock.
  */
-export const claimKeys = (sql: Statements, ownerId: number, claims: Claim[]) =>
-  sql.unsafe<Claimed[]>(CLAIM, [ownerId, sql.json(claims)], PREPARED)
+export const claimKeys = async (sql: Statements, ownerId: number, claims: Claim[]) => {
+  const values = [ownerId, sql.json(claims)]
+  const [{ drawn, ...instants }] = await sql.unsafe<[Claimed]>(CLAIM, values, PREPARED)
+  return drawn.map(([index, todo_id, key]) => ({ ...instants, index, todo_id, key }))
+}
 
 /** Releases the keys of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`

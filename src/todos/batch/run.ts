@@ -49,7 +49,7 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]) 
     const { key } = operation
     const todo_id = operation.op === "update" ? operation.id : null
     if (key === undefined) {
-      if (operation.op === "create") claims.push({ index, key: null, body_hash: null, todo_id })
+      if (operation.op === "create") claims.push({ index })
     } else if (!firsts.has(key)) {
       const body_hash = hashOf(operation)
       firsts.set(key, { first: index, body_hash })
