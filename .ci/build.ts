@@ -84,8 +84,10 @@ const install = (target: Target): Promise<string> => {
 
 /** The archives and the notices under the names that the executable knows them by. */
 const packAssets = async (target: Target, packages: string, directory: string) => {
-  const text = notices(packages)
-  await Bun.write(join(directory, "notices"), await Bun.zstdCompress(text, { level: 19 }))
+  const script = "node_modules/@scalar/api-reference/dist/browser/standalone.js"
+  const texts = { notices: notices(packages), scalar: readFileSync(join(packages, script)) }
+  for (const [name, text] of Object.entries(texts))
+    await Bun.write(join(directory, name), await Bun.zstdCompress(text, { level: 19 }))
   await Bun.write(join(directory, "client"), await clientTarball())
   const programs: Record<string, ProgramFile[]> = {
     postgres: postgresFiles(postgresPackage(target, packages)),

@@ -1,9 +1,4 @@
 /** Files that are read as they are: the import is their path, also inside the binary. */
-declare module "*/standalone.js" {
-  const path: string
-  export default path
-}
-
 declare module "*.fingerprints" {
   const path: string
   export default path

@@ -1,11 +1,10 @@
 /** What the build puts into the single file for others: `todo-api licenses` and `todo-api client`. */
-import { readFileSync, writeFileSync } from "node:fs"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { enclosed } from "../programs/program.ts"
 import { print, refuseTerminal } from "./command.ts"
 
 const root = join(import.meta.dir, "..", "..")
-
-const enclosed = (name: string) => readFileSync(join(import.meta.dir, "programs", name))
 
 export const printLicenses = async () => {
   if (!Bun.isStandaloneExecutable)

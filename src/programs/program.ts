@@ -34,10 +34,12 @@ export const openArchive = (archive: Uint8Array): ProgramFile[] => {
   })
 }
 
-/** The build embeds archives with these names: .ci/archive.ts makes them. */
+/** What .ci/build.ts puts into the single file under this name. */
+export const enclosed = (name: string) => readFileSync(join(import.meta.dir, "programs", name))
+
 const embedded = (executable: string, name: string): Program => ({
   executable,
-  files: () => openArchive(readFileSync(join(import.meta.dir, "programs", name))),
+  files: () => openArchive(enclosed(name)),
 })
 
 export const postgresProgram = (): Program => {

@@ -1,8 +1,7 @@
 /** /docs: the API reference, its OpenAPI document, and everything that the page loads. */
+import { join } from "node:path"
 import { Elysia, type InternalRoute } from "elysia"
-import scalar from "../../../node_modules/@scalar/api-reference/dist/browser/standalone.js" with {
-  type: "file",
-}
+import { enclosed } from "../../programs/program.ts"
 import { createClientOf } from "../client-address.ts"
 import { staticAsset } from "../static-asset.ts"
 import { page, prelude } from "./page.ts"
@@ -17,6 +16,14 @@ const contentSecurityPolicy = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join("; ")
+
+const scalar = "node_modules/@scalar/api-reference/dist/browser/standalone.js"
+
+/** The single file holds it compressed: a fifth of its size. */
+const readScalar = (): Promise<Uint8Array> =>
+  Bun.isStandaloneExecutable
+    ? Bun.zstdDecompress(enclosed("scalar"))
+    : Bun.file(join(import.meta.dir, "../../..", scalar)).bytes()
 
 const hidden = { detail: { hide: true } }
 
@@ -35,7 +42,7 @@ export const docs = (routes: () => InternalRoute[], trustedProxies: string[]) =>
     "referrer-policy": "no-referrer",
   })
   const script = staticAsset(
-    async () => Buffer.concat([Buffer.from(prelude), await Bun.file(scalar).bytes()]),
+    async () => Buffer.concat([Buffer.from(prelude), await readScalar()]),
     {
       "content-type": "text/javascript; charset=utf-8",
     },
