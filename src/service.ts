@@ -18,21 +18,6 @@ import { deleteExpiredKeys } from "./todos/idempotency.ts"
 import { forgetExpired } from "./todos/trash.ts"
 import { build } from "./version.ts"
 
-export type Service = {
-  /** The URL that it listens on. */
-  url: string
-  metricsUrl: string | undefined
-  /** Resolves when the embedded database has ended. */
-  databaseEnded: Promise<void>
-  /** Makes the readiness probe fail, and each response close its connection. */
-  drain(): void
-  /**
-   * Accepts no new connections, answers the requests that have begun, and closes the database. What is
-   * not done in time (by default SHUTDOWN_TIMEOUT_SECONDS) is left to end with the process.
-   */
-  stop(patienceMs?: number): Promise<void>
-}
-
 type Options = { config: Config; log: Log; migrate: boolean; allowNewerSchema: boolean }
 
 /** Creates the app and what it depends on. What not every service needs is loaded when it is. */
@@ -89,7 +74,7 @@ const isOverWithin = (ms: number, work: Promise<unknown>): Promise<boolean> =>
 /** The part of the time for shutting down that is kept for closing the database. */
 const CLOSING_SHARE = 0.2
 
-export const startService = async (options: Options): Promise<Service> => {
+export const startService = async (options: Options) => {
   const { config, log } = options
   // Everything that was opened is closed in reverse order: if the start fails, and at the end.
   await using opened = new AsyncDisposableStack()
@@ -139,10 +124,17 @@ export const startService = async (options: Options): Promise<Service> => {
     watchers.drain()
   }
   return {
+    /** The URL that it listens on. */
     url: String(server.url).replace(/\/$/, ""),
     metricsUrl: scraped && String(new URL("/metrics", scraped.url)),
+    /** Resolves when the embedded database has ended. */
     databaseEnded: embedded?.exited ?? new Promise<never>(() => {}),
+    /** Makes the readiness probe fail, and each response close its connection. */
     drain,
+    /**
+     * Accepts no new connections, answers the requests that have begun, and closes the database. What is
+     * not done in time (by default SHUTDOWN_TIMEOUT_SECONDS) is left to end with the process.
+     */
     async stop(patience = config.SHUTDOWN_TIMEOUT_SECONDS * 1_000) {
       drain()
       const inTime = (ended: Promise<unknown>) =>

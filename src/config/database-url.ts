@@ -6,7 +6,7 @@ import { readFileSync, statSync } from "node:fs"
 import { isIP } from "node:net"
 import { userInfo } from "node:os"
 import type { ConnectionOptions } from "node:tls"
-import { type Env, fail } from "./readers.ts"
+import { type Env, fail, LARGEST_PORT } from "./readers.ts"
 
 /** libpq's parameters that count here; `search_path`, which is dbmate's, is a setting of the session. */
 const KNOWN = [
@@ -129,17 +129,6 @@ const read = (url: string, env: Env = {}): Parameters => {
   return { ...all, user, dbname: all["dbname"] ?? user }
 }
 
-/** The port of each host, from a list of one port for all or one for each. */
-const portsOf = (hosts: string[], list = DEFAULT_PORT): string[] => {
-  const ports = list.split(",")
-  if (ports.length !== 1 && ports.length !== hosts.length)
-    fail("must name one port, or as many ports as hosts")
-  for (const port of ports)
-    if (!/^\d*$/.test(port) || port === "0" || Number(port) > 65_535)
-      fail("must have ports from 1 to 65535")
-  return hosts.map((_, n) => (ports.length === 1 ? ports[0] : ports[n]) || DEFAULT_PORT)
-}
-
 /** In one form, from which all is read alike. */
 const write = ({ user = "", password = "", dbname = "", ...others }: Parameters) => {
   const encode = encodeURIComponent
@@ -150,11 +139,21 @@ const write = ({ user = "", password = "", dbname = "", ...others }: Parameters)
   return `postgres://${credentials}@localhost/${encode(dbname)}?${parameters.join("&")}`
 }
 
-const split = (parameters: Parameters): Parameters[] => {
-  const hosts = parameters["host"]?.split(",") ?? []
+const isPort = (port: string) =>
+  port === "" || (/^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= LARGEST_PORT)
+
+/** One for each host. Of the ports there is one for all, or one for each. */
+const split = ({ host = "", port = "", ...others }: Parameters): Parameters[] => {
+  const [hosts, ports] = [host.split(","), port.split(",")]
   if (hosts.includes("")) fail("must name every host of its list")
-  const ports = portsOf(hosts, parameters["port"])
-  return hosts.map((host, n) => ({ ...parameters, host, port: ports[n] }))
+  if (ports.length !== 1 && ports.length !== hosts.length)
+    fail("must name one port, or as many ports as hosts")
+  if (!ports.every(isPort)) fail("must have ports from 1 to 65535")
+  return hosts.map((host, n) => ({
+    ...others,
+    host,
+    port: (ports[n] ?? ports[0]) || DEFAULT_PORT,
+  }))
 }
 
 /** A URL for each host, in their order. */

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto"
 import { existsSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
+import type { Config } from "../config/config.ts"
 import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir/private-files.ts"
 import type { Secrets } from "./mac.ts"
 
@@ -28,18 +29,13 @@ const generatedKeys = (dataDir: string): Secrets => {
   return existsSync(previous) ? [readKey(file), readKey(previous)] : [readKey(file)]
 }
 
-type Settings = {
-  SECRET_KEY: string | undefined
-  SECRET_KEY_PREVIOUS: string | undefined
-  DATA_DIR: string
-}
+type Settings = Pick<Config, "SECRET_KEY" | "SECRET_KEY_PREVIOUS" | "DATA_DIR">
 
 export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settings): Secrets => {
   const [current, ...previous] =
     SECRET_KEY === undefined ? generatedKeys(DATA_DIR) : ([SECRET_KEY] as const)
-  return SECRET_KEY_PREVIOUS === undefined
-    ? [current, ...previous]
-    : [current, ...previous, SECRET_KEY_PREVIOUS]
+  if (SECRET_KEY_PREVIOUS !== undefined) previous.push(SECRET_KEY_PREVIOUS)
+  return [current, ...previous]
 }
 
 /** Has to be called before the key is read in order to sign, because it may be replaced meanwhile. */
