@@ -1,7 +1,9 @@
 /** Log-outs, deletions of accounts and passwords: what becomes of edits, and of answers that get lost. */
 import { expect, test } from "bun:test"
 import { ApiError, type Client, memoryStorage } from "../../src/client/index.ts"
-import { eventually, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, type Reach, shareLiveApp } from "../support/live.ts"
+
+const app = await shareLiveApp()
 
 const failing = async (promise: Promise<unknown>): Promise<ApiError> => {
   const error = await promise.then(
@@ -33,7 +35,6 @@ const createWire = () => {
 const titlesOf = async (client: Client) => (await client.todos.list()).map(({ title }) => title)
 
 test("a log-out right after an edit sends it first", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const storage = memoryStorage()
   const [client, desk] = [app.open(undefined, storage), app.open()]
@@ -48,7 +49,6 @@ test("a log-out right after an edit sends it first", async () => {
 })
 
 test("a log-out that cannot send every edit says how many are left, and does nothing", async () => {
-  await using app = await startLiveApp()
   const { wire, through } = createWire()
   const account = app.newAccount()
   const storage = memoryStorage()
@@ -80,7 +80,6 @@ test("a log-out that cannot send every edit says how many are left, and does not
 })
 
 test("a log-out without a network succeeds here, and ends the session when the network is back", async () => {
-  await using app = await startLiveApp()
   const { wire, through } = createWire()
   const [client, desk] = [app.open(through, undefined, 100), app.open()]
   const account = app.newAccount()
@@ -97,7 +96,6 @@ test("a log-out without a network succeeds here, and ends the session when the n
 })
 
 test("a log-out in a network that swallows takes five seconds, and no minute", async () => {
-  await using app = await startLiveApp()
   const { wire, through } = createWire()
   const client = app.open(through, undefined, 10)
   await client.register(app.newAccount())
@@ -109,7 +107,6 @@ test("a log-out in a network that swallows takes five seconds, and no minute", a
 })
 
 test("an account that is deleted leaves nothing, and logs out every tab", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
   const account = app.newAccount()
@@ -131,7 +128,6 @@ test("an account that is deleted leaves nothing, and logs out every tab", async 
 })
 
 test("an answer that is lost is no answer of another kind: a password, an account, a registration", async () => {
-  await using app = await startLiveApp()
   const { wire, through } = createWire()
   const client = app.open(through, undefined, 100)
   const account = app.newAccount()

@@ -3,10 +3,11 @@ import { expect, test } from "bun:test"
 import { ApiError, memoryStorage } from "../../src/client/index.ts"
 import { LONGEST_QUEUE } from "../../src/client/live/live.ts"
 import { createChannels, createLocks } from "../../src/client/platform.ts"
-import { eventually, expireToken, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
+
+const app = await shareLiveApp()
 
 test("a queue that is full says so", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const storage = memoryStorage()
   let isCut = false
@@ -27,7 +28,6 @@ test("a queue that is full says so", async () => {
 })
 
 test("a session that has ended is told once, a refreshed one never", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const client = app.open(undefined, storage)
   await client.register(app.newAccount())
@@ -49,7 +49,6 @@ test("a session that has ended is told once, a refreshed one never", async () =>
 })
 
 test("a signal ends a call that waits for the refresh of the tokens, and the refresh goes on", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   let release = () => {}
   const held = new Promise<void>((resolve) => {
@@ -75,7 +74,6 @@ test("a signal ends a call that waits for the refresh of the tokens, and the ref
 })
 
 test("a proxy that cuts every stream at once is not asked again and again: answers wait instead", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   let [streams, waits] = [0, 0]
   const intercept = (reach: Reach) => async (path: string, init: RequestInit) => {

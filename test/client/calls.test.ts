@@ -3,9 +3,12 @@ import { expect, test } from "bun:test"
 import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, createClient, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
-import { type App, startApp } from "../support/app.ts"
+import type { App } from "../support/app.ts"
 import { expireToken } from "../support/live.ts"
 import { problem } from "../support/portal.ts"
+import { shareApp } from "../support/shared-app.ts"
+
+const { app } = await shareApp()
 
 type Fetch = Platform["fetch"]
 const password = "correct horse"
@@ -49,7 +52,6 @@ const losingAnswers =
   }
 
 test("it registers, logs in, and makes every call with its types", async () => {
-  await using app = await startApp()
   const client = createClient({ url: `${app.url}/`, storage: memoryStorage() })
   const account = newAccount()
   const user = await client.register(account)
@@ -72,7 +74,6 @@ test("it registers, logs in, and makes every call with its types", async () => {
 })
 
 test("a changed password goes on with the session that it gives", async () => {
-  await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
   await client.register(newAccount())
   await client.changePassword({ current_password: password, new_password: "battery staple" })
@@ -80,7 +81,6 @@ test("a changed password goes on with the session that it gives", async () => {
 })
 
 test("a changed password keeps its session where the caller leaves after the answer", async () => {
-  await using app = await startApp()
   const leaving = new AbortController()
   let isChanged = false
   const client = through(app, (fetch) => async (url, init) => {
@@ -97,7 +97,6 @@ test("a changed password keeps its session where the caller leaves after the ans
 })
 
 test("errors are of one class, and narrowed by error_code", async () => {
-  await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
   const account = newAccount()
   await client.register(account)
@@ -115,7 +114,6 @@ test("errors are of one class, and narrowed by error_code", async () => {
 })
 
 test("what is no answer of the service is told apart", async () => {
-  await using app = await startApp()
   const portal = through(app, () => async () => new Response("<html>", { status: 200 }))
   expect((await failing(portal.logIn(newAccount()))).error_code).toBe("UNEXPECTED_ANSWER")
   const proxy = through(app, () => async () => new Response("<html>", { status: 502 }))
@@ -128,7 +126,6 @@ test("what is no answer of the service is told apart", async () => {
 })
 
 test("two tabs with ten requests each refresh once", async () => {
-  await using app = await startApp()
   let refreshes = 0
   const counting =
     (fetch: Fetch): Fetch =>
@@ -146,7 +143,6 @@ test("two tabs with ten requests each refresh once", async () => {
 })
 
 test("a refresh whose answer got lost is repeated, and the session lives on", async () => {
-  await using app = await startApp()
   const storage = memoryStorage()
   const client = through(
     app,
@@ -159,7 +155,6 @@ test("a refresh whose answer got lost is repeated, and the session lives on", as
 })
 
 test("a session that has ended is forgotten, and all tabs hear of it", async () => {
-  await using app = await startApp()
   const storage = memoryStorage()
   const [one, other] = [
     createClient({ url: app.url, storage }),
@@ -174,7 +169,6 @@ test("a session that has ended is forgotten, and all tabs hear of it", async () 
 })
 
 test("what may be repeated is, and a create whose answer got lost is there once", async () => {
-  await using app = await startApp()
   const client = through(
     app,
     losingAnswers(2, (method, url) => method === "POST" && url.endsWith("/todos")),
@@ -186,7 +180,6 @@ test("what may be repeated is, and a create whose answer got lost is there once"
 })
 
 test("a create has the caller's key, if there is one", async () => {
-  await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
   await client.register(newAccount())
   const create = () =>
@@ -199,7 +192,6 @@ test("a create has the caller's key, if there is one", async () => {
 })
 
 test("a delete whose answer got lost has deleted", async () => {
-  await using app = await startApp()
   const client = through(
     app,
     losingAnswers(1, (method) => method === "DELETE"),
@@ -211,7 +203,6 @@ test("a delete whose answer got lost has deleted", async () => {
 })
 
 test("a delete has not deleted where only a limit came before, or a proxy does not find it", async () => {
-  await using app = await startApp()
   const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
   let answers: Response[] = []
   const client = through(app, (fetch) => async (url, init) => {
@@ -232,7 +223,6 @@ test("a delete has not deleted where only a limit came before, or a proxy does n
 })
 
 test("an update under a condition is not repeated: its own first try would refuse it", async () => {
-  await using app = await startApp()
   const client = through(
     app,
     losingAnswers(1, (method) => method === "PATCH"),
@@ -245,7 +235,6 @@ test("an update under a condition is not repeated: its own first try would refus
 })
 
 test("Retry-After is kept to, and not waited for where it is long", async () => {
-  await using app = await startApp()
   let after = "2"
   const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
   let refusals = 0
@@ -265,7 +254,6 @@ test("Retry-After is kept to, and not waited for where it is long", async () => 
 })
 
 test("any error may say when to come again, and none has to", async () => {
-  await using app = await startApp()
   const limited = { error_code: "TOO_MANY_REQUESTS", status: 429, detail: "Slower" }
   const limiting = through(app, () => async () => problem(limited))
   const refused = await failing(limiting.logIn(newAccount()))
@@ -281,7 +269,6 @@ test("any error may say when to come again, and none has to", async () => {
 })
 
 test("pages come one after the other, with no link to be seen", async () => {
-  await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
   await client.register(newAccount())
   for (const title of ["a", "b", "c", "d", "e"]) await client.todos.create({ title })
@@ -292,7 +279,6 @@ test("pages come one after the other, with no link to be seen", async () => {
 })
 
 test("a signal ends a call, while it pauses too", async () => {
-  await using app = await startApp()
   const client = createClient({ url: app.url, storage: memoryStorage() })
   await client.register(newAccount())
   const gone = AbortSignal.abort(new Error("gone"))

@@ -3,9 +3,17 @@ import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { ApiError, type Live, memoryStorage } from "../../src/client/index.ts"
 import { fileStorage } from "../../src/client/storage/file.ts"
-import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
+import {
+  eventually,
+  type LiveApp,
+  type Reach,
+  shareLiveApp,
+  startLiveApp,
+} from "../support/live.ts"
 import { answerWith, problem } from "../support/portal.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
+
+const app = await shareLiveApp()
 
 const titles = (live: Live) => live.list().map(({ title }) => title)
 const isSettled = (live: Live) => live.status().pending === 0
@@ -36,7 +44,6 @@ const startPair = async (app: LiveApp) => {
 }
 
 test("what one device does, the other shows", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const [phone, desk] = [app.open(), app.open()]
   await phone.register(account)
@@ -60,7 +67,6 @@ test("what one device does, the other shows", async () => {
 })
 
 test("a list is filtered and sorted as the service does it, and the same array until it changes", async () => {
-  await using app = await startLiveApp()
   const client = app.open()
   await client.register(app.newAccount())
   const live = await client.todos.live()
@@ -85,7 +91,6 @@ test("a list is filtered and sorted as the service does it, and the same array u
 })
 
 test("an edit that the service must refuse is refused at once, with the same problem", async () => {
-  await using app = await startLiveApp()
   const client = app.open()
   await client.register(app.newAccount())
   const live = await client.todos.live()
@@ -131,7 +136,6 @@ test("a refused edit is undone and told, and blocks no other", async () => {
 })
 
 test("what was typed one after the other stays so, in every sort, before and after it is sent", async () => {
-  await using app = await startLiveApp()
   const client = app.open()
   await client.register(app.newAccount())
   const live = await client.todos.live()
@@ -156,7 +160,6 @@ test("what was typed one after the other stays so, in every sort, before and aft
 })
 
 test("a key stays the same when its todo is saved, in every tab and after a reload", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
   await one.register(app.newAccount())
@@ -175,7 +178,6 @@ test("a key stays the same when its todo is saved, in every tab and after a relo
 })
 
 test("edits of different members are merged; of the same one theirs stays, and it is told", async () => {
-  await using app = await startLiveApp()
   const { cable, desk, live, id } = await startPair(app)
   const saved = live.get(id)?.id ?? 0
   cable.isCut = true
@@ -196,7 +198,6 @@ test("edits of different members are merged; of the same one theirs stays, and i
 })
 
 test("an edit whose answer got lost is not made again over somebody who took it back", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const cut = { batches: 0 }
   const [phone, desk] = [
@@ -225,7 +226,6 @@ test("an edit whose answer got lost is not made again over somebody who took it 
 })
 
 test("a create whose answer got lost is shown once, under its key, where the next batch is smaller", async () => {
-  await using app = await startLiveApp()
   let batches = 0
   const client = app.open((reach) => async (path, init) => {
     if (!path.endsWith("/batch")) return reach(path, init)
@@ -246,7 +246,6 @@ test("a create whose answer got lost is shown once, under its key, where the nex
 })
 
 test("what somebody else has changed is not deleted unseen", async () => {
-  await using app = await startLiveApp()
   const { cable, desk, live, id } = await startPair(app)
   cable.isCut = true
   await live.delete(id)
@@ -259,7 +258,6 @@ test("what somebody else has changed is not deleted unseen", async () => {
 })
 
 test("edits outlive the program that made them offline, and are sent once", async () => {
-  await using app = await startLiveApp()
   using directory = temporaryDirectory()
   const cable = createCable()
   const start = () => app.open(cable.through, fileStorage(join(directory.path, "todos.json")))
@@ -286,7 +284,6 @@ test("edits outlive the program that made them offline, and are sent once", asyn
 })
 
 test("tabs share one stream and one queue, and another goes on when the first is closed", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const [one, other] = [createCable(), createCable()]
   const tabs = [app.open(one.through, storage), app.open(other.through, storage)] as const
@@ -304,7 +301,6 @@ test("tabs share one stream and one queue, and another goes on when the first is
 })
 
 test("where no stream passes, it asks with answers that wait", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const preferences: string[] = []
   const held = app.open((reach) => (path, init) => {
@@ -327,7 +323,6 @@ test("where no stream passes, it asks with answers that wait", async () => {
 })
 
 test("a state that is too old is started again from the beginning", async () => {
-  await using app = await startLiveApp()
   const account = app.newAccount()
   const storage = memoryStorage()
   const first = app.open(undefined, storage)
@@ -356,7 +351,6 @@ test("a state that is too old is started again from the beginning", async () => 
 })
 
 test("what one user has not sent is not sent as another, and waits for them", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const cable = createCable()
   const client = app.open(cable.through, storage)
@@ -382,7 +376,6 @@ test("what one user has not sent is not sent as another, and waits for them", as
 })
 
 test("a copy that another tab's log-out removed is there again after the next login", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   const [first, second] = [app.open(undefined, storage), app.open(undefined, storage)]
   const account = app.newAccount()

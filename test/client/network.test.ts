@@ -3,10 +3,13 @@ import { expect, test } from "bun:test"
 import { createClientOn } from "../../src/client/client.ts"
 import { type Live, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, type PlatformEvent, platform } from "../../src/client/platform.ts"
-import { type App, startApp } from "../support/app.ts"
+import type { App } from "../support/app.ts"
 import { eventually, expireToken } from "../support/live.ts"
 import { insertMany } from "../support/rows.ts"
+import { shareApp } from "../support/shared-app.ts"
 import { openSql } from "../support/sql.ts"
+
+const { app } = await shareApp()
 
 type Fetch = Platform["fetch"]
 
@@ -58,7 +61,6 @@ const isOffline = (live: Live) => () => !live.status().is_online
 const isOnline = (live: Live) => () => live.status().is_online
 
 test("an idle tab is offline at once where the browser says so, and online within a second of the network", async () => {
-  await using app = await startApp()
   const { live, client, network, happen, HASTE } = await startLive(app)
   network.cut = /./
   happen("offline")
@@ -70,7 +72,6 @@ test("an idle tab is offline at once where the browser says so, and online withi
 })
 
 test("a stream that is silent for longer than a heartbeat takes is offline, whatever the browser says", async () => {
-  await using app = await startApp()
   const { live, client, network, HASTE } = await startLive(app)
   // 15 s of the service are 300 s of this device: no heartbeat comes in time.
   network.hold = /./
@@ -83,7 +84,6 @@ test("a stream that is silent for longer than a heartbeat takes is offline, what
 })
 
 test("a small batch that nobody answers is offline after 10 seconds, and sent as soon as the network is back", async () => {
-  await using app = await startApp()
   const { live, client, network, happen, HASTE } = await startLive(app)
   for (const event of ["online", "visible"] as const) {
     network.hold = /batch|changes|events/
@@ -101,7 +101,6 @@ test("a small batch that nobody answers is offline after 10 seconds, and sent as
 })
 
 test("a refresh whose answer is swallowed is repeated while the service still repeats it", async () => {
-  await using app = await startApp()
   const storage = memoryStorage()
   const { live, client, network, HASTE } = await startLive(app, storage)
   const refreshed: number[] = []
@@ -120,7 +119,6 @@ test("a refresh whose answer is swallowed is repeated while the service still re
 })
 
 test("a refresh that hangs holds up nothing once the network is back", async () => {
-  await using app = await startApp()
   const storage = memoryStorage()
   const { live, client, network, happen, HASTE } = await startLive(app, storage)
   const refreshes = () => network.requests.filter((request) => request.endsWith("/auth/refresh"))
@@ -137,7 +135,6 @@ test("a refresh that hangs holds up nothing once the network is back", async () 
 })
 
 test("a page that was asked to wait for days waits for a minute", async () => {
-  await using app = await startApp()
   const { live, client, network } = await startLive(app)
   const slept: number[] = []
   network.through = (to) => async (url, init) => {
@@ -157,7 +154,6 @@ test("a page that was asked to wait for days waits for a minute", async () => {
 }, 30_000)
 
 test("the first replica arrives on a slow line, page by page, and what has arrived is kept", async () => {
-  await using app = await startApp()
   const storage = memoryStorage()
   const first = startDevice(app, storage)
   const user = await first.client.register({ email: "slow@example.org", password: "correct horse" })

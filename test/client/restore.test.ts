@@ -1,7 +1,9 @@
 /** Deleted todos come back: by the undo of a deletion, by their key, and out of the trash. */
 import { expect, test } from "bun:test"
 import { type Live, memoryStorage } from "../../src/client/index.ts"
-import { eventually, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, type LiveApp, type Reach, shareLiveApp } from "../support/live.ts"
+
+const app = await shareLiveApp()
 
 const isSettled = (live: Live) => live.status().pending === 0
 
@@ -26,7 +28,6 @@ const startTabs = async (app: LiveApp) => {
 }
 
 test("an undo before the deletion was sent sends nothing, in any tab", async () => {
-  await using app = await startLiveApp()
   const { client, live, tab, key, network } = await startTabs(app)
   // The leader waits for an answer, and so sends nothing.
   let release = () => {}
@@ -55,7 +56,6 @@ test("an undo before the deletion was sent sends nothing, in any tab", async () 
 })
 
 test("an undo after the deletion was sent restores the todo as it was, with its key and its id", async () => {
-  await using app = await startLiveApp()
   const { client, live, tab, key, network } = await startTabs(app)
   const before = live.get(key)
   const undo = await live.delete(key)
@@ -77,7 +77,6 @@ test("an undo after the deletion was sent restores the todo as it was, with its 
 })
 
 test("the trash is what the service has and what is not sent yet, and can be restored", async () => {
-  await using app = await startLiveApp()
   const { client, live, tab, key, network } = await startTabs(app)
   const { key: other } = await live.create({ title: "Oats" })
   await live.delete(key)
@@ -96,7 +95,6 @@ test("the trash is what the service has and what is not sent yet, and can be res
 })
 
 test("what cannot be restored any more is told", async () => {
-  await using app = await startLiveApp()
   const { client, live, key } = await startTabs(app)
   const undo = await live.delete(key)
   await eventually(() => isSettled(live))

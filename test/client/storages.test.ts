@@ -4,7 +4,9 @@ import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts
 import { openStore } from "../../src/client/live/store.ts"
 import { createChannels, platform } from "../../src/client/platform.ts"
 import { browserStorage } from "../../src/client/storage/browser.ts"
-import { eventually, expireToken, type LiveApp, type Reach, startLiveApp } from "../support/live.ts"
+import { eventually, expireToken, type LiveApp, type Reach, shareLiveApp } from "../support/live.ts"
+
+const app = await shareLiveApp()
 
 /** That the test fills up: values of which keys. A full one still lets go of what is stored. */
 const limitedStorage = () => {
@@ -38,7 +40,6 @@ const phoneAndDesk = async (app: LiveApp) => {
 }
 
 test("where the storage is full everything goes on in memory, tells so, and is stored later", async () => {
-  await using app = await startLiveApp()
   const { storage, disk, limited } = limitedStorage()
   const account = app.newAccount()
   const [phone, tab, desk] = [
@@ -75,7 +76,6 @@ test("where the storage is full everything goes on in memory, tells so, and is s
 })
 
 test("where only the replica does not fit, edits are stored, and other tabs show what is new", async () => {
-  await using app = await startLiveApp()
   const { disk, limited } = limitedStorage()
   const account = app.newAccount()
   const [phone, tab, desk] = [
@@ -95,7 +95,6 @@ test("where only the replica does not fit, edits are stored, and other tabs show
 })
 
 test("tokens that a full storage does not accept are used all the same", async () => {
-  await using app = await startLiveApp()
   const { storage, disk, limited } = limitedStorage()
   const client = app.open(undefined, limited)
   await client.register(app.newAccount())
@@ -108,7 +107,6 @@ test("tokens that a full storage does not accept are used all the same", async (
 })
 
 test("tokens that a full storage does not accept are those of the other tabs, too, and of no later one", async () => {
-  await using app = await startLiveApp()
   const { storage, disk, limited } = limitedStorage()
   let refreshes = 0
   const counting = (reach: Reach) => (path: string, init: RequestInit) => {
@@ -132,7 +130,6 @@ test("tokens that a full storage does not accept are those of the other tabs, to
 })
 
 test("a storage that cannot be read for a while keeps no copy from being in step later", async () => {
-  await using app = await startLiveApp()
   const { phone, desk, disk } = await phoneAndDesk(app)
   const live = await phone.todos.live()
   disk.isBroken = true
@@ -157,7 +154,6 @@ const breakingStorage = () => {
 }
 
 test("a copy that could not be opened is opened by the next call", async () => {
-  await using app = await startLiveApp()
   const { disk, breaking } = breakingStorage()
   const client = app.open(undefined, breaking)
   await client.register(app.newAccount())
@@ -188,7 +184,6 @@ test("a copy that could not be opened leaves no channel behind", async () => {
 })
 
 test("a log-out removes the copy that another tab is about to store", async () => {
-  await using app = await startLiveApp()
   const storage = memoryStorage()
   let store = () => {}
   const held = new Promise<void>((resolve) => {
@@ -233,7 +228,6 @@ const blockedStorage = () => {
 }
 
 test("tabs with a memory of their own, because the browser blocks IndexedDB, share no session", async () => {
-  await using app = await startLiveApp()
   const storages = [blockedStorage(), blockedStorage()]
   const [one, other] = storages.map((storage) => app.open(undefined, storage))
   let told = 0

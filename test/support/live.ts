@@ -1,4 +1,5 @@
 /** Clients with a copy, whose network the test can hold up, and what it waits for. */
+import { afterAll, afterEach } from "bun:test"
 import { type Client, createClientOn } from "../../src/client/client.ts"
 import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
@@ -33,15 +34,28 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
     return client
   }
 
+  const closeClients = () => {
+    for (const client of clients.splice(0)) client.close()
+  }
+
   return {
     url: app.url,
     open,
     newAccount: () => ({ email: `live-${++users}@example.org`, password: "correct horse" }),
+    closeClients,
     async [Symbol.asyncDispose]() {
-      for (const client of clients) client.close()
+      closeClients()
       await app[Symbol.asyncDispose]()
     },
   }
+}
+
+/** One for all tests of a file. Their clients are closed after each. */
+export const shareLiveApp = async () => {
+  const app = await startLiveApp()
+  afterEach(app.closeClients)
+  afterAll(() => app[Symbol.asyncDispose]())
+  return app
 }
 
 export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
