@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test"
 import { Elysia, t } from "elysia"
 import { answerError } from "../../src/http/error-handler.ts"
 import { anonymous, authenticated, authenticatedWithQueries } from "../../src/http/guard.ts"
-import { createLargeBodies, jsonBody } from "../../src/http/json-body.ts"
+import { createLargeBodies, jsonBody, leaveUnread } from "../../src/http/json-body.ts"
 import { Problem } from "../../src/http/problem.ts"
 import { createRequestLog } from "../../src/http/request-log.ts"
 import { leaveQueryUnread, queryOf } from "../../src/http/validation.ts"
@@ -29,6 +29,7 @@ app
     }),
   )
   .onRequest(leaveQueryUnread)
+  .onParse(leaveUnread)
   .decorate("largeBodies", createLargeBodies())
   .use(hooks)
   .use(authenticated(gate, "/users").get("", ({ caller: { userId } }) => ({ userId })))
