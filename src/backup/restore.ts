@@ -2,7 +2,7 @@
 import { type Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import postgres from "postgres"
-import { openConnection } from "../database/driver.ts"
+import { keepIdle, openConnection } from "../database/driver.ts"
 import { migrate } from "../database/migrations/migrate.ts"
 import {
   JOINING,
@@ -139,6 +139,7 @@ export const restoreBackup = async (url: string, backup: Backup, options: Option
   const isOld = isFromBeforeJoining(header)
   const sql = openConnection(url)
   try {
+    await keepIdle(sql)
     await sql.begin(refuseRows)
     await useSchema(sql, url, header, dataDir)
     await sql.begin("isolation level read committed", async (transaction) => {

@@ -33,6 +33,12 @@ export const openConnection = <Types extends Record<string, postgres.PostgresTyp
   })
 }
 
+/** For a session that rests while something else works: once it is closed it is not opened again. */
+export const keepIdle = (sql: postgres.Sql) => sql`
+  select set_config(name, '0', false)
+  from pg_settings
+  where name = 'idle_session_timeout'`
+
 declare const made: unique symbol
 /** A query, or a fragment of one. A query starts when it is awaited. */
 export type Query = Promise<unknown> & { readonly [made]: true }

@@ -72,6 +72,15 @@ test("down rolls the last migration back", async () => {
   expect(await tables()).toEqual(["a"])
 })
 
+test("a migration that takes longer than a session may be idle is no failure", async () => {
+  const name = new URL(database.url).pathname.slice(1)
+  await query(database.url, `alter database "${name}" set idle_session_timeout = '300ms'`)
+  const files = {
+    "30000101000001_slow.sql": "-- migrate:up\nselect pg_sleep(0.5);\n-- migrate:down",
+  }
+  expect(await migrate(database.url, "up", { files })).toMatchObject({ changed: [FIRST] })
+})
+
 test("status tells applied, pending and unknown migrations, and changes nothing", async () => {
   expect(await migrate(database.url, "status", { files: second })).toMatchObject({
     pending: [FIRST, SECOND],

@@ -2,7 +2,7 @@
 import { tmpdir } from "node:os"
 import type postgres from "postgres"
 import { ConfigError } from "../../config/config.ts"
-import { openConnection } from "../driver.ts"
+import { keepIdle, openConnection } from "../driver.ts"
 import { writableUrl } from "../hosts/failover.ts"
 import type { Statements } from "../sql.ts"
 import { lackingRights } from "./rights.ts"
@@ -101,7 +101,6 @@ const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
     return work()
   })
 
-/** The lock's transaction has the other connection, so that these settings hold for the statements below. */
 const rebuildIndexes = async (sql: postgres.Sql) => {
   const indexes = await invalidIndexes(sql)
   if (indexes.length === 0) return
@@ -132,8 +131,10 @@ export const migrate = async (
   { files = migrationFiles(), dataDir = tmpdir() }: { files?: Files; dataDir?: string } = {},
 ): Promise<Migrated> => {
   const url = await writableUrl(databaseUrl)
-  const sql = openConnection(url, { max: 2 })
+  const sql = openConnection(url)
+  const lock = openConnection(url)
   try {
+    await keepIdle(sql)
     const place = await findPlace(sql)
     const own = place.current ?? "public"
     const found = place.holder ?? own
@@ -142,37 +143,35 @@ export const migrate = async (
     // Another program's, in a schema that comes after ours.
     const isOther = found !== own && (await stateIn(found)).unknown.length > 0
     const schema = isOther ? own : found
-    const describe = async (changed: string[]): Promise<Migrated> => ({
-      schema,
-      ...(await stateIn(schema)),
-      invalid: await invalidIndexes(sql),
-      changed,
-    })
-    const state = await describe([])
-    const isNeeded = ({ pending, invalid }: Migrated) =>
-      command === "down" || pending.length + invalid.length > 0
-    if (command === "status" || !isNeeded(state)) return state
+    const describe = async (before?: string[]): Promise<Migrated> => {
+      const state = await stateIn(schema)
+      const now = new Set(state.applied)
+      const changed = [...now.symmetricDifference(new Set(before ?? now))]
+      return { schema, ...state, invalid: await invalidIndexes(sql), changed }
+    }
+    const state = await describe()
+    const isNeeded = command === "down" || state.pending.length + state.invalid.length > 0
+    if (command === "status" || !isNeeded) return state
     const problem = problemOf(place) ?? (await lackingRights(sql))
     if (problem !== undefined) throw new ConfigError(`DATABASE_URL: ${problem}`)
     if (state.unknown.length > 0) throw new SchemaError(foreign(state.unknown))
 
     const run = async (): Promise<Migrated> => {
-      const before = await describe([])
-      if (command === "down" || before.pending.length > 0) {
+      const { applied, pending } = await stateIn(schema)
+      if (command === "down" || pending.length > 0) {
         const { dbmate } = await import("./dbmate.ts")
         const name = command === "up" ? "migrate" : "rollback"
         await dbmate(url, dataDir, withSettings(files, schema), name, schema)
       }
       if (command === "up") await rebuildIndexes(sql)
-      const { applied } = await stateIn(schema)
-      return describe([...new Set(before.applied).symmetricDifference(new Set(applied))])
+      return describe(applied)
     }
     for (;;) {
-      const migrated = await locked(sql, run)
+      const migrated = await locked(lock, run)
       if (migrated) return migrated
       await Bun.sleep(lockPollMs)
     }
   } finally {
-    await sql.end()
+    await Promise.all([sql.end(), lock.end()])
   }
 }
