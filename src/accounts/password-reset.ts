@@ -69,15 +69,15 @@ const resetPassword = async (
   const { sql, tokens, logEvent } = accounts
   const hash = hashOf(token)
   // Checked first, because hashing a password is expensive.
-  const email = isToken(token) ? await findResettable(sql, hash) : undefined
-  if (email === undefined) throw wrongResetToken()
-  refuseGuessable("/new_password", new_password, email)
+  const user = isToken(token) ? await findResettable(sql, hash) : undefined
+  if (!user) throw wrongResetToken()
+  const userId = user.id
+  refuseGuessable("/new_password", new_password, user.email)
   const passwordHash = await hashPassword(accounts, new_password, client)
-  const { userId, revoked } = await sql.begin(async (transaction) => {
-    const userId = await useReset(transaction, hash, passwordHash)
-    if (userId === undefined) throw wrongResetToken()
+  const revoked = await sql.begin(async (transaction) => {
+    if (!(await useReset(transaction, userId, hash, passwordHash))) throw wrongResetToken()
     await endAllSessions(transaction, userId)
-    return { userId, revoked: await deletePersonalTokens(transaction, userId) }
+    return deletePersonalTokens(transaction, userId)
   })
   tokens.revoke([changedKey(userId), ...revoked.map(({ key }) => key)])
   logEvent("password_reset", { userId, address: client.address })
@@ -118,30 +118,30 @@ export const createPasswordReset = async (sql: Statements, user: number | string
   return row && { token, ...row }
 }
 
-/** The email of the user whom the token was made for. Undefined if the token is not valid. */
+/** The user whom the token was made for. Undefined if the token is not valid. */
 const findResettable = async (sql: Sql, hash: Uint8Array) => {
-  const [row] = await sql.pipelined<{ email: string }[]>`
-    select email
+  const [row] = await sql.pipelined<{ id: number; email: string }[]>`
+    select id, email
     from password_resets
     join users on users.id = user_id
     where hash = ${hash}
       and expires_at > now()`
-  return row?.email
+  return row
 }
 
-/** Returns the user whose password it changed. Undefined if the token is not valid, or was used meanwhile. */
-const useReset = async (transaction: Statements, hash: Uint8Array, passwordHash: string) => {
+/** Changes the password. False if the token is not valid any more. Then nothing is to be committed. */
+const useReset = async (
+  transaction: Statements,
+  userId: number,
+  hash: Uint8Array,
+  passwordHash: string,
+) => {
   // Locks the user's row first, as everything does that changes an account: so there are no deadlocks.
-  const [row] = await transaction<{ user_id: number }[]>`
+  const { count } = await transaction`
     with changed as (
       update users
       set password_hash = ${passwordHash}
-      where id = (
-          select user_id
-          from password_resets
-          where hash = ${hash}
-            and expires_at > now()
-        )
+      where id = ${userId}
         and disabled_at is null
       returning id
     )
@@ -149,8 +149,8 @@ const useReset = async (transaction: Statements, hash: Uint8Array, passwordHash:
     using changed
     where user_id = changed.id
       and hash = ${hash}
-    returning user_id`
-  return row?.user_id
+      and expires_at > now()`
+  return count === 1
 }
 
 const passwordResetBody = shape(
