@@ -5,6 +5,7 @@ import type { Sql } from "../database/sql.ts"
 import type { RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
+import type { RefreshTokens } from "./tokens/refresh-token.ts"
 
 /** Seconds. */
 export type Lifetimes = {
@@ -14,14 +15,6 @@ export type Lifetimes = {
   access: number
   /** Of a session, from its login, even if it is refreshed. */
   session: number
-}
-
-export type RefreshTokens = {
-  sign: (sessionId: string, generation: number, userId: number) => string
-  /** Undefined if it was not issued here. Without a user it is of a time when tokens named none. */
-  read: (
-    token: string,
-  ) => { sessionId: string; generation: number; userId: number | undefined } | undefined
 }
 
 export type Accounts = {

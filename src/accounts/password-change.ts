@@ -1,5 +1,4 @@
 /** PUT /users/me/password. */
-import { randomUUID } from "node:crypto"
 import type { Static } from "elysia"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
@@ -12,7 +11,7 @@ import { wrongCurrentPassword } from "./problems.ts"
 import { uncount } from "./rate-limits.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { ada, password, tokens } from "./schemas.ts"
-import { issueFirstTokens } from "./sessions/issue.ts"
+import { issueTokens } from "./sessions/issue.ts"
 import { insertSession } from "./sessions/queries.ts"
 
 export const passwordChange = (accounts: Accounts) =>
@@ -49,16 +48,15 @@ const changePassword = async (
     { account, password: current_password, client, refusal },
     async ({ password_hash }, counts) => {
       const to = await hashNow(new_password)
-      const id = randomUUID()
-      await sql.begin(async (transaction) => {
+      const session = await sql.begin(async (transaction) => {
         if (!(await replacePassword(transaction, userId, password_hash, to))) throw refusal()
         await endAllSessions(transaction, userId)
-        await insertSession(transaction, { id, userId }, client, lifetimes)
         await uncount(transaction, counts)
+        return insertSession(transaction, userId, client, lifetimes)
       })
       tokens.revoke([changedKey(userId)])
       logEvent("password_changed", { userId, address: client.address })
-      return issueFirstTokens(accounts, id, userId)
+      return issueTokens(accounts, session)
     },
   )
 }

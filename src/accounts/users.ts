@@ -64,8 +64,7 @@ export const createFederatedUser = async (sql: Sql, id: number) => {
     with created as (
       insert into users (id)
       select ${id}::bigint
-      where not exists (select from users where id = ${id})
-        and not exists (select from revocations where key = ${userKey(id)})
+      where not exists (select from revocations where key = ${userKey(id)})
       on conflict on constraint users_pkey do nothing
     )
     select exists (select from revocations where key = ${userKey(id)}) as is_deleted`

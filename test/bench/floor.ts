@@ -131,16 +131,16 @@ const logIn = async (request: Request, headers: Headers) => {
   const hash = user?.password_hash
   if (!hash || !(await Bun.password.verify(String(password), hash)))
     throw new Refusal(401, "INVALID_CREDENTIALS", "Email or password is wrong")
-  const id = randomUUID()
-  const refresh_token = `${id}.1.${createHmac("sha256", SECRET_KEY).update(`${id}.1`).digest("base64url")}`
   const expires_in = 1_800
   const client = { address, userAgent: request.headers.get("user-agent") }
   const lifetimes = { refresh: 30 * 86_400, access: expires_in, session: 365 * 86_400 }
-  await sql.begin(async (transaction) => {
+  const { id } = await sql.begin(async (transaction) => {
     await lockPassword(transaction, user.id, hash)
-    await insertSession(transaction, { id, userId: user.id }, client, lifetimes)
     await rememberAddress(transaction, user.id, address)
+    return insertSession(transaction, user.id, client, lifetimes)
   })
+  const text = `${id}.1.${user.id}`
+  const refresh_token = `${text}.${createHmac("sha256", SECRET_KEY).update(text).digest("base64url")}`
   const now = Math.floor(Date.now() / 1000)
   const claims = {
     sub: String(user.id),

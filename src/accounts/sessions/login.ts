@@ -1,5 +1,4 @@
 /** POST /auth/login and /auth/logout. */
-import { randomUUID } from "node:crypto"
 import { t } from "elysia"
 import type { Client } from "../../http/client-address.ts"
 import { anonymous, authenticated } from "../../http/guard.ts"
@@ -10,7 +9,7 @@ import { attempt, failAttempt } from "../passwords.ts"
 import { wrongCredentials } from "../problems.ts"
 import { uncount } from "../rate-limits.ts"
 import { type Credentials, credentials, isEmail, tokens } from "../schemas.ts"
-import { issueFirstTokens } from "./issue.ts"
+import { issueTokens } from "./issue.ts"
 import { endSession, insertSession, revokeToken } from "./queries.ts"
 
 export const logout = (accounts: Accounts) =>
@@ -66,16 +65,15 @@ const logIn = async (accounts: Accounts, { email, password }: Credentials, clien
     accounts,
     { account, password, client, refusal: wrongCredentials },
     async ({ id: userId, password_hash }, counts) => {
-      const id = randomUUID()
-      await sql.begin(async (transaction) => {
+      const session = await sql.begin(async (transaction) => {
         if (!(await lockPassword(transaction, userId, password_hash))) throw wrongCredentials()
         await limits.countLogin(transaction, counts)
-        await insertSession(transaction, { id, userId }, client, lifetimes)
         await uncount(transaction, counts)
         await rememberAddress(transaction, userId, address)
+        return insertSession(transaction, userId, client, lifetimes)
       })
       logEvent("login_succeeded", { userId, address })
-      return issueFirstTokens(accounts, id, userId)
+      return issueTokens(accounts, session)
     },
   )
 }

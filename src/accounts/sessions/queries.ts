@@ -21,10 +21,6 @@ export const extendedEnd = (sql: Statements, lifetimes: Lifetimes) => sql`
     sessions.created_at + make_interval(secs => ${lifetimes.session})
   )`
 
-/** Seconds until the session ends at the latest. */
-export const secondsLeft = (sql: Statements, lifetimes: Lifetimes) => sql`
-  ceil(${lifetimes.session} + extract(epoch from sessions.created_at - now()))::bigint`
-
 /** Whether a session, joined with its user, is alive and its user enabled. */
 export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
   sessions.user_id = users.id
@@ -32,22 +28,42 @@ export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
     and ${sql.unsafe(HAS_NOT_ENDED)}
     and sessions.created_at > now() - make_interval(secs => ${lifetimes.session})`
 
+/** A session, as far as its next tokens need it. */
+export type Session = {
+  id: string
+  user_id: number
+  generation: number
+  /** Until it ends at the latest. */
+  seconds_left: number
+}
+
+/** What is returned as a `Session`. */
+export const columns = (sql: Statements, lifetimes: Lifetimes) => sql`
+  sessions.id,
+  sessions.user_id,
+  generation,
+  ceil(${lifetimes.session} + extract(epoch from sessions.created_at - now()))::bigint as seconds_left`
+
 /** Starts at generation 1. */
-export const insertSession = (
+export const insertSession = async (
   transaction: Statements,
-  { id, userId }: { id: string; userId: number },
+  userId: number,
   { address, userAgent }: Pick<Client, "address" | "userAgent">,
   lifetimes: Lifetimes,
-) => transaction`
-  insert into sessions (id, user_id, created_at, expires_at, user_agent, address)
-  values (
-    ${id},
-    ${userId},
-    statement_timestamp(),
-    now() + make_interval(secs => ${Math.min(unrefreshed(lifetimes), lifetimes.session)}),
-    ${userAgent},
-    ${address}
-  )`
+) => {
+  const [session] = await transaction<[Session]>`
+    insert into sessions (id, user_id, created_at, expires_at, user_agent, address)
+    values (
+      gen_random_uuid(),
+      ${userId},
+      statement_timestamp(),
+      now() + make_interval(secs => ${Math.min(unrefreshed(lifetimes), lifetimes.session)}),
+      ${userAgent},
+      ${address}
+    )
+    returning ${columns(transaction, lifetimes)}`
+  return session
+}
 
 type Listed = {
   id: string

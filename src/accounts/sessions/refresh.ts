@@ -11,8 +11,8 @@ import { deletedUser, wrongRefreshToken } from "../problems.ts"
 import { sessionKey } from "../revocation-keys.ts"
 import { refreshToken, tokens } from "../schemas.ts"
 import { isDeleted } from "../users.ts"
-import { issueTokens, type SessionState } from "./issue.ts"
-import { endSession, extendedEnd, isAlive, secondsLeft } from "./queries.ts"
+import { issueTokens } from "./issue.ts"
+import { columns, endSession, extendedEnd, isAlive, type Session } from "./queries.ts"
 
 export const refresh = (accounts: Accounts) =>
   anonymous(accounts, "/auth").post(
@@ -39,10 +39,10 @@ const refreshSession = async (accounts: Accounts, token: string, client: Client)
   if (!presented) throw wrongRefreshToken()
   const { sessionId, generation, userId } = presented
   const rotated = await rotate(sql, sessionId, generation, client, lifetimes)
-  if (rotated) return issueTokens(accounts, sessionId, rotated)
+  if (rotated) return issueTokens(accounts, rotated)
   const later = await findLater(sql, sessionId, generation, lifetimes)
   if (!later) throw userId && (await isDeleted(sql, userId)) ? deletedUser() : wrongRefreshToken()
-  if (!later.is_reuse) return issueTokens(accounts, sessionId, later)
+  if (!later.is_reuse) return issueTokens(accounts, later)
   await endSession(sql, later.user_id, sessionId, lifetimes)
   tokens.revoke([sessionKey(sessionId)])
   logEvent("session_ended_by_reuse", { userId: later.user_id, address: client.address })
@@ -60,7 +60,7 @@ const rotate = async (
   { userAgent, address }: Client,
   lifetimes: Lifetimes,
 ) => {
-  const [session] = await sql<SessionState[]>`
+  const [session] = await sql<Session[]>`
     update sessions
     set generation = ${generation}::bigint + 1,
       rotated_at = now(),
@@ -73,7 +73,7 @@ const rotate = async (
       and generation <= ${generation}::bigint
       and rotated_at > now() - make_interval(secs => ${lifetimes.refresh})
       and ${isAlive(sql, lifetimes)}
-    returning sessions.user_id, generation, ${secondsLeft(sql, lifetimes)} as seconds_left`
+    returning ${columns(sql, lifetimes)}`
   return session
 }
 
@@ -83,11 +83,9 @@ const rotate = async (
  * has ended.
  */
 const findLater = async (sql: Sql, sessionId: string, generation: number, lifetimes: Lifetimes) => {
-  const [session] = await sql<(SessionState & { is_reuse: boolean })[]>`
+  const [session] = await sql<(Session & { is_reuse: boolean })[]>`
     select
-      sessions.user_id,
-      generation,
-      ${secondsLeft(sql, lifetimes)} as seconds_left,
+      ${columns(sql, lifetimes)},
       generation <> ${generation}::bigint + 1
         or rotated_at < now() - interval '10 seconds' as is_reuse
     from sessions
