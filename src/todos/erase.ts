@@ -3,13 +3,20 @@
 import { ClientLeft, isLockTimeout } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { unavailable } from "../http/problem.ts"
-import { inTurn, type Turn, type Turns, type Writer } from "./revisions.ts"
+import {
+  inTurn,
+  LIMITED_WAIT,
+  SHORT_WAIT,
+  type Turn,
+  type Turns,
+  type Writer,
+} from "./revisions.ts"
 
 /** Rows. Deleting so many takes tens of milliseconds, far less than the time limit of a statement on a busy machine. */
 const DELETED_AT_ONCE = 1_000
 
-/** How long it waits, in all, for somebody who holds a lock on one of the rows, and between two tries. */
-const PATIENCE_MS = 4_000
+/** While somebody holds a lock on one of the rows: three to four seconds in all. */
+const MOST_TRIES = 20
 const PAUSE_MS = 100
 
 /** Leaves no tombstones: `tombstones_forgotten_up_to` makes replicas begin again. */
@@ -57,29 +64,21 @@ const deleteSomeTombstones = async ({ sql, ownerId }: Turn) =>
         )`
   ).count
 
-/** Changes lock the revision last, so the others are locked without waiting: otherwise it could deadlock. */
-const lockAll = async (transaction: Statements, ownerId: number) => {
-  await transaction`
-    select revision
-    from revisions
-    where owner_id = ${ownerId}
-    for update`
-  await transaction`
-    select id
-    from todos
-    where owner_id = ${ownerId}
-    for update nowait`
-  await transaction`
-    select key
-    from idempotency_keys
-    where owner_id = ${ownerId}
-    for update nowait`
-}
-
 /**
- * One statement for all todos might exceed its time limit. `deleteOwner` is called in a transaction that has
- * locked everything that writes lock.
+ * Locks what every write locks last: who holds another lock of the owner's may be waiting for this one. So
+ * this transaction waits shortly for each, and is tried again: otherwise it could deadlock.
  */
+const LOCK_REVISION = `
+  select revision
+  from revisions
+  where owner_id = $1
+    and ${LIMITED_WAIT}
+  for update`
+
+/** Without foreign keys too, which a distributed Postgres lacks here. */
+const TABLES = ["todos", "idempotency_keys", "deleted_todos", "revisions"]
+
+/** One statement for all todos might exceed its time limit. `deleteOwner` is called in the last transaction. */
 export const deleteTodosOf = async (
   deps: { sql: Sql; turns: Turns },
   { caller, client }: Writer,
@@ -90,32 +89,23 @@ export const deleteTodosOf = async (
   }
   const deleteRest = ({ sql, ownerId, options }: Turn) =>
     sql.begin(async (transaction) => {
-      await lockAll(transaction, ownerId)
-      // Foreign keys would delete them, but a distributed Postgres has none here.
-      await transaction`
-          delete from idempotency_keys
-          where owner_id = ${ownerId}`
-      // Those that other instances have made since.
-      await transaction`
-          delete from deleted_todos
-          where owner_id = ${ownerId}`
-      await transaction`
-          delete from revisions
+      await transaction.unsafe(LOCK_REVISION, [ownerId, SHORT_WAIT])
+      for (const table of TABLES)
+        await transaction`
+          delete from ${transaction(table)}
           where owner_id = ${ownerId}`
       await deleteOwner(transaction)
     }, options)
-  let lockedSince: number | undefined
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     await deleteAll(deleteSomeTodos)
     await deleteAll(deleteSomeTombstones)
     try {
       return await inTurn(deps, { caller }, deleteRest)
     } catch (error) {
       if (!isLockTimeout(error)) throw error
+      if (tries === MOST_TRIES)
+        throw unavailable("Another transaction has locked todos of the user")
     }
-    lockedSince ??= performance.now()
-    if (performance.now() - lockedSince > PATIENCE_MS)
-      throw unavailable("Another transaction has locked todos of the user")
     await Bun.sleep(PAUSE_MS)
     if (client?.signal.aborted) throw new ClientLeft()
   }

@@ -34,6 +34,9 @@ export const inTurn = <Result>(
   return turns.run(userId, () => write({ sql, ownerId: userId, options }), { signal })
 }
 
+/** How long to wait for a lock while others wait behind. */
+export const SHORT_WAIT = "50ms"
+
 /**
  * A write waits for those that other instances make of the owner's todos. In its text, `$1` is the owner and
  * `$2` is how long it waits for locks. At first that is short. If another transaction takes longer, the
@@ -45,7 +48,7 @@ export const writing = async <Row extends object>(
   values: Value[],
 ): Promise<Row[]> => {
   try {
-    return await sql.pipelined.unsafe<Row[]>(text, [ownerId, "50ms", ...values], options)
+    return await sql.pipelined.unsafe<Row[]>(text, [ownerId, SHORT_WAIT, ...values], options)
   } catch (error) {
     if (!isLockTimeout(error)) throw error
     return sql.unsafe<Row[]>(text, [ownerId, "0", ...values], options)
