@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { constants, createWriteStream } from "node:fs"
 import { access, mkdtemp, readlink, realpath, rename, rm, stat } from "node:fs/promises"
 import { basename, dirname, join, resolve } from "node:path"
-import { type Readable, Writable } from "node:stream"
+import type { Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { syncDirectory } from "../data-dir/private-files.ts"
 import { inFirstHome, ownHomes } from "../programs/directory.ts"
@@ -62,22 +62,6 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
     output.destroy()
     await rm(draft, { force: true })
   }
-}
-
-/** Waits for a slow reader of a pipe: node:fs fails if it is still full after a few attempts. */
-export const createStandardOutput = () => {
-  const sink = Bun.stdout.writer()
-  return new Writable({
-    async write(chunk: Buffer, _encoding, done) {
-      try {
-        await sink.write(chunk)
-        await sink.flush()
-        done()
-      } catch (error) {
-        done(error instanceof Error ? error : new Error(String(error)))
-      }
-    },
-  })
 }
 
 /** Saves a pipe to a file, so that all of it can be verified before the restore begins. */

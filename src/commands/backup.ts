@@ -1,11 +1,11 @@
 /** `todo-api backup [FILE|-]`: writes all data into one file, even while the service runs. */
 import type { Writable } from "node:stream"
-import { createStandardOutput, writeWhole } from "../backup/file.ts"
+import { writeWhole } from "../backup/file.ts"
 import { createProgress } from "../backup/progress.ts"
 import { writeBackup } from "../backup/write.ts"
 import { readConfig } from "../config/config.ts"
 import { secretKeys } from "../keys/secret-keys.ts"
-import { type Flags, interruptible, refuseTerminal } from "./command.ts"
+import { createStandardOutput, type Flags, interruptible, refuseTerminal } from "./command.ts"
 import { openDatabase } from "./open-database.ts"
 
 export const backup = async (env: NodeJS.ProcessEnv, argument: string, flags: Flags) => {

@@ -1,5 +1,6 @@
 /** What makes up a command: its options and its help, what it prints, and how a signal ends it. */
-import { writeSync } from "node:fs"
+import { Writable } from "node:stream"
+import { pipeline } from "node:stream/promises"
 import { parseArgs } from "node:util"
 
 /** A wrong command line, explained to the person who wrote it. */
@@ -64,23 +65,27 @@ export const parseOptions = (argv: string[], options: Options, strict = true) =>
   }
 }
 
-const STANDARD_OUTPUT = 1
-/** Somebody may have made the pipe one that is never waited for. */
-const FULL_PIPE_MS = 5
+/** Waits for a slow reader of a pipe: node:fs fails if it is still full after a few attempts. */
+export const createStandardOutput = () => {
+  const sink = Bun.stdout.writer()
+  return new Writable({
+    async write(chunk: Buffer, _encoding, done) {
+      try {
+        await sink.write(chunk)
+        await sink.flush()
+        done()
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)))
+      }
+    },
+  })
+}
 
-/** Arrives whole, also through a pipe that is read slowly. */
+/** Arrives whole, unless its reader, such as head, has read enough. */
 export const print = async (output: string | Uint8Array) => {
-  for (let rest = Buffer.from(output as string); rest.length > 0; ) {
-    try {
-      rest = rest.subarray(writeSync(STANDARD_OUTPUT, rest))
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException
-      // The reader, such as head, has read enough.
-      if (code === "EPIPE") break
-      if (code !== "EAGAIN") throw error
-      await Bun.sleep(FULL_PIPE_MS)
-    }
-  }
+  await pipeline([output], createStandardOutput()).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error
+  })
   return 0
 }
 
