@@ -22,23 +22,19 @@ export const limitRequests = <Caller extends AnyCaller>(
 ): Authenticate<Caller> => {
   if (max === undefined) return authenticate
   const minutes = createCache<Minute>(CACHE_LIMIT)
-  const policy = `"default";q=${max};w=${WINDOW_SECONDS}`
-
-  const currentMinute = (userId: number, now: number): Minute => {
-    const known = minutes.get(String(userId))
-    if (known && now - known.startedAt < WINDOW_SECONDS * 1_000) return known
-    const minute = { requests: 0, startedAt: now }
-    minutes.set(String(userId), minute)
-    return minute
-  }
 
   return async (authorization, headers) => {
     const caller = await authenticate(authorization, headers)
+    const key = String(caller.userId)
     const now = performance.now()
-    const minute = currentMinute(caller.userId, now)
+    let minute = minutes.get(key)
+    if (!minute || now - minute.startedAt >= WINDOW_SECONDS * 1_000) {
+      minute = { requests: 0, startedAt: now }
+      minutes.set(key, minute)
+    }
     minute.requests++
     const secondsLeft = WINDOW_SECONDS - Math.floor((now - minute.startedAt) / 1_000)
-    headers["ratelimit-policy"] = policy
+    headers["ratelimit-policy"] = `"default";q=${max};w=${WINDOW_SECONDS}`
     headers["ratelimit"] = `"default";r=${Math.max(0, max - minute.requests)};t=${secondsLeft}`
     if (minute.requests > max)
       throw tooManyRequests(`At most ${max} requests a minute; try again later`, secondsLeft)

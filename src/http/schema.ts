@@ -22,11 +22,7 @@ const PATTERN = Symbol("pattern")
 
 type TextSchema = TextOptions & { nullable?: boolean; [Kind]: "Text"; [PATTERN]?: RegExp }
 
-const codePoints = (value: string) => {
-  let count = 0
-  for (const _ of value) count++
-  return count
-}
+const codePoints = (value: string) => [...value].length
 
 /** The message for the rule that `value` breaks, or undefined. */
 export const brokenTextRule = (schema: TextSchema, value: unknown): string | undefined => {
