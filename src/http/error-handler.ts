@@ -1,5 +1,5 @@
 /** Whatever was thrown becomes a problem document, and its cause is logged. 405 and OPTIONS follow from the routes. */
-import type { AnyElysia } from "elysia"
+import { type AnyElysia, NotFoundError } from "elysia"
 import { ClientLeft, isAway, outageOf } from "../database/errors.ts"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
@@ -69,14 +69,9 @@ type Deps = {
 
 type Failure = Omit<LoggedRequest, "startedAt"> & {
   error: unknown
-  code: unknown
   /** Missing if the request failed before its first hook. */
   startedAt?: number
 }
-
-/** No route matched. A route that matched may throw a NOT_FOUND too, but as a Problem. */
-const isUnrouted = (error: unknown, code: unknown) =>
-  code === "NOT_FOUND" && !(error instanceof Problem)
 
 export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }: Deps) => {
   /** When requests last failed, by the reason. Each reason is logged once an outage. */
@@ -102,8 +97,9 @@ export const answerError = ({ log, metrics, methodsOf, answeredAt, logRequest }:
   }
 
   // Destructured: a context that is passed on as a whole makes Elysia parse everything.
-  return ({ error, code, request, set, startedAt = performance.now() }: Failure): Response => {
-    if (!isUnrouted(error, code)) return toProblem(error, set.headers["x-request-id"]).toResponse()
+  return ({ error, request, set, startedAt = performance.now() }: Failure): Response => {
+    const isUnrouted = error instanceof NotFoundError
+    if (!isUnrouted) return toProblem(error, set.headers["x-request-id"]).toResponse()
     const response = unrouted(request, methodsOf)
     // No hook runs after this one.
     logRequest({ request, set, startedAt }, response.status)
