@@ -112,6 +112,7 @@ export const driver: Level = async (world, seed, random) => {
     random,
     {
       tag: () => current.sql as unknown as Statements,
+      isOrdered: () => current.sql.options.max === 1,
       begin: (inside) => current.sql.begin((tag) => inside(tag as unknown as Statements)),
     },
     seed,
@@ -156,8 +157,16 @@ export const driver: Level = async (world, seed, random) => {
   await inRounds(world, random, isRough, next, work)
   await alone()
   await inRounds(world, random, isRough, next, work)
-  const ends = Promise.all(opened.map(({ sql }) => sql.end({ timeout: random.below(2) })))
+  // What is under way at the end, or still has no connection, may be answered or not.
+  isLeft = true
+  if (random.chance(0.5)) current = open()
+  for (let n = random.below(6); n > 0; n--) work.next()
+  await Bun.sleep(random.below(6))
+  const ends = Promise.all(
+    opened.map(({ sql }) => sql.end(random.chance(0.5) ? { timeout: 0 } : {})),
+  )
   if (!(await Promise.race([ends, Bun.sleep(5_000)]))) work.problems.push("end() hangs")
+  await work.settled()
   await checkWrites(world.admin as unknown as Statements, seed, work)
   return [...work.problems, ...(await leftOver(world))]
 }
@@ -184,6 +193,7 @@ export const pool: Level = async (world, seed, random) => {
     random,
     {
       tag: () => (random.chance(0.7) ? sql.pipelined : sql),
+      isOrdered: () => false,
       begin: (inside) => sql.begin(inside),
     },
     seed,

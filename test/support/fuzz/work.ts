@@ -1,5 +1,6 @@
 /** What a seed asks of a connection or a pool, and whether it was answered rightly. */
-import { finished } from "node:stream/promises"
+import { Readable } from "node:stream"
+import { finished, pipeline } from "node:stream/promises"
 import type { Statements, Value } from "../../../src/database/sql.ts"
 import type { Random } from "../simulation/random.ts"
 
@@ -11,6 +12,8 @@ const HANGS_MS = 6_000
 export type Tags = {
   /** One for each statement. */
   tag: () => Statements
+  /** Whether the server runs statements in the order in which they are asked. */
+  isOrdered: () => boolean
   begin: (work: (transaction: Statements) => Promise<unknown>) => Promise<unknown>
 }
 
@@ -22,7 +25,12 @@ export const codeOf = (error: unknown) =>
 
 const shown = (value: unknown) => String(JSON.stringify(value)).slice(0, 120)
 
-export const createWork = (random: Random, { tag, begin }: Tags, seed: number, mayFail: Judge) => {
+export const createWork = (
+  random: Random,
+  { tag, isOrdered, begin }: Tags,
+  seed: number,
+  mayFail: Judge,
+) => {
   const problems: string[] = []
   const pending = new Set<Promise<unknown>>()
   /** What is to be in the table: how often, once it was answered, and whether it was. */
@@ -46,7 +54,7 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
         else if (wrong(answer as never)) problems.push(`${label} got ${shown(answer)}`)
       },
       (error) => {
-        const isOfTransaction = ["transaction", "undone", "unnoticed"].includes(name)
+        const isOfTransaction = ["transaction", "part", "undone", "unnoticed"].includes(name)
         const isExpected = expected?.test(codeOf(error)) || mayFail(error, isOfTransaction)
         if (!isExpected) problems.push(`${label} failed: ${codeOf(error)} ${error.message}`)
       },
@@ -125,6 +133,21 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
       const isDone = n % 2 === 0
       return query("changed", text, [id, isDone], (rows) => rows[0]?.["done"] !== isDone)
     },
+    /** Of two at once the second stays. The columns of the first one change. */
+    ordered: (n: number) => {
+      if (!isOrdered()) return
+      const own = tag()
+      const id = 51 + (n % 1_000)
+      const set = (isDone: boolean, returning: string) => {
+        const text = `update stored set done = $1 where id = $2 ${returning}`
+        return own.unsafe(text, [isDone, id], PREPARED)
+      }
+      const stored = async () => {
+        await Promise.all([set(true, "returning *"), set(false, "")])
+        return own.unsafe("select done from stored where id = $1", [id], PREPARED)
+      }
+      return ask("ordered", stored(), ([row]: Record<string, unknown>[]) => row?.["done"] !== false)
+    },
     written: (n: number) => {
       const nonce = `${seed}-${n}`
       const write = { rows: 1, isDone: false }
@@ -156,7 +179,9 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
             ),
           () => insert(transaction, nonce, 2),
         ]
-        const answers = isParallel ? await Promise.all(steps.map((step) => step())) : []
+        const parallel = isParallel ? steps.map((step) => step()) : []
+        for (const part of parallel) ask("part", part, () => false)
+        const answers = await Promise.all(parallel)
         for (const step of isParallel ? [] : steps) answers.push(await step())
         for (const rows of answers)
           if (rows.length !== 1 || rows[0]?.nonce !== nonce)
@@ -218,11 +243,12 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
     if (isFailing) lines.push(`${nonce}\tno number\n`)
     const copy = async () => {
       const writer = await tag().unsafe("copy written (nonce, part) from stdin").writable()
+      if (!isFollowed) return pipeline(Readable.from(lines), writer)
       const over = finished(writer)
       writer.end(lines.join(""))
       await new Promise(setImmediate)
-      if (isFollowed) copyIn(false)
-      await over
+      copyIn(false)
+      return over
     }
     const isWrong = () => {
       write.isDone = true
@@ -239,10 +265,13 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
     /** Starts one operation. */
     next: () => random.oneOf(Object.values(operations))?.(seed * 1_000 + count),
     copyIn,
-    /** Its reader may leave it in the middle. */
+    /** It may fail in the middle, or its reader leave it there. */
     copyOut: (isLeft: boolean) => {
       const rows = isLeft ? 3_000 : 1 + random.below(300)
-      const text = `copy (select repeat('x', 999) from generate_series(1, ${rows})) to stdout`
+      const failing = !isLeft && random.chance(0.3) ? 1 + random.below(rows) : 0
+      const text = `copy (
+        select repeat('x', 999 + 0 / (n - ${failing})) from generate_series(1, ${rows}) as n
+      ) to stdout`
       const copy = async () => {
         let length = 0
         for await (const chunk of await tag().unsafe(text).readable()) {
@@ -252,7 +281,8 @@ export const createWork = (random: Random, { tag, begin }: Tags, seed: number, m
         }
         return length
       }
-      return ask("copy out", copy(), (length: number) => !isLeft && length !== rows * 1_000)
+      const isWrong = (length: number) => !isLeft && length !== rows * 1_000
+      return ask("copy out", copy(), isWrong, failing > 0 ? /22012/ : undefined)
     },
     /** Until all that was asked is answered. */
     async settled() {
@@ -269,7 +299,7 @@ export const SCHEMA = `
   create index on written (nonce);
   create table once (id integer, unique (id) deferrable initially deferred);
   create table stored (id integer primary key, done boolean, title text, n integer);
-  insert into stored select n, false, 'title of ' || n, 0 from generate_series(1, 50) as n`
+  insert into stored select n, false, 'title of ' || n, 0 from generate_series(1, 1050) as n`
 
 /** What was answered is in the table, what failed is there once at most, and nothing else is. */
 export const checkWrites = async (admin: Statements, seed: number, work: Work) => {
