@@ -1,5 +1,6 @@
 /** Events and waits: a client hears of every change, as soon as it is committed, and of nothing else. */
 import { afterAll, expect, test } from "bun:test"
+import { eventStream } from "../../src/todos/changes/events.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
 import { fetchedState, type Page } from "../support/copy.ts"
@@ -294,3 +295,23 @@ test("streams and waits whose clients leave within the first read give their pla
     await Promise.all(streams.map(({ ended }) => ended))
   }
 }, 10_000)
+
+test("a client that leaves while its token is looked at is told nothing, and nothing throws", async () => {
+  const watched: { closed(): void }[] = []
+  const watchers = {
+    watch: (_: number, stream: { closed(): void }) => watched.push(stream),
+    unwatch: () => {},
+    isDraining: () => false,
+  }
+  const head = { epoch: "1", revision: 0 }
+  const sql = { pipelined: { unsafe: async () => [head] } }
+  const deps = { sql, watchers, syncTokens: { write: () => "token" } }
+  const { body } = await eventStream(deps as never, { userId: 1 } as never, { closeAfter() {} })
+  const reader = body?.getReader()
+  await reader?.read()
+  const next = reader?.read()
+  await reader?.cancel()
+  await next
+  for (const stream of watched) expect(() => stream.closed()).not.toThrow()
+  expect(watched.length).toBe(1)
+})
