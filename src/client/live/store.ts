@@ -84,7 +84,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       return
     }
     const { connection: next, ask, remove } = message as Message
-    if (typeof next?.is_online === "boolean") connected(next)
+    // A leader knows better: without locks two would answer each other for ever.
+    if (!isLeader && typeof next?.is_online === "boolean") connected(next)
     if (ask === "connection" && isLeader) channel.post({ connection })
     if (ask === "retry") retries.call()
     if (remove) clear(remove)
