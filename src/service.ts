@@ -107,7 +107,7 @@ export const startService = async (options: Options) => {
   await using working = new AsyncDisposableStack()
   // Stopped last: a mail that is being sent takes as long as the mail server likes.
   working.defer(await outbox(config, sql, log))
-  working.defer(await tokens.followRevocations())
+  working.defer(await tokens.pollRevocations())
   working.defer(tokens.lastUses.start())
   working.defer(watchers.start(log))
   working.defer(lostCommits.stop)

@@ -25,7 +25,7 @@ export const startTokenInstance = (databaseUrl: string, settings: Record<string,
     state,
     tokens,
     /** Reads the revocations of other instances once. */
-    poll: async () => (await tokens.followRevocations())(),
+    poll: async () => (await tokens.pollRevocations())(),
     caller: (token: string) => tokens.authenticate(`Bearer ${token}`),
     async statementsFor(token: string, times = 1) {
       const before = state.statements

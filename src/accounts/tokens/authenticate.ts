@@ -126,8 +126,8 @@ export const createTokens = (
 
     /** Makes this instance verify the tokens with these keys again, at once. */
     revoke: revocations.add,
-    /** Resolves when revocations of other instances are followed, to the function that stops it. */
-    followRevocations: revocations.follow,
+    /** Resolves when revocations of other instances are polled, to the function that stops it. */
+    pollRevocations: revocations.start,
     lastUses,
   }
 }

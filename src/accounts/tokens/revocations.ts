@@ -82,7 +82,7 @@ export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) =
       if (!isTrusted(Number.NEGATIVE_INFINITY)) await poll()
     },
     /** Resolves when polling has begun, to the function that stops it. */
-    async follow() {
+    async start() {
       use()
       await poll()
       return repeat({

@@ -252,7 +252,7 @@ test("an instance that cannot follow revocations asks again within 5 s, or lets 
   using clock = setClock()
   await using instance = start()
   const token = tokenFor(1)
-  const end = await instance.tokens.followRevocations()
+  const end = await instance.tokens.pollRevocations()
   await instance.statementsFor(token)
   clock.advance(3)
   expect(await instance.statementsFor(token)).toBe(0)
