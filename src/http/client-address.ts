@@ -85,6 +85,7 @@ type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
 /** With getters, because reading a header or the signal takes time, and few routes need them. */
 export class Client {
   private known: string | undefined
+  private found: string | undefined
 
   constructor(
     private readonly request: Request,
@@ -105,7 +106,8 @@ export class Client {
   }
 
   get address(): string {
-    return this.proxies.addressOf(this.peer, this.request)
+    this.found ??= this.proxies.addressOf(this.peer, this.request)
+    return this.found
   }
 
   /** What clients find our paths behind: to be put before those in headers. */
