@@ -18,36 +18,25 @@ export type ChangesDeps = Reads & {
   log: Logger
 }
 
-/**
- * Changes. While others write, a client fetches until it has reached the latest change. If they write
- * faster than it fetches, `has_more` ends this far beyond the latest change of the beginning.
- */
-const FAR_ENOUGH = 1_000
+type Page = { head: Head; changes: Uint8Array[]; next: Checkpoint }
 
-type Page = { head: Head; changes: Uint8Array[]; next: Checkpoint; hasMore: boolean }
+const hasMore = ({ head, next }: Page) => next.kind !== "complete" || next.revision < head.revision
 
 /** The first pages list todos by id, up to the highest id at the beginning. After them come changes. */
-const initialPage = ({ head, changes, last, highestId }: Read, revision = head.revision): Page =>
-  last && last.id < highestId
-    ? {
-        head,
-        changes,
-        next: { kind: "initial", revision, id: last.id, until: highestId },
-        hasMore: true,
-      }
-    : { head, changes, next: { kind: "complete", revision }, hasMore: head.revision > revision }
+const initialPage = ({ head, changes, last, highestId }: Read, revision = head.revision): Page => ({
+  head,
+  changes,
+  next:
+    last && last.id < highestId
+      ? { kind: "initial", revision, id: last.id, until: highestId }
+      : { kind: "complete", revision },
+})
 
-const pageAfter = (
-  from: Exclude<Checkpoint, { kind: "initial" }>,
-  { head, changes, last }: Read,
-): Page => {
-  if (!last)
-    return { head, changes, next: { kind: "complete", revision: head.revision }, hasMore: false }
-  const until = from.kind === "changes" && from.until > 0 ? from.until : head.revision
-  const hasMore = last.revision <= until + FAR_ENOUGH
-  // `until: 0`: if the client comes back later, the limit is set again.
-  return { head, changes, next: { kind: "changes", ...last, until: hasMore ? until : 0 }, hasMore }
-}
+const laterPage = ({ head, changes, last }: Read): Page => ({
+  head,
+  changes,
+  next: last ? { kind: "changes", ...last } : { kind: "complete", revision: head.revision },
+})
 
 type ChangesRequest = {
   caller: AnyCaller
@@ -67,12 +56,12 @@ const changesSince = async (
     // Usually nothing has changed, and one row says so.
     const head = await findHead(sql, userId)
     checkRemembered(from, head)
-    if (from.revision === head.revision) return { head, changes: [], next: from, hasMore: false }
+    if (from.revision === head.revision) return { head, changes: [], next: from }
   }
   const signal = () => client.signal
   const read = async () => {
     if (from?.kind === "complete" || from?.kind === "changes")
-      return pageAfter(from, await readChanges(sql, userId, limit, from, signal))
+      return laterPage(await readChanges(sql, userId, limit, from, signal))
     return initialPage(
       await readTodos(sql, userId, limit, from ?? { id: 0 }, signal),
       from?.revision,
@@ -83,7 +72,7 @@ const changesSince = async (
   return page
 }
 
-const isNews = ({ changes, hasMore }: Page) => changes.length > 0 || hasMore
+const isNews = (page: Page) => page.changes.length > 0 || hasMore(page)
 
 /** Like `changesSince`, but waits for a change if there is none. */
 const awaitChanges = async (
@@ -125,10 +114,8 @@ export const respondWithChanges = async (deps: ChangesDeps, request: ChangesRequ
   const { caller, client, since } = request
   const { syncTokens, log } = deps
   const from = since === undefined ? undefined : syncTokens.read(since, caller.userId)
-  const { head, changes, next, hasMore } = await (from
-    ? awaitChanges(deps, request, from)
-    : changesSince(deps, request, from))
-  const token = syncTokens.write(next, head.epoch, caller.userId)
-  const end = `],"next":${JSON.stringify(token)},"has_more":${hasMore}}`
-  return sendJson(changes, '{"changes":[', end, { caller, client, log })
+  const page = await (from ? awaitChanges(deps, request, from) : changesSince(deps, request, from))
+  const token = syncTokens.write(page.next, page.head.epoch, caller.userId)
+  const end = `],"next":${JSON.stringify(token)},"has_more":${hasMore(page)}}`
+  return sendJson(page.changes, '{"changes":[', end, { caller, client, log })
 }

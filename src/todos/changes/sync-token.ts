@@ -8,13 +8,13 @@ export type Head = { epoch: string; revision: number; forgottenUpTo: number }
 /**
  * - `complete`: the replica has everything up to `revision`.
  * - `changes`: it has all changes up to `revision`, and of that one those up to `id`. More follow at once.
- *   `until` is the owner's revision at the beginning.
  * - `initial`: it has the todos up to `id`, but may lack changes after `revision`. `until` is the highest
  *   id at the beginning.
  */
 export type Checkpoint =
   | { kind: "complete"; revision: number }
-  | { kind: "changes" | "initial"; revision: number; id: number; until: number }
+  | { kind: "changes"; revision: number; id: number }
+  | { kind: "initial"; revision: number; id: number; until: number }
 
 /** The version of the format. Tokens of another one are refused as forged. */
 const FORM = 1
@@ -34,11 +34,10 @@ export const createSyncTokens = (secrets: Secrets) => {
   const mac = createMac(secrets, "states")
   return {
     write(checkpoint: Checkpoint, epoch: string, ownerId: number): string {
-      const { kind, revision } = checkpoint
-      const more = checkpoint.kind === "complete" ? [] : [checkpoint.id, checkpoint.until]
-      const payload = Buffer.from(
-        JSON.stringify([epoch, kinds.indexOf(kind), revision, ...more]),
-      ).toString("base64url")
+      const values = [epoch, kinds.indexOf(checkpoint.kind), checkpoint.revision]
+      if (checkpoint.kind !== "complete") values.push(checkpoint.id)
+      if (checkpoint.kind === "initial") values.push(checkpoint.until)
+      const payload = Buffer.from(JSON.stringify(values)).toString("base64url")
       return `${payload}.${mac.sign(signed(payload, ownerId))}`
     },
 
