@@ -8,28 +8,26 @@ import { newTodo, todo, todoChanges } from "../members.ts"
 export const BATCH_BODY_LIMIT = 1024 * 1024
 const MOST_OPERATIONS = 100
 
-const ifMatch = Text({
-  description: "Like the header If-Match: entity tags, or `*`",
-  examples: ['"1"'],
-})
+const ifMatch = t.Optional(
+  Text({ description: "Like the header If-Match: entity tags, or `*`", examples: ['"1"'] }),
+)
 
-const keyText = {
-  minLength: 1,
-  maxLength: 255,
-  pattern: "^[!-~]+$",
-  patternMessage: "must be visible ASCII characters",
-}
+const key = (description: string) =>
+  t.Optional(
+    Text({
+      description,
+      minLength: 1,
+      maxLength: 255,
+      pattern: "^[!-~]+$",
+      patternMessage: "must be visible ASCII characters",
+    }),
+  )
 
 const create = t.Object(
   {
     op: t.Literal("create"),
     todo: newTodo,
-    key: t.Optional(
-      Text({
-        description: "Like the header Idempotency-Key, and remembered together with those",
-        ...keyText,
-      }),
-    ),
+    key: key("Like the header Idempotency-Key, and remembered together with those"),
   },
   { $id: "CreateOperation", additionalProperties: false },
 )
@@ -39,20 +37,16 @@ const update = t.Object(
     op: t.Literal("update"),
     id,
     todo: todoChanges,
-    key: t.Optional(
-      Text({
-        description:
-          "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
-        ...keyText,
-      }),
+    key: key(
+      "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
     ),
-    if_match: t.Optional(ifMatch),
+    if_match: ifMatch,
   },
   { $id: "UpdateOperation", additionalProperties: false },
 )
 
 const remove = t.Object(
-  { op: t.Literal("delete"), id, if_match: t.Optional(ifMatch) },
+  { op: t.Literal("delete"), id, if_match: ifMatch },
   { $id: "DeleteOperation", additionalProperties: false },
 )
 
@@ -71,10 +65,7 @@ const status = Type.Integer({ minimum: 200, maximum: 599 })
 
 export const batch = t.Object(
   {
-    operations: t.Array(operation, {
-      minItems: 1,
-      maxItems: MOST_OPERATIONS,
-    }),
+    operations: t.Array(operation, { minItems: 1, maxItems: MOST_OPERATIONS }),
     atomic: t.Optional(t.Boolean({ description: "Whether one refusal undoes all" })),
   },
   {

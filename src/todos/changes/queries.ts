@@ -84,6 +84,18 @@ const readPage = async (
   }
 }
 
+/** Every id is less, or this one. */
+const HIGHEST_ID = Number.MAX_SAFE_INTEGER
+
+const TODOS = `
+  select ${CHANGED} as todo, revision as key, id
+  from todos
+  where owner_id = $1
+    and id > $3::bigint
+    and id <= coalesce($4::bigint, ${HIGHEST_ID})
+  order by id
+  limit $2::integer`
+
 /** The first `limit` todos after an id, up to `until` or, without that, up to the highest id. */
 export const readTodos = (
   sql: Sql,
@@ -91,23 +103,28 @@ export const readTodos = (
   limit: number,
   { id, until }: { id: number; until?: number },
   signal: Signal,
-) =>
-  readPage(
-    sql,
-    `
-    select ${CHANGED} as todo, revision as key, id
-    from todos
-    where owner_id = $1
-      and id > $3::bigint
-      ${until === undefined ? "" : "and id <= $4::bigint"}
-    order by id
-    limit $2::integer`,
-    until === undefined
-      ? "coalesce((select max(id) from todos where owner_id = $1), 0)"
-      : "$4::bigint",
-    [ownerId, limit, id, ...(until === undefined ? [] : [until])],
-    signal,
-  )
+) => {
+  const highest = "coalesce($4::bigint, (select max(id) from todos where owner_id = $1), 0)"
+  return readPage(sql, TODOS, highest, [ownerId, limit, id, until ?? null], signal)
+}
+
+const changesOf = (table: string, change: string) => `
+  select ${change} as todo, revision as key, id
+  from ${table}
+  where owner_id = $1
+    and (revision, id) > ($3::bigint, $4::bigint)
+  order by revision, id
+  limit $2::integer`
+
+const CHANGES = `
+  select todo, key, id
+  from (
+    (${changesOf("todos", CHANGED)})
+    union all
+    (${changesOf("deleted_todos", DELETED)})
+  ) as changed
+  order by key, id
+  limit $2::integer`
 
 /** The first `limit` changes after a checkpoint, ordered by revision and id. */
 export const readChanges = (
@@ -117,28 +134,8 @@ export const readChanges = (
   checkpoint: Exclude<Checkpoint, { kind: "initial" }>,
   signal: Signal,
 ) => {
-  const [isAfter, position] =
-    checkpoint.kind === "complete"
-      ? ["revision > $3::bigint", []]
-      : ["(revision, id) > ($3::bigint, $4::bigint)", [checkpoint.id]]
-  const branch = (change: string, table: string) => `
-    select ${change} as todo, revision as key, id
-    from ${table}
-    where owner_id = $1
-      and ${isAfter}
-    order by revision, id
-    limit $2::integer`
-  return readPage(
-    sql,
-    `
-    select todo, key, id
-    from ((${branch(CHANGED, "todos")}) union all (${branch(DELETED, "deleted_todos")})) as changed
-    order by key, id
-    limit $2::integer`,
-    "0::bigint",
-    [ownerId, limit, checkpoint.revision, ...position],
-    signal,
-  )
+  const id = checkpoint.kind === "complete" ? HIGHEST_ID : checkpoint.id
+  return readPage(sql, CHANGES, "0::bigint", [ownerId, limit, checkpoint.revision, id], signal)
 }
 
 /** The owners of the oldest expired deletions, with the revision of their last one: of all owners. */
