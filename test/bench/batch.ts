@@ -3,7 +3,7 @@ import { signToken, startDatabase } from "./data.ts"
 import { median, table } from "./report.ts"
 import { startServer } from "./servers.ts"
 
-const ROUNDS = 200
+const ROUNDS = Number(process.env["BENCH_ROUNDS"] ?? 200)
 const OPERATIONS = 100
 
 await using database = await startDatabase(0)

@@ -23,7 +23,7 @@ const [getById] = operations("")
 await Bun.write(file, getById?.requests.map(serialize).join("\0") ?? "")
 const load: Load = { file, firstNumber: 0, connections: 32, seconds: SECONDS }
 
-await using database = await startDatabase()
+await using database = await startDatabase(0)
 const floor = await startServer("floor", database.url)
 const ours = await startServer("todo-api", database.url)
 

@@ -98,6 +98,7 @@ const beforeLastPage = async (sql: postgres.Sql, { sort, isCompleted }: Selectio
 type Plan = {
   "Node Type": string
   "Actual Rows": number
+  "Relation Name"?: string
   "Index Name"?: string
   Plans?: Plan[]
 }
@@ -137,7 +138,7 @@ const explain = async (databaseUrl: string, selection: Selection, after: Positio
   const index = `todos_by_${selection.sort.replace("-", "")}`
   let rowsRead = 0
   for (const plan of plans) {
-    const scans = nodes(plan).filter((node) => node["Node Type"].includes("Scan"))
+    const scans = nodes(plan).filter((node) => node["Relation Name"] === "todos")
     for (const scan of scans)
       if (scan["Node Type"] !== "Index Scan" || scan["Index Name"] !== index)
         throw new Error(`${JSON.stringify(selection)} does not read ${index} alone`)
