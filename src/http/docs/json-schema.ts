@@ -26,13 +26,11 @@ const TRANSLATED = new Set([
   "anyOf",
   "const",
   "examples",
-  "isAllowed",
   "patternMessage",
   "trimmed",
   "contentType",
   "undocumented",
   "noValidate",
-  "x-enum-varnames",
 ])
 
 /** `todos:read` becomes `TodosRead`: a name for generated clients, where a value is none. */

@@ -14,14 +14,7 @@ import {
   responseHeaders,
 } from "./headers.ts"
 import { exampleOf, type Schema, translate } from "./json-schema.ts"
-import {
-  brokenRule,
-  introduction,
-  isDocumented,
-  refusal,
-  refusalName,
-  statusOf,
-} from "./problems.ts"
+import { brokenRule, introduction, refusal, refusalName, statusOf } from "./problems.ts"
 
 /** The groups of the operations in the order in which a newcomer needs them, and the paths of each. */
 const groups: [name: string, description: string, paths: RegExp][] = [
@@ -116,7 +109,7 @@ const isApi = (path: string) => path.startsWith("/api/")
 
 /** The error codes of a route, by status: those that it declares, and those of its kind. */
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
-  const codes = new Set<ErrorCode>(errors.filter(isDocumented))
+  const codes = new Set<ErrorCode>(errors)
   if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")

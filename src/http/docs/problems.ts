@@ -12,10 +12,6 @@ const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   503: ["Retry-After"],
 }
 
-/** What any request may get is said once, in the introduction. */
-const EVERYWHERE: ErrorCode[] = ["METHOD_NOT_ALLOWED", "INTERNAL_ERROR"]
-export const isDocumented = (code: ErrorCode) => !EVERYWHERE.includes(code)
-
 /** A signed-in caller is authenticated already, so a wrong password is a 403, not a 401. */
 export const statusOf = (code: ErrorCode, isSignedIn: boolean): number =>
   isSignedIn && code === "INVALID_CREDENTIALS" ? 403 : errors[code][0]
