@@ -10,6 +10,7 @@ import { type PluginBuilder, plugin } from "bun"
 import { minify } from "terser"
 import typescript5 from "typescript-5"
 import packageJson from "../package.json" with { type: "json" }
+import { END_OF_ARCHIVE, memberOf } from "../src/backup/tar.ts"
 
 const root = join(import.meta.dir, "..")
 const source = join(root, "src", "client")
@@ -152,33 +153,8 @@ export const buildClient = async (outdir: string) => {
   return bytes
 }
 
-const BLOCK = 512
 /** As npm does: the time of the build would make other bytes of the same source. */
-const MODIFIED = 499_162_500
-
-/** A member of a tar archive in the ustar format. */
-const memberOf = (path: string, content: Uint8Array) => {
-  const header = Buffer.alloc(BLOCK)
-  const octal = (value: number, length: number) => value.toString(8).padStart(length - 1, "0")
-  header.write(path, 0, 100)
-  header.write(octal(0o644, 8), 100)
-  header.write(octal(0, 8), 108)
-  header.write(octal(0, 8), 116)
-  header.write(octal(content.length, 12), 124)
-  header.write(octal(MODIFIED, 12), 136)
-  // The checksum counts itself as spaces.
-  header.write("        ", 148)
-  header.write("0", 156)
-  header.write("ustar\x0000", 257)
-  header.write(
-    `${octal(
-      header.reduce((sum, byte) => sum + byte, 0),
-      7,
-    )}\0 `,
-    148,
-  )
-  return Buffer.concat([header, content, Buffer.alloc(-content.length & (BLOCK - 1))])
-}
+const AS_NPM = { mode: 0o644, modified: 499_162_500 }
 
 /** The npm package of this version. */
 export const tarballName = `${name}-client-${version}.tgz`
@@ -189,9 +165,9 @@ export const packClient = (directory: string) => {
     .filter((file) => statSync(join(directory, file)).isFile())
     .sort()
   const members = files.map((file) =>
-    memberOf(`package/${file}`, readFileSync(join(directory, file))),
+    memberOf(`package/${file}`, readFileSync(join(directory, file)), AS_NPM),
   )
-  return Bun.gzipSync(Buffer.concat([...members, Buffer.alloc(2 * BLOCK)]), { level: 9 })
+  return Bun.gzipSync(Buffer.concat([...members, END_OF_ARCHIVE]), { level: 9 })
 }
 
 /** The package as bytes, the same for the same source: \`todo-api client\` writes them. */

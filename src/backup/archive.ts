@@ -74,21 +74,22 @@ async function* blocksOf(rows: Readable): AsyncGenerator<Buffer> {
 }
 
 export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
-  yield memberOf(HEADER, json(source.header))
+  const attributes = { mode: 0o600, modified: Math.floor(Date.now() / 1000) }
+  yield memberOf(HEADER, json(source.header), attributes)
   if (source.header.has_secret_key)
-    yield memberOf(SECRET_KEY, Buffer.from(source.secretKeys.join("\n")))
+    yield memberOf(SECRET_KEY, Buffer.from(source.secretKeys.join("\n")), attributes)
   const tables: Manifest["tables"] = {}
   for (const table of Object.keys(source.header.columns)) {
     const tally = createTally(source.onProgress)
     let files = 0
     for await (const block of blocksOf(await source.rowsOf(table))) {
       tally.add(block)
-      yield memberOf(`${table}/${String(++files).padStart(6, "0")}.copy`, block)
+      yield memberOf(`${table}/${String(++files).padStart(6, "0")}.copy`, block, attributes)
     }
     tables[table] = tally.total()
   }
   const manifest: Manifest = { ...source.header, tables, sequences: await source.sequences() }
-  yield memberOf(MANIFEST, json(manifest))
+  yield memberOf(MANIFEST, json(manifest), attributes)
   yield END_OF_ARCHIVE
 }
 

@@ -8,26 +8,25 @@ export type Member = { name: string; content: Buffer }
 
 const octal = (value: number, length: number) => `${value.toString(8).padStart(length - 1, "0")}\0`
 
-const headerOf = (name: string, size: number) => {
+const paddingOf = (size: number) => -size & (BLOCK - 1)
+
+type Attributes = { mode: number; modified: number }
+
+export const memberOf = (name: string, content: Uint8Array, { mode, modified }: Attributes) => {
   const header = Buffer.alloc(BLOCK)
   header.write(name, 0, 100)
-  header.write(octal(0o600, 8), 100)
+  header.write(octal(mode, 8), 100)
   header.write(octal(0, 8), 108)
   header.write(octal(0, 8), 116)
-  header.write(octal(size, 12), SIZE_AT)
-  header.write(octal(Math.floor(Date.now() / 1000), 12), 136)
+  header.write(octal(content.length, 12), SIZE_AT)
+  header.write(octal(modified, 12), 136)
   // The checksum counts itself as spaces.
   header.write("        0", CHECKSUM_AT)
   header.write("ustar\x0000", 257)
   const checksum = header.reduce((sum, byte) => sum + byte, 0)
   header.write(`${octal(checksum, 7)} `, CHECKSUM_AT)
-  return header
+  return Buffer.concat([header, content, Buffer.alloc(paddingOf(content.length))])
 }
-
-const paddingOf = (size: number) => -size & (BLOCK - 1)
-
-export const memberOf = (name: string, content: Uint8Array) =>
-  Buffer.concat([headerOf(name, content.length), content, Buffer.alloc(paddingOf(content.length))])
 
 export const END_OF_ARCHIVE = Buffer.alloc(2 * BLOCK)
 
