@@ -46,7 +46,7 @@ const SHORT_MS = 25
 const RETIRE_AFTER_MS = 1_000
 
 /** A client must get a response within five seconds: so much for waiting, running, and both. */
-const WAIT_LIMIT_MS = 3_500
+const WAIT_LIMIT_MS = 3_000
 const RUN_LIMIT_MS = 2_750
 const LIMIT_MS = 4_000
 const CANCEL_LIMIT_MS = 500
