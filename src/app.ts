@@ -71,8 +71,8 @@ const createReads = (poolSize: number) => ({
   /** Pages of todos or changes: as many as a browser opens connections. */
   shortReads: createLimiter<number>({
     perKey: 6,
-    waitMs: Number.POSITIVE_INFINITY,
-    refuse: () => new ClientLeft(),
+    waitMs: 500,
+    refuse: (why) => (why === "left" ? new ClientLeft() : why),
   }),
 })
 

@@ -46,7 +46,9 @@ const SHORT_MS = 25
 const RETIRE_AFTER_MS = 1_000
 
 /** A client must get a response within five seconds: so much for waiting, running, and both. */
-const WAIT_LIMIT_MS = 3_000
+const WAIT_LIMIT_MS = 3_500
+/** So long while nothing ends: then waiting is in vain. */
+const STALL_LIMIT_MS = 1_250
 const RUN_LIMIT_MS = 2_750
 const LIMIT_MS = 4_000
 const CANCEL_LIMIT_MS = 500
@@ -239,12 +241,18 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
     task.client = task.signal?.()
     waiting.push(task)
   }
+  let movedAt = 0
+  let endedBefore = 0
   const dropWaiting = (now: number) => {
+    if (counts.ended !== endedBefore) movedAt = now
+    endedBefore = counts.ended
+    const isLate = ({ askedAt }: Task) =>
+      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
     const all = waiting
     waiting = []
     for (const task of all)
       if (task.client?.aborted) task.reject(new ClientLeft())
-      else if (now - task.askedAt > WAIT_LIMIT_MS) task.reject(poolExhausted())
+      else if (isLate(task)) task.reject(poolExhausted())
       else waiting.push(task)
   }
 

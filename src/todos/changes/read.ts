@@ -6,7 +6,7 @@ import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"
 import { sendJson } from "../../http/json-stream.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
-import type { Reads } from "../lists/response.ts"
+import { type Reads, turnToRead } from "../lists/response.ts"
 import { findHead, type Read, readChanges, readTodos } from "./queries.ts"
 import { type Checkpoint, checkRemembered, type Head, type SyncTokens } from "./sync-token.ts"
 import type { Watcher, Watchers } from "./watchers.ts"
@@ -48,7 +48,7 @@ type ChangesRequest = {
 }
 
 const changesSince = async (
-  { sql, slowReads, shortReads }: ChangesDeps,
+  { sql, ...reads }: ChangesDeps,
   { caller: { userId }, client, limit }: ChangesRequest,
   from: (Checkpoint & { epoch: string }) | undefined,
 ): Promise<Page> => {
@@ -60,6 +60,7 @@ const changesSince = async (
   }
   const signal = () => client.signal
   const read = async () => {
+    using _ = await turnToRead(reads, limit > SHORT_PAGE, userId, signal)
     if (from?.kind === "complete" || from?.kind === "changes")
       return laterPage(await readChanges(sql, userId, limit, from, signal))
     return initialPage(
@@ -67,7 +68,7 @@ const changesSince = async (
       from?.revision,
     )
   }
-  const page = await (limit > SHORT_PAGE ? slowReads : shortReads).run(userId, read, { signal })
+  const page = await read()
   if (from) checkRemembered(from, page.head)
   return page
 }

@@ -41,6 +41,20 @@ export async function* pagesAfter(
 }
 
 export type Reads = { slowReads: Limiter<number>; shortReads: Limiter<number> }
+
+/** What is short goes on without a turn if that is late: where the database hangs, the client hears so in time. */
+export const turnToRead = (
+  { slowReads, shortReads }: Reads,
+  isSlow: boolean,
+  userId: number,
+  signal: () => AbortSignal,
+): Promise<Disposable | undefined> =>
+  isSlow
+    ? slowReads.acquire(userId, { signal })
+    : shortReads.acquire(userId, { signal }).catch((reason) => {
+        if (reason !== "late") throw reason
+        return undefined
+      })
 export type PageDeps = Reads & { cursors: Cursors; log: Logger }
 export type ListDeps = PageDeps & { sql: Sql; tagOf: ListTags }
 
@@ -70,7 +84,7 @@ export const readStart = (
 
 /** Also sets the link to the next page (RFC 8288): its parameters are the same, except for the cursor. */
 export const respondWithPages = async (
-  { cursors, slowReads, shortReads, log }: PageDeps,
+  { cursors, log, ...reads }: PageDeps,
   { caller, client, query }: PageRequest,
   { path, list, read, isSearch = false }: Pages,
   start: Position | undefined,
@@ -79,15 +93,14 @@ export const respondWithPages = async (
   const { userId } = caller
   const limit = query.limit === undefined ? undefined : Number(query.limit)
   const signal = () => client.signal
-  const readFirst = () => read(limit ?? PAGE_LIMIT, start, signal)
   const isSlow = isSearch || limit === undefined || limit > SHORT_PAGE
-  const first = await (isSlow ? slowReads : shortReads).run(userId, readFirst, { signal })
-  const { todos, next, state } = first
+  using _ = await turnToRead(reads, isSlow, userId, signal)
+  const { todos, next, state } = await read(limit ?? PAGE_LIMIT, start, signal)
   const streaming = { caller, client, log }
   if (next && limit === undefined) {
     const all = async function* (left: AbortSignal) {
       yield* todos
-      yield* inTurns(pagesAfter(read, next, left), slowReads, userId, left)
+      yield* inTurns(pagesAfter(read, next, left), reads.slowReads, userId, left)
     }
     const response = streamJson((left) => joinedParts(all(left), "[", "]"), streaming)
     return { response, state }
