@@ -6,7 +6,7 @@ import { type Static, t } from "elysia"
 import { PREPARED, type Sql, type Value } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import type { AnyCaller } from "../http/guard.ts"
-import { listQuery, SHORT_PAGE } from "./lists/parameters.ts"
+import { listQuery } from "./lists/parameters.ts"
 import { readTexts } from "./lists/queries.ts"
 import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
@@ -56,21 +56,19 @@ const isKept = (days: string) => `deleted_at > now() - make_interval(days => ${d
 const readTrash =
   (sql: Sql, ownerId: number, days: number): ReadPage =>
   (limit, after, signal) =>
-    readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
+    readTexts(sql, {
       rows: `
       select ${todoJson("deleted_todos", ["created_at", "updated_at", "deleted_at"])} as todo,
         deleted_at as key, id
       from deleted_todos
       where owner_id = $1
         and created_at is not null
-        and ${isKept("$2")}
+        and ${isKept("$3")}
         ${after ? "and (deleted_at, id) < ($4::timestamptz, $5::bigint)" : ""}
       order by deleted_at desc, id desc
-      limit $3::integer + 1`,
+      limit $2::integer + 1`,
       keyType: "timestamptz",
-      limit,
-      most: "$3::integer",
-      values: [ownerId, days, limit, ...(after ? [after.key, after.id] : [])],
+      values: [ownerId, limit, days, ...(after ? [after.key, after.id] : [])],
       signal,
     })
 

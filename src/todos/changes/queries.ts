@@ -1,6 +1,5 @@
 /** All SQL over changes. Every statement of a request names the owner. */
 import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
-import { SHORT_PAGE } from "../lists/parameters.ts"
 import { numberOf, readTexts } from "../lists/queries.ts"
 import { todoJson } from "../members.ts"
 import type { Checkpoint, Head } from "./sync-token.ts"
@@ -60,11 +59,9 @@ const readPage = async (
   signal: Signal,
 ): Promise<Read> => {
   const [, limit] = values
-  const { todos, count, last, more } = await readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
+  const { todos, count, last, more } = await readTexts(sql, {
     rows,
     keyType: "bigint",
-    limit,
-    most: "$2::integer",
     values,
     signal,
     more: `head.*, ${highestId}`,

@@ -1,20 +1,20 @@
 /** All SQL over lists of todos. Every statement names the owner. */
-import { PREPARED, type Sql, type Statements, type Value } from "../../database/sql.ts"
+import { PREPARED, type Sql, type Value } from "../../database/sql.ts"
 import { instantText, todoJson } from "../members.ts"
 import type { Position } from "./cursor.ts"
 import { type Selection, SHORT_PAGE } from "./parameters.ts"
 
-/** A text that is the same as long as no todo changes. `owner` is the placeholder of the owner. */
-export const listState = (owner: string) => `(
+/** A text that is the same as long as no todo of `$1` changes. */
+const LIST_STATE = `(
   select coalesce(
     (
       select revision
       from revisions
-      where owner_id = ${owner}
+      where owner_id = $1
     ), 0) || '-' || left(epoch::text, 8)
   from epochs)`
 
-const FIND_STATE = `select ${listState("$1")} as state`
+const FIND_STATE = `select ${LIST_STATE} as state`
 
 export const findListState = async (sql: Sql, ownerId: number) => {
   const [row] = await sql.pipelined.unsafe<[{ state: string }]>(FIND_STATE, [ownerId], PREPARED)
@@ -73,10 +73,9 @@ export type Reading = {
   signal?: (() => AbortSignal) | undefined
 }
 
-/** `shown` of the first `most` todos, in order, with their positions. */
+/** `shown` of the first `most` todos of `$1`, in order, with their positions. */
 const ordered = (
   bind: Bind,
-  owner: string,
   { selection: { sort, isCompleted }, after }: Reading,
   most: string | number,
   shown: string,
@@ -88,7 +87,7 @@ const ordered = (
   const branch = (isCompleted: boolean) => `
     select ${shown} as todo, ${column} as key, id
     from todos
-    where owner_id = ${owner}
+    where owner_id = $1
       and is_completed = ${isCompleted}
       ${position}
     order by ${column} ${direction}, id ${direction}
@@ -119,14 +118,13 @@ export const numberOf = (column: Column) => Number(column?.toString() ?? 0)
 const positionOf = (key: Column, id: Column) =>
   key ? { key: key.toString(), id: numberOf(id) } : undefined
 
+const LIMIT = "$2::integer"
+
 type Page = {
-  /** Selects `todo`, `key` and `id` in order: one row more than `limit` tells whether there are more. */
+  /** Selects `todo`, `key` and `id` in order: one row more than the limit tells whether there are more. */
   rows: string
   keyType: string
-  limit: number
-  /** The placeholder of the limit. */
-  most: string
-  values: Value[]
+  values: [ownerId: number, limit: number, ...Value[]]
   signal?: Reading["signal"]
   /** Further columns, and what they need beside `page`. */
   more?: string
@@ -140,17 +138,19 @@ type Page = {
  * position is found in arrays: to number the rows would take longer.
  */
 export const readTexts = async (
-  tag: Statements,
-  { rows, keyType, limit, most, values, signal, more = "null", join = "", ...page }: Page,
+  sql: Sql,
+  { rows, keyType, values, signal, more = "null", join = "", ...page }: Page,
 ): Promise<Read & { more: Column[] }> => {
-  const last = `[least(count(*), ${most})::integer]`
-  const [part, parts] =
-    limit <= SHORT_PAGE
-      ? [`1:${most}`, ""]
-      : [
-          `part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${most})`,
-          `cross join generate_series(0, coalesce((cardinality(todos) - 1) / ${SHORT_PAGE}, 0)) as part`,
-        ]
+  const [, limit] = values
+  const isShort = limit <= SHORT_PAGE
+  const last = `[least(count(*), ${LIMIT})::integer]`
+  const [part, parts] = isShort
+    ? [`1:${LIMIT}`, ""]
+    : [
+        `part * ${SHORT_PAGE} + 1 : least((part + 1) * ${SHORT_PAGE}, ${LIMIT})`,
+        `cross join generate_series(0, coalesce((cardinality(todos) - 1) / ${SHORT_PAGE}, 0)) as part`,
+      ]
+  const tag = isShort && !page.with ? sql.pipelined : sql
   const found: Column[][] = await tag
     .unsafe(
       `
@@ -181,18 +181,13 @@ export const readTexts = async (
 /** A page, and the state of the list when the statement read it. */
 export const readPage = async (sql: Sql, reading: Reading) => {
   const { ownerId, selection, limit, signal } = reading
-  const values: Value[] = []
-  const bind = bindTo(values)
-  const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
-  const rows = ordered(bind, owner, reading, `${most} + 1`, todoJson("todos"))
-  const { more, ...read } = await readTexts(limit <= SHORT_PAGE ? sql.pipelined : sql, {
-    rows,
+  const values: Page["values"] = [ownerId, limit]
+  const { more, ...read } = await readTexts(sql, {
+    rows: ordered(bindTo(values), reading, `${LIMIT} + 1`, todoJson("todos")),
     keyType: order(selection.sort).type,
-    limit,
-    most,
     values,
     signal,
-    more: listState(owner),
+    more: LIST_STATE,
   })
   return { ...read, state: more[0]?.toString() }
 }
@@ -211,19 +206,16 @@ export const searchSlice = async (
   shown = todoJson("todos"),
 ): Promise<Read & { end: Position | undefined }> => {
   const { ownerId, selection, limit, signal } = reading
-  const values: Value[] = []
+  const values: Page["values"] = [ownerId, limit]
   const bind = bindTo(values)
-  const [owner, most] = [bind(ownerId), `${bind(limit)}::integer`]
   const keyType = order(selection.sort).type
   const match = `case when ${matching(bind, q)} then ${shown} end`
   const endOf = (column: string) =>
-    `(case when count <= ${most} then (select ${column} from scanned offset ${SLICE - 1}) end)`
+    `(case when count <= ${LIMIT} then (select ${column} from scanned offset ${SLICE - 1}) end)`
   const { more, ...read } = await readTexts(sql, {
-    with: `with scanned as materialized (${ordered(bind, owner, reading, SLICE, match)})`,
-    rows: `select todo, key, id from scanned where todo is not null limit ${most} + 1`,
+    with: `with scanned as materialized (${ordered(bind, reading, SLICE, match)})`,
+    rows: `select todo, key, id from scanned where todo is not null limit ${LIMIT} + 1`,
     keyType,
-    limit,
-    most,
     values,
     signal,
     more: `${keyText(endOf("key"), keyType)}, ${endOf("id")}`,
