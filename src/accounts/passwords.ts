@@ -7,8 +7,9 @@ import { ClientLeft } from "../database/errors.ts"
 import type { Client } from "../http/client-address.ts"
 import { badRequest, Problem, unavailable } from "../http/problem.ts"
 import common from "./common.fingerprints" with { type: "file" }
+import type { Accounts } from "./context.ts"
 import type { Account, Credentials } from "./credentials.ts"
-import type { AttemptCounts, RateLimits } from "./rate-limits.ts"
+import type { AttemptCounts } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 
 /** OWASP's first choice for argon2id: 19 MiB, 2 passes. Memory is in KiB. */
@@ -34,23 +35,18 @@ export const createHashing = (): Limiter<string> =>
       why === "left" ? new ClientLeft() : unavailable("Too many logins at once", 5),
   })
 
-type Hashing = { hashing: Limiter<string> }
+type Deps = Pick<Accounts, "hashing" | "limits" | "logEvent">
 
-const acquireSlot = ({ hashing }: Hashing, client: Client) =>
+const acquireSlot = ({ hashing }: Pick<Deps, "hashing">, client: Client) =>
   hashing.acquire(client.address, { signal: () => client.signal })
 
 /** For whoever holds a slot. */
 export const hashNow = (password: string) => Bun.password.hash(password, argon2id)
 
 /** For a password that nobody has to prove anything for. */
-export const hashPassword = async (deps: Hashing, password: string, client: Client) => {
+export const hashPassword = async (deps: Deps, password: string, client: Client) => {
   using _ = await acquireSlot(deps, client)
   return await hashNow(password)
-}
-
-type AttemptDeps = Hashing & {
-  limits: Pick<RateLimits, "admit" | "countAttempt">
-  logEvent: LogEvent
 }
 
 /** Throws the error, and logs what it means for an attempt. */
@@ -76,7 +72,7 @@ type Attempt = {
  * long for an account without a password.
  */
 export const attempt = <Result>(
-  { hashing, limits, logEvent }: AttemptDeps,
+  { hashing, limits, logEvent }: Deps,
   { account, password, client, refusal }: Attempt,
   succeed: (
     user: Credentials & { password_hash: string },
