@@ -8,9 +8,8 @@ import { badRequest, Problem } from "../http/problem.ts"
 import { instant, NullableText, nullable, shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { deletedUser } from "./problems.ts"
-import { hashOf } from "./random-token.ts"
 import { isUuid, uuidParams } from "./schemas.ts"
-import { randomPersonalToken } from "./tokens/personal-access-token.ts"
+import { newPersonalToken } from "./tokens/personal-access-token.ts"
 import { createFederatedUser } from "./users.ts"
 
 const TOKENS_PER_USER = 50
@@ -27,7 +26,7 @@ export const personalAccessTokens = (deps: Deps) =>
         return status(201, created)
       },
       {
-        ...jsonBody(newPersonalToken),
+        ...jsonBody(personalTokenBody),
         response: { 201: createdPersonalToken },
         detail: {
           operationId: "createPersonalToken",
@@ -97,11 +96,11 @@ const readInstant = (text: string) => {
 const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) => {
   const expires_at = readExpiry(wanted.expires_at)
   await createFederatedUser(sql, userId)
-  const token = randomPersonalToken()
+  const { token, hash } = newPersonalToken()
   const insert = sql.begin(async (transaction) => {
     // Of concurrent creates one waits for the other, and then counts what that one committed.
     await transaction`select id from users where id = ${userId} for no key update`
-    return insertPersonalToken(transaction, userId, { ...wanted, expires_at, hash: hashOf(token) })
+    return insertPersonalToken(transaction, userId, { ...wanted, expires_at, hash })
   })
   const created = await insert.catch((error: unknown) => {
     // The user was deleted at this very moment.
@@ -194,12 +193,12 @@ const expiresAt = NullableText({
   patternMessage: "must be a time as in RFC 3339, such as 2099-12-31T23:59:59Z",
 })
 
-const newPersonalToken = shape(
+const personalTokenBody = shape(
   "NewPersonalToken",
   { name, scopes, expires_at: t.Optional(expiresAt) },
   { examples: [{ name: "backup script", scopes: ["todos:read"] }] },
 )
-type NewPersonalToken = Static<typeof newPersonalToken>
+type NewPersonalToken = Static<typeof personalTokenBody>
 
 const members = {
   id: t.String({ format: "uuid" }),

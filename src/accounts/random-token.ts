@@ -4,8 +4,8 @@ import { createHash, randomBytes } from "node:crypto"
 /** 256 random bits need neither a salt nor a slow hash: nobody can try them all. */
 export const hashOf = (token: string) => createHash("sha256").update(token).digest()
 
-export const newToken = () => {
-  const token = randomBytes(32).toString("base64url")
+export const newToken = (prefix = "") => {
+  const token = prefix + randomBytes(32).toString("base64url")
   return { token, hash: hashOf(token) }
 }
 

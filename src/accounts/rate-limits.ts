@@ -131,9 +131,9 @@ export const createRateLimits = (
     }
   }
 
-  const count = async (detail: string, rules: Rule[]) => {
+  const count = async (detail: string, rules: Rule[], statements: Statements = sql) => {
     refuseExhausted(detail, rules)
-    const exhausted = await countAttempt(sql, rules)
+    const exhausted = await countAttempt(statements, rules)
     exhausted.forEach(exhaust)
     if (exhausted.length > 0)
       throw tooManyRequests(detail, Math.max(...exhausted.map(({ seconds_left }) => seconds_left)))
@@ -170,12 +170,8 @@ export const createRateLimits = (
     },
 
     /** Throws a 429 if the account has too many. */
-    async countLogin(transaction: Statements, { logins }: AttemptCounts) {
-      const [exhausted] = await countAttempt(transaction, [logins])
-      if (!exhausted) return
-      exhaust(exhausted)
-      throw tooManyRequests(TOO_MANY_LOGINS, exhausted.seconds_left)
-    },
+    countLogin: (transaction: Statements, { logins }: AttemptCounts) =>
+      count(TOO_MANY_LOGINS, [logins], transaction),
 
     countRegistration: (address: string) =>
       count("Too many registrations; try again later", [

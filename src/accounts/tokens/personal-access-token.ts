@@ -1,9 +1,8 @@
 /** Personal access tokens: their form, and whether one is valid. */
-import { randomBytes } from "node:crypto"
 import type { Sql } from "../../database/sql.ts"
 import type { Problem } from "../../http/problem.ts"
 import { disabledUser, invalidToken } from "../problems.ts"
-import { hashOf } from "../random-token.ts"
+import { hashOf, newToken } from "../random-token.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
 import type { Verification } from "./jwt.ts"
 import { findPersonalToken, touchPersonalTokens } from "./queries.ts"
@@ -12,8 +11,7 @@ import { findPersonalToken, touchPersonalTokens } from "./queries.ts"
 const PREFIX = "todo_"
 const FORM = /^todo_[\w-]{43}$/
 
-/** 256 random bits cannot be guessed, so that a plain hash may be stored. */
-export const randomPersonalToken = () => PREFIX + randomBytes(32).toString("base64url")
+export const newPersonalToken = () => newToken(PREFIX)
 
 export const isPersonal = (token: string) => token.startsWith(PREFIX)
 
