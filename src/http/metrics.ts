@@ -112,7 +112,7 @@ export const createMetrics = (sources: Sources) => {
   const count = (name: string, help: string, ...labelNames: string[]) =>
     new Counter({ name, help, labelNames, registers })
   const logins = count("todo_api_logins_total", "Logins by outcome", "outcome")
-  const throttled = count("todo_api_throttled_total", "Responses with 429, by route", "route")
+  const limited = count("todo_api_throttled_total", "Responses with 429, by route", "route")
   const databaseErrors = count(
     "todo_api_database_errors_total",
     "Requests that failed because of the database, by SQLSTATE or error code",
@@ -139,7 +139,7 @@ export const createMetrics = (sources: Sources) => {
     /** `seconds` is undefined for a request that was to wait: its duration says nothing of the service. */
     request(method: string, route: string, status: number, seconds: number | undefined) {
       if (seconds !== undefined) observer(method, route, status).observe(seconds)
-      if (status === 429) throttled.inc({ route })
+      if (status === 429) limited.inc({ route })
       const outcome = route === LOGIN && method === "POST" ? OUTCOMES[status] : undefined
       if (outcome) logins.inc({ outcome })
     },

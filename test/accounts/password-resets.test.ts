@@ -108,7 +108,7 @@ test("a reset ends the personal tokens of the user, and nobody else's", async ()
   expect(await statuses()).toEqual([401, 200])
 })
 
-test("a reset clears the login throttle of the account from every address, on every instance", async () => {
+test("a reset resets the failed logins of the account from every address, on every instance", async () => {
   const settings = { DATABASE_URL: app.databaseUrl, TRUSTED_PROXIES: "127.0.0.0/8" }
   await using other = await startApp(settings)
   const ada = await account()

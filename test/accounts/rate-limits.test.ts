@@ -88,7 +88,7 @@ test("after ten failed logins the right password is refused too, and only there"
   expect((await logIn(ada.email, ada.password, { at: later })).status).toBe(200)
 })
 
-test("an email that nobody has is throttled like any other, whatever its case", async () => {
+test("an email that nobody has is limited like any other, whatever its case", async () => {
   await nineGuesses("nobody@example.org")
   expect(await guesses(2, "Nobody@Example.org ")).toEqual({ 401: 1, 429: 1 })
 })
@@ -101,7 +101,7 @@ test("a success clears the count of the account and the address", async () => {
   }
 })
 
-test("right passwords are never throttled, however many log in at once", async () => {
+test("right passwords are never refused, however many log in at once", async () => {
   const ada = await account()
   const logins = Array.from({ length: 12 }, () => logIn(ada.email, ada.password))
   expect(statusesOf(await Promise.all(logins))).toEqual({ 200: 12 })
@@ -139,7 +139,7 @@ test("an address over its limit is refused before the account is looked for, unl
   expect((await logIn(ada.email, ada.password, { from: address(2) })).status).toBe(200)
 })
 
-test("what is refused by the throttle is not counted as a failed login of the address", async () => {
+test("what is refused by a limit is not counted as a failed login of the address", async () => {
   await sql`delete from rate_limits`
   await nineGuesses("nobody@example.org")
   expect((await logIn("nobody@example.org", "wrong")).status).toBe(401)
