@@ -61,7 +61,6 @@ export class Problem {
 
   /** The problem document of RFC 9457, with the additional members `error_code` and `timestamp`. */
   toDocument() {
-    const { errors, results } = this.extra
     return {
       type: "about:blank",
       title: titles[this.status],
@@ -69,8 +68,8 @@ export class Problem {
       detail: this.detail,
       error_code: this.code,
       timestamp: new Date().toISOString(),
-      ...(errors && { errors }),
-      ...(results && { results }),
+      errors: this.extra.errors,
+      results: this.extra.results,
     }
   }
 
@@ -85,10 +84,10 @@ export class Problem {
 export const badRequest = (errors: BrokenRule[]) =>
   new Problem("BAD_REQUEST", "The request breaks rules of this API; see errors", { errors })
 
-/** `retryAfter`: seconds (RFC 9110, section 10.2.3). */
-export const unavailable = (detail: string, retryAfter = 1) =>
-  new Problem("SERVICE_UNAVAILABLE", detail, { headers: { "retry-after": String(retryAfter) } })
-
-/** RFC 6585, section 4. */
-export const tooManyRequests = (detail: string, retryAfter: number) =>
-  new Problem("TOO_MANY_REQUESTS", detail, { headers: { "retry-after": String(retryAfter) } })
+/** `seconds`: after which to try again (RFC 9110, section 10.2.3). */
+const retryLater =
+  (code: ErrorCode) =>
+  (detail: string, seconds = 1) =>
+    new Problem(code, detail, { headers: { "retry-after": String(seconds) } })
+export const unavailable = retryLater("SERVICE_UNAVAILABLE")
+export const tooManyRequests = retryLater("TOO_MANY_REQUESTS")
