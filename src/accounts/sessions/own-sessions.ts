@@ -1,31 +1,25 @@
 /** GET and DELETE /users/me/sessions: where the caller is logged in. */
-import { t } from "elysia"
+import { type Static, t } from "elysia"
+import type { Sql } from "../../database/sql.ts"
 import { authenticated } from "../../http/guard.ts"
 import { instant, nullable, shape } from "../../http/schema.ts"
-import type { Accounts } from "../context.ts"
+import type { Accounts, Lifetimes } from "../context.ts"
 import { noSuchSession } from "../problems.ts"
 import { isUuid, uuidParams } from "../schemas.ts"
-import { endSession, listSessions } from "./queries.ts"
+import type { Caller } from "../tokens/authenticate.ts"
+import { endSession, isAlive } from "./queries.ts"
 
 export const ownSessions = (accounts: Accounts) => {
   const { sql, tokens, lifetimes, logEvent } = accounts
   return authenticated(accounts, "/users/me/sessions")
-    .get(
-      "",
-      async ({ caller }) =>
-        (await listSessions(sql, caller.userId, lifetimes)).map((session) => ({
-          ...session,
-          is_current: session.id === caller.sessionId,
-        })),
-      {
-        response: { 200: t.Array(session, { description: "The latest used first" }) },
-        detail: {
-          operationId: "listSessions",
-          summary: "List the caller's sessions",
-          description: "The caller's sessions, the last used ones first, at most 1,000.",
-        },
+    .get("", ({ caller }) => listSessions(sql, caller, lifetimes), {
+      response: { 200: t.Array(session, { description: "The latest used first" }) },
+      detail: {
+        operationId: "listSessions",
+        summary: "List the caller's sessions",
+        description: "The caller's sessions, the last used ones first, at most 1,000.",
       },
-    )
+    })
     .delete(
       "/:id",
       async ({ caller: { userId }, params: { id }, client, status }) => {
@@ -45,6 +39,31 @@ export const ownSessions = (accounts: Accounts) => {
         },
       },
     )
+}
+
+/** Nobody would read a longer list. */
+const LISTED = 1_000
+
+const listSessions = async (
+  sql: Sql,
+  { userId, sessionId }: Pick<Caller, "userId" | "sessionId">,
+  lifetimes: Lifetimes,
+) => {
+  const rows = await sql<Static<typeof session>[]>`
+    select
+      sessions.id,
+      sessions.created_at,
+      date_trunc('minute', last_used_at) as last_used_at,
+      user_agent,
+      address,
+      coalesce(sessions.id = ${sessionId ?? null}::uuid, false) as is_current
+    from sessions
+    join users on ${isAlive(sql, lifetimes)}
+    where sessions.user_id = ${userId}
+    order by sessions.last_used_at desc, sessions.id
+    limit ${LISTED}`
+  // With the driver's subclass of Array, Elysia would lose the headers of the response.
+  return [...rows]
 }
 
 const session = shape(

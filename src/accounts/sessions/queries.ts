@@ -1,4 +1,4 @@
-/** SQL over sessions: how long they last, and opening, listing and ending them. */
+/** SQL over sessions: how long they last, and opening and ending them. */
 import type { Sql, Statements } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { Lifetimes } from "../context.ts"
@@ -64,30 +64,6 @@ export const insertSession = async (
     returning ${columns(transaction, lifetimes)}`
   return session
 }
-
-type Listed = {
-  id: string
-  created_at: string
-  last_used_at: string
-  user_agent: string | null
-  address: string | null
-}
-
-/** Nobody would read a longer list. */
-const LISTED = 1_000
-
-export const listSessions = (sql: Sql, userId: number, lifetimes: Lifetimes) => sql<Listed[]>`
-  select
-    sessions.id,
-    sessions.created_at,
-    date_trunc('minute', last_used_at) as last_used_at,
-    user_agent,
-    address
-  from sessions
-  join users on ${isAlive(sql, lifetimes)}
-  where sessions.user_id = ${userId}
-  order by sessions.last_used_at desc, sessions.id
-  limit ${LISTED}`
 
 /** Returns the key to revoke; undefined if the user has no such session. */
 export const endSession = async (sql: Sql, userId: number, id: string, lifetimes: Lifetimes) => {
