@@ -97,9 +97,8 @@ export const host: Reader<string> = (value = "127.0.0.1") =>
     : fail("must be an IP address or the name of a host")
 
 export const network = (item: string) => {
-  const [address = "", prefix, ...rest] = item.split("/")
-  const bits = prefix === undefined ? 0 : /^\d{1,3}$/.test(prefix) ? Number(prefix) : Number.NaN
-  return isAddress(address) && rest.length === 0 && bits <= (isIP(address) === 4 ? 32 : 128)
+  const [address = ""] = item.split("/")
+  return isAddress(address) && (address === item || ipaddr.isValidCIDR(item))
     ? item
     : fail("must be IP addresses or CIDR networks, separated by commas")
 }

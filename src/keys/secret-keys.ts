@@ -45,9 +45,6 @@ export const noteKeyUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
   if (SECRET_KEY === undefined && existsSync(file)) utimesSync(file, now, now)
 }
 
-const isTaken = (error: unknown) =>
-  error instanceof Error && "code" in error && error.code === "EEXIST"
-
 /** Replacing a key twice before a start would lose the first key, which signed all current tokens. */
 const expectUse = (file: string, previous: string) => {
   if (existsSync(previous) && statSync(file).mtimeMs <= statSync(previous).mtimeMs)
@@ -75,7 +72,7 @@ export const rotateGeneratedKey = (dataDir: string): boolean => {
       writePrivateFile(previous, readKey(file), owner)
     })
   } catch (error) {
-    if (!isTaken(error)) throw error
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error
     throw new Error(`Another rotate-key is under way. If there is none any more, remove ${draft}.`)
   }
   return true
