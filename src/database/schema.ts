@@ -59,20 +59,13 @@ export const prepareSchema = async (sql: Sql, url: string, options: Options) => 
       `The database has migrations that this version does not know: ${unknown.join(", ")}. ` +
         "Start with --allow-newer-schema if this is a roll-back.",
     )
-  const [session] = await sql<{ isolation: string }[]>`
+  const [session] = await sql<[{ isolation: string }]>`
     select current_setting('default_transaction_isolation') as isolation`
   // Behind a pooler a connection cannot say what it relies on.
-  if (session?.isolation !== "read committed")
+  if (session.isolation !== "read committed")
     log.warn(session, "writes at once may fail: set default_transaction_isolation of the role")
   for (const index of await invalidIndexes(sql))
     log.warn({ index }, "an index is not valid, so that statements are slow: run todo-api migrate")
-}
-
-/** Not on a standby, nor where transactions are read-only by default. */
-const mayWrite = async (sql: Sql): Promise<boolean> => {
-  const [state] = await sql<{ may: boolean }[]>`
-    select current_setting('transaction_read_only') = 'off' as may`
-  return state?.may === true
 }
 
 /**
@@ -82,12 +75,14 @@ const mayWrite = async (sql: Sql): Promise<boolean> => {
 export const createReadiness = (sql: Sql, log: Logger) => {
   let logged: string | undefined
   const reasonNow = async () => {
-    // First: it also finds why the other two are refused.
+    // First: it also finds why the others are refused.
     const lack = await lackingRights(sql)
     if (lack !== undefined) return lack
-    const [{ pending }, isWritable] = await Promise.all([schemaState(sql), mayWrite(sql)])
+    const { pending } = await schemaState(sql)
     if (pending.length > 0) return `the database lacks the migrations ${pending.join(", ")}`
-    return isWritable ? undefined : "the database is read-only"
+    const [transaction] = await sql<[{ is_read_only: boolean }]>`
+      select current_setting('transaction_read_only')::boolean as is_read_only`
+    return transaction.is_read_only ? "the database is read-only" : undefined
   }
   return async (): Promise<boolean> => {
     try {

@@ -17,14 +17,6 @@ const isPostmasterOf = (cluster: string, pid: number) => {
   }
 }
 
-const send = (pid: number, signal: NodeJS.Signals) => {
-  try {
-    process.kill(pid, signal)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
-  }
-}
-
 /** Fast shutdown, immediate shutdown, kill. Postgres recovers from each of them. */
 const escalation = [
   ["SIGINT", 10_000],
@@ -41,7 +33,11 @@ export const endLeftoverPostmaster = async (cluster: string) => {
   if (Number.isNaN(pid)) return
   for (const [signal, patienceMs] of escalation) {
     if (!isPostmasterOf(cluster, pid)) break
-    send(pid, signal)
+    try {
+      process.kill(pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error
+    }
     const deadline = Date.now() + patienceMs
     while (isPostmasterOf(cluster, pid) && Date.now() < deadline) await Bun.sleep(20)
   }

@@ -1,6 +1,5 @@
 /** Runs dbmate, with only what it gets here: without a .env file, and without our environment. */
 import { mkdtemp, rm } from "node:fs/promises"
-import { connect } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { getCACertificates } from "node:tls"
@@ -8,32 +7,30 @@ import { connectionOptions, hostUrls } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram, type Program } from "../../programs/program.ts"
+import { openConnection } from "../driver.ts"
 
-/** The request that a client sends first, to ask for TLS. */
-const SSL_REQUEST = Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47)
-const patienceMs = 5_000
-
-/** Whether a server offers TLS. It answers "S" or "N". */
-const offersTls = (host: string, port: number): Promise<boolean> => {
-  const { promise, resolve, reject } = Promise.withResolvers<boolean>()
-  const socket = connect({ host, port, timeout: patienceMs }, () => socket.write(SSL_REQUEST))
-  socket.once("data", (answer) => resolve(answer[0] === "S".charCodeAt(0)))
-  socket.once("error", reject)
-  for (const event of ["timeout", "close"])
-    socket.once(event, () => reject(new Error(`no answer from ${host}:${port}`)))
-  return promise.finally(() => socket.destroy())
+const takesTls = async (url: string): Promise<boolean> => {
+  const sql = openConnection(url, { ssl: "require" })
+  try {
+    await sql`select 1`
+    return true
+  } catch {
+    return false
+  } finally {
+    await sql.end()
+  }
 }
 
 /** The URL of the same database for dbmate's driver (lib/pq), which passes what it does not know on. */
 const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   const [single = url] = hostUrls(url)
-  const { host, port, sslmode } = connectionOptions(single)
+  const { sslmode } = connectionOptions(single)
   const named = new URL(single)
   const parameters = named.searchParams
   parameters.delete("target_session_attrs")
   const isOptional = sslmode === "allow" || sslmode === "prefer"
   // Not every version of its driver knows these two.
-  const mode = isOptional ? ((await offersTls(host, port)) ? "require" : "disable") : sslmode
+  const mode = isOptional ? ((await takesTls(single)) ? "require" : "disable") : sslmode
   parameters.set("sslmode", mode)
   const file = parameters.get("sslrootcert")
   if (mode.startsWith("verify") && (file === null || file === "system")) {
