@@ -67,14 +67,11 @@ export const personalAccessTokens = (deps: Deps) =>
       },
     )
 
-const tooMany = () =>
-  new Problem("QUOTA_EXCEEDED", `A user has at most ${TOKENS_PER_USER} personal access tokens`)
-
 const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal access token")
 
 /** In the form that Postgres reads. */
 const readExpiry = (text: string | null | undefined) => {
-  if (text === null || text === undefined) return null
+  if (!text) return null
   const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
   const time = readInstant(text)
   if (time === undefined) throw wrong("must be a time that exists")
@@ -106,8 +103,11 @@ const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) =
     // The user was deleted at this very moment.
     throw constraintOf(error) === "personal_tokens_user_id_fkey" ? deletedUser() : error
   })
-  if (!created) throw tooMany()
-  return { ...created, token }
+  if (created) return { ...created, token }
+  throw new Problem(
+    "QUOTA_EXCEEDED",
+    `A user has at most ${TOKENS_PER_USER} personal access tokens`,
+  )
 }
 
 /** What clients see of a token. */
