@@ -13,7 +13,7 @@ const LOGIN = "/api/v1/auth/login"
 const OUTCOMES: { [status: number]: string } = { 200: "success", 401: "wrong_credentials" }
 
 /** What is read when Prometheus asks. */
-export type Sources = {
+type Sources = {
   build: { version: string; commit: string }
   pool: () => PoolState
   /** Requests under way, and of those the streams of events and the waits. */

@@ -7,7 +7,7 @@ import { type BrokenRule, badRequest } from "./problem.ts"
 import { brokenTextRule } from "./schema.ts"
 
 /** A value that no schema accepts, so that one 400 names this parameter together with all other faults. */
-export class Unreadable {
+class Unreadable {
   constructor(readonly message: string) {}
 }
 const repeated = new Unreadable("must not be repeated")

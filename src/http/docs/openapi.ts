@@ -56,10 +56,9 @@ const documentation = {
 
 type Content = { [type: string]: { schema: Schema } }
 type RawResponse = { $id?: string; description?: string; content?: Content }
-type Parameter = Json & { examples?: unknown[]; schema: Schema }
 type Operation = Json & {
   security?: Json[]
-  parameters?: Parameter[]
+  parameters?: Schema[]
   requestBody?: { content: Content }
   responses: { [status: string]: RawResponse }
   requestHeaders?: ApiHeader[]
@@ -74,12 +73,6 @@ type Named = { schemas: Json; responses: Json }
 
 /** The plugin guesses several content types, with the same schema. The first one is right. */
 const schemaOf = (content: Content | undefined) => content?.["application/json"]?.schema
-
-const parameter = ({ examples, schema, ...rest }: Parameter, named: Named): Json => ({
-  ...rest,
-  schema: translate(schema, named.schemas),
-  ...(examples && { example: examples[0] }),
-})
 
 const response = (
   status: string,
@@ -138,7 +131,7 @@ const operation = (path: string, raw: Operation, named: Named): Json => {
     ...said,
     security,
     parameters: [
-      ...parameters.map((given) => parameter(given, named)),
+      ...parameters.map(({ schema, ...given }) => translate({ ...given, schema }, named.schemas)),
       ...[...new Set(sent)].map((name) => referTo("parameters", name)),
     ],
     ...(body && {
