@@ -358,6 +358,12 @@ test("a server without TLS is named at once", async () => {
   expect(connections).toBe(1)
 })
 
+test("a server that ends before it answers for TLS is not one without TLS", async () => {
+  await using server = await startPostgresServer((socket) => void socket.write(answers.failed))
+  const sql = openConnection(`${server.url}?sslmode=require`)
+  expect(await outcomeOf(sql`select`)).toBe("CONNECTION_CLOSED")
+})
+
 test("an error holds no text: what fails leaves no memory", () =>
   withConnection(async (sql) => {
     const fail = async (times: number) => {

@@ -169,16 +169,15 @@ export const createWork = (
       let late: Statements | undefined
       const whole = begin(async (transaction) => {
         late = transaction
-        const steps = [
-          () => insert(transaction, nonce, 1),
-          () =>
-            transaction.unsafe<{ nonce: string }[]>(
-              "select $1::text as nonce, $2::text as large",
-              [nonce, large],
-              PREPARED,
-            ),
-          () => insert(transaction, nonce, 2),
-        ]
+        const read = () =>
+          transaction.unsafe<{ nonce: string }[]>(
+            "select $1::text as nonce, $2::text as large",
+            [nonce, large],
+            PREPARED,
+          )
+        const write1 = () => insert(transaction, nonce, 1)
+        const write2 = () => insert(transaction, nonce, 2)
+        const steps = [write1, read, read, read, write2]
         const parallel = isParallel ? steps.map((step) => step()) : []
         for (const part of parallel) ask("part", part, () => false)
         const answers = await Promise.all(parallel)
