@@ -128,11 +128,7 @@ const ENDS: Record<string, (user: User) => Promise<unknown>> = {
     password = change.new_password
   },
   // By another process, of which this one hears within a moment.
-  disabling: async (user) => {
-    await setDisabled(operator, user.id, true)
-    await Bun.sleep(2_000)
-    await setDisabled(operator, user.id, false)
-  },
+  disabling: (user) => setDisabled(operator, user.id, true).then(() => Bun.sleep(2_000)),
   deletion: (user) => user.delete("/users/me").then(done),
 }
 
@@ -156,4 +152,5 @@ for (const [name, end] of Object.entries(ENDS))
       expect(text.includes("made later")).toBe(false)
     }
     await sql`delete from todos where owner_id = ${user.id} and title = 'made later'`
+    await setDisabled(operator, user.id, false)
   })
