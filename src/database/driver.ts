@@ -33,6 +33,22 @@ export const openConnection = <Types extends Record<string, postgres.PostgresTyp
   })
 }
 
+/** Whether a connection can be made. */
+export const answers = async (
+  url: string,
+  options?: Pick<postgres.Options<never>, "ssl">,
+): Promise<boolean> => {
+  const sql = openConnection(url, options)
+  try {
+    await sql`select 1`
+    return true
+  } catch {
+    return false
+  } finally {
+    await sql.end()
+  }
+}
+
 /** For a session that rests while something else works: once it is closed it is not opened again. */
 export const keepIdle = (sql: postgres.Sql) => sql`
   select set_config(name, '0', false)

@@ -111,6 +111,8 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
     cancel: undefined,
   }))
   let waiting: Task[] = []
+  /** When a task ended last. */
+  let endedAt = 0
   const counts = { ended: 0, cancelled: 0, replaced: 0, answeredAt: 0 }
 
   const isIdle = ({ tasks, cancel }: Slot) => tasks.length === 0 && !cancel
@@ -191,11 +193,13 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
   const end = (slot: Slot, task: Task) => {
     const place = slot.tasks.indexOf(task)
     if (place === -1) return
-    const now = performance.now()
-    if (place === 0) reportSlow(task.query, now - slot.advancedAt)
+    endedAt = performance.now()
     counts.ended++
     slot.tasks.splice(place, 1)
-    if (place === 0) slot.advancedAt = now
+    if (place === 0) {
+      reportSlow(task.query, endedAt - slot.advancedAt)
+      slot.advancedAt = endedAt
+    }
     closeIfRetired(slot)
     dispatch()
   }
@@ -241,13 +245,9 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
     task.client = task.signal?.()
     waiting.push(task)
   }
-  let movedAt = 0
-  let endedBefore = 0
   const dropWaiting = (now: number) => {
-    if (counts.ended !== endedBefore) movedAt = now
-    endedBefore = counts.ended
     const isLate = ({ askedAt }: Task) =>
-      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, movedAt) > STALL_LIMIT_MS
+      now - askedAt > WAIT_LIMIT_MS || now - Math.max(askedAt, endedAt) > STALL_LIMIT_MS
     const all = waiting
     waiting = []
     for (const task of all)

@@ -6,7 +6,7 @@ import { makeDataDir } from "../../data-dir/directory.ts"
 import { lockDataDir } from "../../data-dir/lock.ts"
 import { executableDirectory } from "../../programs/directory.ts"
 import { postgresProgram } from "../../programs/program.ts"
-import { openConnection } from "../driver.ts"
+import { answers } from "../driver.ts"
 import { prepareCluster } from "./cluster.ts"
 import { endLeftoverPostmaster } from "./leftover-postmaster.ts"
 import { startServer } from "./server.ts"
@@ -63,18 +63,6 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
   } catch (error) {
     unlock()
     throw error
-  }
-}
-
-const answers = async (url: string) => {
-  const sql = openConnection(url)
-  try {
-    await sql`select 1`
-    return true
-  } catch {
-    return false
-  } finally {
-    await sql.end()
   }
 }
 

@@ -65,7 +65,11 @@ export const createProbe = (url: string, target: Target) => {
   const probe = async (): Promise<Report> => {
     sql ??= open()
     const late = Promise.withResolvers<never>()
-    const timer = setTimeout(late.reject, ANSWER_LIMIT_MS, noWritableHost("It did not answer"))
+    const timer = setTimeout(
+      late.reject,
+      ANSWER_LIMIT_MS,
+      noWritableHost(new Error("It did not answer")),
+    )
     try {
       return await Promise.race([ask(sql, target), late.promise])
     } catch (reason) {

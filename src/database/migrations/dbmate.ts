@@ -7,19 +7,7 @@ import { connectionOptions, hostUrls } from "../../config/database-url.ts"
 import { makeDataDir } from "../../data-dir/directory.ts"
 import { executableDirectory, inFirstHome, ownHomes } from "../../programs/directory.ts"
 import { dbmateProgram, type Program } from "../../programs/program.ts"
-import { openConnection } from "../driver.ts"
-
-const takesTls = async (url: string): Promise<boolean> => {
-  const sql = openConnection(url, { ssl: "require" })
-  try {
-    await sql`select 1`
-    return true
-  } catch {
-    return false
-  } finally {
-    await sql.end()
-  }
-}
+import { answers } from "../driver.ts"
 
 /** The URL of the same database for dbmate's driver (lib/pq), which passes what it does not know on. */
 const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
@@ -30,7 +18,11 @@ const dbmateUrl = async (url: string, authorities: string): Promise<string> => {
   parameters.delete("target_session_attrs")
   const isOptional = sslmode === "allow" || sslmode === "prefer"
   // Not every version of its driver knows these two.
-  const mode = isOptional ? ((await takesTls(single)) ? "require" : "disable") : sslmode
+  const mode = isOptional
+    ? (await answers(single, { ssl: "require" }))
+      ? "require"
+      : "disable"
+    : sslmode
   parameters.set("sslmode", mode)
   const file = parameters.get("sslrootcert")
   if (mode.startsWith("verify") && (file === null || file === "system")) {
