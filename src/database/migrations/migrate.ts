@@ -88,17 +88,15 @@ set local lock_timeout = '10s';`
  */
 const locked = <Result>(sql: postgres.Sql, work: () => Promise<Result>) =>
   sql.begin("isolation level read committed", async (transaction) => {
-    const [lock] = await transaction<{ is_ours: boolean }[]>`
-      select pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as is_ours
-    `.simple()
-    if (!lock?.is_ours) return undefined
     // The transaction is idle while the migrations run.
-    await transaction`
-      select set_config(name, '0', true)
+    const [lock] = await transaction<{ is_ours: boolean }[]>`
+      select
+        pg_try_advisory_xact_lock(hashtextextended('todo-api migrations', 0)) as is_ours,
+        count(set_config(name, '0', true))
       from pg_settings
       where name in ('idle_in_transaction_session_timeout', 'transaction_timeout')
     `.simple()
-    return work()
+    return lock?.is_ours ? work() : undefined
   })
 
 const rebuildIndexes = async (sql: postgres.Sql) => {
