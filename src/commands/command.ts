@@ -68,16 +68,12 @@ export const parseOptions = (argv: string[], options: Options, strict = true) =>
 /** Waits for a slow reader of a pipe: node:fs fails if it is still full after a few attempts. */
 export const createStandardOutput = () => {
   const sink = Bun.stdout.writer()
+  const write = async (chunk: Buffer) => {
+    await sink.write(chunk)
+    await sink.flush()
+  }
   return new Writable({
-    async write(chunk: Buffer, _encoding, done) {
-      try {
-        await sink.write(chunk)
-        await sink.flush()
-        done()
-      } catch (error) {
-        done(error instanceof Error ? error : new Error(String(error)))
-      }
-    },
+    write: (chunk: Buffer, _encoding, done) => void write(chunk).then(() => done(), done),
   })
 }
 
