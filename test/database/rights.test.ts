@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { connect } from "../../src/database/connect.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
+import { lackingRights } from "../../src/database/migrations/rights.ts"
 import { createReadiness } from "../../src/database/schema.ts"
 import { createLog } from "../../src/log.ts"
 import { startApp } from "../support/app.ts"
@@ -11,6 +12,7 @@ import { backup, restore } from "../support/backups.ts"
 import { runCommand } from "../support/command.ts"
 import { query } from "../support/embedded.ts"
 import { createEmptyDatabase, type TestDatabase } from "../support/postgres.ts"
+import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const suffix = crypto.randomUUID().slice(0, 8)
@@ -165,4 +167,18 @@ test("a role without rights, or from which rows are hidden, does not serve, and 
   })
   expect(code).toBe(78)
   expect(err).toContain("DATABASE_URL: the role may not use is_todo (see Rights in db/README.md)")
+})
+
+test("what a role lacks is found without a look at every function that there is", async () => {
+  await migrate(database.url, "up")
+  await using sql = openSql(database.url)
+  const plans: unknown[] = []
+  const explain = async ([first = "", ...others]: string[], ...values: string[]) => {
+    const statement = [`explain ${first}`, ...others]
+    plans.push(...(await sql(Object.assign(statement, { raw: statement }), ...values)))
+    return []
+  }
+  await lackingRights(explain as never)
+  expect(JSON.stringify(plans)).toContain("on pg_proc")
+  expect(JSON.stringify(plans)).not.toContain("Seq Scan on pg_proc")
 })

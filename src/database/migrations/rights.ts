@@ -32,8 +32,11 @@ const findLacks = async (sql: Statements) => {
     join pg_class on oid in (to_regclass(called), to_regclass('schema_migrations'))
     union
     select proname::text, has_function_privilege(oid, 'execute'), false
-    from json_array_elements_text(${createdNames("function")}::text::json) as ours (called)
-    join pg_proc on proname = called
+    from pg_proc
+    where proname = any (array(
+      select called::name
+      from json_array_elements_text(${createdNames("function")}::text::json) as ours (called)
+    ))
       and pg_function_is_visible(oid)
     order by name`
   const names = (found: Lack[]) => found.map(({ name }) => name)
