@@ -19,14 +19,13 @@ type AnyOptions = Aborted & {
 type Rest<O> = Record<never, never> extends O ? [options?: O] : [options: O]
 
 const address = (path: string, { path: values = {}, query = {} }: AnyOptions) => {
+  const search = new URLSearchParams()
+  for (const [name, value] of Object.entries(query))
+    if (value !== undefined) search.append(name, String(value))
   const filled = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
     encodeURIComponent(String(values[name])),
   )
-  const parameters = Object.entries(query).filter(([, value]) => value !== undefined)
-  const search = new URLSearchParams(
-    parameters.map(([name, value]): [string, string] => [name, String(value)]),
-  )
-  return parameters.length > 0 ? `${filled}?${search}` : filled
+  return `${filled}?${search}`.replace(/\?$/, "")
 }
 
 const isPublic = (path: string) =>
@@ -69,8 +68,7 @@ export const createCall = (http: Http, session: Session) => {
     const answer = await (isPublic(path)
       ? send({})
       : session.authorized(sendAs, { signal: given.signal }))
-    if (method === "delete" && answer.status !== 204)
-      throw unexpected(answer.status, "The answer has a body, which the service's has not")
+    if (method === "delete" && answer.status !== 204) throw unexpected(answer.status)
     return answer as Answer<Data<paths[P][M]>>
   }
   return call

@@ -47,14 +47,13 @@ class RequestError<Code extends ErrorCode> extends Error {
   readonly retry_after: number | undefined
 
   constructor(failure: Failure & { error_code: Code }, retryAfter?: number, cause?: unknown) {
-    super(`${failure.error_code}: ${failure.detail}`, { cause })
-    this.error_code = failure.error_code
-    this.status = failure.status
-    this.detail = failure.detail
-    this.errors = (
-      failure.error_code === "BAD_REQUEST" ? (failure.errors ?? []) : undefined
-    ) as this["errors"]
-    this.pending = failure.pending as this["pending"]
+    const { error_code, status, detail, errors = [], pending } = failure
+    super(`${error_code}: ${detail}`, { cause })
+    this.error_code = error_code
+    this.status = status
+    this.detail = detail
+    this.errors = (error_code === "BAD_REQUEST" ? errors : undefined) as this["errors"]
+    this.pending = pending as this["pending"]
     this.retry_after = retryAfter
   }
 }
@@ -77,17 +76,21 @@ export const isUnauthorized = (error: unknown) => hasCode(error, "UNAUTHORIZED")
 export const isUnanswered = (error: unknown) =>
   hasCode(error, "NETWORK_ERROR") || hasCode(error, "UNEXPECTED_ANSWER")
 
-export const notLoggedIn = () =>
-  new ApiError({ error_code: "UNAUTHORIZED", status: 401, detail: "Nobody is logged in" })
+/** An error of the client itself. */
+export const failed = (error_code: ErrorCode, detail: string, status = 0, cause?: unknown) =>
+  new ApiError({ error_code, status, detail }, undefined, cause)
 
-export const unexpected = (status: number, detail: string, cause?: unknown, retryAfter?: number) =>
-  new ApiError({ error_code: "UNEXPECTED_ANSWER", status, detail }, retryAfter, cause)
+export const notLoggedIn = () => failed("UNAUTHORIZED", "Nobody is logged in", 401)
+
+/** A proxy or a captive portal has answered in place of the service. */
+export const unexpected = (status = 0, retryAfter?: number, cause?: unknown) =>
+  new ApiError(
+    { error_code: "UNEXPECTED_ANSWER", status, detail: `Not an answer of the service: ${status}` },
+    retryAfter,
+    cause,
+  )
 
 export const storageFailed = (cause: unknown) =>
   cause instanceof ApiError
     ? cause
-    : new ApiError(
-        { error_code: "STORAGE_FAILED", status: 0, detail: `The storage failed: ${cause}` },
-        undefined,
-        cause,
-      )
+    : failed("STORAGE_FAILED", `The storage failed: ${cause}`, 0, cause)

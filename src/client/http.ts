@@ -1,6 +1,6 @@
 /** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
-import { ApiError, type Failure, unexpected } from "./errors.ts"
+import { ApiError, type Failure, failed, unexpected } from "./errors.ts"
 import { anySignal, backOff, type Platform } from "./platform.ts"
 
 export type Outgoing = {
@@ -12,16 +12,17 @@ export type Outgoing = {
   signal?: AbortSignal | undefined
   /** It may be ended at any time, and is sent again. */
   isBackground?: boolean
+  /** Of an event stream: called with what has arrived. Returns the rest, which is not whole yet. */
+  onText?: (text: string) => string
+  /** Called when nothing has arrived for too long. */
+  onSilence?: () => void
 }
 
 /** How long nothing may arrive. A slow line is no reason to start again. */
 const SILENCE = 30_000
-const ATTEMPTS = 4
+const REPEATS = 3
 /** Seconds. If `Retry-After` is longer, the caller decides whether to wait. */
 const LONGEST_WAIT = 30
-
-const networkError = (cause: unknown) =>
-  new ApiError({ error_code: "NETWORK_ERROR", status: 0, detail: "No answer" }, undefined, cause)
 
 const isFailure = (value: unknown, status: number): value is Failure =>
   typeof value === "object" &&
@@ -34,16 +35,15 @@ const isFailure = (value: unknown, status: number): value is Failure =>
 const hasType = ({ headers }: Response, type: string) =>
   (headers.get("content-type") ?? "").startsWith(type)
 
-/** A proxy or a captive portal may answer in place of the service. */
+/** Only a problem document of the service is its answer. */
 const failure = (response: Response, text: string) => {
-  const { status } = response
-  const seconds = Number(response.headers.get("retry-after") ?? Number.NaN)
+  const { status, headers } = response
+  const seconds = Number(headers.get("retry-after") ?? Number.NaN)
   const retryAfter = Number.isFinite(seconds) ? seconds : undefined
-  if (hasType(response, "application/problem+json")) {
-    const problem = parse(text)
-    if (isFailure(problem, status)) return new ApiError(problem, retryAfter)
-  }
-  return unexpected(status, `Not an answer of the service: ${status}`, undefined, retryAfter)
+  const problem = hasType(response, "application/problem+json") ? parse(text) : undefined
+  return isFailure(problem, status)
+    ? new ApiError(problem, retryAfter)
+    : unexpected(status, retryAfter)
 }
 
 const parse = (text: string): unknown => {
@@ -54,31 +54,18 @@ const parse = (text: string): unknown => {
   }
 }
 
-/** Calls `late` if it is not called again in time, until the signal aborts. */
-export const createWatch = (platform: Platform, late: () => void) => {
-  let timer = new AbortController()
-  return {
-    expectWithin: (milliseconds: number) => {
-      timer.abort()
-      const started = new AbortController()
-      timer = started
-      platform.sleep(milliseconds, started.signal).then(() => started.signal.aborted || late())
-    },
-    end: () => timer.abort(),
-  }
-}
-
 /** Reads a body as it arrives. React Native has no streams, and gives it whole. */
-const readText = async (response: Response, onData: () => void) => {
+const readText = async (response: Response, onData: () => void, onText: Outgoing["onText"]) => {
   const reader = response.body?.getReader?.()
   if (!reader) return response.text()
   const decoder = new TextDecoder()
   let text = ""
   for (;;) {
     const { done, value } = await reader.read()
-    if (done) return text + decoder.decode()
-    text += decoder.decode(value, { stream: true })
+    text += decoder.decode(value, { stream: !done })
+    if (done) return text
     onData()
+    text = onText?.(text) ?? text
   }
 }
 
@@ -88,56 +75,65 @@ export const createHttp = (platform: Platform, url: string) => {
   /** Background requests, which may hang on a network that is gone, and when each last heard. */
   const waiting = new Set<{ heard: number; end: () => void }>()
 
-  /** Returns the response before its body has arrived. Has no timeout: the caller needs one. */
-  const open = async (outgoing: Outgoing): Promise<Response> => {
-    const { method, path, headers, body, signal } = outgoing
-    signal?.throwIfAborted()
-    let response: Response
-    try {
-      response = await platform.fetch(url + path, {
-        method,
-        credentials: "omit",
-        cache: "no-store",
-        headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
-        ...(body !== undefined && { body: JSON.stringify(body) }),
-        ...(signal && { signal }),
-      })
-    } catch (error) {
-      signal?.throwIfAborted()
-      throw networkError(error)
-    }
+  const exchange = async (outgoing: Outgoing, signal: AbortSignal, onData: () => void) => {
+    const { method, path, headers, body, onText } = outgoing
+    const response = await platform.fetch(url + path, {
+      method,
+      credentials: "omit",
+      cache: "no-store",
+      headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      signal,
+    })
+    const { status } = response
     if (!response.ok) throw failure(response, await response.text().catch(() => ""))
-    return response
+    if (onText && !(hasType(response, "text/event-stream") && response.body?.getReader))
+      throw unexpected()
+    const text = await readText(response, onData, onText)
+    const isEmpty = onText || (text === "" && (status === 204 || status === 202))
+    const data = hasType(response, "application/json") ? parse(text) : undefined
+    if (data === undefined && !isEmpty) throw unexpected()
+    return { data, status, headers: response.headers }
   }
 
-  /** `silence`: how long nothing may arrive. A request that waits for a change needs more. */
-  const once = async (outgoing: Outgoing, silence = SILENCE): Promise<Answer<unknown>> => {
+  /**
+   * `silence`: how long nothing may arrive, at first and later. A request that waits for a change
+   * needs more.
+   */
+  const once = async (
+    outgoing: Outgoing,
+    silence = SILENCE,
+    later = silence,
+  ): Promise<Answer<unknown>> => {
     const late = new AbortController()
-    const end = () => late.abort()
-    const watch = createWatch(platform, end)
-    const request = { heard: platform.elapsed(), end }
+    let timer = new AbortController()
+    const expectWithin = (milliseconds: number) => {
+      timer.abort()
+      timer = new AbortController()
+      const { signal } = timer
+      platform.sleep(milliseconds, signal).then(() => {
+        if (signal.aborted) return
+        outgoing.onSilence?.()
+        late.abort()
+      })
+    }
+    const request = { heard: platform.elapsed(), end: () => late.abort() }
     if (outgoing.isBackground) waiting.add(request)
-    watch.expectWithin(silence)
     const joined = anySignal(outgoing.signal, late.signal)
     try {
-      const response = await open({ ...outgoing, signal: joined.signal })
-      const { status, headers } = response
-      const text = await readText(response, () => {
+      outgoing.signal?.throwIfAborted()
+      expectWithin(silence)
+      return await exchange(outgoing, joined.signal, () => {
         request.heard = platform.elapsed()
-        watch.expectWithin(silence)
+        expectWithin(later)
       })
-      if (text === "" && (status === 204 || status === 202))
-        return { data: undefined, status, headers }
-      const data = hasType(response, "application/json") ? parse(text) : undefined
-      if (data === undefined) throw unexpected(0, "The answer is not JSON of the service")
-      return { data, status, headers }
     } catch (error) {
       outgoing.signal?.throwIfAborted()
-      // The timeout, or a connection that broke within the body.
-      throw error instanceof ApiError ? error : networkError(error)
+      // The timeout, or a connection that broke.
+      throw error instanceof ApiError ? error : failed("NETWORK_ERROR", "No answer", 0, error)
     } finally {
       waiting.delete(request)
-      watch.end()
+      timer.abort()
       joined.end()
     }
   }
@@ -149,29 +145,25 @@ export const createHttp = (platform: Platform, url: string) => {
     silence?: number,
   ): Promise<Answer<unknown>> => {
     let mayBeExecuted = false
-    for (let attempt = 1; ; attempt++) {
+    for (let attempt = 0; ; attempt++) {
       try {
         return await once(outgoing, silence)
       } catch (error) {
         if (!(error instanceof ApiError)) throw error
-        const isGone = error.status === 404 && error.error_code !== "UNEXPECTED_ANSWER"
+        const { status, retry_after = 0 } = error
         // An earlier attempt probably deleted it, and only the answer was lost.
-        if (mayBeExecuted && outgoing.method === "DELETE" && isGone)
+        if (mayBeExecuted && outgoing.method === "DELETE" && isNotFound(error))
           return { data: undefined, status: 204, headers: new Headers() }
-        if (attempt === ATTEMPTS) throw error
         // A 429 means that the service has not executed the request.
-        const isLimited = error.status === 429
-        mayBeExecuted ||= !isLimited
-        const mayRepeat = isLimited || (isSafe && isPassing(error))
-        if (!mayRepeat || (error.retry_after ?? 0) > LONGEST_WAIT) throw error
-        const pause = 1000 * (error.retry_after ?? 0) + backOff(platform, attempt - 1)
-        await platform.sleep(pause, outgoing.signal)
+        mayBeExecuted ||= status !== 429
+        const mayRepeat = status === 429 || (isSafe && (status === 0 || status >= 500))
+        if (!mayRepeat || attempt === REPEATS || retry_after > LONGEST_WAIT) throw error
+        await platform.sleep(1000 * retry_after + backOff(platform, attempt), outgoing.signal)
       }
     }
   }
 
   return {
-    open,
     once,
     repeatedly,
 
@@ -183,6 +175,5 @@ export const createHttp = (platform: Platform, url: string) => {
   }
 }
 
-/** Whether a repeat may succeed. */
-const isPassing = (error: ApiError) =>
-  error.status === 0 || error.status === 429 || error.status >= 500
+const isNotFound = ({ status, error_code }: ApiError) =>
+  status === 404 && error_code !== "UNEXPECTED_ANSWER"

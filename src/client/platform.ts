@@ -34,7 +34,8 @@ export type Platform = {
   channel(name: string, onMessage: (message: unknown) => void): Channel
   isOnline(): boolean
   isVisible(): boolean
-  onEvent(listener: (event: PlatformEvent) => void): () => void
+  /** Until the signal aborts. */
+  onEvent(listener: (event: PlatformEvent) => void, signal: AbortSignal): void
 }
 
 /** The few browser types that are used, so that the package compiles without the DOM library. */
@@ -48,8 +49,7 @@ type LockManager = {
   query(): Promise<{ held?: HeldLock[] }>
 }
 type Target = {
-  addEventListener?: (type: string, listener: () => void) => void
-  removeEventListener?: (type: string, listener: () => void) => void
+  addEventListener?: (type: string, listener: () => void, until: { signal: AbortSignal }) => void
 }
 type Host = Target & {
   BroadcastChannel?: object
@@ -72,38 +72,22 @@ const sleep: Platform["sleep"] = (milliseconds, signal) =>
 
 /** Locks within one process, where there are no Web Locks: Node 20, Bun, pages without TLS. */
 export const createLocks = (): Lock => {
-  const holders = new Map<string, AbortController>()
-  const waiting = new Map<string, Set<() => void>>()
-  /** Wakes the next if nobody has the lock. In the order in which they came: a Set keeps it. */
-  const pass = (name: string) => {
-    if (holders.has(name)) return
-    const [next] = waiting.get(name) ?? []
-    if (next) next()
-    else waiting.delete(name)
-  }
+  /** `free`: the holder has ended, or another has stolen the lock. */
+  const holders = new Map<string, { lost: AbortController; free: Promise<void> }>()
   return async (name, { signal, steal = false }, run) => {
-    while (holders.has(name) && !steal) {
-      let wake = () => {}
-      const isFree = new Promise<void>((resolve) => {
-        wake = resolve
-      })
-      const others = waiting.get(name) ?? new Set()
-      waiting.set(name, others.add(wake))
-      await orAborted(isFree, signal).finally(() => others.delete(wake))
-    }
-    if (signal?.aborted) {
-      pass(name)
-      throw signal.reason
-    }
-    holders.get(name)?.abort()
-    const mine = new AbortController()
-    holders.set(name, mine)
-    try {
-      return await run({ lost: mine.signal, isHeld: async () => !mine.signal.aborted })
-    } finally {
+    // In the order in which they came: who wakes first has it before the others look.
+    for (let held = holders.get(name); held && !steal; held = holders.get(name))
+      await orAborted(held.free, signal)
+    signal?.throwIfAborted()
+    holders.get(name)?.lost.abort()
+    const lost = new AbortController()
+    const done = run({ lost: lost.signal, isHeld: async () => !lost.signal.aborted })
+    const end = () => {
       if (holders.get(name) === mine) holders.delete(name)
-      pass(name)
     }
+    const mine = { lost, free: orAborted(done, lost.signal).then(end, end) }
+    holders.set(name, mine)
+    return done
   }
 }
 
@@ -116,19 +100,19 @@ export const orAborted = <T>(promise: Promise<T>, signal: AbortSignal | undefine
     promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", leave))
   })
 
-/** Like `AbortSignal.any`, which older browsers lack, until `end` is called. */
+/** Like `AbortSignal.any`, which React Native and older browsers lack, until `end` is called. */
 export const anySignal = (...signals: (AbortSignal | undefined)[]) => {
   const either = new AbortController()
-  const stops = signals.map((signal) => {
-    const abort = () => either.abort(signal?.reason)
-    if (signal?.aborted) abort()
-    signal?.addEventListener("abort", abort)
-    return () => signal?.removeEventListener("abort", abort)
-  })
+  const abort = () => {
+    const first = signals.find((signal) => signal?.aborted)
+    if (first) either.abort(first.reason)
+  }
+  for (const signal of signals) signal?.addEventListener("abort", abort)
+  abort()
   return {
     signal: either.signal,
     end: () => {
-      for (const stop of stops) stop()
+      for (const signal of signals) signal?.removeEventListener("abort", abort)
     },
   }
 }
@@ -198,21 +182,20 @@ export const createChannels = (): Platform["channel"] => {
   }
 }
 
-const onEvent: Platform["onEvent"] = (listener) => {
-  const online = () => listener("online")
-  const offline = () => listener("offline")
-  const visible = () => isVisible() && listener("visible")
-  host.addEventListener?.("online", online)
-  host.addEventListener?.("offline", offline)
+const onEvent: Platform["onEvent"] = (listener, signal) => {
+  const hear = (target: Target | undefined, type: string, event: PlatformEvent) =>
+    target?.addEventListener?.(
+      type,
+      () => {
+        if (event !== "visible" || isVisible()) listener(event)
+      },
+      { signal },
+    )
+  hear(host, "online", "online")
+  hear(host, "offline", "offline")
   // A page that comes back from the browser's cache of pages has missed what happened meanwhile.
-  host.addEventListener?.("pageshow", visible)
-  host.document?.addEventListener?.("visibilitychange", visible)
-  return () => {
-    host.removeEventListener?.("online", online)
-    host.removeEventListener?.("offline", offline)
-    host.removeEventListener?.("pageshow", visible)
-    host.document?.removeEventListener?.("visibilitychange", visible)
-  }
+  hear(host, "pageshow", "visible")
+  hear(host.document, "visibilitychange", "visible")
 }
 
 const isVisible = () => host.document?.visibilityState !== "hidden"

@@ -128,7 +128,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
           if (!isLeft) await write(undefined)
         } else if (error instanceof ApiError && error.status >= 400 && error.status < 429)
           // What answered the refresh says nothing about the request that needs it.
-          throw unexpected(0, `The session was not refreshed: ${error.message}`, error)
+          throw unexpected(0, undefined, error)
         throw error
       }
     })

@@ -3,68 +3,58 @@ import type { Schemas, Todo, Tokens, User } from "./calls.ts"
 import { unexpected } from "./errors.ts"
 
 type Shape<Value> = (value: unknown) => value is Value
-type Fields = Record<string, unknown>
+type Test = (value: unknown) => boolean
 
-const isObject = (value: unknown): value is Fields =>
-  typeof value === "object" && value !== null && !Array.isArray(value)
+/** An object whose members pass these tests. It may have more. */
+const object = <Value>(members: Record<string, Test>) =>
+  ((value: Record<string, unknown> | null) =>
+    typeof value === "object" &&
+    value !== null &&
+    Object.entries(members).every(([name, test]) => test(value[name]))) as Shape<Value>
+const list = <Value>(isItem: Test) =>
+  ((value: unknown) => Array.isArray(value) && value.every(isItem)) as Shape<Value[]>
+
 const isText = (value: unknown) => typeof value === "string" && value !== ""
 const isTextOrNull = (value: unknown) => value === null || typeof value === "string"
+const isBoolean = (value: unknown) => typeof value === "boolean"
 const isId = (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0
 
-export const isTokens: Shape<Tokens> = (value): value is Tokens =>
-  isObject(value) && isText(value["access_token"]) && isText(value["refresh_token"])
+export const isTokens = object<Tokens>({ access_token: isText, refresh_token: isText })
+export const isUser = object<User>({ id: isId, email: isTextOrNull })
 
-export const isUser: Shape<User> = (value): value is User =>
-  isObject(value) && isId(value["id"]) && isTextOrNull(value["email"])
+const todo = {
+  ...{ id: isId, title: isText, description: isTextOrNull, is_completed: isBoolean },
+  ...{ created_at: isText, updated_at: isText },
+}
+export const isTodo = object<Todo>(todo)
+export const isTodos = list<Todo>(isTodo)
+export const isDeletedTodos = list<Schemas["DeletedTodo"]>(object({ ...todo, deleted_at: isText }))
 
-export const isTodo: Shape<Todo> = (value): value is Todo =>
-  isObject(value) &&
-  isId(value["id"]) &&
-  isText(value["title"]) &&
-  isTextOrNull(value["description"]) &&
-  typeof value["is_completed"] === "boolean" &&
-  isText(value["created_at"]) &&
-  isText(value["updated_at"])
-
-export const isTodos: Shape<Todo[]> = (value): value is Todo[] =>
-  Array.isArray(value) && value.every(isTodo)
-
-type Deleted = Schemas["DeletedTodo"]
-export const isDeletedTodos: Shape<Deleted[]> = (value): value is Deleted[] =>
-  isTodos(value) && value.every((todo) => "deleted_at" in todo && isText(todo.deleted_at))
-
-type Changes = Schemas["ChangesPage"]
-const isChange = (value: unknown) =>
-  isObject(value) &&
-  isId(value["id"]) &&
-  (value["todo"] === null || (isTodo(value["todo"]) && isText(value["etag"])))
-export const isChanges: Shape<Changes> = (value): value is Changes =>
-  isObject(value) &&
-  Array.isArray(value["changes"]) &&
-  value["changes"].every(isChange) &&
-  isText(value["next"]) &&
-  typeof value["has_more"] === "boolean"
+const isVersion = object({ todo: isTodo, etag: isText })
+const isChange = object({ id: isId })
+const isDeletion = object({ todo: (value) => value === null })
+export const isChanges = object<Schemas["ChangesPage"]>({
+  changes: list((value) => isChange(value) && (isDeletion(value) || isVersion(value))),
+  next: isText,
+  has_more: isBoolean,
+})
 
 export type Result = Schemas["BatchResult"]
+const isRefusal = object({ error: object({ error_code: isText }) })
 const isResult = (value: unknown) => {
-  if (!isObject(value) || !Number.isInteger(value["status"])) return false
-  const { todo, error } = value
-  const isVersion = isTodo(todo) && isText(value["etag"])
-  const status = Number(value["status"])
-  if (status < 300) return status === 204 || isVersion
-  return (status === 412 && isVersion) || (isObject(error) && isText(error["error_code"]))
+  if (!object<Result>({ status: Number.isInteger })(value)) return false
+  const { status } = value
+  if (status < 300) return status === 204 || isVersion(value)
+  return (status === 412 && isVersion(value)) || isRefusal(value)
 }
 /** The results of a batch of so many operations. */
-export const isResultsOf =
-  (length: number): Shape<{ results: Result[] }> =>
-  (value): value is { results: Result[] } =>
-    isObject(value) &&
-    Array.isArray(value["results"]) &&
-    value["results"].length === length &&
-    value["results"].every(isResult)
+export const isResultsOf = (length: number) =>
+  object<{ results: Result[] }>({
+    results: (value) => list(isResult)(value) && value.length === length,
+  })
 
 /** The value, if it has the shape. */
 export const checked = <Value>(data: unknown, isValid: Shape<Value>): Value => {
-  if (!isValid(data)) throw unexpected(0, "The answer has not the shape of the service's")
+  if (!isValid(data)) throw unexpected()
   return data
 }

@@ -299,7 +299,7 @@ test("streams and waits whose clients leave within the first read give their pla
 test("a client that leaves while its token is looked at is told nothing, and nothing throws", async () => {
   const watched: { closed(): void }[] = []
   const watchers = {
-    watch: (_: number, stream: { closed(): void }) => watched.push(stream),
+    watch: (stream: { closed(): void }) => watched.push(stream),
     unwatch: () => {},
     isDraining: () => false,
   }

@@ -1,13 +1,5 @@
 /** The edits of one todo, as pure functions: a change returns new ones. */
-import {
-  type Create,
-  type Delete,
-  type Edits,
-  namesOf,
-  type Operation,
-  pick,
-  type Update,
-} from "./model.ts"
+import { type Create, type Edits, namesOf, type Operation, pick, type Update } from "./model.ts"
 
 const squashUpdates = (first: Update, second: Update): Update => ({
   ...first,
@@ -40,28 +32,4 @@ export const append = (edits: Edits, edit: Operation): Edits => {
   const added = last ? { ...edit, id: last.id } : edit
   const squashed = last && squash(last, added)
   return squashed ? [...edits.slice(0, -1), squashed] : [...edits, added]
-}
-
-/** Where `later` is based on a value of the undone update, its base becomes the value before. */
-const rebase = <Later extends Update | Delete>(undone: Update, later: Later): Later => {
-  const lost = namesOf(undone.todo).filter((name) => later.base[name] === undone.todo[name])
-  const before = Object.fromEntries(lost.map((name) => [name, undone.base[name]]))
-  return { ...later, base: { ...later.base, ...before } }
-}
-
-/** Values that `later` sets again are not undone, and the edits after it may be based on them. */
-const without = (undone: Update, later: Update): Update => {
-  const lost = namesOf(undone.todo).filter((name) => later.todo[name] !== undone.todo[name])
-  return { ...undone, todo: Object.fromEntries(lost.map((name) => [name, undone.todo[name]])) }
-}
-
-/** Rebases the edits that follow an update which is undone. */
-export const rebaseAll = (update: Update, edits: Edits): Operation[] => {
-  let undone = update
-  return edits.map((edit) => {
-    if (edit.op === "create" || edit.op === "restore") return edit
-    const rebased = rebase(undone, edit)
-    if (edit.op === "update") undone = without(undone, edit)
-    return rebased
-  })
 }

@@ -44,7 +44,7 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
         ),
       )
       const changes = checked(data, isChanges)
-      if (changes.has_more && changes.next === since) throw unexpected(0, "The pages do not end")
+      if (changes.has_more && changes.next === since) throw unexpected()
       if (changes.has_more)
         adjust(Math.min(4, PAGE_TIME / Math.max(1, platform.elapsed() - started)))
       return changes
@@ -70,11 +70,12 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
   }
   const forget = async (saved: Map<string, Set<string>>) => {
     if (saved.size === 0) return
-    await store.edit((edits, set) => {
-      for (const [key, keys] of saved) {
-        const left = edits(key).filter((edit) => !keys.has(edit.key))
-        set(key, { edits: left, notices: [] })
-      }
+    await store.edit((set) => {
+      for (const [key, keys] of saved)
+        set(
+          key,
+          store.editsOf(key).filter((edit) => !keys.has(edit.key)),
+        )
     })
   }
 

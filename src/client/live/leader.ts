@@ -16,8 +16,6 @@ import { createSender } from "./sending.ts"
 import type { Store } from "./store.ts"
 
 const REST = 60_000
-/** Without a session nothing is sent: this is a look at the storage, where another tab may have logged in. */
-const LOOK = 2_000
 /** Seconds. A proxy may ask for more than anybody wants to wait. */
 const LONGEST_WAIT = 60
 /** How long a request may be without an answer when the network may have changed. */
@@ -58,8 +56,9 @@ export const lead = async (
     trouble.abort()
     trouble = new AbortController()
   }
-  const pause = async (milliseconds: number) => {
-    const until = anySignal(signal, trouble.signal)
+  /** `over`: of the trouble that it waits for. It may be over before the failure is known. */
+  const pause = async (milliseconds: number, over = trouble.signal) => {
+    const until = anySignal(signal, over)
     await platform.sleep(milliseconds, until.signal)
     until.end()
   }
@@ -96,6 +95,7 @@ export const lead = async (
     while (!signal.aborted) {
       const resting = new AbortController()
       rest = resting
+      const over = trouble.signal
       const until = anySignal(signal, resting.signal)
       try {
         await step(until.signal)
@@ -115,7 +115,7 @@ export const lead = async (
         const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
         const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))
         isAsked = wait > 0
-        await pause(is_logged_in ? wait + backOff(platform, failures++) : LOOK)
+        await pause(is_logged_in ? wait + backOff(platform, failures++) : REST, over)
       } finally {
         until.end()
       }
@@ -138,6 +138,10 @@ export const lead = async (
     isBlocked = next
   }
   const setOffline = () => store.connected({ ...store.connection(), is_online: false })
+  platform.onEvent((event) => {
+    if (event === "offline") setOffline()
+    else reconnect()
+  }, signal)
   const onLost = (isSilent: boolean) => {
     if (isSilent) setOffline()
     isBehind = true
@@ -148,15 +152,7 @@ export const lead = async (
     if (time < HANGING) http.interrupt(2 * HANGING)
     if (failures > 0 && !isAsked) recover()
   }
-  const stops = [
-    store.subscribe(wake),
-    store.onRetry(reconnect),
-    session.onChange(onSession),
-    platform.onEvent((event) => {
-      if (event === "offline") setOffline()
-      else reconnect()
-    }),
-  ]
+  const stops = [store.subscribe(wake), store.onRetry(reconnect), session.onChange(onSession)]
   const interrupted = () => {
     stream = new AbortController()
     return stream.signal

@@ -1,6 +1,6 @@
 /** A replica of the user's todos, which syncs by itself and accepts edits online and offline. */
 import type { NewTodo, Sort, Todo, TodoChanges } from "../calls.ts"
-import { ApiError, notLoggedIn, storageFailed } from "../errors.ts"
+import { failed, notLoggedIn, storageFailed } from "../errors.ts"
 import { withLock } from "../lock.ts"
 import { orAborted, randomKey } from "../platform.ts"
 import { checked, isDeletedTodos } from "../shapes.ts"
@@ -17,7 +17,7 @@ import {
 } from "./model.ts"
 import { type Connection, liveName, openStore } from "./store.ts"
 import { validate } from "./validate.ts"
-import { type Filter, localId } from "./view.ts"
+import { type Filter, isSame, localId } from "./view.ts"
 
 export type Status = Connection & {
   /** How many edits the service has not confirmed, or the replica lacks yet. */
@@ -74,11 +74,7 @@ export type OpenLive = Live & { unsent(): number }
 /** How many edits are kept at most while the service cannot be reached. */
 export const LONGEST_QUEUE = 5000
 
-const noSuchTodo = () =>
-  new ApiError({ error_code: "TODO_NOT_FOUND", status: 404, detail: "No such todo here" })
-
-const isSame = (a: Status, b: Status) =>
-  (Object.keys(a) as (keyof Status)[]).every((name) => a[name] === b[name])
+const noSuchTodo = () => failed("TODO_NOT_FOUND", "No such todo here", 404)
 
 export const openLive = async (
   given: Omit<LeaderDeps, "store"> & { storage: Storage },
@@ -127,14 +123,13 @@ export const openLive = async (
   const add = async (edits: readonly (readonly [key: string, edit: Operation])[]) => {
     if (store.isRemoved()) throw notLoggedIn()
     if (store.pending() + edits.length > LONGEST_QUEUE) {
-      const detail = `At most ${LONGEST_QUEUE} edits wait for the service`
-      throw new ApiError({ error_code: "QUEUE_FULL", status: 0, detail })
+      throw failed("QUEUE_FULL", `At most ${LONGEST_QUEUE} edits wait for the service`)
     }
     const ordered = edits.map(
       ([key, edit]) => [key, { ...edit, order: store.nextOrder() }] as const,
     )
-    const stored = store.edit((of, set) => {
-      for (const [key, edit] of ordered) set(key, { edits: append(of(key), edit), notices: [] })
+    const stored = store.edit((set) => {
+      for (const [key, edit] of ordered) set(key, append(store.editsOf(key), edit))
     })
     if (!hasAsked) persist(true).catch(() => {})
     hasAsked = true

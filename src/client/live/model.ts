@@ -76,7 +76,7 @@ export type Notice = {
 export type DeletedTodo = Readonly<Todo & { key: string; deleted_at: string }>
 
 /** What is left of the edits of a todo, and what the user has to be told. */
-export type Outcome = { edits: Edits; notices: Notice[] }
+export type Outcome = [edits: Edits, notices?: Notice[]]
 
 /**
  * `key`: the same on this device for the life of the todo; `id` is negative until it is saved.

@@ -1,10 +1,10 @@
 /** Sends the queue, in batches and in order, and updates it with the answers. */
-import { ApiError, hasCode } from "../errors.ts"
+import { ApiError, failed } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Held } from "../platform.ts"
 import type { Authorized } from "../session.ts"
 import { checked, isResultsOf, type Result } from "../shapes.ts"
-import type { Operation } from "./model.ts"
+import type { Operation, Refusal } from "./model.ts"
 import { mayPass, refuse, settle } from "./settle.ts"
 import { nextOperations, type Store } from "./store.ts"
 
@@ -18,39 +18,22 @@ const UNKNOWN = '"?"'
 
 type Sent = [key: string, operation: Operation]
 
-const toWire = ({ op, key, id, etag, ...operation }: Operation) => {
-  if (op === "create" && "todo" in operation) return { op, key, todo: operation.todo }
+const toWire = (operation: Operation) => {
+  const { op, key, id, etag = UNKNOWN } = operation
+  if (op === "create") return { op, key, todo: operation.todo }
   if (op === "restore") return { op, id }
-  return {
-    op,
-    id,
-    // With the key, a repeat after a lost answer does nothing, even if others reverted the update.
-    ...("todo" in operation && { key, todo: operation.todo }),
-    if_match: etag ?? UNKNOWN,
-  }
+  if (op === "delete") return { op, id, if_match: etag }
+  // With the key, a repeat after a lost answer does nothing, even if others reverted the update.
+  return { op, key, id, todo: operation.todo, if_match: etag }
 }
 
-/** The operations for which a batch was refused: those that the error names, or its only one. */
-const culprits = (error: ApiError, batch: readonly Sent[]): readonly Sent[] => {
-  const named = (error.errors ?? []).flatMap(({ pointer = "" }) => {
-    const index = /^\/operations\/(\d+)/.exec(pointer)?.[1]
-    const sent = batch[Number(index)]
-    return sent ? [sent] : []
-  })
-  return named.length > 0 || batch.length > 1 ? [...new Set(named)] : batch
-}
-
+/** Whether the batch, or one of its operations, is refused for good. */
 const isRefusal = (error: unknown): error is ApiError =>
   error instanceof ApiError &&
-  error.error_code !== "UNEXPECTED_ANSWER" &&
-  [400, 403, 413, 422].includes(error.status)
-
-const notNow = ({ status, error }: Result) =>
-  new ApiError({
-    error_code: "SERVICE_UNAVAILABLE",
-    status,
-    detail: error?.detail ?? "An operation has no answer yet",
-  })
+  (error.error_code === "UNEXPECTED_ANSWER"
+    ? // A proxy takes no bodies of this size.
+      error.status === 413
+    : [400, 403, 413, 422].includes(error.status))
 
 const gone = {
   error_code: "TODO_NOT_FOUND",
@@ -61,22 +44,23 @@ const gone = {
 type Deps = { http: Http; store: Store; authorized: Authorized; held: Held; signal: AbortSignal }
 
 export const createSender = ({ http, store, authorized, held, signal }: Deps) => {
-  /** Smaller while it is not known for which of its operations a batch was refused. */
+  /** Halved until it is known for which of its operations a batch was refused. */
   let size = BATCH
 
   /** Marks the next edits as sent. Where the storage is full, they are sent all the same. */
   const mark = async () => {
     let batch: Sent[] = []
-    await store.edit((edits, set, all) => {
-      batch = nextOperations(all(), size).map(([key, operation]): Sent => {
+    await store.edit((set) => {
+      batch = nextOperations(store.allEdits(), size).map(([key, operation]): Sent => {
         // Its create has been saved, and is in the replica already.
         const id = operation.id < 0 && operation.op !== "create" ? store.idOf(key) : operation.id
         return [key, { ...operation, id, step: "sent" }]
       })
-      for (const [key, sent] of batch) {
-        const marked = edits(key).map((edit) => (edit.key === sent.key ? sent : edit))
-        set(key, { edits: marked, notices: [] })
-      }
+      for (const [key, sent] of batch)
+        set(
+          key,
+          store.editsOf(key).map((edit) => (edit.key === sent.key ? sent : edit)),
+        )
     })
     return batch
   }
@@ -90,21 +74,17 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
     return checked(data, isResultsOf(batch.length)).results
   }
 
-  const refuseAll = (error: ApiError, batch: readonly Sent[]) => {
-    const refused = culprits(error, batch)
-    if (refused.length === 0) size = Math.ceil(batch.length / 2)
-    const { error_code, status, detail, errors } = error
-    const refusal = { error_code, status, detail, errors }
-    return store.edit((edits, set) => {
-      for (const [key, sent] of refused) set(key, refuse(key, edits(key), sent, refusal))
+  const refuseAll = (batch: readonly Sent[], { error_code, status, detail, errors }: Refusal) =>
+    store.edit((set) => {
+      for (const [key, sent] of batch)
+        set(key, ...refuse(key, store.editsOf(key), sent, { error_code, status, detail, errors }))
     })
-  }
 
   const settleAll = (batch: readonly Sent[], results: readonly Result[]) =>
-    store.edit((edits, set) => {
+    store.edit((set) => {
       batch.forEach(([key, sent], index) => {
         const result = results[index]
-        if (result) set(key, settle(key, edits(key), sent, result))
+        if (result) set(key, ...settle(key, store.editsOf(key), sent, result))
       })
     })
 
@@ -121,10 +101,7 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
       const isKnown = ([, { id, op }]: Sent) => op === "create" || id > 0
       const batch = marked.filter(isKnown)
       const lost = marked.filter((sent) => !isKnown(sent))
-      if (lost.length > 0)
-        await store.edit((edits, set) => {
-          for (const [key, sent] of lost) set(key, refuse(key, edits(key), sent, gone))
-        })
+      if (lost.length > 0) await refuseAll(lost, gone)
       // After its own suspension the leader may not be the leader any more.
       if (batch.length === 0) return true
       if (!(await held.isHeld())) return false
@@ -133,13 +110,12 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
         await settleAll(batch, results)
         size = Math.min(BATCH, size * 2)
         const passing = results.find(({ status }) => mayPass(status))
-        if (passing) throw notNow(passing)
+        if (passing) throw failed("SERVICE_UNAVAILABLE", "Not now", passing.status)
       } catch (error) {
-        // A proxy takes no bodies of this size.
-        if (hasCode(error, "UNEXPECTED_ANSWER") && error.status === 413 && batch.length > 1)
-          size = Math.ceil(batch.length / 2)
-        else if (isRefusal(error)) await refuseAll(error, batch)
-        else throw error
+        if (!isRefusal(error)) throw error
+        if (batch.length > 1) size = Math.ceil(batch.length / 2)
+        else if (error.error_code === "UNEXPECTED_ANSWER") throw error
+        else await refuseAll(batch, error as Refusal)
       }
       return true
     },

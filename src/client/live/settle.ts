@@ -2,7 +2,6 @@
 import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
 import type { Result } from "../shapes.ts"
-import { rebaseAll } from "./edits.ts"
 import { changedSince, mergeUpdate } from "./merge.ts"
 import {
   type Conflict,
@@ -76,7 +75,7 @@ const merge = (todoKey: string, edits: Edits, current: Todo, etag: string): Outc
     known = undefined
     return [merged]
   })
-  return { edits: next, notices }
+  return [next, notices]
 }
 
 const save = (todoKey: string, edits: Edits, sent: Operation, result: Result): Outcome => {
@@ -86,9 +85,7 @@ const save = (todoKey: string, edits: Edits, sent: Operation, result: Result): O
     (edit): Operation =>
       edit.key === sent.key ? { ...edit, id, etag, step: "saved", known: todo } : { ...edit, id },
   )
-  return todo && etag !== undefined
-    ? merge(todoKey, saved, todo, etag)
-    : { edits: saved, notices: [] }
+  return todo && etag !== undefined ? merge(todoKey, saved, todo, etag) : [saved]
 }
 
 /** Removes a refused edit. With a create, all edits of its todo are refused. */
@@ -99,11 +96,11 @@ export const refuse = (
   error: Refusal | undefined,
 ): Outcome => {
   const isRefused = ({ key }: Operation) => key === sent.key || sent.op === "create"
-  const notices = edits.filter(isRefused).map((edit) => refusedNotice(todoKey, edit, error))
-  const left = edits
-    .filter((edit) => !isRefused(edit))
-    .map((edit) => ({ ...edit, etag: edit.etag ?? sent.etag }))
-  return { edits: sent.op === "update" ? rebaseAll(sent, left) : left, notices }
+  const left = edits.filter((edit) => !isRefused(edit))
+  return [
+    left.map((edit) => ({ ...edit, etag: edit.etag ?? sent.etag })),
+    edits.filter(isRefused).map((edit) => refusedNotice(todoKey, edit, error)),
+  ]
 }
 
 export const mayPass = (status: number) => status === 429 || status >= 500
@@ -113,7 +110,7 @@ export const settle = (todoKey: string, edits: Edits, sent: Operation, result: R
   const { status, todo, etag, error } = result
   const current = edits.find(({ key }) => key === sent.key)
   const isOther = current?.step !== "sent" || current.etag !== sent.etag
-  if (isOther || mayPass(status)) return { edits, notices: [] }
+  if (isOther || mayPass(status)) return [edits]
   if (status < 300 || (status === 404 && sent.op === "delete"))
     return save(todoKey, edits, sent, result)
   return status === 412 && todo && etag

@@ -160,8 +160,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     await Promise.all([replica.clear(), what === "queue" && queue.clear()])
   }
 
-  const noticesIn = (values: ReadonlyMap<string, QueueValue>) =>
-    (values.get(NOTICES) ?? NONE) as readonly Notice[]
+  const notices = () => (queue.values().get(NOTICES) ?? NONE) as readonly Notice[]
+  const syncState = () => (replica.values().get(STATE) ?? NOTHING) as SyncState
 
   await Promise.all([replica.load(), queue.load()]).catch((error) => {
     channel.close()
@@ -185,12 +185,12 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     list: view.list,
     pending: () => pending,
     nextOrder: () => ++order,
-    notices: () => noticesIn(queue.values()),
+    notices,
     isStored: queue.isStored,
     isRemoved: () => isRemoved && !isLoggedIn(),
     loadQueue: queue.load,
 
-    syncState: (): SyncState => (replica.values().get(STATE) as SyncState | undefined) ?? NOTHING,
+    syncState,
 
     /** Changes the replica, unless it is another one than that of the token. `isLast`: of a round. */
     replace: (
@@ -199,51 +199,32 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       entries: ReadonlyMap<number, Pick<Entry, "todo" | "etag"> | undefined>,
       isLast = false,
     ) =>
-      replica.change((draft) => {
-        const known = draft.get(STATE) as SyncState | undefined
-        if (known?.token !== token || !isLoggedIn()) return
+      replica.change((set) => {
+        if (syncState().token !== token || !isLoggedIn()) return
         for (const [id, entry] of entries) {
           const key = keyOf(id)
           const own = key === String(id) ? undefined : key
-          draft.set(String(id), entry && { ...entry, key: own, round: state.round })
+          set(String(id), entry && { ...entry, key: own, round: state.round })
         }
         if (isLast && state.round > 0)
-          for (const [name, value] of [...draft.entries()])
-            if (value.round < state.round && name !== STATE) draft.set(name, undefined)
-        draft.set(STATE, state)
+          for (const [name, value] of [...replica.values()])
+            if (value.round < state.round && name !== STATE) set(name, undefined)
+        set(STATE, state)
       }),
 
     /** Changes the edits of todos. */
-    edit: (
-      run: (
-        edits: (key: string) => Edits,
-        settle: (key: string, outcome: Outcome) => void,
-        all: () => Iterable<[string, Edits]>,
-      ) => void,
-    ) =>
-      queue.change((draft) => {
-        const told: Notice[] = []
-        run(
-          (key) => (draft.get(key) as Edits | undefined) ?? [],
-          (key, { edits, notices }) => {
-            told.push(...notices)
-            draft.set(key, edits.length > 0 ? edits : undefined)
-          },
-          function* () {
-            for (const [key, value] of draft.entries())
-              if (key !== NOTICES) yield [key, value as Edits]
-          },
-        )
-        if (told.length === 0) return
-        const before = (draft.get(NOTICES) ?? []) as readonly Notice[]
-        draft.set(NOTICES, [...before, ...told].slice(-LONGEST_NOTICES))
+    edit: (run: (settle: (key: string, ...outcome: Outcome) => void) => void) =>
+      queue.change((set) => {
+        run((key, edits, told = []) => {
+          set(key, edits.length > 0 ? edits : undefined)
+          if (told.length > 0) set(NOTICES, [...notices(), ...told].slice(-LONGEST_NOTICES))
+        })
       }),
 
     dismiss: (key: string) =>
-      queue.change((draft) => {
-        const before = (draft.get(NOTICES) ?? []) as readonly Notice[]
-        const left = before.filter((notice) => notice.key !== key)
-        draft.set(NOTICES, left.length > 0 ? left : undefined)
+      queue.change((set) => {
+        const left = notices().filter((notice) => notice.key !== key)
+        set(NOTICES, left.length > 0 ? left : undefined)
       }),
 
     connection: () => connection,

@@ -12,14 +12,8 @@
 import { backOff, type Channel, type Platform, randomKey } from "../platform.ts"
 import type { Storage } from "../storage/storage.ts"
 
-export type Draft<T> = {
-  get(key: string): T | undefined
-  /** Undefined removes the value. */
-  set(key: string, value: T | undefined): void
-  /** In the order in which they came. */
-  entries(): Iterable<[string, T]>
-}
-type Change<T> = (draft: Draft<T>) => void
+/** It reads what it needs from `values`. Undefined removes a value. */
+type Change<T> = (set: (key: string, value: T | undefined) => void) => void
 
 type Delta<T> = ReadonlyMap<string, T | undefined>
 /** `from` and `to` are versions. Without `to`, the values are not stored. */
@@ -48,6 +42,8 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
   let last: Promise<unknown> = Promise.resolve()
   let failures = 0
   let isRetrying = false
+  /** Messages may come sooner than what was read before them. */
+  let isLoading = false
 
   const set = (key: string, value: T | undefined) => {
     if (value === undefined) values.delete(key)
@@ -56,20 +52,21 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
 
   const apply = (change: Change<T>) => {
     const touched = new Set<string>()
-    change({
-      get: (key) => values.get(key),
-      set: (key, value) => {
-        touched.add(key)
-        set(key, value)
-        unstored.set(key, value)
-      },
-      entries: () => values.entries(),
+    change((key, value) => {
+      touched.add(key)
+      set(key, value)
+      unstored.set(key, value)
     })
     return touched
   }
 
   const reload = async () => {
-    const stored = new Map(await storage.read(prefix)) as Map<string, T>
+    isLoading = true
+    const stored = new Map(
+      await storage.read(prefix).finally(() => {
+        isLoading = false
+      }),
+    ) as Map<string, T>
     const found = stored.get(prefix) as string | undefined
     // Nobody has stored anything since.
     if (found !== undefined && found === version) return
@@ -164,7 +161,8 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     receive: (message: Message<T>) => {
       const { table, from, to, values: delta } = message
       if (table !== prefix) return
-      const isNext = from === version && changes.length === 0 && writing === undefined
+      const isBusy = changes.length > 0 || writing !== undefined || isLoading
+      const isNext = from === version && !isBusy
       if (to !== undefined && !isNext) return void load(to).catch(() => {})
       for (const [key, value] of delta) set(key, value)
       if (to !== undefined) version = to

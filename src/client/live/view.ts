@@ -19,8 +19,9 @@ const created = ({ key, todo, at }: Operation & { op: "create" }): Todo => {
 /** `created` and `changed`: the order of the edits that the service has not answered yet. */
 type Shown = { todo: LiveTodo; created: number | undefined; changed: number | undefined }
 
-const isSame = (a: LiveTodo, b: LiveTodo) =>
-  (Object.keys(a) as (keyof LiveTodo)[]).every((name) => a[name] === b[name])
+/** Whether two objects of the same type have the same members. */
+export const isSame = <T extends object>(a: T, b: T) =>
+  (Object.keys(a) as (keyof T)[]).every((name) => a[name] === b[name])
 
 const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | undefined => {
   let todo = entry?.todo
@@ -45,19 +46,14 @@ const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | und
   return todo && { todo: { ...todo, key, is_pending: edits.length > 0 }, created: isNew, changed }
 }
 
-/** Compares by code point, as the service does. `<` would compare by UTF-16 code unit. */
-const compareTexts = (a: string, b: string) => {
-  if (a === b) return 0
-  const [others, mine] = [b[Symbol.iterator](), a[Symbol.iterator]()]
-  for (;;) {
-    const [x, y] = [mine.next(), others.next()]
-    if (x.done || y.done) return Number(!x.done) - Number(!y.done)
-    const difference = (x.value.codePointAt(0) ?? 0) - (y.value.codePointAt(0) ?? 0)
-    if (difference !== 0) return difference
-  }
-}
-
 const compare = <Value extends string | number>(a: Value, b: Value) => Number(a > b) - Number(a < b)
+
+/**
+ * A text that `<` compares by code points, as the service does: surrogates come after all else, and
+ * not before U+E000.
+ */
+const byCodePoints = (text: string) =>
+  text.replace(/[\ud800-\uffff]/g, (unit) => (unit < "\ue000" ? "\uffff" : "\ud800") + unit)
 
 /** What waits to be sent is the newest, in the order of the edits. */
 const byTime = (time: "created_at" | "updated_at", a: Shown, b: Shown) => {
@@ -72,7 +68,8 @@ const comparing = (sort: Sort) => {
   const by = sort.replace("-", "") as "created_at" | "updated_at" | "title"
   const ascending = (a: Shown, b: Shown) =>
     by === "title"
-      ? compareTexts(a.todo.title, b.todo.title) || byTime("created_at", a, b)
+      ? compare(byCodePoints(a.todo.title), byCodePoints(b.todo.title)) ||
+        byTime("created_at", a, b)
       : byTime(by, a, b)
   return (a: Shown, b: Shown) => direction * ascending(a, b)
 }

@@ -105,7 +105,7 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
     return response
   }
 
-  /** Until something has changed, or so long at most. */
+  /** Until something has changed, or so long at most. Returns whether it has changed. */
   const change = async (milliseconds: number, signal?: AbortSignal | null) => {
     const end = new AbortController()
     const wake = () => end.abort()
@@ -114,6 +114,7 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
     await clock.sleep(milliseconds, end.signal)
     signal?.removeEventListener("abort", wake)
     network.waiting.delete(wake)
+    return end.signal.aborted
   }
 
   const reach = async (path: string, init: RequestInit): Promise<Response> => {
@@ -168,11 +169,9 @@ export const faultyFetch = ({ service, network, random, clock, profile, isOnline
           next = undefined
           return { done: false, value }
         }
-        const before = clock.now()
-        await change(Math.min(HEARTBEAT, end - before), signal)
+        const isChanged = await change(Math.min(HEARTBEAT, end - clock.now()), signal)
         if (signal?.aborted) continue
-        const isSilent = clock.now() - before >= HEARTBEAT
-        const event = isSilent ? undefined : await firstEvent(path, init)
+        const event = isChanged ? await firstEvent(path, init) : undefined
         if (event && !event.ok) return { done: true, value: undefined }
         next = event ? await event.text() : ":\n\n"
       }
