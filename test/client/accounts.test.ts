@@ -37,7 +37,7 @@ const titlesOf = async (client: Client) => (await client.todos.list()).map(({ ti
 test("a log-out right after an edit sends it first", async () => {
   const account = app.newAccount()
   const storage = memoryStorage()
-  const [client, desk] = [app.open(undefined, storage), app.open()]
+  const [client, desk] = [app.open(undefined, storage, 1), app.open()]
   await client.register(account)
   const live = await client.todos.live()
   await live.create({ title: "Buy milk" })

@@ -8,14 +8,14 @@ import { eventually, expireToken, type Reach, shareLiveApp } from "../support/li
 const app = await shareLiveApp()
 
 test("a queue that is full says so", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const storage = memoryStorage()
   let isCut = false
   const client = app.open(
     (reach) => (path, init) => (isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)),
     storage,
   )
-  await client.register(account)
+  await client.logIn(account)
   isCut = true
   const live = await client.todos.live()
   await live.createMany(
@@ -30,7 +30,7 @@ test("a queue that is full says so", async () => {
 test("a session that has ended is told once, a refreshed one never", async () => {
   const storage = memoryStorage()
   const client = app.open(undefined, storage)
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   await eventually(() => live.status().is_online)
   let told = 0
@@ -62,7 +62,7 @@ test("a signal ends a call that waits for the refresh of the tokens, and the ref
     storage,
     1,
   )
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   await expireToken(storage)
   const leaving = new AbortController()
   const call = client.todos.list({}, { signal: leaving.signal })
@@ -74,7 +74,7 @@ test("a signal ends a call that waits for the refresh of the tokens, and the ref
 })
 
 test("a proxy that cuts every stream at once is not asked again and again: answers wait instead", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   let [streams, waits] = [0, 0]
   const intercept = (reach: Reach) => async (path: string, init: RequestInit) => {
     if (new Headers(init.headers).has("prefer")) waits++
@@ -87,7 +87,7 @@ test("a proxy that cuts every stream at once is not asked again and again: answe
   // In no haste: a slow machine makes no stream of these a steady one.
   const cut = app.open(intercept, memoryStorage(), 1)
   const desk = app.open()
-  await cut.register(account)
+  await cut.logIn(account)
   await desk.logIn(account)
   const live = await cut.todos.live()
   await eventually(() => waits > 0)

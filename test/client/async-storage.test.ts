@@ -31,8 +31,8 @@ test("edits outlive the app that made them offline, and nothing of the app's own
       asyncStorage(functions),
     )
   const first = start()
-  const account = app.newAccount()
-  await first.register(account)
+  const account = await app.account()
+  await first.logIn(account)
   const live = await first.todos.live()
   const { key } = await live.create({ title: "online" })
   await eventually(() => live.status().pending === 0)

@@ -20,7 +20,7 @@ test("it is short enough to be read before it is copied", () => {
 test("a query follows the copy, and mutations show at once", async () => {
   await using app = await startLiveApp()
   const client = app.open()
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   const queries = new QueryClient()
   const stop = follow(queries, live)

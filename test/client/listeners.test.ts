@@ -29,7 +29,7 @@ test("a listener that throws is reported, and stops neither the sync nor other l
   let changes = 0
   client.onSessionChange(throwing("of the session"))
   client.onSessionChange(() => changes++)
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   expect(changes).toBe(1)
 
   const live = await client.todos.live()

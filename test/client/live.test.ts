@@ -32,10 +32,10 @@ const createCable = () => {
 
 /** A todo that two devices know, and the cable of the one with a copy. */
 const startPair = async (app: LiveApp) => {
-  const account = app.newAccount()
+  const account = await app.account()
   const cable = createCable()
   const [phone, desk] = [app.open(cable.through), app.open()]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const live = await phone.todos.live()
   const { id } = await live.create({ title: "Buy milk" })
@@ -44,9 +44,9 @@ const startPair = async (app: LiveApp) => {
 }
 
 test("what one device does, the other shows", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const [phone, desk] = [app.open(), app.open()]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const [here, there] = [await phone.todos.live(), await desk.todos.live()]
   const { id } = await here.create({ title: "Buy milk" })
@@ -68,7 +68,7 @@ test("what one device does, the other shows", async () => {
 
 test("a list is filtered and sorted as the service does it, and the same array until it changes", async () => {
   const client = app.open()
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   for (const title of ["b", "\u{1F34E}", "\uFF5E", "a"]) await live.create({ title })
   await live.create({ title: "C", description: "an Apple", is_completed: true })
@@ -92,7 +92,7 @@ test("a list is filtered and sorted as the service does it, and the same array u
 
 test("an edit that the service must refuse is refused at once, with the same problem", async () => {
   const client = app.open()
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   const { id } = await live.create({ title: "one" })
   const bad = ["", " \u0085", "x".repeat(255), "a\0", "\ud800"].map((title) => ({ title }))
@@ -116,7 +116,7 @@ test("an edit that the service must refuse is refused at once, with the same pro
 test("a refused edit is undone and told, and blocks no other", async () => {
   await using app = await startLiveApp({ MAX_TODOS_PER_USER: "2" })
   const client = app.open()
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   const [, , refused] = await live.createMany(["one", "two", "three"].map((title) => ({ title })))
   await eventually(() => isSettled(live) && live.list().length === 2)
@@ -137,7 +137,7 @@ test("a refused edit is undone and told, and blocks no other", async () => {
 
 test("what was typed one after the other stays so, in every sort, before and after it is sent", async () => {
   const client = app.open()
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live()
   const numbers = Array.from({ length: 250 }, (_, index) => `${index}`.padStart(3, "0"))
   const orders = () =>
@@ -162,7 +162,7 @@ test("what was typed one after the other stays so, in every sort, before and aft
 test("a key stays the same when its todo is saved, in every tab and after a reload", async () => {
   const storage = memoryStorage()
   const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
-  await one.register(app.newAccount())
+  await one.logIn(await app.account())
   const [live, tab] = [await one.todos.live(), await other.todos.live()]
   const made = await live.create({ title: "Buy milk" })
   expect(made.id).toBeLessThan(0)
@@ -198,7 +198,7 @@ test("edits of different members are merged; of the same one theirs stays, and i
 })
 
 test("an edit whose answer got lost is not made again over somebody who took it back", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const cut = { batches: 0 }
   const [phone, desk] = [
     app.open((reach) => async (path, init) => {
@@ -213,7 +213,7 @@ test("an edit whose answer got lost is not made again over somebody who took it 
     }),
     app.open(),
   ]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const live = await phone.todos.live()
   const { id } = await live.create({ title: "Buy milk" })
@@ -235,7 +235,7 @@ test("a create whose answer got lost is shown once, under its key, where the nex
     if (batches === 1) throw new TypeError("lost")
     return response
   })
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live({ until: "synced" })
   const created = await live.createMany(["a", "b", "c"].map((title) => ({ title })))
   const shown = new Set<string>()
@@ -262,7 +262,7 @@ test("edits outlive the program that made them offline, and are sent once", asyn
   const cable = createCable()
   const start = () => app.open(cable.through, fileStorage(join(directory.path, "todos.json")))
   const first = start()
-  await first.register(app.newAccount())
+  await first.logIn(await app.account())
   const before = await first.todos.live()
   await before.create({ title: "online" })
   await eventually(() => isSettled(before))
@@ -287,7 +287,7 @@ test("tabs share one stream and one queue, and another goes on when the first is
   const storage = memoryStorage()
   const [one, other] = [createCable(), createCable()]
   const tabs = [app.open(one.through, storage), app.open(other.through, storage)] as const
-  await tabs[0].register(app.newAccount())
+  await tabs[0].logIn(await app.account())
   const [first, second] = [await tabs[0].todos.live(), await tabs[1].todos.live()]
   await second.create({ title: "from the second" })
   await eventually(() => isSettled(first) && isSettled(second) && titles(first).length === 1)
@@ -301,7 +301,7 @@ test("tabs share one stream and one queue, and another goes on when the first is
 })
 
 test("where no stream passes, it asks with answers that wait", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const preferences: string[] = []
   const held = app.open((reach) => (path, init) => {
     const prefer = new Headers(init.headers).get("prefer")
@@ -313,7 +313,7 @@ test("where no stream passes, it asks with answers that wait", async () => {
     )
   })
   const desk = app.open()
-  await held.register(account)
+  await held.logIn(account)
   await desk.logIn(account)
   const live = await held.todos.live()
   await eventually(() => preferences.length > 0)
@@ -323,10 +323,10 @@ test("where no stream passes, it asks with answers that wait", async () => {
 })
 
 test("a state that is too old is started again from the beginning", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const storage = memoryStorage()
   const first = app.open(undefined, storage)
-  await first.register(account)
+  await first.logIn(account)
   const before = await first.todos.live()
   await before.create({ title: "gone" })
   await eventually(() => isSettled(before))
@@ -354,8 +354,8 @@ test("what one user has not sent is not sent as another, and waits for them", as
   const storage = memoryStorage()
   const cable = createCable()
   const client = app.open(cable.through, storage)
-  const [ada, bob] = [app.newAccount(), app.newAccount()]
-  await client.register(ada)
+  const [ada, bob] = [await app.account(), await app.account()]
+  await client.logIn(ada)
   const hers = await client.todos.live()
   await eventually(() => hers.status().is_online)
   cable.isCut = true
@@ -363,7 +363,7 @@ test("what one user has not sent is not sent as another, and waits for them", as
   await client.logOut({ pending: "keep" })
   await expect(client.todos.live()).rejects.toThrow("UNAUTHORIZED")
   cable.isCut = false
-  await client.register(bob)
+  await client.logIn(bob)
   const his = await client.todos.live()
   await his.create({ title: "Bob's" })
   await eventually(() => isSettled(his))
@@ -378,8 +378,8 @@ test("what one user has not sent is not sent as another, and waits for them", as
 test("a copy that another tab's log-out removed is there again after the next login", async () => {
   const storage = memoryStorage()
   const [first, second] = [app.open(undefined, storage), app.open(undefined, storage)]
-  const account = app.newAccount()
-  await first.register(account)
+  const account = await app.account()
+  await first.logIn(account)
   const leading = await first.todos.live()
   await leading.create({ title: "Buy milk" })
   await eventually(() => leading.status().pending === 0 && leading.list().length === 1)

@@ -19,7 +19,7 @@ const startTabs = async (app: LiveApp) => {
     return reach(path, init)
   }
   const [one, other] = [app.open(through, storage), app.open(through, storage)]
-  await one.register(app.newAccount())
+  await one.logIn(await app.account())
   const [live, tab] = [await one.todos.live(), await other.todos.live()]
   const { key } = await live.create({ title: "Buy milk", description: "Two litres" })
   await eventually(() => isSettled(live) && tab.list().length === 1 && isSettled(tab))

@@ -31,23 +31,23 @@ const limitedStorage = () => {
 
 /** Of one account. The phone's storage is the limited one. */
 const phoneAndDesk = async (app: LiveApp) => {
-  const account = app.newAccount()
+  const account = await app.account()
   const { disk, limited } = limitedStorage()
   const [phone, desk] = [app.open(undefined, limited), app.open()]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   return { phone, desk, disk }
 }
 
 test("where the storage is full everything goes on in memory, tells so, and is stored later", async () => {
   const { storage, disk, limited } = limitedStorage()
-  const account = app.newAccount()
+  const account = await app.account()
   const [phone, tab, desk] = [
     app.open(undefined, limited),
     app.open(undefined, limited),
     app.open(),
   ]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const [live, follower] = [await phone.todos.live(), await tab.todos.live()]
   await live.create({ title: "before" })
@@ -77,13 +77,13 @@ test("where the storage is full everything goes on in memory, tells so, and is s
 
 test("where only the replica does not fit, edits are stored, and other tabs show what is new", async () => {
   const { disk, limited } = limitedStorage()
-  const account = app.newAccount()
+  const account = await app.account()
   const [phone, tab, desk] = [
     app.open(undefined, limited),
     app.open(undefined, limited),
     app.open(),
   ]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const [live, follower] = [await phone.todos.live(), await tab.todos.live()]
   await eventually(() => follower.status().has_synced)
@@ -97,7 +97,7 @@ test("where only the replica does not fit, edits are stored, and other tabs show
 test("tokens that a full storage does not accept are used all the same", async () => {
   const { storage, disk, limited } = limitedStorage()
   const client = app.open(undefined, limited)
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   await expireToken(storage)
   disk.isFull = true
   expect(await client.todos.list()).toEqual([])
@@ -114,7 +114,7 @@ test("tokens that a full storage does not accept are those of the other tabs, to
     return reach(path, init)
   }
   const [one, other] = [app.open(counting, limited), app.open(counting, limited)]
-  const user = await one.register(app.newAccount())
+  const user = await one.logIn(await app.account())
   expect(await other.user()).toEqual(user)
   await expireToken(storage)
   disk.isFull = true
@@ -156,7 +156,7 @@ const breakingStorage = () => {
 test("a copy that could not be opened is opened by the next call", async () => {
   const { disk, breaking } = breakingStorage()
   const client = app.open(undefined, breaking)
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   await client.todos.create({ title: "Buy milk" })
   const failed = await client.todos.live().catch((error) => error)
   expect(failed).toBeInstanceOf(ApiError)
@@ -202,8 +202,8 @@ test("a log-out removes the copy that another tab is about to store", async () =
   }
   const [tab, other] = [app.open(undefined, slow), app.open(undefined, storage)]
   const desk = app.open()
-  const account = app.newAccount()
-  await desk.register(account)
+  const account = await app.account()
+  await desk.logIn(account)
   await desk.todos.create({ title: "Buy milk" })
   await tab.logIn(account)
   await tab.todos.live()
@@ -232,7 +232,7 @@ test("tabs with a memory of their own, because the browser blocks IndexedDB, sha
   const [one, other] = storages.map((storage) => app.open(undefined, storage))
   let told = 0
   other?.onSessionChange(() => told++)
-  await one?.register(app.newAccount())
+  await one?.logIn(await app.account())
   expect(new Set(storages.map((storage) => storage?.name)).size).toBe(2)
   // Messages arrive in a microtask.
   await Bun.sleep(0)

@@ -7,12 +7,18 @@ const password = "correct horse"
 /** Verified like any other, but in no time. */
 const hash = Bun.password.hash(password, { algorithm: "argon2id", memoryCost: 8, timeCost: 1 })
 
-/** As if registered, and logged in. */
-export const insertAccount = async (app: App, sql: Statements) => {
+/** As if registered. */
+export const insertRegistered = async (sql: Statements) => {
   const email = `${randomUUID()}@example.org`
   const [row] = await sql<[{ id: number }]>`
     insert into users (email, password_hash)
     values (${email}, ${await hash})
     returning id`
-  return { ...(await app.session({ email, password })), id: row.id, email, password }
+  return { id: row.id, email, password }
+}
+
+/** As if registered, and logged in. */
+export const insertAccount = async (app: App, sql: Statements) => {
+  const account = await insertRegistered(sql)
+  return { ...(await app.session(account)), ...account }
 }

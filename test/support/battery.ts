@@ -21,7 +21,7 @@ export const answerEdits = async (app: LiveApp, statuses: number[], kinds = bodi
     memoryStorage(),
     200,
   )
-  const user = await client.register(app.newAccount())
+  const user = await client.logIn(await app.account())
   const live = await client.todos.live({ until: "synced" })
   const expected: string[] = []
   for (const status of statuses)
@@ -50,7 +50,7 @@ export const answerEdits = async (app: LiveApp, statuses: number[], kinds = bodi
 type Account = { email: string; password: string }
 const calls: Record<string, (client: Client, account: Account) => Promise<unknown>> = {
   logIn: (client, account) => client.logIn(account),
-  register: (client, account) => client.register(account),
+  register: (client, account) => client.logIn(account),
   changePassword: (client, { password }) =>
     client.changePassword({ current_password: password, new_password: "battery staple" }),
   deleteAccount: (client) => client.deleteAccount(),
@@ -71,8 +71,8 @@ export const answerCalls = async (app: LiveApp, statuses: number[], kinds = bodi
     storage,
     10_000,
   )
-  const account = app.newAccount()
-  const user = await client.register(account)
+  const account = await app.account()
+  const user = await client.logIn(account)
   for (const status of statuses)
     for (const body of status === 204 ? [] : kinds)
       for (const [name, call] of Object.entries(calls)) {
@@ -104,7 +104,7 @@ export const editBySeed = async (app: LiveApp, seed: number) => {
     storage,
     200,
   )
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   const live = await client.todos.live({ until: "synced" })
   const expected: string[] = []
   isBad = true

@@ -3,12 +3,15 @@ import { afterAll, afterEach } from "bun:test"
 import { type Client, createClientOn } from "../../src/client/client.ts"
 import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
+import { insertRegistered } from "./accounts.ts"
 import { startApp } from "./app.ts"
+import { openSql } from "./sql.ts"
 
 export type Reach = (path: string, init: RequestInit) => Promise<Response>
 
 export const startLiveApp = async (settings: Record<string, string> = {}) => {
   const app = await startApp(settings)
+  const sql = openSql(app.databaseUrl)
   const reach: Reach = (path, init) => fetch(app.url + path, init)
   let users = 0
   const clients: Client[] = []
@@ -41,10 +44,16 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
   return {
     url: app.url,
     open,
+    /** Registered, without a hash that takes long. */
+    async account() {
+      const { email, password } = await insertRegistered(sql)
+      return { email, password }
+    },
     newAccount: () => ({ email: `live-${++users}@example.org`, password: "correct horse" }),
     closeClients,
     async [Symbol.asyncDispose]() {
       closeClients()
+      await sql.end()
       await app[Symbol.asyncDispose]()
     },
   }
