@@ -37,7 +37,11 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
   const url = options.url.replace(/\/+$/, "")
   const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
-  const session = createSession(platform, storage, http)
+  const forget = (user: User) => {
+    closeLive()
+    return removeStored({ platform, storage, userId: user.id }, "queue")
+  }
+  const session = createSession(platform, storage, http, forget)
   const call = createCall(http, session)
   let live: { userId: number; opened: Promise<OpenLive> } | undefined
   /** The email of a registration whose answer was lost: it may be that of the user. */
@@ -109,12 +113,9 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
   /** Sends what waits. Returns how many edits are left after a while. */
   const sendPending = async (signal: AbortSignal | undefined) => {
     const opened = await openedLive()
-    const late = new AbortController()
     opened.retry()
-    const sent = until(opened, () => opened.unsent() === 0, late.signal)
-    sent.catch(() => {})
+    const sent = until(opened, () => opened.unsent() === 0)
     await Promise.race([sent, platform.sleep(SENDING, signal)])
-    late.abort()
     signal?.throwIfAborted()
     return opened.unsent()
   }
@@ -190,9 +191,8 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
         const asked = await call("get", "/api/v1/users/me", { signal }).catch((found) => found)
         if (!isUnauthorized(asked)) throw error
       }
-      closeLive()
       await session.close()
-      await removeStored({ platform, storage, userId: user.id }, "queue")
+      await forget(user)
     },
 
     /** Stops all background work. Keeps what is stored. */

@@ -71,6 +71,9 @@ export const hasCode = <Code extends ErrorCode>(
 ): error is RequestError<Code> => error instanceof ApiError && error.error_code === code
 
 export const isUnauthorized = (error: unknown) => hasCode(error, "UNAUTHORIZED")
+/** The service says so of every token of a user who is gone. */
+export const isAccountDeleted = (error: unknown) =>
+  isUnauthorized(error) && (error as ApiError).detail === "The account was deleted"
 
 /** Whether it is unknown what became of the request: nobody knows whether it was executed. */
 export const isUnanswered = (error: unknown) =>

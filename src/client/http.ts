@@ -23,6 +23,8 @@ const SILENCE = 30_000
 const REPEATS = 3
 /** Seconds. If `Retry-After` is longer, the caller decides whether to wait. */
 const LONGEST_WAIT = 30
+/** What runs in the background holds up others: it waits as long as the service itself asks for. */
+const LONGEST_BACKGROUND_WAIT = 5
 
 const isFailure = (value: unknown, status: number): value is Failure =>
   typeof value === "object" &&
@@ -157,7 +159,8 @@ export const createHttp = (platform: Platform, url: string) => {
         // A 429 means that the service has not executed the request.
         mayBeExecuted ||= status !== 429
         const mayRepeat = status === 429 || (isSafe && (status === 0 || status >= 500))
-        if (!mayRepeat || attempt === REPEATS || retry_after > LONGEST_WAIT) throw error
+        const longest = outgoing.isBackground ? LONGEST_BACKGROUND_WAIT : LONGEST_WAIT
+        if (!mayRepeat || attempt === REPEATS || retry_after > longest) throw error
         await platform.sleep(1000 * retry_after + backOff(platform, attempt), outgoing.signal)
       }
     }

@@ -5,7 +5,14 @@
  * After a log-out without a network the refresh token is kept until the service has ended the session.
  */
 import type { Tokens, User } from "./calls.ts"
-import { ApiError, isUnauthorized, notLoggedIn, storageFailed, unexpected } from "./errors.ts"
+import {
+  ApiError,
+  isAccountDeleted,
+  isUnauthorized,
+  notLoggedIn,
+  storageFailed,
+  unexpected,
+} from "./errors.ts"
 import type { Http } from "./http.ts"
 import { createListeners } from "./listeners.ts"
 import { withLock } from "./lock.ts"
@@ -32,7 +39,13 @@ export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T
 
 export type Session = ReturnType<typeof createSession>
 
-export const createSession = (platform: Platform, storage: Storage, http: Http) => {
+/** `onDeleted`: the user's account is gone, and their session is forgotten. */
+export const createSession = (
+  platform: Platform,
+  storage: Storage,
+  http: Http,
+  onDeleted: (user: User) => Promise<void>,
+) => {
   const listeners = createListeners()
   const end = new AbortController()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
@@ -126,6 +139,7 @@ export const createSession = (platform: Platform, storage: Storage, http: Http) 
         if (isUnauthorized(error)) {
           const isLeft = (await read())?.access_token !== session.access_token
           if (!isLeft) await write(undefined)
+          if (!isLeft && isAccountDeleted(error)) await onDeleted(session.user)
         } else if (error instanceof ApiError && error.status >= 400 && error.status < 429)
           // What answered the refresh says nothing about the request that needs it.
           throw unexpected(0, undefined, error)

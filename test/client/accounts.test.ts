@@ -156,3 +156,27 @@ test("an answer that is lost is no answer of another kind: a password, an accoun
   await client.deleteAccount()
   expect(await client.user()).toBeUndefined()
 })
+
+test("an account that another device deletes leaves nothing here either, edits that wait included", async () => {
+  const account = app.newAccount()
+  const storage = memoryStorage()
+  const { wire, through } = createWire()
+  const [phone, desk] = [app.open(through, storage), app.open()]
+  await phone.register(account)
+  await desk.logIn(account)
+  const live = await phone.todos.live({ until: "synced" })
+  wire.cut = /./
+  await live.create({ title: "waits" })
+  await desk.deleteAccount()
+  wire.cut = /^$/
+  live.retry()
+  const left = { count: 1 }
+  const look = async () => {
+    left.count = (await storage.read("")).size
+  }
+  await eventually(() => {
+    look()
+    return left.count === 0
+  })
+  expect(await phone.user()).toBeUndefined()
+})

@@ -4,6 +4,7 @@ import { ApiError, memoryStorage } from "../../src/client/index.ts"
 import { LONGEST_QUEUE } from "../../src/client/live/live.ts"
 import { createChannels, createLocks } from "../../src/client/platform.ts"
 import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
+import { problem } from "../support/portal.ts"
 
 const app = await shareLiveApp()
 
@@ -25,6 +26,27 @@ test("a queue that is full says so", async () => {
   expect(refused).toBeInstanceOf(ApiError)
   expect(refused).toMatchObject({ error_code: "QUEUE_FULL", status: 0 })
   expect(live.list().length).toBe(LONGEST_QUEUE)
+})
+
+test("a refresh that is to come again much later holds up nobody", async () => {
+  const storage = memoryStorage()
+  const client = app.open(
+    (reach) => async (path, init) =>
+      path.endsWith("/auth/refresh")
+        ? problem(
+            { error_code: "SERVICE_UNAVAILABLE", status: 503, detail: "Later" },
+            { "retry-after": "20" },
+          )
+        : reach(path, init),
+    storage,
+    1,
+  )
+  await client.register(app.newAccount())
+  await expireToken(storage)
+  const started = performance.now()
+  const refused = await client.todos.list().catch((error) => error)
+  expect(refused).toMatchObject({ error_code: "SERVICE_UNAVAILABLE", retry_after: 20 })
+  expect(performance.now() - started).toBeLessThan(5_000)
 })
 
 test("a session that has ended is told once, a refreshed one never", async () => {

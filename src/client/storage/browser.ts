@@ -8,23 +8,22 @@ export const browserStorage = (name: string): Storage | undefined => {
   const factory = findIndexedDb()
   if (!factory) return undefined
   let used = indexedDbStorage(factory, name)
-  let chosen: Promise<void> | undefined
+  let chosen: Promise<Storage> | undefined
   /**
    * The first access decides for good. Any other failure is the caller's: what is stored is not to
    * be hidden behind an empty memory because the disk failed once.
    */
   const choose = async () => {
     chosen ??= used.read("session").then(
-      () => {},
+      () => used,
       (error) => {
         chosen = undefined
         if (!(error instanceof Blocked)) throw error
         used = memoryStorage()
-        chosen = Promise.resolve()
+        return used
       },
     )
-    await chosen
-    return used
+    return chosen
   }
   return {
     /** Memory has another name in each tab: tabs without a shared storage have no common leader. */
