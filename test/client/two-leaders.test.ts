@@ -27,3 +27,32 @@ test("their statuses cross, and neither answers the other: each knows its own co
   expect(one.connection()).toEqual({ is_online: false, is_logged_in: true })
   expect(two.connection()).toEqual({ is_online: true, is_logged_in: false })
 })
+
+test("a created todo that another leader has fetched before its answer is shown once, under its key", async () => {
+  const { signal } = new AbortController()
+  const on = { ...platform, channel: createChannels() }
+  const given = { platform: on, storage: memoryStorage(), userId: 1, isLoggedIn: () => true }
+  const store = await openStore({ ...given, signal })
+  const members = { title: "milk", description: null, is_completed: false }
+  const times = { created_at: "2026-01-01T00:00:00Z", updated_at: "2026-01-01T00:00:00Z" }
+  const todo = { id: 7, ...members, ...times }
+  const key = "0123456789abcdef0123456789abcdef"
+  const create = {
+    op: "create",
+    key,
+    id: -1,
+    step: "sent",
+    order: 1,
+    todo: members,
+    at: 0,
+  } as const
+  const shown = () => store.list({}, "created_at").map((one) => [one.key, one.id])
+  await store.edit((set) => set(key, [create]))
+  const fetched = new Map([[7, { todo, etag: '"1"' }]])
+  await store.replace(undefined, { token: "1", isComplete: true, round: 0 }, fetched)
+  await store.edit((set) => set(key, [{ ...create, id: 7, step: "saved", known: todo }]))
+  expect(shown()).toEqual([[key, 7]])
+  await store.edit((set) => set(key, []))
+  expect(shown()).toEqual([[key, 7]])
+  expect(store.get(store.keyOf(7))?.key).toBe(key)
+})

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { runSimulation } from "../support/simulation/run.ts"
 
-const seeds = Number(process.env["SEEDS"] ?? 150)
+const seeds = Number(process.env["SEEDS"] ?? 250)
 const from = Number(process.env["SEED"] ?? 1)
 
 test(

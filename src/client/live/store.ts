@@ -99,7 +99,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     onChange: (changed) => {
       const names = [...changed]
       for (const name of names) nameEntry(name)
-      view.changed(names.map((name) => keyOf(Number(name))))
+      view.changed(names.flatMap((name) => [name, keyOf(Number(name))]))
       call()
     },
   })
@@ -108,8 +108,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     prefix: queuePrefix(userId),
     onChange: (changed) => {
       const changedKeys = [...changed]
-      nameEdits(changedKeys)
-      view.changed(changedKeys)
+      view.changed([...changedKeys, ...nameEdits(changedKeys)])
       call()
     },
   })
@@ -132,19 +131,28 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     keys.set(localId(key), key)
     ids.set(key, entry?.todo.id ?? 0)
   }
+  /** Returns the names in the replica of the todos that may have got a key by that. */
   const nameEdits = (changed: Iterable<string>) => {
+    const named = new Set<string>()
     for (const key of changed) {
       const edits = editsOf(key)
       pending += edits.length - (counts.get(key) ?? 0)
       counts.set(key, edits.length)
       for (const edit of edits) {
         keys.set(edit.id, key)
+        if (edit.id > 0) ids.set(key, edit.id)
+        named.add(String(edit.id))
         order = Math.max(order, edit.order)
       }
     }
+    return named
   }
 
-  const view = createView((key) => [entryOf(String(ids.get(key) ?? key)), editsOf(key)])
+  // Another leader may have fetched a created todo before it was known which create made it.
+  const view = createView((key) => {
+    const entry = entryOf(String(ids.get(key) ?? key))
+    return [entry && keyOf(entry.todo.id) === key ? entry : undefined, editsOf(key)]
+  })
   const keyOf = (id: number) => keys.get(id) ?? String(id)
 
   const connected = (next: Connection) => {
