@@ -11,7 +11,7 @@ import { startProxy } from "../support/fuzz/proxy.ts"
 import { runSeeds } from "../support/fuzz/run.ts"
 import { createRandom, type Random } from "../support/simulation/random.ts"
 
-const SEEDS = Number(process.env["TEST_ROUNDS"] ?? 100)
+const SEEDS = Number(process.env["TEST_ROUNDS"] ?? 300)
 const FIRST = Number(process.env["TEST_SEED"] ?? 0)
 
 /** A typed message of the protocol, or one that starts a connection. */
