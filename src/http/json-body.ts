@@ -121,13 +121,13 @@ const body =
       check(value)
       return value
     }
-    const readLarge = async (bytes: Uint8Array) => {
+    const readInTurn = (bytes: Uint8Array, turn: Disposable) => {
       const startedAt = performance.now()
       try {
         return read(bytes)
       } finally {
         // As much time again is for all other requests.
-        await Bun.sleep(performance.now() - startedAt)
+        setTimeout(() => turn[Symbol.dispose](), performance.now() - startedAt)
       }
     }
     // The context is not passed on: Elysia would then parse all of the request.
@@ -141,7 +141,7 @@ const body =
       context.body =
         bytes.byteLength <= LARGE || !largeBodies
           ? read(bytes)
-          : await largeBodies.run(key, () => readLarge(bytes), { signal: () => request.signal })
+          : readInTurn(bytes, await largeBodies.acquire(key, { signal: () => request.signal }))
     }
     // Elysia need not check it again.
     return { body: t.NoValidate(schema), transform: [transform] }
