@@ -48,12 +48,19 @@ const rulesIn = (document: string) => {
   return JSON.stringify({ required, members: Object.fromEntries(members) }, undefined, 4)
 }
 
+/** An editor shows the comments as they are: without the names of tags, and formats that say nothing. */
+const plain = (text: string) =>
+  text
+    .replaceAll(/ *\* Format: .*\n(?= *\* @description)/g, "")
+    .replaceAll(/ *\/\*\* Format: (int64|password) \*\/\n/g, "")
+    .replaceAll("* @description ", "* ")
+
 const generateApi = async () => {
   const { default: generate, astToString } = await import("openapi-typescript")
   const document = run("src/main.ts", "openapi")
   return [
     "/** Made of the OpenAPI document by `bun run build:client`: not to be edited. */",
-    astToString(await generate(document)),
+    plain(astToString(await generate(document))),
     "/** What the service demands of the members of a new todo. */",
     `export const rules = ${rulesIn(document)} as const\n`,
   ].join("\n")

@@ -11,7 +11,7 @@ export interface paths {
         put?: never;
         /**
          * Register an account
-         * @description The number of registrations from one address in an hour is limited. The operator may have restricted registration to invited users, or closed it.
+         * The number of registrations from one address in an hour is limited. The operator may have restricted registration to invited users, or closed it.
          */
         post: operations["register"];
         delete?: never;
@@ -31,7 +31,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * @description Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After that the answer is 429, even with the right password. The limits of the address and of the account do not apply to addresses from which the account was logged in to during the last 30 days. An account may have 60 successful logins in 15 minutes.
+         * Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After that the answer is 429, even with the right password. The limits of the address and of the account do not apply to addresses from which the account was logged in to during the last 30 days. An account may have 60 successful logins in 15 minutes.
          */
         post: operations["login"];
         delete?: never;
@@ -51,7 +51,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens for a refresh token
-         * @description A refresh token can be used once. If the answer is lost, the same request may be repeated within 10 seconds: it gives the same new refresh token again, unless that has been used. Any other reuse of a token ends the whole session.
+         * A refresh token can be used once. If the answer is lost, the same request may be repeated within 10 seconds: it gives the same new refresh token again, unless that has been used. Any other reuse of a token ends the whole session.
          */
         post: operations["refresh"];
         delete?: never;
@@ -71,7 +71,7 @@ export interface paths {
         put?: never;
         /**
          * Set a new password with a token
-         * @description Without the old password. Ends all sessions and personal access tokens of the user, and forgets failed logins. A token can be used once, within an hour, and only until a newer one is made.
+         * Without the old password. Ends all sessions and personal access tokens of the user, and forgets failed logins. A token can be used once, within an hour, and only until a newer one is made.
          */
         post: operations["resetPassword"];
         delete?: never;
@@ -91,7 +91,7 @@ export interface paths {
         put?: never;
         /**
          * Request a reset token by mail
-         * @description The answer is the same whether somebody has the email or not. The number of requests for an email and from an address is limited. A service that sends no mails answers 404: there the operator makes the tokens.
+         * The answer is the same whether somebody has the email or not. The number of requests for an email and from an address is limited. A service that sends no mails answers 404: there the operator makes the tokens.
          */
         post: operations["requestPasswordReset"];
         delete?: never;
@@ -111,7 +111,7 @@ export interface paths {
         put?: never;
         /**
          * Log out
-         * @description Ends the session: its refresh token and its access tokens. If the token belongs to no session, because another system issued it, the token itself is refused until it expires.
+         * Ends the session: its refresh token and its access tokens. If the token belongs to no session, because another system issued it, the token itself is refused until it expires.
          */
         post: operations["logout"];
         delete?: never;
@@ -129,13 +129,13 @@ export interface paths {
         };
         /**
          * List the caller's todos
-         * @description Without `limit`, all todos that match as one array, which is streamed: a bare array, so that clients can read it item by item. With `limit`, a page: follow the `Link` with `rel="next"` to the others. Todos that are created or deleted meanwhile neither repeat nor hide another. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. At most two searches, whole lists or pages of more than 100 todos of a user run at once; further ones wait up to 5 seconds.
+         * Without `limit`, all todos that match as one array, which is streamed: a bare array, so that clients can read it item by item. With `limit`, a page: follow the `Link` with `rel="next"` to the others. Todos that are created or deleted meanwhile neither repeat nor hide another. Send the ETag back as If-None-Match to learn at little cost whether any todo has changed. At most two searches, whole lists or pages of more than 100 todos of a user run at once; further ones wait up to 5 seconds.
          */
         get: operations["listTodos"];
         put?: never;
         /**
          * Create a todo
-         * @description Send an Idempotency-Key to make retries safe: a request that is repeated with the same key never creates a second todo.
+         * Send an Idempotency-Key to make retries safe: a request that is repeated with the same key never creates a second todo.
          */
         post: operations["createTodo"];
         delete?: never;
@@ -153,25 +153,25 @@ export interface paths {
         };
         /**
          * Get a todo
-         * @description A todo of another user is a 404, as if it did not exist.
+         * A todo of another user is a 404, as if it did not exist.
          */
         get: operations["getTodo"];
         /**
          * Change a todo
-         * @description Members that are left out stay as they are, unlike a replacement as in RFC 9110: a client that does not know a member yet must not erase it. `description: null` clears it. `id`, `created_at` and `updated_at` are accepted and ignored, so that a todo can be sent back as it came.
+         * Members that are left out stay as they are, unlike a replacement as in RFC 9110: a client that does not know a member yet must not erase it. `description: null` clears it. `id`, `created_at` and `updated_at` are accepted and ignored, so that a todo can be sent back as it came.
          */
         put: operations["putTodo"];
         post?: never;
         /**
          * Delete a todo
-         * @description Moves it to the trash, from which it can be restored for 30 days, or as long as the operator has set. With If-Match, deletes only the version that the caller has seen.
+         * Moves it to the trash, from which it can be restored for 30 days, or as long as the operator has set. With If-Match, deletes only the version that the caller has seen.
          */
         delete: operations["deleteTodo"];
         options?: never;
         head?: never;
         /**
          * Change a todo by a merge patch
-         * @description The same as PUT, and accepts `application/merge-patch+json` (RFC 7396), too.
+         * The same as PUT, and accepts `application/merge-patch+json` (RFC 7396), too.
          */
         patch: operations["patchTodo"];
         trace?: never;
@@ -185,7 +185,7 @@ export interface paths {
         };
         /**
          * Get changes
-         * @description For clients that keep a replica. Without `since`: all todos, page by page. With `since`: each todo that was created, changed or deleted after it, once, in its latest form. While `has_more` is true, continue at once with `next` as `since`; then store `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410, start again without `since`. With `Prefer: wait=30` a response without changes is delayed until there is one, for at most 30 seconds.
+         * For clients that keep a replica. Without `since`: all todos, page by page. With `since`: each todo that was created, changed or deleted after it, once, in its latest form. While `has_more` is true, continue at once with `next` as `since`; then store `next` for the next time. Nothing is ever left out. Deletions are remembered for 90 days: after a 410, start again without `since`. With `Prefer: wait=30` a response without changes is delayed until there is one, for at most 30 seconds.
          */
         get: operations["getChanges"];
         put?: never;
@@ -205,7 +205,7 @@ export interface paths {
         };
         /**
          * Stream changes
-         * @description A stream of server-sent events: `event: state` with `data: {"state": "…"}` at once, and after each change. The state is the `next` that a complete fetch of changes ends with: a client that has it already need not fetch. A comment is sent every 15 seconds. The stream ends when its token expires or is revoked, and when the service stops; `retry` then says when to reconnect. Read it by `fetch`, because `EventSource` cannot send Authorization. At most 20 streams of a user.
+         * A stream of server-sent events: `event: state` with `data: {"state": "…"}` at once, and after each change. The state is the `next` that a complete fetch of changes ends with: a client that has it already need not fetch. A comment is sent every 15 seconds. The stream ends when its token expires or is revoked, and when the service stops; `retry` then says when to reconnect. Read it by `fetch`, because `EventSource` cannot send Authorization. At most 20 streams of a user.
          */
         get: operations["getEvents"];
         put?: never;
@@ -227,7 +227,7 @@ export interface paths {
         put?: never;
         /**
          * Make many changes at once
-         * @description Up to 100 operations in one transaction, in their order. Each does what its single request would do and has its own result: if one is refused, the others are done anyway. With `atomic`, one refusal undoes all: a 409 with the results, in which those that would have succeeded have 424. Creates and updates with a `key` can be retried safely. The body may have 1 MiB.
+         * Up to 100 operations in one transaction, in their order. Each does what its single request would do and has its own result: if one is refused, the others are done anyway. With `atomic`, one refusal undoes all: a 409 with the results, in which those that would have succeeded have 424. Creates and updates with a `key` can be retried safely. The body may have 1 MiB.
          */
         post: operations["runBatch"];
         delete?: never;
@@ -245,14 +245,14 @@ export interface paths {
         };
         /**
          * List the trash
-         * @description The deleted todos that can be restored, the latest deletion first: all or, with `limit`, a page of them, as in the list of todos.
+         * The deleted todos that can be restored, the latest deletion first: all or, with `limit`, a page of them, as in the list of todos.
          */
         get: operations["listDeletedTodos"];
         put?: never;
         post?: never;
         /**
          * Empty the trash
-         * @description Deletes all todos in it for good.
+         * Deletes all todos in it for good.
          */
         delete: operations["forgetDeletedTodos"];
         options?: never;
@@ -272,7 +272,7 @@ export interface paths {
         post?: never;
         /**
          * Delete a todo for good
-         * @description Takes it out of the trash, so that it cannot be restored.
+         * Takes it out of the trash, so that it cannot be restored.
          */
         delete: operations["forgetDeletedTodo"];
         options?: never;
@@ -291,7 +291,7 @@ export interface paths {
         put?: never;
         /**
          * Restore a deleted todo
-         * @description Brings it back with its id, its content and its `created_at`. A todo that is not deleted is returned as it is.
+         * Brings it back with its id, its content and its `created_at`. A todo that is not deleted is returned as it is.
          */
         post: operations["restoreTodo"];
         delete?: never;
@@ -309,14 +309,14 @@ export interface paths {
         };
         /**
          * Get the caller's account
-         * @description The user to whom the access token belongs.
+         * The user to whom the access token belongs.
          */
         get: operations["getMe"];
         put?: never;
         post?: never;
         /**
          * Delete the account
-         * @description Deletes the user, their todos and their sessions for good. All their tokens are refused. The email can be registered again.
+         * Deletes the user, their todos and their sessions for good. All their tokens are refused. The email can be registered again.
          */
         delete: operations["deleteMe"];
         options?: never;
@@ -334,7 +334,7 @@ export interface paths {
         get?: never;
         /**
          * Change the password
-         * @description Ends all sessions of the user, including this one, and all tokens without a session. Answers with the tokens of a new session. A wrong current password counts as a failed login. Users of an outside issuer have no password.
+         * Ends all sessions of the user, including this one, and all tokens without a session. Answers with the tokens of a new session. A wrong current password counts as a failed login. Users of an outside issuer have no password.
          */
         put: operations["changePassword"];
         post?: never;
@@ -354,7 +354,7 @@ export interface paths {
         get?: never;
         /**
          * Change the email
-         * @description If the service sends mails, the old address gets one. A wrong password counts as a failed login. Users of an outside issuer have no password.
+         * If the service sends mails, the old address gets one. A wrong password counts as a failed login. Users of an outside issuer have no password.
          */
         put: operations["changeEmail"];
         post?: never;
@@ -373,7 +373,7 @@ export interface paths {
         };
         /**
          * Export everything that is stored about the caller
-         * @description One document, streamed: the account, its sessions and tokens (without anything that gives access), and all todos. Changes that are made meanwhile may be in it or not. If the connection ends early, the export has failed.
+         * One document, streamed: the account, its sessions and tokens (without anything that gives access), and all todos. Changes that are made meanwhile may be in it or not. If the connection ends early, the export has failed.
          */
         get: operations["exportMe"];
         put?: never;
@@ -393,7 +393,7 @@ export interface paths {
         };
         /**
          * List the caller's sessions
-         * @description The caller's sessions, the last used ones first, at most 1,000.
+         * The caller's sessions, the last used ones first, at most 1,000.
          */
         get: operations["listSessions"];
         put?: never;
@@ -416,7 +416,7 @@ export interface paths {
         post?: never;
         /**
          * End a session
-         * @description Ends one of the caller's sessions: its refresh token and access tokens.
+         * Ends one of the caller's sessions: its refresh token and access tokens.
          */
         delete: operations["endSession"];
         options?: never;
@@ -433,13 +433,13 @@ export interface paths {
         };
         /**
          * List the caller's personal access tokens
-         * @description The tokens that have not expired, the oldest first.
+         * The tokens that have not expired, the oldest first.
          */
         get: operations["listPersonalTokens"];
         put?: never;
         /**
          * Create a personal access token
-         * @description A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
+         * A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
          */
         post: operations["createPersonalToken"];
         delete?: never;
@@ -460,7 +460,7 @@ export interface paths {
         post?: never;
         /**
          * Revoke a personal access token
-         * @description This instance refuses the token at once, all others within 5 seconds.
+         * This instance refuses the token at once, all others within 5 seconds.
          */
         delete: operations["deletePersonalToken"];
         options?: never;
@@ -477,7 +477,7 @@ export interface paths {
         };
         /**
          * Liveness
-         * @description Succeeds while the process serves requests. Restart it if there is no response.
+         * Succeeds while the process serves requests. Restart it if there is no response.
          */
         get: operations["getLiveness"];
         put?: never;
@@ -497,7 +497,7 @@ export interface paths {
         };
         /**
          * Readiness
-         * @description Succeeds when the database answers, can be written to, and has the schema that this version needs.
+         * Succeeds when the database answers, can be written to, and has the schema that this version needs.
          */
         get: operations["getReadiness"];
         put?: never;
@@ -512,23 +512,23 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description One broken rule of a body or of a query */
+        /** One broken rule of a body or of a query */
         BrokenRule: {
             /**
-             * @description Where in the body: RFC 6901
+             * Where in the body: RFC 6901
              * @example /title
              */
             pointer?: string;
-            /** @description Or which parameter of the query */
+            /** Or which parameter of the query */
             parameter?: string;
             /**
-             * @description For people
+             * For people
              * @example must not be empty
              */
             message: string;
         };
         /**
-         * @description A user's account
+         * A user's account
          * @example {
          *       "id": 4503599627370496,
          *       "email": "ada@example.org",
@@ -536,149 +536,148 @@ export interface components {
          *     }
          */
         User: {
-            /** Format: int64 */
             id: number;
-            /** @description Null for users of an outside issuer */
+            /** Null for users of an outside issuer */
             email: string | null;
             /** Format: date-time */
             created_at: string;
         };
-        /** @description The email is already registered */
+        /** The email is already registered */
         EmailTakenProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "EMAIL_TAKEN";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description Registration is closed, or the invite is not valid */
+        /** Registration is closed, or the invite is not valid */
         RegistrationClosedProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "REGISTRATION_CLOSED";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description Too many requests or attempts; retry after `Retry-After` seconds */
+        /** Too many requests or attempts; retry after `Retry-After` seconds */
         TooManyRequestsProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "TOO_MANY_REQUESTS";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The body or the query is invalid; `errors` lists why */
+        /** The body or the query is invalid; `errors` lists why */
         BadRequestProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "BAD_REQUEST";
             /** Format: date-time */
             timestamp: string;
-            /** @description The broken rules, 20 at most */
+            /** The broken rules, 20 at most */
             errors?: components["schemas"]["BrokenRule"][];
         };
-        /** @description The database is unreachable, or the service is stopping */
+        /** The database is unreachable, or the service is stopping */
         ServiceUnavailableProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "SERVICE_UNAVAILABLE";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The body is over 64 KiB, or over 1 MiB for a batch */
+        /** The body is over 64 KiB, or over 1 MiB for a batch */
         PayloadTooLargeProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "PAYLOAD_TOO_LARGE";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The type, charset or encoding of the body is not supported */
+        /** The type, charset or encoding of the body is not supported */
         UnsupportedMediaTypeProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "UNSUPPORTED_MEDIA_TYPE";
@@ -693,17 +692,16 @@ export interface components {
          */
         Registration: {
             /**
-             * @description Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
+             * Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
              * @example ada@example.org
              */
             email: string;
-            /** Format: password */
             password: string;
-            /** @description A token from the operator, where registration is by invite. Can be used once. */
+            /** A token from the operator, where registration is by invite. Can be used once. */
             invite?: string;
         };
         /**
-         * @description The tokens of a session
+         * The tokens of a session
          * @example {
          *       "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiI0NTAzNTk5NjI3MzcwNDk2IiwiaWF0IjoxNzk1MzY1NjAzLCJleHAiOjE3OTUzNjc0MDN9.NFiF-o732BA4ACjuc_P4VeVhNfKn_bcmO7W9pD1wSpY",
          *       "token_type": "bearer",
@@ -712,29 +710,29 @@ export interface components {
          *     }
          */
         Tokens: {
-            /** @description A JWT for the Authorization header */
+            /** A JWT for the Authorization header */
             access_token: string;
             /** @enum {string} */
             token_type: "bearer";
-            /** @description Seconds until the access token expires */
+            /** Seconds until the access token expires */
             expires_in: number;
-            /** @description Opaque and single-use */
+            /** Opaque and single-use */
             refresh_token: string;
         };
-        /** @description The email, the password or the token of a reset is wrong */
+        /** The email, the password or the token of a reset is wrong */
         InvalidCredentialsProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "INVALID_CREDENTIALS";
@@ -749,23 +747,22 @@ export interface components {
          */
         Credentials: {
             email: string;
-            /** Format: password */
             password: string;
         };
-        /** @description The token is missing, invalid, expired or revoked */
+        /** The token is missing, invalid, expired or revoked */
         UnauthorizedProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "UNAUTHORIZED";
@@ -778,7 +775,7 @@ export interface components {
          *     }
          */
         RefreshToken: {
-            /** @description The refresh token of the last answer */
+            /** The refresh token of the last answer */
             refresh_token: string;
         };
         /**
@@ -788,25 +785,24 @@ export interface components {
          *     }
          */
         PasswordReset: {
-            /** @description From the mail or from the operator. Can be used once, within an hour. */
+            /** From the mail or from the operator. Can be used once, within an hour. */
             token: string;
-            /** Format: password */
             new_password: string;
         };
-        /** @description Nothing is at this path, or nothing that the caller owns */
+        /** Nothing is at this path, or nothing that the caller owns */
         NotFoundProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "NOT_FOUND";
@@ -822,20 +818,20 @@ export interface components {
             /** @example ada@example.org */
             email: string;
         };
-        /** @description A personal access token may not do this, or lacks the scope */
+        /** A personal access token may not do this, or lacks the scope */
         InsufficientScopeProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "INSUFFICIENT_SCOPE";
@@ -843,7 +839,7 @@ export interface components {
             timestamp: string;
         };
         /**
-         * @description The todo
+         * The todo
          * @example {
          *       "id": 1,
          *       "title": "Buy milk",
@@ -854,62 +850,59 @@ export interface components {
          *     }
          */
         Todo: {
-            /** Format: int64 */
             id: number;
             /**
-             * @description Must not be blank
+             * Must not be blank
              * @example Buy milk
              */
             title: string;
             /** @example Two litres, and oats */
             description: string | null;
-            /** @description Whether it is done */
+            /** Whether it is done */
             is_completed: boolean;
             /**
-             * Format: date-time
-             * @description When it was created
+             * When it was created
              */
             created_at: string;
             /**
-             * Format: date-time
-             * @description When it last changed
+             * When it last changed
              */
             updated_at: string;
         };
-        /** @description The Idempotency-Key was already used with another body */
+        /** The Idempotency-Key was already used with another body */
         IdempotencyKeyReusedProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "IDEMPOTENCY_KEY_REUSED";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
+        /** The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
         QuotaExceededOrInsufficientScopeProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "QUOTA_EXCEEDED" | "INSUFFICIENT_SCOPE";
@@ -923,49 +916,49 @@ export interface components {
          */
         NewTodo: {
             /**
-             * @description Must not be blank
+             * Must not be blank
              * @example Buy milk
              */
             title: string;
             /** @example Two litres, and oats */
             description?: string | null;
-            /** @description Whether it is done */
+            /** Whether it is done */
             is_completed?: boolean;
         };
-        /** @description Todo not found or not owned by the caller */
+        /** Todo not found or not owned by the caller */
         TodoNotFoundProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "TODO_NOT_FOUND";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The todo has another version than If-Match names; `ETag` has it */
+        /** The todo has another version than If-Match names; `ETag` has it */
         PreconditionFailedProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "PRECONDITION_FAILED";
@@ -979,66 +972,65 @@ export interface components {
          */
         TodoChanges: {
             /**
-             * @description Must not be blank
+             * Must not be blank
              * @example Buy milk
              */
             title?: string;
             /** @example Two litres, and oats */
             description?: string | null;
-            /** @description Whether it is done */
+            /** Whether it is done */
             is_completed?: boolean;
         };
-        /** @description A todo that has changed */
+        /** A todo that has changed */
         Change: {
-            /** Format: int64 */
             id: number;
-            /** @description Its entity tag */
+            /** Its entity tag */
             etag: string | null;
-            /** @description The todo as it is now. Null if it was deleted */
+            /** The todo as it is now. Null if it was deleted */
             todo: components["schemas"]["Todo"] | null;
         };
-        /** @description A page of changes */
+        /** A page of changes */
         ChangesPage: {
             changes: components["schemas"]["Change"][];
-            /** @description The `since` of the next request */
+            /** The `since` of the next request */
             next: string;
-            /** @description Whether there are more changes to fetch at once */
+            /** Whether there are more changes to fetch at once */
             has_more: boolean;
         };
-        /** @description Changes since then are not known any more; start without `since` */
+        /** Changes since then are not known any more; start without `since` */
         ChangesExpiredProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "CHANGES_EXPIRED";
             /** Format: date-time */
             timestamp: string;
         };
-        /** @description The error that the single call would have had */
+        /** The error that the single call would have had */
         OperationProblem: {
             type: string;
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
-            /** @description What is wrong, for programs */
+            /** What is wrong, for programs */
             error_code: string;
             /** Format: date-time */
             timestamp: string;
         };
         /**
-         * @description The result of an operation. With a 412, `todo` is the current one
+         * The result of an operation. With a 412, `todo` is the current one
          * @example {
          *       "status": 201,
          *       "etag": "\"1\"",
@@ -1054,90 +1046,87 @@ export interface components {
          */
         BatchResult: {
             status: number;
-            /** @description The entity tag of `todo` */
+            /** The entity tag of `todo` */
             etag?: string;
             todo?: components["schemas"]["Todo"];
-            /** @description Whether an earlier operation with the same key was done instead */
+            /** Whether an earlier operation with the same key was done instead */
             replayed?: boolean;
             error?: components["schemas"]["OperationProblem"];
         };
-        /** @description The results, in the order of the operations */
+        /** The results, in the order of the operations */
         BatchResults: {
             results: components["schemas"]["BatchResult"][];
         };
-        /** @description An operation was refused, so all were undone; see `results` */
+        /** An operation was refused, so all were undone; see `results` */
         BatchRolledBackProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "BATCH_ROLLED_BACK";
             /** Format: date-time */
             timestamp: string;
-            /** @description The result of each operation */
+            /** The result of each operation */
             results?: components["schemas"]["BatchResult"][];
         };
         CreateOperation: {
             /**
-             * @description discriminator enum property added by openapi-typescript
+             * discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             op: "create";
             todo: components["schemas"]["NewTodo"];
-            /** @description Like the header Idempotency-Key, and remembered together with those */
+            /** Like the header Idempotency-Key, and remembered together with those */
             key?: string;
         };
         UpdateOperation: {
             /**
-             * @description discriminator enum property added by openapi-typescript
+             * discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             op: "update";
-            /** Format: int64 */
             id: number;
             todo: components["schemas"]["TodoChanges"];
-            /** @description Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored */
+            /** Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored */
             key?: string;
             /**
-             * @description Like the header If-Match: entity tags, or `*`
+             * Like the header If-Match: entity tags, or `*`
              * @example "1"
              */
             if_match?: string;
         };
         DeleteOperation: {
             /**
-             * @description discriminator enum property added by openapi-typescript
+             * discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             op: "delete";
-            /** Format: int64 */
             id: number;
             /**
-             * @description Like the header If-Match: entity tags, or `*`
+             * Like the header If-Match: entity tags, or `*`
              * @example "1"
              */
             if_match?: string;
         };
         RestoreOperation: {
             /**
-             * @description discriminator enum property added by openapi-typescript
+             * discriminator enum property added by openapi-typescript
              * @enum {string}
              */
             op: "restore";
-            /** Format: int64 */
             id: number;
         };
-        /** @description A create, an update, a delete or a restore, as `op` says */
+        /** A create, an update, a delete or a restore, as `op` says */
         Operation: components["schemas"]["CreateOperation"] | components["schemas"]["UpdateOperation"] | components["schemas"]["DeleteOperation"] | components["schemas"]["RestoreOperation"];
         /**
          * @example {
@@ -1160,11 +1149,11 @@ export interface components {
          */
         Batch: {
             operations: components["schemas"]["Operation"][];
-            /** @description Whether one refusal undoes all */
+            /** Whether one refusal undoes all */
             atomic?: boolean;
         };
         /**
-         * @description A deleted todo, as it was
+         * A deleted todo, as it was
          * @example {
          *       "id": 1,
          *       "title": "Buy milk",
@@ -1176,47 +1165,43 @@ export interface components {
          *     }
          */
         DeletedTodo: {
-            /** Format: int64 */
             id: number;
             /**
-             * @description Must not be blank
+             * Must not be blank
              * @example Buy milk
              */
             title: string;
             /** @example Two litres, and oats */
             description: string | null;
-            /** @description Whether it is done */
+            /** Whether it is done */
             is_completed: boolean;
             /**
-             * Format: date-time
-             * @description When it was created
+             * When it was created
              */
             created_at: string;
             /**
-             * Format: date-time
-             * @description When it last changed
+             * When it last changed
              */
             updated_at: string;
             /**
-             * Format: date-time
-             * @description When it was deleted
+             * When it was deleted
              */
             deleted_at: string;
         };
-        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
+        /** The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
         InvalidCredentialsOrInsufficientScopeProblem: {
             /**
-             * @description Says no more than the status
+             * Says no more than the status
              * @example about:blank
              */
             type: string;
-            /** @description The status in words */
+            /** The status in words */
             title: string;
             status: number;
-            /** @description What is wrong, for people */
+            /** What is wrong, for people */
             detail: string;
             /**
-             * @description What is wrong, for programs
+             * What is wrong, for programs
              * @enum {string}
              */
             error_code: "INVALID_CREDENTIALS" | "INSUFFICIENT_SCOPE";
@@ -1230,9 +1215,7 @@ export interface components {
          *     }
          */
         PasswordChange: {
-            /** Format: password */
             current_password: string;
-            /** Format: password */
             new_password: string;
         };
         /**
@@ -1243,22 +1226,21 @@ export interface components {
          */
         EmailChange: {
             /**
-             * @description Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
+             * Trimmed, and compared ignoring case. Beyond ASCII only letters and digits, and only as mail programs would write them
              * @example ada@example.org
              */
             email: string;
             /**
-             * Format: password
-             * @description The current password
+             * The current password
              */
             password: string;
         };
-        /** @description The user's identity at an outside issuer */
+        /** The user's identity at an outside issuer */
         Identity: {
             issuer: string;
             subject: string;
         };
-        /** @description A session: a login and its refreshes */
+        /** A session: a login and its refreshes */
         ExportedSession: {
             /** Format: uuid */
             id: string;
@@ -1271,89 +1253,79 @@ export interface components {
             user_agent: string | null;
             address: string | null;
         };
-        /** @description An address from which the user logged in lately */
+        /** An address from which the user logged in lately */
         KnownAddress: {
-            /** @description SHA-256, in hexadecimal */
+            /** SHA-256, in hexadecimal */
             address_hash: string;
             /** Format: date-time */
             expires_at: string;
         };
         /**
-         * @description `todos:read` allows reading todos, `todos:write` allows changing and reading them
+         * `todos:read` allows reading todos, `todos:write` allows changing and reading them
          * @enum {string}
          */
         Scope: "todos:read" | "todos:write";
-        /** @description A personal access token, without the token itself */
+        /** A personal access token, without the token itself */
         PersonalToken: {
             /** Format: uuid */
             id: string;
             /**
-             * @description For people: what uses the token
+             * For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What the token allows */
+            /** What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
-             * Format: date-time
-             * @description When it was created
+             * When it was created
              */
             created_at: string;
             /**
-             * Format: date-time
-             * @description When it expires. Null if never
+             * When it expires. Null if never
              */
             expires_at: string | null;
             /**
-             * Format: date-time
-             * @description When it was last used, to the minute. Null if never
+             * When it was last used, to the minute. Null if never
              */
             last_used_at: string | null;
         };
-        /** @description A deleted todo that is remembered, with its content as long as it can be restored */
+        /** A deleted todo that is remembered, with its content as long as it can be restored */
         Tombstone: {
-            /** Format: int64 */
             id: number;
-            /** Format: int64 */
             revision: number;
             /**
-             * @description Must not be blank
+             * Must not be blank
              * @example Buy milk
              */
             title: string | null;
             /** @example Two litres, and oats */
             description: string | null;
-            /** @description Whether it is done */
+            /** Whether it is done */
             is_completed: boolean | null;
             /**
-             * Format: date-time
-             * @description When it was created
+             * When it was created
              */
             created_at: string | null;
             /**
-             * Format: date-time
-             * @description When it last changed
+             * When it last changed
              */
             updated_at: string | null;
             /**
-             * Format: date-time
-             * @description When it was deleted
+             * When it was deleted
              */
             deleted_at: string;
         };
-        /** @description An Idempotency-Key that is remembered */
+        /** An Idempotency-Key that is remembered */
         UsedKey: {
             key: string;
-            /** Format: int64 */
             todo_id: number;
             /** Format: date-time */
             created_at: string;
         };
-        /** @description All that is stored about the caller */
+        /** All that is stored about the caller */
         Export: {
             /**
-             * Format: date-time
-             * @description When the export began
+             * When the export began
              */
             exported_at: string;
             user: components["schemas"]["User"];
@@ -1365,55 +1337,50 @@ export interface components {
             deleted_todos: components["schemas"]["Tombstone"][];
             idempotency_keys: components["schemas"]["UsedKey"][];
         };
-        /** @description A session: a login and its refreshes */
+        /** A session: a login and its refreshes */
         Session: {
             /** Format: uuid */
             id: string;
             /**
-             * Format: date-time
-             * @description When the user logged in
+             * When the user logged in
              */
             created_at: string;
             /**
-             * Format: date-time
-             * @description When it was last used, to the minute
+             * When it was last used, to the minute
              */
             last_used_at: string;
-            /** @description The User-Agent of its login or last refresh. Null if none was sent */
+            /** The User-Agent of its login or last refresh. Null if none was sent */
             user_agent: string | null;
-            /** @description From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
+            /** From where it was logged in or last refreshed: an IPv4 address, or the first 64 bits of an IPv6 address. Null where that was before addresses were kept */
             address: string | null;
-            /** @description Whether the access token of this request belongs to it */
+            /** Whether the access token of this request belongs to it */
             is_current: boolean;
         };
-        /** @description A new personal access token */
+        /** A new personal access token */
         CreatedPersonalToken: {
             /** Format: uuid */
             id: string;
             /**
-             * @description For people: what uses the token
+             * For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What the token allows */
+            /** What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
-             * Format: date-time
-             * @description When it was created
+             * When it was created
              */
             created_at: string;
             /**
-             * Format: date-time
-             * @description When it expires. Null if never
+             * When it expires. Null if never
              */
             expires_at: string | null;
             /**
-             * Format: date-time
-             * @description When it was last used, to the minute. Null if never
+             * When it was last used, to the minute. Null if never
              */
             last_used_at: string | null;
             /**
-             * @description For the Authorization header. It is shown only once.
+             * For the Authorization header. It is shown only once.
              * @example todo_7HxgMLz_z4B0VW50ZcHlsnGeOBMTQRJbfwPPKPEC-FI
              */
             token: string;
@@ -1428,26 +1395,26 @@ export interface components {
          */
         NewPersonalToken: {
             /**
-             * @description For people: what uses the token
+             * For people: what uses the token
              * @example backup script
              */
             name: string;
-            /** @description What the token allows */
+            /** What the token allows */
             scopes: components["schemas"]["Scope"][];
             /**
-             * @description In the future. Without it, or with null, the token does not expire
+             * In the future. Without it, or with null, the token does not expire
              * @example 2099-12-31T23:59:59Z
              */
             expires_at?: string | null;
         };
-        /** @description Healthy */
+        /** Healthy */
         Health: {
             /** @enum {string} */
             status: "ok";
         };
     };
     responses: {
-        /** @description The email is already registered */
+        /** The email is already registered */
         EmailTaken: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1458,7 +1425,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["EmailTakenProblem"];
             };
         };
-        /** @description Registration is closed, or the invite is not valid */
+        /** Registration is closed, or the invite is not valid */
         RegistrationClosed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1469,7 +1436,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["RegistrationClosedProblem"];
             };
         };
-        /** @description Too many requests or attempts; retry after `Retry-After` seconds */
+        /** Too many requests or attempts; retry after `Retry-After` seconds */
         TooManyRequests: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1483,7 +1450,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
             };
         };
-        /** @description The body or the query is invalid; `errors` lists why */
+        /** The body or the query is invalid; `errors` lists why */
         BadRequest: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1494,7 +1461,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["BadRequestProblem"];
             };
         };
-        /** @description The database is unreachable, or the service is stopping */
+        /** The database is unreachable, or the service is stopping */
         ServiceUnavailable: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1506,7 +1473,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ServiceUnavailableProblem"];
             };
         };
-        /** @description The body is over 64 KiB, or over 1 MiB for a batch */
+        /** The body is over 64 KiB, or over 1 MiB for a batch */
         PayloadTooLarge: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1517,7 +1484,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["PayloadTooLargeProblem"];
             };
         };
-        /** @description The type, charset or encoding of the body is not supported */
+        /** The type, charset or encoding of the body is not supported */
         UnsupportedMediaType: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1529,7 +1496,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnsupportedMediaTypeProblem"];
             };
         };
-        /** @description The email, the password or the token of a reset is wrong */
+        /** The email, the password or the token of a reset is wrong */
         InvalidCredentials: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1541,7 +1508,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InvalidCredentialsProblem"];
             };
         };
-        /** @description The token is missing, invalid, expired or revoked */
+        /** The token is missing, invalid, expired or revoked */
         Unauthorized: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1553,7 +1520,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["UnauthorizedProblem"];
             };
         };
-        /** @description Nothing is at this path, or nothing that the caller owns */
+        /** Nothing is at this path, or nothing that the caller owns */
         NotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1564,12 +1531,12 @@ export interface components {
                 "application/problem+json": components["schemas"]["NotFoundProblem"];
             };
         };
-        /** @description A personal access token may not do this, or lacks the scope */
+        /** A personal access token may not do this, or lacks the scope */
         InsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                /** RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
                 "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
@@ -1577,7 +1544,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["InsufficientScopeProblem"];
             };
         };
-        /** @description The Idempotency-Key was already used with another body */
+        /** The Idempotency-Key was already used with another body */
         IdempotencyKeyReused: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1588,12 +1555,12 @@ export interface components {
                 "application/problem+json": components["schemas"]["IdempotencyKeyReusedProblem"];
             };
         };
-        /** @description The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
+        /** The user has as many todos as the service allows; or: A personal access token may not do this, or lacks the scope */
         QuotaExceededOrInsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                /** RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
                 "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
@@ -1601,7 +1568,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["QuotaExceededOrInsufficientScopeProblem"];
             };
         };
-        /** @description Todo not found or not owned by the caller */
+        /** Todo not found or not owned by the caller */
         TodoNotFound: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1612,7 +1579,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["TodoNotFoundProblem"];
             };
         };
-        /** @description The todo has another version than If-Match names; `ETag` has it */
+        /** The todo has another version than If-Match names; `ETag` has it */
         PreconditionFailed: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1624,7 +1591,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["PreconditionFailedProblem"];
             };
         };
-        /** @description Changes since then are not known any more; start without `since` */
+        /** Changes since then are not known any more; start without `since` */
         ChangesExpired: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1635,7 +1602,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["ChangesExpiredProblem"];
             };
         };
-        /** @description An operation was refused, so all were undone; see `results` */
+        /** An operation was refused, so all were undone; see `results` */
         BatchRolledBack: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1646,12 +1613,12 @@ export interface components {
                 "application/problem+json": components["schemas"]["BatchRolledBackProblem"];
             };
         };
-        /** @description The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
+        /** The email, the password or the token of a reset is wrong; or: A personal access token may not do this, or lacks the scope */
         InvalidCredentialsOrInsufficientScope: {
             headers: {
                 "X-Request-Id": components["headers"]["X-Request-Id"];
                 "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                /** @description RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
+                /** RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any */
                 "WWW-Authenticate"?: string;
                 [name: string]: unknown;
             };
@@ -1661,62 +1628,62 @@ export interface components {
         };
     };
     parameters: {
-        /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+        /** Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
         "If-None-Match": string;
-        /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+        /** Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
         "If-Match": string;
-        /** @description Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
+        /** Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
         "Idempotency-Key": string;
-        /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
+        /** `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
         Prefer: string;
     };
     requestBodies: never;
     headers: {
-        /** @description Names the request: the caller's own id, or a new UUIDv7 */
+        /** Names the request: the caller's own id, or a new UUIDv7 */
         "X-Request-Id": string;
-        /** @description Content types are not to be guessed */
+        /** Content types are not to be guessed */
         "X-Content-Type-Options": "nosniff";
-        /** @description `no-store` on tokens and users, `private, no-cache` on todos */
+        /** `no-store` on tokens and users, `private, no-cache` on todos */
         "Cache-Control": "no-store" | "private, no-cache";
         /**
-         * @description The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match
+         * The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match
          * @example "1"
          */
         ETag: string;
         /**
-         * @description Where the new todo is
+         * Where the new todo is
          * @example /api/v1/todos/1
          */
         Location: string;
-        /** @description The first response to this Idempotency-Key, again */
+        /** The first response to this Idempotency-Key, again */
         "Idempotent-Replayed": "true";
         /**
-         * @description The preference that was granted: `wait=N` (RFC 7240)
+         * The preference that was granted: `wait=N` (RFC 7240)
          * @example wait=30
          */
         "Preference-Applied": string;
-        /** @description The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288) */
+        /** The next page, where there is one: `</api/v1/todos?…>; rel="next"` (RFC 8288) */
         Link: string;
-        /** @description How many todos match, on all pages. Sent with `count=true`. */
+        /** How many todos match, on all pages. Sent with `count=true`. */
         "X-Total-Count": number;
-        /** @description Seconds after which to try again */
+        /** Seconds after which to try again */
         "Retry-After": number;
         /**
-         * @description RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent
+         * RFC 6750: `Bearer`, with `error="invalid_token"` where a token was sent
          * @example Bearer
          */
         "WWW-Authenticate": string;
         /**
-         * @description Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)
+         * Where requests are limited: how many are left (`r`), and in how many seconds there are more (`t`)
          * @example "default";r=599;t=60
          */
         RateLimit: string;
         /**
-         * @description Where requests are limited: how many a user has (`q`) in so many seconds (`w`)
+         * Where requests are limited: how many a user has (`q`) in so many seconds (`w`)
          * @example "default";q=600;w=60
          */
         "RateLimit-Policy": string;
-        /** @description The content types that the route takes */
+        /** The content types that the route takes */
         Accept: string;
     };
     pathItems: never;
@@ -1736,7 +1703,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A user's account */
+            /** A user's account */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1777,7 +1744,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The tokens of a session */
+            /** The tokens of a session */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1818,7 +1785,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The tokens of a session */
+            /** The tokens of a session */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1858,7 +1825,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1888,7 +1855,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Accepted */
+            /** Accepted */
             202: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1915,7 +1882,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1937,21 +1904,21 @@ export interface operations {
     listTodos: {
         parameters: {
             query?: {
-                /** @description The number of todos on a page. Without it the whole list is streamed */
+                /** The number of todos on a page. Without it the whole list is streamed */
                 limit?: number;
-                /** @description Opaque, from the link on the previous page. Needs limit */
+                /** Opaque, from the link on the previous page. Needs limit */
                 cursor?: string;
-                /** @description Only todos that are done, or that are not */
+                /** Only todos that are done, or that are not */
                 is_completed?: boolean;
-                /** @description Only todos whose title or description contains this, ignoring case */
+                /** Only todos whose title or description contains this, ignoring case */
                 q?: string;
-                /** @description Ascending, or with a minus descending; titles by code point. Default: created_at */
+                /** Ascending, or with a minus descending; titles by code point. Default: created_at */
                 sort?: "created_at" | "-created_at" | "updated_at" | "-updated_at" | "title" | "-title";
-                /** @description Whether to say in X-Total-Count how many todos match */
+                /** Whether to say in X-Total-Count how many todos match */
                 count?: boolean;
             };
             header?: {
-                /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+                /** Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path?: never;
@@ -1959,7 +1926,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** OK */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -1988,7 +1955,7 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"][];
                 };
             };
-            /** @description Not Modified */
+            /** Not Modified */
             304: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2014,7 +1981,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
+                /** Makes retries safe: for 30 days, the same key with the same body returns the first response and creates nothing. */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
             };
             path?: never;
@@ -2026,7 +1993,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The todo */
+            /** The todo */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2067,12 +2034,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
+                /** Entity tags that the client knows, such as `"1"`, or `*`. A 304 where one is that of the todo or the list. */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
             };
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2081,7 +2048,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The todo */
+            /** The todo */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2106,7 +2073,7 @@ export interface operations {
                     "application/json": components["schemas"]["Todo"];
                 };
             };
-            /** @description Not Modified */
+            /** Not Modified */
             304: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2131,12 +2098,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+                /** Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2149,7 +2116,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The todo */
+            /** The todo */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2189,12 +2156,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+                /** Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2203,7 +2170,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2228,12 +2195,12 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
+                /** Entity tags, such as `"1"`, or `*`. A 412 and no change where none is the todo's. */
                 "If-Match"?: components["parameters"]["If-Match"];
             };
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2246,7 +2213,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The todo */
+            /** The todo */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2285,13 +2252,13 @@ export interface operations {
     getChanges: {
         parameters: {
             query?: {
-                /** @description Opaque: the `next` of an earlier answer. Without it all todos are listed */
+                /** Opaque: the `next` of an earlier answer. Without it all todos are listed */
                 since?: string;
-                /** @description How many changes at most. Default: 500 */
+                /** How many changes at most. Default: 500 */
                 limit?: number;
             };
             header?: {
-                /** @description `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
+                /** `wait=N`: to wait for a change, at most N seconds, 60 at most (RFC 7240) */
                 Prefer?: components["parameters"]["Prefer"];
             };
             path?: never;
@@ -2299,7 +2266,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page of changes */
+            /** A page of changes */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2351,7 +2318,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Server-sent events of the HTML standard */
+            /** Server-sent events of the HTML standard */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2390,7 +2357,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The results, in the order of the operations */
+            /** The results, in the order of the operations */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2435,9 +2402,9 @@ export interface operations {
     listDeletedTodos: {
         parameters: {
             query?: {
-                /** @description The number of todos on a page. Without it the whole list is streamed */
+                /** The number of todos on a page. Without it the whole list is streamed */
                 limit?: number;
-                /** @description Opaque, from the link on the previous page. Needs limit */
+                /** Opaque, from the link on the previous page. Needs limit */
                 cursor?: string;
             };
             header?: never;
@@ -2446,7 +2413,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** OK */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2490,7 +2457,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2515,7 +2482,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2524,7 +2491,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2550,7 +2517,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The id of a todo
+                 * The id of a todo
                  * @example 1
                  */
                 id: number;
@@ -2559,7 +2526,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The todo */
+            /** The todo */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2601,7 +2568,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A user's account */
+            /** A user's account */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2638,7 +2605,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2670,7 +2637,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The tokens of a session */
+            /** The tokens of a session */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2714,7 +2681,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2745,7 +2712,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description All that is stored about the caller */
+            /** All that is stored about the caller */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2848,7 +2815,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The latest used first */
+            /** The latest used first */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2886,14 +2853,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The session's id */
+                /** The session's id */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2922,7 +2889,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OK */
+            /** OK */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -2970,7 +2937,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description A new personal access token */
+            /** A new personal access token */
             201: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3011,14 +2978,14 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description The id of a personal access token */
+                /** The id of a personal access token */
                 id: string;
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description No Content */
+            /** No Content */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3047,7 +3014,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Healthy */
+            /** Healthy */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];
@@ -3074,7 +3041,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Healthy */
+            /** Healthy */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id"];

@@ -1,22 +1,18 @@
 /** Calls any operation of the API: repeats it where that is safe, and adds a token where needed. */
-import type { paths } from "./api.ts"
-import type { Answer, Data, Method, Options, Path, User } from "./calls.ts"
+import type { Answer, Call, CallOptions, Data, Method, Path, Rest, User } from "./calls.ts"
 import { unexpected } from "./errors.ts"
 import type { Http } from "./http.ts"
 import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
 import { isTokens } from "./shapes.ts"
 
-export type Aborted = { signal?: AbortSignal | undefined }
 /** The options of all calls. `Options` says which of them a certain call takes. */
-type AnyOptions = Aborted & {
+type AnyOptions = CallOptions & {
   path?: Record<string, unknown>
   query?: Record<string, unknown>
   headers?: Record<string, string>
   body?: unknown
 }
-/** The options may be left out if none of them is required. */
-type Rest<O> = Record<never, never> extends O ? [options?: O] : [options: O]
 
 const address = (path: string, { path: values = {}, query = {} }: AnyOptions) => {
   const search = new URLSearchParams()
@@ -35,15 +31,13 @@ const isPublic = (path: string) =>
 /** What is done twice, or answers otherwise the second time: its session has ended. */
 const ONCE = ["put /api/v1/users/me/password", "delete /api/v1/users/me"]
 
-export type Call = ReturnType<typeof createCall>
-
 /** A create gets an Idempotency-Key, unless the caller gives one, so that it may be repeated. */
-export const createCall = (http: Http, session: Session) => {
+export const createCall = (http: Http, session: Session): Call => {
   const call = async <M extends Method, P extends Path<M>>(
     method: M,
     path: P,
-    ...[options]: Rest<Options<paths[P][M]>>
-  ): Promise<Answer<Data<paths[P][M]>>> => {
+    ...[options]: Rest<M, P>
+  ): Promise<Answer<Data<M, P>>> => {
     const given = (options ?? {}) as AnyOptions
     const isCreate = method === "post" && path === "/api/v1/todos"
     const own = new Headers(given.headers)
@@ -69,7 +63,7 @@ export const createCall = (http: Http, session: Session) => {
       ? send({})
       : session.authorized(sendAs, { signal: given.signal }))
     if (method === "delete" && answer.status !== 204) throw unexpected(answer.status)
-    return answer as Answer<Data<paths[P][M]>>
+    return answer as Answer<Data<M, P>>
   }
   return call
 }

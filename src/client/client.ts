@@ -1,6 +1,6 @@
 /** The client: calls that are typed by the OpenAPI document, and shorthands for the usual ones. */
-import { type Aborted, createCall } from "./call.ts"
-import type { Credentials, User } from "./calls.ts"
+import { createCall } from "./call.ts"
+import type { Call, CallOptions, Credentials, PasswordChange, Registration, User } from "./calls.ts"
 import { ApiError, hasCode, isUnanswered, isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, type OpenLive, openLive, until } from "./live/live.ts"
@@ -11,7 +11,7 @@ import { checked, isTokens } from "./shapes.ts"
 import { browserStorage } from "./storage/browser.ts"
 import { memoryStorage } from "./storage/memory.ts"
 import type { Storage } from "./storage/storage.ts"
-import { createTodos } from "./todos.ts"
+import { createTodos, type Todos } from "./todos.ts"
 
 export type ClientOptions = {
   /** The address of the service, such as `https://todo.example`. */
@@ -21,7 +21,7 @@ export type ClientOptions = {
 }
 
 /** What becomes of edits that are not sent yet, when their user logs out. */
-export type LogOutOptions = Aborted & {
+export type LogOutOptions = CallOptions & {
   /**
    * `send` (default): they are sent, for 5 seconds at most; if some are left, it rejects with
    * EDITS_PENDING, and nothing has happened. `keep`: they wait here until the same user logs in again.
@@ -30,10 +30,54 @@ export type LogOutOptions = Aborted & {
   pending?: "send" | "keep" | "discard"
 }
 
+type LiveOptions = CallOptions & {
+  /** `synced`: it waits until this device has had all todos at some time. Default: `opened`. */
+  until?: "opened" | "synced"
+}
+
+/** A client of the service, for one user at a time. */
+export interface Client {
+  /** Calls any operation of the service. What may be repeated is repeated where the answer is lost. */
+  call: Call
+  /** The todos of the logged-in user: on the service, and as a replica by `live`. */
+  todos: Todos & {
+    /** The replica, which syncs by itself. Every call resolves to the same one. */
+    live(options?: LiveOptions): Promise<Live>
+  }
+  /** Registers, and logs in. Rejects with EMAIL_TAKEN or REGISTRATION_CLOSED, among others. */
+  register(registration: Registration, options?: CallOptions): Promise<User>
+  /** Rejects with INVALID_CREDENTIALS if the email or the password is wrong. */
+  logIn(credentials: Credentials, options?: CallOptions): Promise<User>
+  /**
+   * Removes the replica from this device. Without a network it succeeds here, and the service ends
+   * the session when it is reached again. Rejects with EDITS_PENDING: see `pending`.
+   */
+  logOut(options?: LogOutOptions): Promise<void>
+  /** The user of the stored session, or undefined if nobody is logged in. Works offline, too. */
+  user(): Promise<User | undefined>
+  /**
+   * Calls the listener when a user logs in or out, in any tab, or when the session has ended. Returns
+   * what removes the listener.
+   */
+  onSessionChange(listener: () => void): () => void
+  /**
+   * Ends every other session of the user. Rejects with INVALID_CREDENTIALS if the current password
+   * is wrong. NETWORK_ERROR: nobody knows whether it was done.
+   */
+  changePassword(passwords: PasswordChange, options?: CallOptions): Promise<void>
+  /**
+   * Deletes the account and everything that is stored of it, here too, and logs out every tab. With
+   * a password it is only done if that is right.
+   */
+  deleteAccount(password?: string, options?: CallOptions): Promise<void>
+  /** Stops all background work. Keeps what is stored. */
+  close(): void
+}
+
 /** Milliseconds that a log-out waits for edits to be sent. */
 const SENDING = 5_000
 
-export const createClientOn = (platform: Platform, options: ClientOptions) => {
+export const createClientOn = (platform: Platform, options: ClientOptions): Client => {
   const url = options.url.replace(/\/+$/, "")
   const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
@@ -55,15 +99,12 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     live = undefined
   }
 
-  const logIn = async (body: Credentials, { signal }: Aborted = {}): Promise<User> => {
+  const logIn: Client["logIn"] = async (body, { signal } = {}) => {
     const { data } = await call("post", "/api/v1/auth/login", { body, signal })
     return session.open(checked(data, isTokens), signal)
   }
 
-  const register = async (
-    body: { email: string; password: string; invite?: string },
-    { signal }: Aborted = {},
-  ): Promise<User> => {
+  const register: Client["register"] = async (body, { signal } = {}) => {
     const { email, password } = body
     try {
       await call("post", "/api/v1/auth/register", { body, signal })
@@ -93,17 +134,9 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
     return live.opened
   }
 
-  const todos = {
+  const todos: Client["todos"] = {
     ...createTodos(call),
-
-    /**
-     * The replica of the logged-in user's todos. Every call returns the same one. With
-     * `until: "synced"` it waits until this device has had all todos at some time.
-     */
-    live: async ({
-      until: state,
-      signal,
-    }: Aborted & { until?: "opened" | "synced" } = {}): Promise<Live> => {
+    live: async ({ until: state, signal } = {}) => {
       const opened = await openedLive()
       if (state === "synced") await until(opened, () => opened.status().has_synced, signal)
       return opened
@@ -123,15 +156,10 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
   return {
     call,
     todos,
-    /** Registers, and logs in. */
     register,
     logIn,
 
-    /**
-     * Removes the replica from this device. Without a network it succeeds here, and the service ends
-     * the session when it is reached again.
-     */
-    logOut: async ({ pending = "send", signal }: LogOutOptions = {}) => {
+    logOut: async ({ pending = "send", signal } = {}) => {
       const user = await session.user()
       if (!user) return
       const opened = await openedLive()
@@ -148,16 +176,10 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       await end()
     },
 
-    /** The user of the stored session. Works offline, too. */
-    user: () => session.user(),
-    /** Calls the listener when a user logs in or out, in any tab, or when the session has ended. */
+    user: session.user,
     onSessionChange: session.onChange,
 
-    /** Ends every other session of the user. NETWORK_ERROR: nobody knows whether it was done. */
-    changePassword: async (
-      body: { current_password: string; new_password: string },
-      { signal }: Aborted = {},
-    ) => {
+    changePassword: async (body, { signal } = {}) => {
       const user = await session.user()
       try {
         const { data } = await call("put", "/api/v1/users/me/password", { body, signal })
@@ -171,11 +193,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       }
     },
 
-    /**
-     * Deletes the account and everything that is stored of it, here too, and logs out every tab. With
-     * a password it is only done if that is right.
-     */
-    deleteAccount: async (password?: string, { signal }: Aborted = {}) => {
+    deleteAccount: async (password, { signal } = {}) => {
       const user = await session.user()
       if (!user) throw notLoggedIn()
       if (password !== undefined && user.email !== null) {
@@ -195,12 +213,9 @@ export const createClientOn = (platform: Platform, options: ClientOptions) => {
       await forget(user)
     },
 
-    /** Stops all background work. Keeps what is stored. */
     close: () => {
       closeLive()
       session.closeChannel()
     },
   }
 }
-
-export type Client = ReturnType<typeof createClientOn>

@@ -1,7 +1,6 @@
 /** The errors of the client: one class. Its `error_code` says which other members are defined. */
-import type { components } from "./api.ts"
+import type { BrokenRule, Schemas } from "./calls.ts"
 
-type Schemas = components["schemas"]
 /** A schema that lists its possible codes. Never if its code is any string. */
 type Coded<Schema> = Schema extends { error_code: infer Code }
   ? string extends Code
@@ -10,7 +9,6 @@ type Coded<Schema> = Schema extends { error_code: infer Code }
   : never
 /** The problem document (RFC 9457) that the service sends for every error. */
 export type Problem = Coded<Schemas[keyof Schemas]>
-export type BrokenRule = Schemas["BrokenRule"]
 
 /**
  * The codes of the service, and five of the client: there was no answer, the answer was not from
@@ -33,15 +31,17 @@ export type Failure = {
   pending?: number | undefined
 }
 
-class RequestError<Code extends ErrorCode> extends Error {
+class ApiErrorOf<Code extends ErrorCode> extends Error {
   override readonly name = "ApiError"
+  /** What is wrong, for programs. */
   readonly error_code: Code
+  /** The HTTP status. 0 if there is none. */
   readonly status: number
   /** What is wrong, for people. */
   readonly detail: string
-  /** The broken rules, 20 at most. */
+  /** The broken rules, 20 at most. Of BAD_REQUEST only. */
   readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
-  /** How many edits are not sent yet. */
+  /** How many edits are not sent yet. Of EDITS_PENDING only. */
   readonly pending: Code extends "EDITS_PENDING" ? number : undefined
   /** The seconds of the header Retry-After, if there is one. */
   readonly retry_after: number | undefined
@@ -58,17 +58,18 @@ class RequestError<Code extends ErrorCode> extends Error {
   }
 }
 
-/** A union over all codes, so that comparing `error_code` narrows the other members. */
-export type ApiError = { [Code in ErrorCode]: RequestError<Code> }[ErrorCode]
-export const ApiError = RequestError as unknown as {
+/** What calls reject with. To compare its `error_code` narrows its other members. */
+export type ApiError = { [Code in ErrorCode]: ApiErrorOf<Code> }[ErrorCode]
+interface ApiErrorConstructor {
   new (failure: Failure, retryAfter?: number, cause?: unknown): ApiError
   readonly prototype: ApiError
 }
+export const ApiError = ApiErrorOf as unknown as ApiErrorConstructor
 
 export const hasCode = <Code extends ErrorCode>(
   error: unknown,
   code: Code,
-): error is RequestError<Code> => error instanceof ApiError && error.error_code === code
+): error is ApiErrorOf<Code> => error instanceof ApiError && error.error_code === code
 
 export const isUnauthorized = (error: unknown) => hasCode(error, "UNAUTHORIZED")
 /** The service says so of every token of a user who is gone. */

@@ -9,6 +9,7 @@
 import {
   createContext,
   createElement,
+  type ReactElement,
   type ReactNode,
   useContext,
   useEffect,
@@ -51,13 +52,19 @@ const follow = (client: Client, onChange: (state: State) => void) => {
   }
 }
 
-type ProviderProps = (ClientOptions | { client: Client }) & {
+type GivenClient = {
+  /** In place of the `url`: whoever gives it closes it. */
+  client: Client
+}
+export type TodoProviderProps = (ClientOptions | GivenClient) & {
+  /** What uses the hooks. */
   children?: ReactNode
   /** Shown until it is known whether somebody is logged in. */
   fallback?: ReactNode
 }
 
-export const TodoProvider = (props: ProviderProps) => {
+/** Opens a client when it is mounted, and closes it when it goes. Throws what the storage rejects with. */
+export const TodoProvider = (props: TodoProviderProps): ReactElement => {
   const { children, fallback = null } = props
   const given = "client" in props ? props.client : undefined
   const url = "url" in props ? props.url : ""
@@ -82,11 +89,11 @@ const useSession = () => {
   return session
 }
 
-/** To log in and out, and for every call. */
+/** The client: to log in and out, and for every call. */
 export const useClient = (): Client => useSession().client
-/** Null if nobody is logged in. */
+/** The logged-in user. Null if nobody is logged in. */
 export const useUser = (): User | null => useSession().user ?? null
-/** To create, change and delete todos. Undefined if nobody is logged in. */
+/** The replica: to create, change and delete todos. Undefined if nobody is logged in. */
 export const useLive = (): Live | undefined => useSession().live
 
 const never = () => () => {}
@@ -104,11 +111,16 @@ const NO_STATUS: Status = {
   ...{ has_synced: false, is_stored: true, is_persistent: false },
 }
 
-/** `const todos = useTodos({ is_completed: false }, "-created_at")` */
-export const useTodos = (filter?: Filter, sort?: Sort) =>
+/**
+ * The todos that match, in order: `useTodos({ is_completed: false }, "-created_at")`. Default sort:
+ * `created_at`. None if nobody is logged in.
+ */
+export const useTodos = (filter?: Filter, sort?: Sort): readonly LiveTodo[] =>
   useValue((live) => live.list(filter, sort), NO_TODOS)
-export const useTodo = (key: Key) => useValue((live) => live.get(key), undefined)
+/** One todo, by its key or id. Undefined if it is not here. */
+export const useTodo = (key: Key): LiveTodo | undefined =>
+  useValue<LiveTodo | undefined>((live) => live.get(key), undefined)
 /** Whether the service is reached, and how many edits it has not confirmed. */
-export const useStatus = () => useValue((live) => live.status(), NO_STATUS)
+export const useStatus = (): Status => useValue((live) => live.status(), NO_STATUS)
 /** What the user has to be told, until `live.dismiss(key)`. */
-export const useNotices = () => useValue((live) => live.notices(), NO_NOTICES)
+export const useNotices = (): readonly Notice[] => useValue((live) => live.notices(), NO_NOTICES)

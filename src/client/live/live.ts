@@ -19,7 +19,8 @@ import { type Connection, liveName, openStore } from "./store.ts"
 import { validate } from "./validate.ts"
 import { type Filter, isSame, localId } from "./view.ts"
 
-export type Status = Connection & {
+/** What an application shows of the state of the replica. */
+export interface Status extends Connection {
   /** How many edits the service has not confirmed, or the replica lacks yet. */
   pending: number
   /** Whether this device has had all todos at some time. Until then an empty list says nothing. */
@@ -30,16 +31,22 @@ export type Status = Connection & {
   is_persistent: boolean
 }
 
+/** Restores what was deleted. Resolves when that is stored on this device. */
 export type Undo = () => Promise<void>
 
 /** The key of a todo, or its id. The key stays the same when the todo gets its id. */
 export type Key = string | number
 
+/** A replica of the user's todos, which syncs by itself and accepts edits online and offline. */
 export interface Live {
-  /** Calls the listener after changes of what the other functions return, once for all of a tick. */
+  /**
+   * Calls the listener after changes of what the other functions return, once for all of a tick.
+   * Returns what removes the listener.
+   */
   subscribe(listener: () => void): () => void
+  /** Returns the same object until the todo changes, and undefined if it is not here. */
   get(key: Key): LiveTodo | undefined
-  /** Returns the same array until something in it changes. */
+  /** Returns the same array until something in it changes. Default sort: `created_at`. */
   list(filter?: Filter, sort?: Sort): readonly LiveTodo[]
   /**
    * Like every edit, it is shown at once, and resolves when it is stored on this device; where the
@@ -49,22 +56,27 @@ export interface Live {
   create(todo: NewTodo): Promise<LiveTodo>
   /** All or none, in this order. */
   createMany(todos: readonly NewTodo[]): Promise<LiveTodo[]>
+  /** See `create`. Members that are left out stay. Rejects with TODO_NOT_FOUND if it is not here. */
   update(key: Key, changes: TodoChanges): Promise<void>
-  /** The same changes of all of them. */
+  /** The same changes of all of them, or of none. */
   updateMany(keys: readonly Key[], changes: TodoChanges): Promise<void>
   /** Resolves to what undoes it. If the deletion was not sent yet, nothing is sent. */
   delete(key: Key): Promise<Undo>
+  /** All or none. Resolves to what restores them all. */
   deleteMany(keys: readonly Key[]): Promise<Undo>
   /** Brings back a deleted todo, from any tab, offline too. */
   restore(key: Key): Promise<void>
-  /** Asks the service what can be restored, the latest deletion first. */
+  /** Asks the service what can be restored, the latest deletion first. Needs the network. */
   deleted(): Promise<readonly DeletedTodo[]>
   /** Refused edits and conflicts, until they are dismissed. */
   notices(): readonly Notice[]
+  /** Removes a notice, by its own `key`. */
   dismiss(key: string): Promise<void>
+  /** Returns the same object until something in it changes. */
   status(): Status
   /** Tries at once what waits for the network. */
   retry(): void
+  /** Stops its background work for good, as `client.close()` does. */
   close(): void
 }
 

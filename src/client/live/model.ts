@@ -1,6 +1,5 @@
 /** The types of a replica: what the service sends, what is stored, and what is shown. */
-import type { NewTodo, Schemas, Todo } from "../calls.ts"
-import type { BrokenRule } from "../errors.ts"
+import type { BrokenRule, NewTodo, Schemas, Todo } from "../calls.ts"
 
 export type Members = Pick<Todo, keyof NewTodo>
 export type Member = keyof Members
@@ -15,7 +14,9 @@ export type Entry = { todo: Todo; etag: string; key?: string | undefined; round:
  */
 export type SyncState = { token: string | undefined; isComplete: boolean; round: number }
 
+/** Why the service refused an edit. */
 export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {
+  /** The broken rules. Of BAD_REQUEST only. */
   errors?: BrokenRule[] | undefined
 }
 
@@ -52,17 +53,24 @@ export type Operation = Create | Update | Delete | Restore
 /** The edits of one todo, in order. They have to be sent one after the other. */
 export type Edits = readonly Operation[]
 
-export type Conflict = { member: Member; base: unknown; mine: unknown; theirs: unknown }
-/**
- * Something that the user has to be told. It stays until it is dismissed. `refused`: the service
- * refused the edit, which was undone. `conflict`: somebody else changed the same members, or the
- * todo that the edit deletes, and their values stay.
- */
-export type Notice = {
+/** A member that somebody else has changed, too. */
+export interface Conflict {
+  member: Member
+  /** What the user saw before the edit. */
+  base: Members[Member] | undefined
+  /** What the edit sets. Undefined if it deletes the todo. */
+  mine: Members[Member] | undefined
+  /** What somebody else has set, and what stays. */
+  theirs: Members[Member] | undefined
+}
+type Told = {
+  /** Of the notice: for `live.dismiss`. */
   key: string
   /** Of the todo. */
   todo_key: string
+  /** Of the todo. Negative if it was never saved. */
   id: number
+  /** What the edit does. */
   op: Operation["op"]
   /** The members that the edit sets. */
   todo: Partial<Members>
@@ -70,19 +78,43 @@ export type Notice = {
   last: Members
   /** A sentence for people. */
   message: string
-} & ({ kind: "refused"; error: Refusal | undefined } | { kind: "conflict"; members: Conflict[] })
+}
+/** The service refused the edit, which was undone. */
+export interface RefusedNotice extends Told {
+  kind: "refused"
+  /** Why, where the service has said so. */
+  error: Refusal | undefined
+}
+/** Somebody else changed the same members, or the todo that the edit deletes: their values stay. */
+export interface ConflictNotice extends Told {
+  kind: "conflict"
+  members: Conflict[]
+}
+/** Something that the user has to be told. It stays until it is dismissed. */
+export type Notice = RefusedNotice | ConflictNotice
 
-/** A todo that can be restored. Its `id` is negative if it was never saved. */
-export type DeletedTodo = Readonly<Todo & { key: string; deleted_at: string }>
+/** A todo that can be restored. */
+export interface DeletedTodo extends Readonly<Todo> {
+  /** For `live.restore`. */
+  readonly key: string
+  /** Negative if it was never saved. */
+  readonly id: number
+  /** When it was deleted: ISO 8601. */
+  readonly deleted_at: string
+}
 
 /** What is left of the edits of a todo, and what the user has to be told. */
 export type Outcome = [edits: Edits, notices?: Notice[]]
 
-/**
- * `key`: the same on this device for the life of the todo; `id` is negative until it is saved.
- * `is_pending`: shown with an edit that the service has not confirmed, or the replica lacks yet.
- */
-export type LiveTodo = Readonly<Todo & { key: string; is_pending: boolean }>
+/** A todo as it is shown: that of the service, with the edits applied to it. */
+export interface LiveTodo extends Readonly<Todo> {
+  /** The same on this device for the life of the todo, before and after it is saved. */
+  readonly key: string
+  /** Negative until the service has saved it. */
+  readonly id: number
+  /** Whether it has an edit that the service has not confirmed, or the replica lacks yet. */
+  readonly is_pending: boolean
+}
 
 /** With what the service gives to those that a new todo lacks. */
 export const membersOf = ({

@@ -33,8 +33,12 @@ export const removeStored = async (
   if (what === "queue") await storage.remove(queuePrefix(userId))
 }
 
-/** `is_online`: the last request was answered. `is_logged_in`: if false, edits wait for a login. */
-export type Connection = { is_online: boolean; is_logged_in: boolean }
+export type Connection = {
+  /** Whether there is a network, and the service has answered the last request. */
+  is_online: boolean
+  /** If false, the session has ended, and edits wait for a login. */
+  is_logged_in: boolean
+}
 
 type QueueValue = Edits | readonly Notice[]
 type ReplicaValue = Entry | SyncState

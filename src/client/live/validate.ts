@@ -1,6 +1,7 @@
 /** The rules that the service has for a todo: an edit that it must refuse is refused before the queue. */
 import { rules } from "../api.ts"
-import { ApiError, type BrokenRule } from "../errors.ts"
+import type { BrokenRule } from "../calls.ts"
+import { ApiError } from "../errors.ts"
 import { MEMBERS, type Members } from "./model.ts"
 
 type Rule = {

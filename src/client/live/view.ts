@@ -5,6 +5,7 @@
 import type { ListQuery, Sort, Todo } from "../calls.ts"
 import type { Edits, Entry, LiveTodo, Operation } from "./model.ts"
 
+/** Which todos. `q`: those whose title or description contains it, ignoring case. */
 export type Filter = Pick<ListQuery, "is_completed" | "q">
 
 /** Negative, and the same in every tab: of the key of the create. */

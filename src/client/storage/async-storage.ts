@@ -15,8 +15,9 @@ const REMOVED = ""
 const parse = (text: string | null): Stored =>
   text === null || text === REMOVED ? undefined : JSON.parse(text)
 
-/** One app has one process, so the guard and the write are one step if they run in turn. */
+/** A storage for React Native. Its keys begin with the name. */
 export const asyncStorage = (items: AsyncStorage, name = "todo-api"): Storage => {
+  // One app has one process, so the guard and the write are one step if they run in turn.
   const own = (key: string) => `${name}:${key}`
   let last: Promise<unknown> = Promise.resolve()
   const inTurn = <T>(run: () => Promise<T>): Promise<T> => {

@@ -34,6 +34,7 @@ const syncDirectory = async (path: string) => {
   await directory?.close()
 }
 
+/** A storage in a file, which it creates. Only its owner may read it, and one process uses it. */
 export const fileStorage = (file: string): Storage => {
   const path = resolve(file)
   let last: Promise<unknown> = Promise.resolve()

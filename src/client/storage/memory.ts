@@ -23,6 +23,7 @@ export const removeFrom = (values: Map<string, Stored>, prefix: string) => {
   for (const key of [...values.keys()]) if (key.startsWith(prefix)) values.delete(key)
 }
 
+/** A storage in memory: nothing outlives the page or the process. */
 export const memoryStorage = (): Storage => {
   const values = new Map<string, Stored>()
   return {

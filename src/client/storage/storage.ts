@@ -6,6 +6,7 @@ export type Stored = unknown
 /** What a write depends on: the value (a text) that a key has, or undefined if it has none. */
 export type Guard = { key: string; value: string | undefined }
 
+/** Where a client keeps what outlives it: for whom none of the storages of the package fits. */
 export interface Storage {
   /** Clients whose storages have the same name share what is stored, and have one leader. */
   readonly name: string

@@ -125,7 +125,7 @@ const toldOf = (notices: readonly Notice[], member: Member): Told[] =>
         : []
     return notice.members
       .filter((conflict) => notice.op === "update" && conflict.member === member)
-      .map(({ mine, base }) => ({ kind: notice.kind, mine: mine as Value, base: base as Value }))
+      .map(({ mine, base }) => ({ kind: notice.kind, mine, base }))
   })
 
 const changesOf = (versions: readonly Version[], member: Member): Change[] =>
