@@ -14,3 +14,10 @@ test(
   },
   30_000 + seeds * 1_000,
 )
+
+test("a suspended tab hears late of what it has stored: the clicks of two tabs stay in order", async () => {
+  for (const from of [832, 873]) {
+    const { failures } = await runSimulation({ from, seeds: 1 })
+    expect(failures).toEqual([])
+  }
+}, 60_000)

@@ -94,15 +94,31 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
     },
   }
   const { storage: shared } = profile
+  /** What is called when the edits until now are stored: before the tab hears of it. */
+  const unwritten = new Set<() => void>()
+  const tellWritten = (told: readonly (() => void)[]) => {
+    for (const tell of told) {
+      unwritten.delete(tell)
+      tell()
+    }
+  }
   const storage: Storage = {
     name: shared.name,
     read: (prefix) => (end.aborted ? never : alive(shared.read(prefix))),
-    write: (values, guard) => (end.aborted ? never : alive(shared.write(values, guard))),
+    write: (values, guard) => {
+      if (end.aborted) return never
+      const [isWritten, told] = [shared.write(values, guard), [...unwritten]]
+      if (guard?.key.startsWith("queue:")) isWritten.then((is) => is && tellWritten(told))
+      return alive(isWritten)
+    },
     remove: (prefix) => (end.aborted ? never : alive(shared.remove(prefix))),
   }
   return {
     on,
     storage,
+    onceWritten: (tell: () => void) => {
+      unwritten.add(tell)
+    },
     setOnline: (next: boolean) => {
       isOnline = next
       for (const listener of listeners) listener(next ? "online" : "offline")
@@ -126,7 +142,7 @@ export type Device = Awaited<ReturnType<typeof startDevice>>
 
 export const startDevice = async (given: Given, credentials: Credentials) => {
   const end = new AbortController()
-  const { on, storage, setOnline, suspend, resume } = runningOn(given, end.signal)
+  const { on, storage, onceWritten, setOnline, suspend, resume } = runningOn(given, end.signal)
   const client = createClientOn(on, { url: "http://service", storage })
   const state: { live: Live | undefined; isSuspended: boolean } = {
     live: undefined,
@@ -148,6 +164,7 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
     client: client satisfies Client,
     live: () => state.live,
     isSuspended: () => state.isSuspended,
+    onceWritten,
     setOnline,
     suspend: () => {
       state.isSuspended = true

@@ -38,7 +38,8 @@ type Given = {
 
 /**
  * Clicks as a user does, and records the clicks in the order in which they were stored: two tabs
- * share a queue, where the later click may come first.
+ * share a queue, where the later click may come first. A suspended tab hears late of what it has
+ * stored, so the storage tells.
  */
 const createUser = (seed: number, { chance, oneOf }: Random) => {
   const clicks: Click[] = []
@@ -47,27 +48,26 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
   /** Sometimes empty, which the service refuses. */
   const newTitle = () => (chance(0.05) ? "" : newName())
 
-  const record = (click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
+  const record = (device: Device, click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
     const made: Click = { ...click, isStored: false }
     clicks.push(made)
+    device.onceWritten(() => clicks.push(...clicks.splice(clicks.indexOf(made), 1)))
     stored.then(
       () => {
         made.isStored = true
-        // A suspended tab hears late of what it has stored. Nothing comes before a create.
-        if (made.op !== "create") clicks.push(...clicks.splice(clicks.indexOf(made), 1))
       },
       () => {},
     )
   }
 
-  const create = (live: Live, profile: number) => {
+  const create = (device: Device, live: Live, profile: number) => {
     const todo = { title: newTitle(), description: newName(), is_completed: false }
     const stored = live.create(todo)
     const id = live.list().find(({ description }) => description === todo.description)?.id
     // It was refused at once.
     if (id === undefined) return void stored.catch(() => {})
     const marker = todo.description
-    record({ op: "create", marker, profile, id, seen: undefined, base: {}, todo }, stored)
+    record(device, { op: "create", marker, profile, id, seen: undefined, base: {}, todo }, stored)
   }
 
   const changesTo = (todo: LiveTodo, marker: string): Partial<Members> => {
@@ -80,18 +80,22 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
       : changes
   }
 
-  const click = (live: Live, profile: number) => {
+  const click = (device: Device, live: Live, profile: number) => {
     const shown = oneOf(live.list())
     const marker = shown?.description?.split(" ")[0]
-    if (!shown || !marker || chance(0.25)) return create(live, profile)
+    if (!shown || !marker || chance(0.25)) return create(device, live, profile)
     const { id, key, updated_at: seen } = shown
     const about = { marker, profile, id, seen }
     if (chance(0.12))
-      return record({ ...about, op: "delete", base: membersOf(shown), todo: {} }, live.delete(key))
+      return record(
+        device,
+        { ...about, op: "delete", base: membersOf(shown), todo: {} },
+        live.delete(key),
+      )
     const todo = changesTo(shown, marker)
     const stored = live.update(key, todo)
     if (todo.title === "") return void stored.catch(() => {})
-    record({ ...about, op: "update", base: pick(shown, todo), todo }, stored)
+    record(device, { ...about, op: "update", base: pick(shown, todo), todo }, stored)
   }
   return { clicks, click }
 }
@@ -148,7 +152,7 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
     else if (device.isSuspended()) {
       if (chance(0.3)) device.resume()
     } else if (chance(0.1)) device.suspend()
-    else if (live && home) click(live, home.index)
+    else if (live && home) click(device, live, home.index)
   }
 
   while (devices.some((device) => !device.live())) await clock.sleep(250)
