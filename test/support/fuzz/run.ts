@@ -1,6 +1,7 @@
 /**
  * Runs seeds against a Postgres of their own, at three levels in turn: the driver, the pool, the service.
- * By itself: bun test/support/fuzz/run.ts FIRST [COUNT]. A seed that fails is repeated by its number.
+ * By itself: bun test/support/fuzz/run.ts FIRST [COUNT [ATTEMPTS]]. A seed that fails is repeated by its number, and
+ * more than once, until it fails: what happens at the same time is not the same each time.
  */
 import { heapStats } from "bun:jsc"
 import { join } from "node:path"
@@ -37,11 +38,11 @@ const countObjects = async () => {
 
 /** `report` gets each problem of a seed. */
 export const runSeeds = async (
-  first: number,
-  count: number,
+  seeds: Iterable<number>,
   report: (seed: number, problem: string) => void,
 ) => {
-  let current = first
+  let current = 0
+  let ran = 0
   const unhandled = (error: unknown) => report(current, `nobody handles ${error}`)
   using directory = clusterDirectory()
   const cluster = createCluster(directory, "data")
@@ -80,15 +81,15 @@ export const runSeeds = async (
       [service(users, isReady), served],
     ] as const
     let before: Awaited<ReturnType<typeof countObjects>> = []
-    for (; current < first + count; current++) {
-      if (current === first + WARM) before = await countObjects()
+    for (current of seeds) {
+      if (ran++ === WARM) before = await countObjects()
       const [level, world] = levels[current % levels.length] ?? levels[0]
       world.restart = Math.floor(current / levels.length) % 25 === 0 ? restart : undefined
       for (const problem of await level(world, current, createRandom(current)))
         report(current, problem)
     }
     // A few in a seed are no leak: it has dozens of statements, and a connection has dozens of functions.
-    const most = 4 * (count - WARM)
+    const most = 4 * (ran - WARM)
     const after = new Map(await countObjects())
     for (const [kind, number] of before) {
       const grown = (after.get(kind) ?? 0) - number
@@ -108,10 +109,16 @@ export const runSeeds = async (
 }
 
 if (import.meta.main) {
-  const [first = 1, count = 1] = process.argv.slice(2).map(Number)
+  const [first = 1, count = 1, attempts = 1] = process.argv.slice(2).map(Number)
   let problems = 0
   const start = performance.now()
-  await runSeeds(first, count, (seed, problem) => {
+  const seeds = function* () {
+    for (let seed = first; seed < first + count; seed++) {
+      const before = problems
+      for (let attempt = 0; attempt < attempts && problems === before; attempt++) yield seed
+    }
+  }
+  await runSeeds(seeds(), (seed, problem) => {
     problems++
     console.log(`${seed}: ${problem}`)
   })
