@@ -144,7 +144,7 @@ test("a page that was asked to wait for days waits for a minute", async () => {
     return new Response("<html>", { status: 503, headers: { "retry-after": after } })
   }
   await live.create({ title: "waits" })
-  await eventually(() => slept.length === 4)
+  await eventually(() => slept.length >= 4)
   const [first = 0, second = 0, third = 0] = slept
   for (const pause of [second - first, third - second]) {
     expect(pause).toBeGreaterThan(60_000 / 20 - 100)
