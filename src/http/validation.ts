@@ -15,6 +15,9 @@ const notUtf8 = new Unreadable("is not valid UTF-8")
 
 /** More than any route takes: if there are more, the 400 names unknown ones among these. */
 const PARAMETERS_READ = 26
+/** Characters as they were sent: more than any valid parameter has. */
+const PARAMETER_LIMIT = 4_096
+const tooLong = new Unreadable("is too long")
 
 const decode = (part: string) => {
   try {
@@ -28,12 +31,15 @@ const readQuery = (url: string) => {
   const query: Record<string, string | Unreadable> = Object.create(null)
   const start = url.indexOf("?")
   if (start === -1) return query
-  const pairs = url
+  for (const [pair] of url
     .slice(start + 1)
-    .split("&")
-    .filter(Boolean)
-  for (const pair of pairs.slice(0, PARAMETERS_READ)) {
+    .matchAll(/[^&]+/g)
+    .take(PARAMETERS_READ)) {
     const [rawName = ""] = pair.split("=", 1)
+    if (pair.length > PARAMETER_LIMIT) {
+      query[rawName.slice(0, PARAMETER_LIMIT)] = tooLong
+      continue
+    }
     const [name, value] = [decode(rawName), decode(pair.slice(rawName.length + 1))]
     if (name instanceof Unreadable) query[rawName] = name
     else query[name] = name in query ? repeated : value

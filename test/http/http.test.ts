@@ -236,6 +236,21 @@ test("unknown and repeated query parameters are each named in a 400", async () =
   expect(errors).toHaveLength(4)
 })
 
+test("a query of thousands of parameters, or with a long one, is refused without all of it being read", async () => {
+  const rulesOf = async (query: string) =>
+    (await ada.get(`/todos?${query}`)).body as {
+      errors: { parameter: string; message: string }[]
+    }
+  const many = await rulesOf(Array.from({ length: 1_000 }, (_, n) => `p${n}=1`).join("&"))
+  expect(many.errors.map(({ parameter }) => parameter)).toContain("p0")
+  expect((await rulesOf(`${"&".repeat(1_000)}p=1`)).errors).toEqual([
+    { parameter: "p", message: "is not a known parameter" },
+  ])
+  expect((await rulesOf(`q=${"x".repeat(5_000)}`)).errors).toEqual([
+    { parameter: "q", message: "is too long" },
+  ])
+})
+
 test("every answer has a request id: the caller's where it is safe, else one of ours", async () => {
   const idFor = async (path: string, id?: string) =>
     (
