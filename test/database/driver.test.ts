@@ -88,6 +88,12 @@ test("only the query that is cancelled fails, and the cancel is over when its co
   const first = started(maker`select pg_sleep(60)`)
   const second = started(maker`select 2 as n`)
   await untilActive(first.query)
+  // A cancel that comes before the server has begun is for nothing.
+  const own = open()
+  const begun =
+    "select from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
+  while ((await own.unsafe(begun)).count === 0) await Bun.sleep(1)
+  await own.end()
   await controlsOf(sql).cancel(first.query)
   expect(await first.outcome).toEqual({ code: "57014" })
   expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
