@@ -96,13 +96,8 @@ export const attempt = <Result>(
 export const fingerprint = (password: string) =>
   createHash("sha256").update(password).digest().subarray(0, 8)
 
-let fingerprints: Buffer | undefined
-
-/** Among 160 KB of fingerprints, which are read when they are needed first. */
-export const isCommon = (password: string) => {
-  fingerprints ??= readFileSync(common)
-  return fingerprints.includes(fingerprint(password))
-}
+/** Among 160 KB of fingerprints, which are read anew each time: hashing takes a hundred times longer. */
+export const isCommon = (password: string) => readFileSync(common).includes(fingerprint(password))
 
 /** Throws a 400 for a new password that an attacker would try first. `email`: null for a user who has none. */
 export const refuseGuessable = (

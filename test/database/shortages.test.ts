@@ -27,6 +27,14 @@ const SHORTAGES = [
   ...["28000", "28P01", "3D000", "42501", "55000"],
 ]
 
+/** A database, and the URL of another one of the same server, from which it can be changed as a whole. */
+const createOwnDatabase = async () => {
+  const { url, drop } = await createDatabase()
+  const elsewhere = new URL(url)
+  elsewhere.pathname = "/postgres"
+  return { url, drop, elsewhere: elsewhere.href, name: new URL(url).pathname.slice(1) }
+}
+
 test("a shortage in the database is a 503 with the reason in the log and a metric, and passes", async () => {
   const { url, drop } = await createDatabase()
   await using service = await startCommand({ DATABASE_URL: url, METRICS_PORT: "0" })
@@ -64,13 +72,10 @@ test("a shortage in the database is a 503 with the reason in the log and a metri
 })
 
 test("a database that was made anew is a 503 that is logged once, and is back when it is migrated", async () => {
-  const { url, drop } = await createDatabase()
-  const elsewhere = new URL(url)
-  elsewhere.pathname = "/postgres"
-  const name = new URL(url).pathname.slice(1)
+  const { url, drop, elsewhere, name } = await createOwnDatabase()
   await using service = await startCommand({ DATABASE_URL: url, METRICS_PORT: "0" })
   const ada = await service.account()
-  await withSql(elsewhere.toString(), async (sql) => {
+  await withSql(elsewhere, async (sql) => {
     await sql.unsafe(`drop database ${name} with (force)`)
     await sql.unsafe(`create database ${name} template template1`)
   })
@@ -106,10 +111,7 @@ test("a database that was made anew is a 503 that is logged once, and is back wh
 })
 
 test("a database that takes no connections, or is not there, is a 503 that is logged once, and is back by itself", async () => {
-  const { url, drop } = await createDatabase()
-  const elsewhere = new URL(url)
-  elsewhere.pathname = "/postgres"
-  const name = new URL(url).pathname.slice(1)
+  const { url, drop, elsewhere, name } = await createOwnDatabase()
   await using service = await startCommand({ DATABASE_URL: url, METRICS_PORT: "0" })
   const ada = await service.account()
   const outages = [
@@ -125,7 +127,7 @@ test("a database that takes no connections, or is not there, is a 503 that is lo
     ],
   ] as const
   for (const [code, begin, end] of outages) {
-    await withSql(elsewhere.toString(), async (sql) => {
+    await withSql(elsewhere, async (sql) => {
       const terminate = () => sql`
         select pg_terminate_backend(pid)
         from pg_stat_activity
