@@ -25,7 +25,7 @@ import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, refuseMethods } from "./http/error-handler.ts"
 import { health } from "./http/health.ts"
-import { createLargeBodies, leaveUnread } from "./http/json-body.ts"
+import { createLargeBodies } from "./http/json-body.ts"
 import type { Metrics } from "./http/metrics.ts"
 import { tooManyRequests } from "./http/problem.ts"
 import { limitRequests } from "./http/request-limit.ts"
@@ -117,7 +117,6 @@ export const createApp = (deps: Deps) => {
       }),
     )
     .onRequest(leaveQueryUnread)
-    .onParse(leaveUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)
     .use(cors(config.CORS_ORIGINS, log))

@@ -6,13 +6,14 @@ import { connect } from "../database/connect.ts"
 import { createLog } from "../log.ts"
 import { createWatchers } from "../todos/changes/watchers.ts"
 
-export const openapiDocument = async (): Promise<string> => {
+/** For what can be asked without a database. */
+export const createOfflineApp = () => {
   const config = readConfig({}, false)
   const log = createLog("silent")
   // Would connect with its first query, but there is none.
   const sql = connect("postgres://localhost", 1)
   const secrets = [crypto.randomUUID()] as const
-  const app = createApp({
+  return createApp({
     config,
     secrets,
     sql,
@@ -22,6 +23,9 @@ export const openapiDocument = async (): Promise<string> => {
     isReady: async () => false,
     isStopping: () => false,
   })
-  const response = await app.handle(new Request("http://localhost/openapi.json"))
+}
+
+export const openapiDocument = async (): Promise<string> => {
+  const response = await createOfflineApp().handle(new Request("http://localhost/openapi.json"))
   return response.text()
 }

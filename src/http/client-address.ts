@@ -61,11 +61,9 @@ export const createProxies = (trusted: string[]) => {
       return subscriber(client)
     },
 
-    /** The X-Forwarded-Prefix of a trusted proxy. */
-    prefixOf(peer: string, { headers }: Pick<Request, "headers">): string {
-      const given = headers.get("x-forwarded-prefix")?.replace(/\/$/, "")
-      const proxy = given && PREFIX.test(given) ? parseHop(peer) : undefined
-      return given && proxy && isTrusted(proxy) ? given : ""
+    isTrusted(peer: string): boolean {
+      const address = parseHop(peer)
+      return address !== undefined && isTrusted(address)
     },
   }
 }
@@ -91,9 +89,7 @@ export class Client {
     private readonly request: Request,
     private readonly server: Server,
     private readonly proxies: ReturnType<typeof createProxies>,
-  ) {
-    this.closeAfter(IDLE_SECONDS)
-  }
+  ) {}
 
   private get peer(): string {
     this.known ??= this.server?.requestIP(this.request)?.address ?? ""
@@ -110,9 +106,10 @@ export class Client {
     return this.found
   }
 
-  /** What clients find our paths behind: to be put before those in headers. */
+  /** The X-Forwarded-Prefix of a trusted proxy: to be put before our paths in headers. */
   get prefix(): string {
-    return this.proxies.prefixOf(this.peer, this.request)
+    const given = this.request.headers.get("x-forwarded-prefix")?.replace(/\/$/, "") ?? ""
+    return PREFIX.test(given) && this.proxies.isTrusted(this.peer) ? given : ""
   }
 
   /** Shown to people: so it is short, and without invisible characters. */
@@ -127,7 +124,10 @@ export class Client {
     return this.request.signal
   }
 
-  /** Closes the connection after so many seconds in which nothing is sent or received. Stays after the response. */
+  /**
+   * Closes the connection after so many seconds in which nothing is sent or received. Stays after the
+   * response: whoever asks for it sets it back. (For every request it would be a tenth of its time.)
+   */
   closeAfter(seconds: number) {
     this.server?.timeout(this.request, seconds)
   }

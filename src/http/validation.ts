@@ -48,8 +48,8 @@ const readQuery = (url: string) => {
 }
 
 /** Elysia's own reading of the query would take longer, and accept more. */
-export const leaveQueryUnread = (context: object) => {
-  Object.assign(context, { qi: -1 })
+export const leaveQueryUnread = (context: { request: Request; qi?: number }) => {
+  context.qi = -1
 }
 
 /** If more rules are broken, the client learns of the others when these are mended. */

@@ -109,7 +109,6 @@ export const eventStream = async (
   caller: AnyCaller,
   client: Pick<Client, "closeAfter">,
 ) => {
-  client.closeAfter(IDLE_SECONDS)
   const stream = new EventStream(deps, caller)
   deps.watchers.watch(stream)
   try {
@@ -119,11 +118,14 @@ export const eventStream = async (
     stream.cancel()
     throw error
   }
+  client.closeAfter(IDLE_SECONDS)
   return new Response(stream.body, { headers: EVENT_STREAM })
 }
 
 const EVENT_STREAM = {
   "content-type": "text/event-stream",
+  // Afterwards it would be closed sooner than proxies expect of one that they keep.
+  connection: "close",
   // Otherwise nginx would hold events back until its buffer is full.
   "x-accel-buffering": "no",
 }
