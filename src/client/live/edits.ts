@@ -1,5 +1,13 @@
 /** The edits of one todo, as pure functions: a change returns new ones. */
-import { type Create, type Edits, namesOf, type Operation, pick, type Update } from "./model.ts"
+import {
+  type Create,
+  type Edits,
+  type Member,
+  namesOf,
+  type Operation,
+  pick,
+  type Update,
+} from "./model.ts"
 
 const squashUpdates = (first: Update, second: Update): Update => ({
   ...first,
@@ -32,4 +40,17 @@ export const append = (edits: Edits, edit: Operation): Edits => {
   const added = last ? { ...edit, id: last.id } : edit
   const squashed = last && squash(last, added)
   return squashed ? [...edits.slice(0, -1), squashed] : [...edits, added]
+}
+
+/** What follows an update that is undone, and is based on its values, is based on those before it. */
+export const rebaseAll = (undone: Update, edits: Edits): Edits => {
+  let names = namesOf(undone.todo)
+  return edits.map((edit) => {
+    if (edit.step === "saved" || !("base" in edit)) return edit
+    const isLost = (name: Member) => edit.base[name] === undone.todo[name]
+    const before = Object.fromEntries(names.filter(isLost).map((name) => [name, undone.base[name]]))
+    // A value that is set again is not undone, and what follows may be based on it.
+    if (edit.op === "update") names = names.filter((name) => edit.todo[name] !== undone.todo[name])
+    return { ...edit, base: { ...edit.base, ...before } } as Operation
+  })
 }

@@ -2,6 +2,7 @@
 import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
 import type { Result } from "../shapes.ts"
+import { rebaseAll } from "./edits.ts"
 import { changedSince, mergeUpdate } from "./merge.ts"
 import {
   type Conflict,
@@ -96,9 +97,11 @@ export const refuse = (
   error: Refusal | undefined,
 ): Outcome => {
   const isRefused = ({ key }: Operation) => key === sent.key || sent.op === "create"
-  const left = edits.filter((edit) => !isRefused(edit))
+  const left = edits
+    .filter((edit) => !isRefused(edit))
+    .map((edit) => ({ ...edit, etag: edit.etag ?? sent.etag }))
   return [
-    left.map((edit) => ({ ...edit, etag: edit.etag ?? sent.etag })),
+    sent.op === "update" ? rebaseAll(sent, left) : left,
     edits.filter(isRefused).map((edit) => refusedNotice(todoKey, edit, error)),
   ]
 }

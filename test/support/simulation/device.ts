@@ -27,6 +27,8 @@ export type Profile = ReturnType<typeof createProfile>
 type Given = {
   /** Whether tabs have Web Locks. Pages without TLS have none. */
   hasLocks: boolean
+  /** See `faultyFetch`. */
+  isStrict: boolean
   service: Service
   network: Network
   random: Random

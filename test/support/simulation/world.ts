@@ -6,7 +6,7 @@ import { type Click, findLostClicks } from "./clicks.ts"
 import { type Clock, createClock } from "./clock.ts"
 import { type Credentials, createProfile, type Device, startDevice } from "./device.ts"
 import type { Version } from "./history.ts"
-import { createNetwork, type Service } from "./network.ts"
+import { createNetwork, type Service, TABOO } from "./network.ts"
 import { createRandom, type Random } from "./random.ts"
 
 const STEPS = 40
@@ -45,8 +45,12 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
   const clicks: Click[] = []
   let names = 0
   const newName = () => `${seed}-${++names}`
-  /** Sometimes empty, which the service refuses. */
-  const newTitle = () => (chance(0.05) ? "" : newName())
+  /** Sometimes empty, which the client refuses, or such that only a strict service does. */
+  const newTitle = () => {
+    if (chance(0.05)) return ""
+    const name = newName()
+    return names % 8 === 0 ? name + TABOO : name
+  }
 
   const record = (device: Device, click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
     const made: Click = { ...click, isStored: false }
@@ -130,8 +134,9 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
   const profiles = [createProfile(0), createProfile(1), createProfile(2)] as const
   const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
   const hasLocks = chance(0.8)
+  const isStrict = seed % 4 === 2
   const start = (profile: (typeof homes)[number]) =>
-    startDevice({ service, network, random, clock, profile, hasLocks }, credentials)
+    startDevice({ service, network, random, clock, profile, hasLocks, isStrict }, credentials)
   const devices = await Promise.all(homes.map(start))
   const { clicks, click } = createUser(seed, random)
 
