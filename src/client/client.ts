@@ -41,7 +41,7 @@ export interface Client {
   call: Call
   /** The todos of the logged-in user: on the service, and as a replica by `live`. */
   todos: Todos & {
-    /** The replica, which syncs by itself. Every call resolves to the same one. */
+    /** The replica, which syncs by itself. Every call resolves to the same one until that is closed. */
     live(options?: LiveOptions): Promise<Live>
   }
   /** Registers, and logs in. Rejects with EMAIL_TAKEN or REGISTRATION_CLOSED, among others. */
@@ -87,17 +87,12 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
   }
   const session = createSession(platform, storage, http, forget)
   const call = createCall(http, session)
-  let live: { userId: number; opened: Promise<OpenLive> } | undefined
+  let live: { userId: number; end: AbortController; opened: Promise<OpenLive> } | undefined
+  let isClosed = false
   /** The email of a registration whose answer was lost: it may be that of the user. */
   let unanswered: string | undefined
 
-  const closeLive = () => {
-    live?.opened.then(
-      ({ close }) => close(),
-      () => {},
-    )
-    live = undefined
-  }
+  const closeLive = () => live?.end.abort()
 
   const logIn: Client["logIn"] = async (body, { signal } = {}) => {
     const { data } = await call("post", "/api/v1/auth/login", { body, signal })
@@ -122,14 +117,15 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
   const openedLive = async (): Promise<OpenLive> => {
     const user = await session.user()
     if (!user) throw notLoggedIn()
-    if (live?.userId !== user.id) {
+    // Meanwhile, perhaps. It would lead all tabs, and never hear of a login.
+    if (isClosed) throw new Error("The client is closed")
+    if (live?.userId !== user.id || live.end.signal.aborted) {
       closeLive()
-      const opened = openLive({ platform, storage, http, session, userId: user.id })
-      live = { userId: user.id, opened }
+      const end = new AbortController()
+      const opened = openLive({ platform, storage, http, session, userId: user.id, end })
+      live = { userId: user.id, end, opened }
       // The next call tries again.
-      opened.catch(() => {
-        if (live?.opened === opened) live = undefined
-      })
+      opened.catch(() => end.abort())
     }
     return live.opened
   }
@@ -214,6 +210,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     },
 
     close: () => {
+      isClosed = true
       closeLive()
       session.closeChannel()
     },

@@ -1,7 +1,8 @@
 /** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
-import { ApiError, type Failure, failed, unexpected } from "./errors.ts"
+import { ApiError, failed, unexpected } from "./errors.ts"
 import { anySignal, backOff, type Platform } from "./platform.ts"
+import { isFailure } from "./shapes.ts"
 
 export type Outgoing = {
   method: string
@@ -26,14 +27,6 @@ const LONGEST_WAIT = 30
 /** What runs in the background holds up others: it waits as long as the service itself asks for. */
 const LONGEST_BACKGROUND_WAIT = 5
 
-const isFailure = (value: unknown, status: number): value is Failure =>
-  typeof value === "object" &&
-  value !== null &&
-  "error_code" in value &&
-  typeof value.error_code === "string" &&
-  "status" in value &&
-  value.status === status
-
 const hasType = ({ headers }: Response, type: string) =>
   (headers.get("content-type") ?? "").startsWith(type)
 
@@ -43,7 +36,7 @@ const failure = (response: Response, text: string) => {
   const seconds = Number(headers.get("retry-after") ?? Number.NaN)
   const retryAfter = Number.isFinite(seconds) ? seconds : undefined
   const problem = hasType(response, "application/problem+json") ? parse(text) : undefined
-  return isFailure(problem, status)
+  return isFailure(problem) && problem.status === status
     ? new ApiError(problem, retryAfter)
     : unexpected(status, retryAfter)
 }

@@ -1,6 +1,6 @@
 /** Looks at answers before they are believed: a proxy or a captive portal may answer with any JSON. */
 import type { Schemas, Todo, Tokens, User } from "./calls.ts"
-import { unexpected } from "./errors.ts"
+import { type Failure, unexpected } from "./errors.ts"
 
 type Shape<Value> = (value: unknown) => value is Value
 type Test = (value: unknown) => boolean
@@ -40,7 +40,8 @@ export const isChanges = object<Schemas["ChangesPage"]>({
 })
 
 export type Result = Schemas["BatchResult"]
-const isRefusal = object({ error: object({ error_code: isText }) })
+export const isFailure = object<Failure>({ error_code: isText })
+const isRefusal = object({ error: isFailure })
 const isResult = (value: unknown) => {
   if (!object<Result>({ status: Number.isInteger })(value)) return false
   const { status } = value

@@ -122,6 +122,36 @@ test("a proxy that cuts every stream at once is not asked again and again: answe
   expect(streams).toBe(3)
 })
 
+test("a client that is closed before its replica is open, as in StrictMode, leads no other tab", async () => {
+  const storage = memoryStorage()
+  const account = await app.account()
+  const page = app.open(undefined, storage)
+  await page.logIn(account)
+  await page.todos.create({ title: "Buy milk" })
+  const closed = app.open(undefined, storage)
+  const opening = closed.todos.live().catch(String)
+  closed.close()
+  expect(await opening).toBe("Error: The client is closed")
+  const tab = await app.open(undefined, storage).todos.live({ until: "synced" })
+  await page.logOut()
+  await eventually(() => tab.list().length === 0 && !tab.status().is_logged_in)
+  await page.logIn(account)
+  await eventually(() => tab.list().length === 1 && tab.status().is_logged_in)
+})
+
+test("after a replica is closed the next call opens another, which syncs", async () => {
+  const client = app.open()
+  await client.logIn(await app.account())
+  const first = await client.todos.live({ until: "synced" })
+  first.close()
+  const second = await client.todos.live()
+  expect(second).not.toBe(first)
+  expect(await client.todos.live()).toBe(second)
+  await client.todos.create({ title: "Buy milk" })
+  await eventually(() => second.list().length === 1)
+  expect(first.list()).toEqual([])
+})
+
 test("closed clients leave no channel, no lock and no timer behind", async () => {
   const channels = createChannels()
   const opened = channels("one", () => {})

@@ -1,7 +1,7 @@
 /** The client where the storage fails it. */
 import { expect, test } from "bun:test"
+import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, memoryStorage, type Storage } from "../../src/client/index.ts"
-import { openStore } from "../../src/client/live/store.ts"
 import { createChannels, platform } from "../../src/client/platform.ts"
 import { browserStorage } from "../../src/client/storage/browser.ts"
 import { eventually, expireToken, type LiveApp, type Reach, shareLiveApp } from "../support/live.ts"
@@ -170,17 +170,17 @@ test("a copy that could not be opened is opened by the next call", async () => {
 test("a copy that could not be opened leaves no channel behind", async () => {
   const { breaking } = breakingStorage()
   const channels = createChannels()
-  let open = 0
-  const channel: typeof channels = (...given) => {
-    const opened = channels(...given)
-    open++
-    return { ...opened, close: () => open-- }
+  const open = new Set<object>()
+  const channel: typeof channels = (name, onMessage) => {
+    const { post, close } = channels(name, onMessage)
+    if (name.includes(":live:")) open.add(close)
+    return { post, close: () => open.delete(close) && close() }
   }
-  const { signal } = new AbortController()
-  const own = { ...platform, channel }
-  const given = { platform: own, storage: breaking, userId: 1, signal, isLoggedIn: () => true }
-  await expect(openStore(given)).rejects.toThrow("It cannot be read")
-  expect(open).toBe(0)
+  const client = createClientOn({ ...platform, channel }, { url: app.url, storage: breaking })
+  await client.logIn(await app.account())
+  await expect(client.todos.live()).rejects.toThrow("It cannot be read")
+  expect(open.size).toBe(0)
+  client.close()
 })
 
 test("a log-out removes the copy that another tab is about to store", async () => {

@@ -16,8 +16,6 @@ import { createSender } from "./sending.ts"
 import type { Store } from "./store.ts"
 
 const REST = 60_000
-/** Without a session nothing is sent: this is a look at the storage, where another tab may have logged in. */
-const LOOK = 2_000
 /** Seconds. A proxy may ask for more than anybody wants to wait. */
 const LONGEST_WAIT = 60
 /** How long a request may be without an answer when the network may have changed. */
@@ -117,7 +115,7 @@ export const lead = async (
         const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
         const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))
         isAsked = wait > 0
-        await pause(is_logged_in ? wait + backOff(platform, failures++) : LOOK, over)
+        await pause(is_logged_in ? wait + backOff(platform, failures++) : REST, over)
       } finally {
         until.end()
       }

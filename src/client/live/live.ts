@@ -76,7 +76,7 @@ export interface Live {
   status(): Status
   /** Tries at once what waits for the network. */
   retry(): void
-  /** Stops its background work for good, as `client.close()` does. */
+  /** Stops its background work for good, as `client.close()` does. The next `live()` opens another. */
   close(): void
 }
 
@@ -89,10 +89,9 @@ export const LONGEST_QUEUE = 5000
 const noSuchTodo = () => failed("TODO_NOT_FOUND", "No such todo here", 404)
 
 export const openLive = async (
-  given: Omit<LeaderDeps, "store"> & { storage: Storage },
+  given: Omit<LeaderDeps, "store"> & { storage: Storage; end: AbortController },
 ): Promise<OpenLive> => {
-  const { platform, storage, session, userId } = given
-  const end = new AbortController()
+  const { platform, storage, session, userId, end } = given
   const isLoggedIn = () => session.isOf(userId)
   const store = await openStore({
     platform,
@@ -272,10 +271,7 @@ export const openLive = async (
     },
     retry: store.retry,
     unsent: store.unsent,
-    close: () => {
-      end.abort()
-      store.close()
-    },
+    close: () => end.abort(),
   }
 }
 

@@ -95,6 +95,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     if (remove) clear(remove)
   }
   const channel = platform.channel(liveName(storage, userId), receive)
+  signal.addEventListener("abort", channel.close)
   const table = { platform, storage, channel, signal }
 
   const replica = createTable<ReplicaValue>({
@@ -175,10 +176,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   const notices = () => (queue.values().get(NOTICES) ?? NONE) as readonly Notice[]
   const syncState = () => (replica.values().get(STATE) ?? NOTHING) as SyncState
 
-  await Promise.all([replica.load(), queue.load()]).catch((error) => {
-    channel.close()
-    throw error
-  })
+  await Promise.all([replica.load(), queue.load()])
   channel.post({ ask: "connection" })
 
   return {
@@ -252,7 +250,6 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       retries.call()
       channel.post({ ask: "retry" })
     },
-    close: () => channel.close(),
   }
 }
 
