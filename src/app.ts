@@ -1,10 +1,9 @@
 /** The table of contents: every feature, and what it is given. */
 import { Elysia } from "elysia"
 import type { Accounts } from "./accounts/context.ts"
-import { emailChange } from "./accounts/email-change.ts"
 import { exportOfAccount } from "./accounts/export.ts"
 import { me } from "./accounts/me.ts"
-import { passwordChange } from "./accounts/password-change.ts"
+import { ownCredentials } from "./accounts/own-credentials.ts"
 import { passwordReset } from "./accounts/password-reset.ts"
 import { createHashing } from "./accounts/passwords.ts"
 import { personalAccessTokens } from "./accounts/personal-access-tokens.ts"
@@ -15,7 +14,7 @@ import { login, logout } from "./accounts/sessions/login.ts"
 import { ownSessions } from "./accounts/sessions/own-sessions.ts"
 import { refresh } from "./accounts/sessions/refresh.ts"
 import type { Tokens } from "./accounts/tokens/authenticate.ts"
-import { createRefreshTokens } from "./accounts/tokens/refresh-token.ts"
+import { createSessionTokens } from "./accounts/tokens/session-tokens.ts"
 import { createFederatedUser } from "./accounts/users.ts"
 import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
@@ -90,7 +89,7 @@ export const createApp = (deps: Deps) => {
     ...{ sql, tokens, trustedProxies },
     limits: createRateLimits(sql, config),
     hashing: createHashing(),
-    refreshTokens: createRefreshTokens(secrets),
+    sessionTokens: createSessionTokens(secrets, tokens),
     lifetimes: {
       refresh: config.REFRESH_TOKEN_EXPIRE_DAYS * DAY_SECONDS,
       access: tokens.expiresIn,
@@ -135,8 +134,7 @@ export const createApp = (deps: Deps) => {
               deleteTodosOf({ sql, turns }, { caller: { userId }, client }, thenDelete),
           }),
         )
-        .use(passwordChange(accounts))
-        .use(emailChange(accounts))
+        .use(ownCredentials(accounts))
         .use(exportOfAccount({ ...accounts, ...reads, log, lists: exportedLists(sql) }))
         .use(personalAccessTokens(accounts))
         .use(ownSessions(accounts))

@@ -5,7 +5,7 @@ import type { Sql } from "../database/sql.ts"
 import type { RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
-import type { RefreshTokens } from "./tokens/refresh-token.ts"
+import type { SessionTokens } from "./tokens/session-tokens.ts"
 
 /** Seconds. */
 export type Lifetimes = {
@@ -20,7 +20,7 @@ export type Lifetimes = {
 export type Accounts = {
   sql: Sql
   tokens: Tokens
-  refreshTokens: RefreshTokens
+  sessionTokens: SessionTokens
   lifetimes: Lifetimes
   limits: RateLimits
   /** Slots for hashing, by address. */

@@ -37,15 +37,6 @@ export const findCredentials = async (sql: Sql, user: number | string, address: 
   return row
 }
 
-const federated = (id: number) => ({ id, email: null, password_hash: null, is_known: false })
-
-/** A federated user may have no row yet. */
-export const findOwnCredentials = async (
-  sql: Sql,
-  id: number,
-  address: string,
-): Promise<Credentials> => (await findCredentials(sql, id, address)) ?? federated(id)
-
 /** Keeps the password and the user as they are until the transaction ends. False if they have changed. */
 export const lockPassword = async (transaction: Statements, userId: number, hash: string) =>
   (

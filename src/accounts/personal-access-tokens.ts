@@ -1,6 +1,5 @@
 /** /users/me/tokens: personal access tokens, for scripts. */
 import { type Static, t } from "elysia"
-import { constraintOf } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { authenticated, SCOPES } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
@@ -94,14 +93,12 @@ const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) =
   const expires_at = readExpiry(wanted.expires_at)
   await createFederatedUser(sql, userId)
   const { token, hash } = newPersonalToken()
-  const insert = sql.begin(async (transaction) => {
+  const created = await sql.begin(async (transaction) => {
     // Of concurrent creates one waits for the other, and then counts what that one committed.
-    await transaction`select id from users where id = ${userId} for no key update`
+    const [user] = await transaction`select id from users where id = ${userId} for no key update`
+    // Deleted at this very moment.
+    if (!user) throw deletedUser()
     return insertPersonalToken(transaction, userId, { ...wanted, expires_at, hash })
-  })
-  const created = await insert.catch((error: unknown) => {
-    // The user was deleted at this very moment.
-    throw constraintOf(error) === "personal_tokens_user_id_fkey" ? deletedUser() : error
   })
   if (created) return { ...created, token }
   throw new Problem(
@@ -143,9 +140,8 @@ export const listPersonalTokens = async (sql: Sql, userId: number) => {
 }
 
 /**
- * Deletes all of a user's tokens, or one of them. Returns the keys to revoke, made of hashes as
- * personalTokenKey does. Other instances need them only to forget verifications that they remember: a token
- * without a row is refused anyway.
+ * Deletes all of a user's tokens, or one of them. Returns the keys to revoke. Other instances need them only to forget
+ * verifications that they remember: a token without a row is refused anyway.
  */
 export const deletePersonalTokens = (sql: Statements, userId: number, id?: string) => sql<
   { key: string }[]
@@ -154,12 +150,10 @@ export const deletePersonalTokens = (sql: Statements, userId: number, id?: strin
     delete from personal_tokens
     where user_id = ${userId}
       ${id === undefined ? sql`` : sql`and id = ${id}::uuid`}
-    returning hash
+    returning id
   )
   insert into revocations (key, expires_at)
-  select
-    'token:' || rtrim(translate(encode(hash, 'base64'), '+/', '-_'), '='),
-    now() + interval '1 hour'
+  select 'token:' || id, now() + interval '1 hour'
   from ended
   on conflict on constraint revocations_pkey do nothing
   returning key`

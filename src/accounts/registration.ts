@@ -39,15 +39,12 @@ const register = async (
   refuseGuessable("/password", password, email)
   await limits.countRegistration(client.address)
   const isOpen = registrationMode === "open"
-  const invitation = hashOf(invite)
-  // Checked first, because hashing a password is expensive.
-  if (!isOpen && !(isToken(invite) && (await isInvited(sql, invitation, email))))
-    throw registrationClosed()
+  if (!isOpen && !isToken(invite)) throw registrationClosed()
   const passwordHash = await hashPassword(accounts, password, client)
   if (isOpen) return insertUser(sql, email, passwordHash)
   // In one transaction: an email that somebody has uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
-    if (!(await useInvite(transaction, invitation, email))) throw registrationClosed()
+    if (!(await useInvite(transaction, hashOf(invite), email))) throw registrationClosed()
     return insertUser(transaction, email, passwordHash)
   })
 }
@@ -64,23 +61,12 @@ export const createInvite = async (sql: Sql, email: string | null): Promise<OneT
   return { token, expires_at: row.expires_at }
 }
 
-const isFor = (sql: Statements, hash: Uint8Array, email: string) => sql`
-  hash = ${hash}
-    and expires_at > now()
-    and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
-
-const isInvited = async (sql: Sql, hash: Uint8Array, email: string) =>
-  (
-    await sql.pipelined`
-      select
-      from invites
-      where ${isFor(sql, hash, email)}`
-  ).count === 1
-
 /** False if the invite is not valid, or another registration used it. Waits for that one to end. */
 const useInvite = async (sql: Statements, hash: Uint8Array, email: string) =>
   (
     await sql`
       delete from invites
-      where ${isFor(sql, hash, email)}`
+      where hash = ${hash}
+        and expires_at > now()
+        and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
   ).count === 1

@@ -1,7 +1,5 @@
 /** The keys in the table of revocations. Each stands for the tokens that it revokes. */
 import { createHash } from "node:crypto"
-import type postgres from "postgres"
-import type { Sql, Statements } from "../database/sql.ts"
 
 /** All tokens of a user. The row stays for ever, so that the id is never given to anybody else. */
 export const userKey = (id: number) => `user:${id}`
@@ -18,11 +16,5 @@ export const tokenKey = (token: string) =>
     .update(token.slice(0, token.lastIndexOf(".")))
     .digest("base64url")}`
 
-/** A personal access token, by its hash in the database. */
-export const personalTokenKey = (hash: Buffer) => `token:${hash.toString("base64url")}`
-
-type Fragment = postgres.PendingQuery<postgres.Row[]>
-
-/** The same keys for ids that only the statement knows. */
-export const userKeyOf = (sql: Sql | Statements, id: Fragment) => sql`'user:' || ${id}`
-export const sessionKeyOf = (sql: Sql | Statements, id: Fragment) => sql`'session:' || ${id}`
+/** A personal access token, by its id in the database. */
+export const personalTokenKey = (id: string) => `token:${id}`

@@ -3,7 +3,7 @@ import type postgres from "postgres"
 import { constraintOf } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { deletedUser, emailTaken } from "./problems.ts"
-import { userKey, userKeyOf } from "./revocation-keys.ts"
+import { userKey } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
@@ -34,7 +34,7 @@ export const unlessEmailTaken = <Result>(statement: Promise<Result>) =>
 const drawnId = (sql: Statements) => sql`
   select id
   from (select nextval('user_ids') as id) as drawn
-  where not exists (select from revocations where key = ${userKeyOf(sql, sql`drawn.id`)})`
+  where not exists (select from revocations where key = 'user:' || drawn.id)`
 
 /** Throws a 409 if somebody has the email. */
 export const insertUser = async (sql: Statements, email: string, passwordHash: string) => {

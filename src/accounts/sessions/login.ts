@@ -9,7 +9,6 @@ import { attempt, failAttempt } from "../passwords.ts"
 import { wrongCredentials } from "../problems.ts"
 import { uncount } from "../rate-limits.ts"
 import { type Credentials, credentials, isEmail, tokens } from "../schemas.ts"
-import { issueTokens } from "./issue.ts"
 import { endSession, insertSession, revokeToken } from "./queries.ts"
 
 export const logout = (accounts: Accounts) =>
@@ -56,7 +55,7 @@ export const login = (accounts: Accounts) =>
   )
 
 const logIn = async (accounts: Accounts, { email, password }: Credentials, client: Client) => {
-  const { sql, limits, lifetimes, logEvent } = accounts
+  const { sql, limits, lifetimes, sessionTokens, logEvent } = accounts
   const { address } = client
   await limits.admitAddress(address).catch(failAttempt(logEvent, { address }))
   const known = isEmail(email) ? await findCredentials(sql, email, address) : undefined
@@ -73,7 +72,7 @@ const logIn = async (accounts: Accounts, { email, password }: Credentials, clien
         return insertSession(transaction, userId, client, lifetimes)
       })
       logEvent("login_succeeded", { userId, address })
-      return issueTokens(accounts, session)
+      return sessionTokens.issue(session)
     },
   )
 }

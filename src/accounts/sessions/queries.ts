@@ -2,7 +2,8 @@
 import type { Sql, Statements } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { Lifetimes } from "../context.ts"
-import { sessionKeyOf } from "../revocation-keys.ts"
+import { sessionKey } from "../revocation-keys.ts"
+import type { Session } from "../tokens/session-tokens.ts"
 
 /** Sessions that were ended together keep their rows until they expire. */
 export const HAS_NOT_ENDED = `sessions.expires_at > now()
@@ -27,15 +28,6 @@ export const isAlive = (sql: Statements, lifetimes: Lifetimes) => sql`
     and users.disabled_at is null
     and ${sql.unsafe(HAS_NOT_ENDED)}
     and sessions.created_at > now() - make_interval(secs => ${lifetimes.session})`
-
-/** A session, as far as its next tokens need it. */
-export type Session = {
-  id: string
-  user_id: number
-  generation: number
-  /** Until it ends at the latest. */
-  seconds_left: number
-}
 
 /** What is returned as a `Session`. */
 export const columns = (sql: Statements, lifetimes: Lifetimes) => sql`
@@ -67,22 +59,22 @@ export const insertSession = async (
 
 /** Returns the key to revoke; undefined if the user has no such session. */
 export const endSession = async (sql: Sql, userId: number, id: string, lifetimes: Lifetimes) => {
-  const [row] = await sql<{ key: string }[]>`
+  const key = sessionKey(id)
+  const { count } = await sql`
     with ended as (
       delete from sessions
       using users
       where sessions.id = ${id}::uuid
         and sessions.user_id = ${userId}
         and ${isAlive(sql, lifetimes)}
-      returning sessions.id, expires_at
+      returning expires_at
     )
     insert into revocations (key, expires_at)
-    select ${sessionKeyOf(sql, sql`id`)}, expires_at
+    select ${key}, expires_at
     from ended
     on conflict on constraint revocations_pkey do update
-    set expires_at = excluded.expires_at
-    returning key`
-  return row?.key
+    set expires_at = excluded.expires_at`
+  return count === 1 ? key : undefined
 }
 
 /** Revokes a token without a session of ours. `expiresAt` is any number that is in the future. */

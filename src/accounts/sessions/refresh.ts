@@ -10,9 +10,9 @@ import type { Accounts, Lifetimes } from "../context.ts"
 import { deletedUser, wrongRefreshToken } from "../problems.ts"
 import { sessionKey } from "../revocation-keys.ts"
 import { refreshToken, tokens } from "../schemas.ts"
+import type { Session } from "../tokens/session-tokens.ts"
 import { isDeleted } from "../users.ts"
-import { issueTokens } from "./issue.ts"
-import { columns, endSession, extendedEnd, isAlive, type Session } from "./queries.ts"
+import { columns, endSession, extendedEnd, isAlive } from "./queries.ts"
 
 export const refresh = (accounts: Accounts) =>
   anonymous(accounts, "/auth").post(
@@ -34,15 +34,15 @@ export const refresh = (accounts: Accounts) =>
   )
 
 const refreshSession = async (accounts: Accounts, token: string, client: Client) => {
-  const { sql, tokens, refreshTokens, lifetimes, logEvent } = accounts
-  const presented = refreshTokens.read(token)
+  const { sql, tokens, sessionTokens, lifetimes, logEvent } = accounts
+  const presented = sessionTokens.readRefreshToken(token)
   if (!presented) throw wrongRefreshToken()
   const { sessionId, generation, userId } = presented
   const rotated = await rotate(sql, sessionId, generation, client, lifetimes)
-  if (rotated) return issueTokens(accounts, rotated)
+  if (rotated) return sessionTokens.issue(rotated)
   const later = await findLater(sql, sessionId, generation, lifetimes)
   if (!later) throw userId && (await isDeleted(sql, userId)) ? deletedUser() : wrongRefreshToken()
-  if (!later.is_reuse) return issueTokens(accounts, later)
+  if (!later.is_reuse) return sessionTokens.issue(later)
   await endSession(sql, later.user_id, sessionId, lifetimes)
   tokens.revoke([sessionKey(sessionId)])
   logEvent("session_ended_by_reuse", { userId: later.user_id, address: client.address })

@@ -15,7 +15,7 @@ import { missingToken } from "../problems.ts"
 import { createIssuer } from "./federated-issuer.ts"
 import { createJwt, type Verification } from "./jwt.ts"
 import { isPersonal, verifyPersonalToken } from "./personal-access-token.ts"
-import { touchPersonalTokens, touchSessions } from "./queries.ts"
+import { touch } from "./queries.ts"
 import { createRevocations } from "./revocations.ts"
 
 const VALID_LIMIT = 10_000
@@ -141,30 +141,25 @@ const USES_LIMIT = 10_000
 
 /** Notes when sessions and personal tokens are used, in memory, and writes it once a minute. */
 const createLastUses = (sql: Sql, log: Logger) => {
-  const sessions = new Set<string>()
-  const personalTokens = new Set<string>()
+  const used = { sessions: new Set<string>(), personal_tokens: new Set<string>() }
 
-  const write = async (used: Set<string>, touch: typeof touchSessions) => {
-    // An idle service asks its database for nothing.
-    if (used.size === 0) return
-    const ids = [...used]
-    used.clear()
-    await touch(sql, ids)
+  const add = (ids: Set<string>, id: string | undefined) => {
+    if (id !== undefined && ids.size < USES_LIMIT) ids.add(id)
   }
 
   const flush = async () => {
-    await write(sessions, touchSessions)
-    await write(personalTokens, touchPersonalTokens)
-  }
-
-  const add = (used: Set<string>, id: string | undefined) => {
-    if (id !== undefined && used.size < USES_LIMIT) used.add(id)
+    for (const table of ["sessions", "personal_tokens"] as const) {
+      const ids = [...used[table]]
+      used[table].clear()
+      // An idle service asks its database for nothing.
+      if (ids.length > 0) await touch(sql, table, ids)
+    }
   }
 
   return {
     note({ sessionId, personalTokenId }: Verification) {
-      add(sessions, sessionId)
-      add(personalTokens, personalTokenId)
+      add(used.sessions, sessionId)
+      add(used.personal_tokens, personalTokenId)
     },
     /** Returns the function that stops it. */
     start: () =>

@@ -5,7 +5,7 @@ import { disabledUser, invalidToken } from "../problems.ts"
 import { hashOf, newToken } from "../random-token.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
 import type { Verification } from "./jwt.ts"
-import { findPersonalToken, touchPersonalTokens } from "./queries.ts"
+import { findPersonalToken, touch } from "./queries.ts"
 
 /** Tells them from JWTs, also for scanners that look for leaked secrets. */
 const PREFIX = "todo_"
@@ -22,16 +22,15 @@ export const verifyPersonalToken = async (
 ): Promise<Verification | Problem> => {
   if (!FORM.test(token)) return invalidToken("The token is invalid")
   const verifiedAt = performance.now()
-  const hash = hashOf(token)
-  const found = await findPersonalToken(sql, hash)
+  const found = await findPersonalToken(sql, hashOf(token))
   if (!found) return invalidToken("The token is unknown, or has been revoked")
   const { id, user_id: userId, scopes, expires_at } = found
   const expiresAt = expires_at ?? Number.POSITIVE_INFINITY
   if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
   if (found.is_disabled) throw disabledUser()
   // Whoever lists their tokens next is to see this use. On a database that is read-only nobody does.
-  if (!found.was_used_lately) await touchPersonalTokens(sql, [id]).catch(() => {})
-  const tokenKey = personalTokenKey(hash)
+  if (!found.was_used_lately) await touch(sql, "personal_tokens", [id]).catch(() => {})
+  const tokenKey = personalTokenKey(id)
   return {
     userId,
     sessionId: undefined,

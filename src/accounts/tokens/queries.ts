@@ -109,17 +109,9 @@ export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
   return row
 }
 
-const listed = (sql: Sql, ids: string[]) => sql`
-  any (array(select jsonb_array_elements_text(${sql.json(ids)})::uuid))`
-
-/** For sessions that were used within the last minute. */
-export const touchSessions = (sql: Sql, ids: string[]) => sql`
-  update sessions
+/** For what was used within the last minute. */
+export const touch = (sql: Sql, table: "sessions" | "personal_tokens", ids: string[]) => sql`
+  update ${sql(table)}
   set last_used_at = date_trunc('minute', now())
-  where id = ${listed(sql, ids)}
-    and last_used_at < date_trunc('minute', now())`
-
-export const touchPersonalTokens = (sql: Sql, ids: string[]) => sql`
-  update personal_tokens
-  set last_used_at = now()
-  where id = ${listed(sql, ids)}`
+  where id = any (array(select jsonb_array_elements_text(${sql.json(ids)})::uuid))
+    and coalesce(last_used_at < date_trunc('minute', now()), true)`
