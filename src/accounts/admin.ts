@@ -1,6 +1,6 @@
 /** The SQL of the operator's commands over users. */
 import type { Sql } from "../database/sql.ts"
-import { changedKey } from "./revocation-keys.ts"
+import { changedKey, insertRevocations } from "./revocation-keys.ts"
 import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { folded, isUser } from "./users.ts"
 
@@ -61,9 +61,4 @@ export const setDisabled = (sql: Sql, id: number, isDisabled: boolean) => sql`
       and disabled_at is ${isDisabled ? sql`null` : sql`not null`}
     returning id
   )
-  insert into revocations (key, expires_at)
-  select ${changedKey(id)}, now() + make_interval(mins => ${KEPT_MINUTES})
-  from changed
-  on conflict on constraint revocations_pkey do update
-  set transaction_id = excluded.transaction_id,
-    expires_at = excluded.expires_at`
+  ${insertRevocations(sql, sql`select ${changedKey(id)}, now() + make_interval(mins => ${KEPT_MINUTES}) from changed`)}`

@@ -1,7 +1,7 @@
 /** SQL over what lets a user in: the password's hash, and the addresses where the account is known. */
 import { createHash } from "node:crypto"
 import type { Sql, Statements } from "../database/sql.ts"
-import { changedKey } from "./revocation-keys.ts"
+import { changedKey, insertRevocations } from "./revocation-keys.ts"
 import { isUser } from "./users.ts"
 
 /** The email and the hash are null for a federated user. */
@@ -78,11 +78,7 @@ export const endAllSessions = (transaction: Statements, userId: number) => trans
     delete from password_resets
     where user_id = ${userId}
   )
-  insert into revocations (key, expires_at)
-  values (${changedKey(userId)}, now() + interval '1 hour')
-  on conflict on constraint revocations_pkey do update
-  set expires_at = excluded.expires_at,
-    transaction_id = excluded.transaction_id`
+  ${insertRevocations(transaction, transaction`values (${changedKey(userId)}, now() + interval '1 hour')`)}`
 
 /** Whether anybody logged in from the address lately. */
 export const isKnownToAnybody = async (sql: Sql, address: string) =>

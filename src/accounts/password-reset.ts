@@ -4,13 +4,14 @@ import type { Sql, Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
+import { Problem } from "../http/problem.ts"
 import { shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { endAllSessions } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
 import { hashPassword, refuseGuessable } from "./passwords.ts"
 import { deletePersonalTokens } from "./personal-access-tokens.ts"
-import { noMail, wrongResetToken } from "./problems.ts"
+import { wrongResetToken } from "./problems.ts"
 import { hashOf, isToken, newToken } from "./random-token.ts"
 import { changedKey } from "./revocation-keys.ts"
 import { isEmail, password } from "./schemas.ts"
@@ -88,7 +89,8 @@ const requestReset = async (
   email: string,
   { address }: Client,
 ) => {
-  if (!hasMail) throw noMail()
+  if (!hasMail)
+    throw new Problem("NOT_FOUND", "This service sends no mails: its operator makes the tokens")
   if (isEmail(email)) {
     await limits.countResetRequest(email, address)
     await enqueueMail(sql, "password_reset", email)

@@ -7,6 +7,7 @@ import { badRequest, Problem } from "../http/problem.ts"
 import { instant, NullableText, nullable, shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
 import { deletedUser } from "./problems.ts"
+import { insertRevocations } from "./revocation-keys.ts"
 import { isUuid, uuidParams } from "./schemas.ts"
 import { newPersonalToken } from "./tokens/personal-access-token.ts"
 import { createFederatedUser } from "./users.ts"
@@ -152,10 +153,7 @@ export const deletePersonalTokens = (sql: Statements, userId: number, id?: strin
       ${id === undefined ? sql`` : sql`and id = ${id}::uuid`}
     returning id
   )
-  insert into revocations (key, expires_at)
-  select 'token:' || id, now() + interval '1 hour'
-  from ended
-  on conflict on constraint revocations_pkey do nothing
+  ${insertRevocations(sql, sql`select 'token:' || id, now() + interval '1 hour' from ended`)}
   returning key`
 
 const name = Text({

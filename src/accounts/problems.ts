@@ -21,24 +21,14 @@ export const emailTaken = () => new Problem("EMAIL_TAKEN", "This email is regist
 export const registrationClosed = () =>
   new Problem("REGISTRATION_CLOSED", "Registration is closed, or takes a valid invite")
 
-export const wrongCredentials = () =>
-  new Problem("INVALID_CREDENTIALS", "Email or password is wrong", {
-    headers: { "www-authenticate": "Bearer" },
-  })
+const wrong = (detail: string) =>
+  new Problem("INVALID_CREDENTIALS", detail, { headers: { "www-authenticate": "Bearer" } })
 
-export const wrongResetToken = () =>
-  new Problem("INVALID_CREDENTIALS", "The token is wrong, used or expired", {
-    headers: { "www-authenticate": "Bearer" },
-  })
-
-export const noMail = () =>
-  new Problem("NOT_FOUND", "This service sends no mails: its operator makes the tokens")
+export const wrongCredentials = () => wrong("Email or password is wrong")
+export const wrongResetToken = () => wrong("The token is wrong, used or expired")
 
 export const wrongRefreshToken = () =>
   unauthorized("The refresh token is unknown, used or expired", "Bearer")
 
 export const wrongCurrentPassword = () =>
   new Problem("INVALID_CREDENTIALS", "The current password is wrong", { status: 403 })
-
-/** The same for another user's session, so that nobody learns which ids exist. */
-export const noSuchSession = () => new Problem("NOT_FOUND", "The caller has no such session")

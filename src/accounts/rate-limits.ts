@@ -97,17 +97,15 @@ export const createRateLimits = (
 ) => {
   /** Of keys that are exhausted, and of what is counted here alone. `endsAt` is by performance.now. */
   const windows = createCache<{ attempts: number; endsAt: number }>(CACHE_LIMIT)
-  /** Until when it is certain that nobody is known at an address. */
-  const strangersUntil = createCache<number>(CACHE_LIMIT)
+
+  const open = (key: string, attempts: number, seconds: number) =>
+    windows.set(key, { attempts, endsAt: performance.now() + seconds * 1_000 })
 
   const exhaust = ({ key, seconds_left }: Exhausted) =>
-    windows.set(key, {
-      attempts: Number.POSITIVE_INFINITY,
-      endsAt: performance.now() + seconds_left * 1_000,
-    })
+    open(key, Number.POSITIVE_INFINITY, seconds_left)
 
   /** Until none of the keys is exhausted, by all that is known here. */
-  const secondsExhausted = (rules: Rule[]) => {
+  const secondsExhausted = (rules: Pick<Rule, "key" | "max">[]) => {
     const ends = rules.map(({ key, max }) => {
       const window = windows.get(key)
       return window && max !== null && window.attempts >= max ? window.endsAt : 0
@@ -121,13 +119,10 @@ export const createRateLimits = (
   }
 
   const countHere = (rules: Rule[]) => {
-    const now = performance.now()
     for (const { key, seconds } of rules) {
       const known = windows.get(key)
-      const isOpen = known && known.endsAt > now
-      const window = isOpen ? known : { attempts: 0, endsAt: now + seconds * 1_000 }
-      window.attempts++
-      windows.set(key, window)
+      if (known && known.endsAt > performance.now()) known.attempts++
+      else open(key, 1, seconds)
     }
   }
 
@@ -135,8 +130,8 @@ export const createRateLimits = (
     refuseExhausted(detail, rules)
     const exhausted = await countAttempt(statements, rules)
     exhausted.forEach(exhaust)
-    if (exhausted.length > 0)
-      throw tooManyRequests(detail, Math.max(...exhausted.map(({ seconds_left }) => seconds_left)))
+    // By its own count alone: that of a later attempt may be known here already.
+    if (exhausted.length > 0) refuseExhausted(detail, rules)
   }
 
   return {
@@ -147,10 +142,10 @@ export const createRateLimits = (
     async admitAddress(address: string) {
       const seconds = secondsExhausted(addressRules(address))
       if (seconds <= 0) return
-      const now = performance.now()
-      if ((strangersUntil.get(address) ?? 0) <= now) {
+      const key = `nobody is known at ${address}`
+      if (secondsExhausted([{ key, max: 0 }]) <= 0) {
         if (await isKnownToAnybody(sql, address)) return
-        strangersUntil.set(address, now + seconds * 1_000)
+        exhaust({ key, seconds_left: seconds })
       }
       throw tooManyRequests(TOO_MANY_LOGINS, seconds)
     },

@@ -1,5 +1,7 @@
-/** The keys in the table of revocations. Each stands for the tokens that it revokes. */
+/** The table of revocations: its keys, each of which stands for the tokens that it revokes, and how one gets there. */
 import { createHash } from "node:crypto"
+import type postgres from "postgres"
+import type { Statements } from "../database/sql.ts"
 
 /** All tokens of a user. The row stays for ever, so that the id is never given to anybody else. */
 export const userKey = (id: number) => `user:${id}`
@@ -18,3 +20,13 @@ export const tokenKey = (token: string) =>
 
 /** A personal access token, by its id in the database. */
 export const personalTokenKey = (id: string) => `token:${id}`
+
+/** The end of a statement: inserts `rows`, each a key and when it expires. Every instance learns of them, again too. */
+export const insertRevocations = (
+  sql: Statements,
+  rows: postgres.PendingQuery<postgres.Row[]>,
+) => sql`
+  insert into revocations (key, expires_at) ${rows}
+  on conflict on constraint revocations_pkey do update
+  set expires_at = excluded.expires_at,
+    transaction_id = excluded.transaction_id`

@@ -3,7 +3,7 @@ import type postgres from "postgres"
 import { constraintOf } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { deletedUser, emailTaken } from "./problems.ts"
-import { userKey } from "./revocation-keys.ts"
+import { insertRevocations, userKey } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
@@ -90,9 +90,7 @@ export const deleteUser = (sql: Statements, id: number) => sql`
     delete from users
     where id = ${id}
   )
-  insert into revocations (key, expires_at)
-  values (${userKey(id)}, 'infinity')
-  on conflict on constraint revocations_pkey do nothing`
+  ${insertRevocations(sql, sql`values (${userKey(id)}, 'infinity')`)}`
 
 export const findIdentity = async (sql: Sql, issuer: string, subject: string) => {
   const [row] = await sql.pipelined<{ user_id: number }[]>`

@@ -18,10 +18,6 @@ const OTHER_CHARSET = /^charset\b(?!=(?:"utf-8"|utf-8)$)/
 
 const malformed = (message: string) => badRequest([{ pointer: "", message }])
 
-/** The server goes on reading: to close the connection would reset it before the client has read this. */
-const tooLarge = (limit: number) =>
-  new Problem("PAYLOAD_TOO_LARGE", `The body has more than ${limit} bytes`)
-
 const checkType = ({ headers }: Request, types: string[]) => {
   const unsupported = (detail: string) =>
     new Problem("UNSUPPORTED_MEDIA_TYPE", detail, { headers: { accept: types.join(", ") } })
@@ -34,22 +30,28 @@ const checkType = ({ headers }: Request, types: string[]) => {
     throw unsupported("The charset must be utf-8")
 }
 
-/** Into one buffer: a client may send a megabyte in chunks of a byte. */
-const readChunks = async (chunks: AsyncIterable<Uint8Array>, limit: number) => {
+/** Into one buffer: somebody may send a megabyte in chunks of a byte. */
+export const readChunks = async (
+  chunks: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  limit: number,
+  refuse: () => unknown,
+) => {
   const buffer = new Bun.ArrayBufferSink()
   buffer.start({ asUint8Array: true })
   let size = 0
   for await (const chunk of chunks) {
     size += buffer.write(chunk)
-    if (size > limit) throw tooLarge(limit)
+    if (size > limit) throw refuse()
   }
   return buffer.end() as Uint8Array
 }
 
 const readBytes = async (request: Request, limit: number): Promise<Uint8Array> => {
+  /** The server goes on reading: to close the connection would reset it before the client has read this. */
+  const tooLarge = () => new Problem("PAYLOAD_TOO_LARGE", `The body has more than ${limit} bytes`)
   const length = request.headers.get("content-length")
-  if (length === null) return request.body ? readChunks(request.body, limit) : new Uint8Array()
-  if (Number(length) > limit) throw tooLarge(limit)
+  if (length === null) return readChunks(request.body ?? [], limit, tooLarge)
+  if (Number(length) > limit) throw tooLarge()
   return request.bytes()
 }
 

@@ -2,9 +2,9 @@
 import { type Static, t } from "elysia"
 import type { Sql } from "../../database/sql.ts"
 import { authenticated } from "../../http/guard.ts"
+import { Problem } from "../../http/problem.ts"
 import { instant, nullable, shape } from "../../http/schema.ts"
 import type { Accounts, Lifetimes } from "../context.ts"
-import { noSuchSession } from "../problems.ts"
 import { isUuid, uuidParams } from "../schemas.ts"
 import type { Caller } from "../tokens/authenticate.ts"
 import { endSession, isAlive } from "./queries.ts"
@@ -24,7 +24,8 @@ export const ownSessions = (accounts: Accounts) => {
       "/:id",
       async ({ caller: { userId }, params: { id }, client, status }) => {
         const key = isUuid(id) ? await endSession(sql, userId, id, lifetimes) : undefined
-        if (key === undefined) throw noSuchSession()
+        // The same for another user's session, so that nobody learns which ids exist.
+        if (key === undefined) throw new Problem("NOT_FOUND", "The caller has no such session")
         tokens.revoke([key])
         logEvent("session_ended", { userId, address: client.address })
         return status(204, undefined)

@@ -2,7 +2,7 @@
 import type { Sql, Statements } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { Lifetimes } from "../context.ts"
-import { sessionKey } from "../revocation-keys.ts"
+import { insertRevocations, sessionKey } from "../revocation-keys.ts"
 import type { Session } from "../tokens/session-tokens.ts"
 
 /** Sessions that were ended together keep their rows until they expire. */
@@ -69,19 +69,16 @@ export const endSession = async (sql: Sql, userId: number, id: string, lifetimes
         and ${isAlive(sql, lifetimes)}
       returning expires_at
     )
-    insert into revocations (key, expires_at)
-    select ${key}, expires_at
-    from ended
-    on conflict on constraint revocations_pkey do update
-    set expires_at = excluded.expires_at`
+    ${insertRevocations(sql, sql`select ${key}, expires_at from ended`)}`
   return count === 1 ? key : undefined
 }
 
 /** Revokes a token without a session of ours. `expiresAt` is any number that is in the future. */
-export const revokeToken = (sql: Sql, tokenKey: string, expiresAt: number) => sql`
-  insert into revocations (key, expires_at)
-  values (${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799)))
-  on conflict on constraint revocations_pkey do nothing`
+export const revokeToken = (sql: Sql, tokenKey: string, expiresAt: number) =>
+  insertRevocations(
+    sql,
+    sql`values (${tokenKey}, to_timestamp(least(${expiresAt}::double precision, 253402300799)))`,
+  )
 
 /** Sessions. Deleting so many takes far less than the time limit of a statement. */
 const DELETED_AT_ONCE = 5_000

@@ -1,6 +1,7 @@
 /** Fetches the public keys of JWT_ISSUER when they are needed (RFC 7517, section 5). */
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose"
 import type { Logger } from "pino"
+import { readChunks } from "../../http/json-body.ts"
 import { unavailable } from "../../http/problem.ts"
 
 const FETCH_TIMEOUT_MS = 2_000
@@ -12,17 +13,6 @@ const MISS_PAUSE_MS = 30_000
 /** Between two fetches while they fail. */
 const FAILURE_PAUSE_MS = 1_000
 
-const readBounded = async (response: Response): Promise<string> => {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of response.body ?? []) {
-    size += chunk.byteLength
-    if (size > SIZE_LIMIT) throw new Error("The key set is too large")
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
-}
-
 const fetchKeys = async (url: string): Promise<JWTVerifyGetKey> => {
   const response = await fetch(url, {
     headers: { accept: "application/jwk-set+json, application/json" },
@@ -30,7 +20,9 @@ const fetchKeys = async (url: string): Promise<JWTVerifyGetKey> => {
     signal: AbortSignal.timeout(FETCH_TIMEOUT_MS),
   })
   if (response.status !== 200) throw new Error(`The key set has status ${response.status}`)
-  return createLocalJWKSet(JSON.parse(await readBounded(response)) as JSONWebKeySet)
+  const refuse = () => new Error("The key set is too large")
+  const bytes = await readChunks(response.body ?? [], SIZE_LIMIT, refuse)
+  return createLocalJWKSet(JSON.parse(Buffer.from(bytes).toString()) as JSONWebKeySet)
 }
 
 /**
