@@ -34,27 +34,23 @@ export type Failure = {
 class ApiErrorOf<Code extends ErrorCode> extends Error {
   override readonly name = "ApiError"
   /** What is wrong, for programs. */
-  readonly error_code: Code
+  declare readonly error_code: Code
   /** The HTTP status. 0 if there is none. */
-  readonly status: number
+  declare readonly status: number
   /** What is wrong, for people. */
-  readonly detail: string
+  declare readonly detail: string
   /** The broken rules, 20 at most. Of BAD_REQUEST only. */
-  readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
+  declare readonly errors: Code extends "BAD_REQUEST" ? BrokenRule[] : undefined
   /** How many edits are not sent yet. Of EDITS_PENDING only. */
-  readonly pending: Code extends "EDITS_PENDING" ? number : undefined
+  declare readonly pending: Code extends "EDITS_PENDING" ? number : undefined
   /** The seconds of the header Retry-After, if there is one. */
-  readonly retry_after: number | undefined
+  declare readonly retry_after: number | undefined
 
-  constructor(failure: Failure & { error_code: Code }, retryAfter?: number, cause?: unknown) {
+  constructor(failure: Failure & { error_code: Code }, retry_after?: number, cause?: unknown) {
     const { error_code, status, detail, errors = [], pending } = failure
     super(`${error_code}: ${detail}`, { cause })
-    this.error_code = error_code
-    this.status = status
-    this.detail = detail
-    this.errors = (error_code === "BAD_REQUEST" ? errors : undefined) as this["errors"]
-    this.pending = pending as this["pending"]
-    this.retry_after = retryAfter
+    const more = { errors: error_code === "BAD_REQUEST" ? errors : undefined, pending, retry_after }
+    Object.assign(this, { error_code, status, detail, ...more })
   }
 }
 

@@ -1,7 +1,7 @@
 /** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
 import { ApiError, failed, unexpected } from "./errors.ts"
-import { anySignal, backOff, type Platform } from "./platform.ts"
+import { abortedBy, backOff, type Platform } from "./platform.ts"
 import { isFailure } from "./shapes.ts"
 
 export type Outgoing = {
@@ -33,9 +33,9 @@ const hasType = ({ headers }: Response, type: string) =>
 /** Only a problem document of the service is its answer. */
 const failure = (response: Response, text: string) => {
   const { status, headers } = response
-  const seconds = Number(headers.get("retry-after") ?? Number.NaN)
-  const retryAfter = Number.isFinite(seconds) ? seconds : undefined
-  const problem = hasType(response, "application/problem+json") ? parse(text) : undefined
+  const seconds = Number.parseFloat(headers.get("retry-after") ?? "")
+  const retryAfter = seconds >= 0 ? seconds : undefined
+  const problem = hasType(response, "application/problem+json") && parse(text)
   return isFailure(problem) && problem.status === status
     ? new ApiError(problem, retryAfter)
     : unexpected(status, retryAfter)
@@ -100,7 +100,7 @@ export const createHttp = (platform: Platform, url: string) => {
     silence = SILENCE,
     later = silence,
   ): Promise<Answer<unknown>> => {
-    const late = new AbortController()
+    const ending = abortedBy(outgoing.signal)
     let timer = new AbortController()
     const expectWithin = (milliseconds: number) => {
       timer.abort()
@@ -109,16 +109,15 @@ export const createHttp = (platform: Platform, url: string) => {
       platform.sleep(milliseconds, signal).then(() => {
         if (signal.aborted) return
         outgoing.onSilence?.()
-        late.abort()
+        ending.abort()
       })
     }
-    const request = { heard: platform.elapsed(), end: () => late.abort() }
+    const request = { heard: platform.elapsed(), end: () => ending.abort() }
     if (outgoing.isBackground) waiting.add(request)
-    const joined = anySignal(outgoing.signal, late.signal)
     try {
       outgoing.signal?.throwIfAborted()
       expectWithin(silence)
-      return await exchange(outgoing, joined.signal, () => {
+      return await exchange(outgoing, ending.signal, () => {
         request.heard = platform.elapsed()
         expectWithin(later)
       })
@@ -129,7 +128,7 @@ export const createHttp = (platform: Platform, url: string) => {
     } finally {
       waiting.delete(request)
       timer.abort()
-      joined.end()
+      ending.abort()
     }
   }
 

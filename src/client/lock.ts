@@ -6,7 +6,7 @@
  *   lost     once another has stolen it. A tab that was suspended hears of it when it wakes.
  * A waiter counts its own seconds without a beat: after its own suspension it counts one.
  */
-import { anySignal, type Held, type Platform } from "./platform.ts"
+import { abortedBy, type Held, type Platform } from "./platform.ts"
 
 const BEAT = 1_000
 /** With some jitter, so that two waiters do not steal from each other. */
@@ -26,7 +26,7 @@ export const withLock = async <T>(
   })
   const hold = async (held: Held) => {
     isHolding = true
-    const over = anySignal(ended.signal, held.lost)
+    const over = abortedBy(ended.signal, held.lost)
     const beat = async () => {
       while (!over.signal.aborted) {
         channel.post("")
@@ -39,26 +39,25 @@ export const withLock = async <T>(
     } finally {
       // The beats end with it.
       ended.abort()
-      over.end()
+      over.abort()
     }
   }
-  const silent = new AbortController()
+  const waiting = abortedBy(signal)
   const listen = async () => {
     while (!isHolding && !ended.signal.aborted) {
       await platform.sleep(BEAT * (1 + 0.3 * platform.random()), ended.signal)
-      if (++missed > MISSED && !isHolding) return silent.abort()
+      if (++missed > MISSED && !isHolding) return waiting.abort()
     }
   }
   listen()
-  const waiting = anySignal(signal, silent.signal)
   try {
     return await platform.lock(name, { signal: waiting.signal }, hold).catch((error) => {
-      if (isHolding || signal?.aborted || !silent.signal.aborted) throw error
+      if (isHolding || signal?.aborted || !waiting.signal.aborted) throw error
       return platform.lock(name, { signal, steal: true }, hold)
     })
   } finally {
     ended.abort()
-    waiting.end()
+    waiting.abort()
     channel.close()
   }
 }

@@ -58,17 +58,14 @@ type Host = Target & {
 }
 const host = globalThis as unknown as Host
 
-const sleep: Platform["sleep"] = (milliseconds, signal) =>
-  new Promise((resolve) => {
-    if (signal?.aborted) return resolve()
-    const end = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener("abort", end)
-      resolve()
-    }
-    const timer = setTimeout(end, milliseconds)
-    signal?.addEventListener("abort", end)
+const sleep: Platform["sleep"] = async (milliseconds, signal) => {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const over = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds)
   })
+  await orAborted(over, signal).catch(() => {})
+  clearTimeout(timer)
+}
 
 /** Locks within one process, where there are no Web Locks: Node 20, Bun, pages without TLS. */
 export const createLocks = (): Lock => {
@@ -100,21 +97,22 @@ export const orAborted = <T>(promise: Promise<T>, signal: AbortSignal | undefine
     promise.then(resolve, reject).finally(() => signal?.removeEventListener("abort", leave))
   })
 
-/** Like `AbortSignal.any`, which React Native and older browsers lack, until `end` is called. */
-export const anySignal = (...signals: (AbortSignal | undefined)[]) => {
+/**
+ * A controller that any of the signals aborts, too, as by `AbortSignal.any`, which React Native and
+ * older browsers lack. Whoever is done with it aborts it: it leaves no listeners then.
+ */
+export const abortedBy = (...signals: (AbortSignal | undefined)[]) => {
   const either = new AbortController()
   const abort = () => {
     const first = signals.find((signal) => signal?.aborted)
     if (first) either.abort(first.reason)
   }
-  for (const signal of signals) signal?.addEventListener("abort", abort)
-  abort()
-  return {
-    signal: either.signal,
-    end: () => {
-      for (const signal of signals) signal?.removeEventListener("abort", abort)
-    },
+  for (const signal of signals) {
+    signal?.addEventListener("abort", abort)
+    either.signal.addEventListener("abort", () => signal?.removeEventListener("abort", abort))
   }
+  abort()
+  return either
 }
 
 const webLocks = (): Lock | undefined => {

@@ -17,10 +17,9 @@ import type { Http } from "./http.ts"
 import { createListeners } from "./listeners.ts"
 import { withLock } from "./lock.ts"
 import { backOff, orAborted, type Platform, randomKey } from "./platform.ts"
-import { checked, isTokens, isUser } from "./shapes.ts"
+import { checked, isSession, isTokens, isUser, type Session as Stored } from "./shapes.ts"
 import type { Storage, Stored as StoredValue } from "./storage/storage.ts"
 
-type Stored = { user: User; access_token: string; refresh_token: string }
 const KEY = "session"
 /** Of the refresh tokens of sessions that were left, and that the service has to end. */
 const LEFT = "left:"
@@ -30,9 +29,6 @@ const PATIENCE = 5_000
 const SILENCE = 7_000
 
 export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
-
-const isStored = (value: unknown): value is Stored =>
-  isTokens(value) && isUser((value as Partial<Stored>).user)
 
 /** Calls `run` with the header of the access token, and once more with a new token after a 401. */
 export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
@@ -69,7 +65,7 @@ export const createSession = (
         })
     const value = values?.get(KEY)
     // Another tab may have sent one during the read.
-    const session = unstored ? unstored.session : isStored(value) ? value : undefined
+    const session = unstored ? unstored.session : isSession(value) ? value : undefined
     known ??= whose(session)
     return session
   }
@@ -85,7 +81,7 @@ export const createSession = (
           // A full storage may still have the session that was left.
           unstored = message === "" ? {} : undefined
           changed(message)
-        } else if (isStored(message)) {
+        } else if (isSession(message)) {
           unstored = { session: message }
           changed(whose(message))
         }

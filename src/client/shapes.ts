@@ -19,8 +19,12 @@ const isTextOrNull = (value: unknown) => value === null || typeof value === "str
 const isBoolean = (value: unknown) => typeof value === "boolean"
 const isId = (value: unknown) => Number.isSafeInteger(value) && Number(value) > 0
 
-export const isTokens = object<Tokens>({ access_token: isText, refresh_token: isText })
+const tokens = { access_token: isText, refresh_token: isText }
+export const isTokens = object<Tokens>(tokens)
 export const isUser = object<User>({ id: isId, email: isTextOrNull })
+/** As it is stored. */
+export type Session = { user: User; access_token: string; refresh_token: string }
+export const isSession = object<Session>({ ...tokens, user: isUser })
 
 const todo = {
   ...{ id: isId, title: isText, description: isTextOrNull, is_completed: isBoolean },

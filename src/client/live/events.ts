@@ -8,7 +8,7 @@
  */
 import { ApiError, hasCode } from "../errors.ts"
 import type { Http } from "../http.ts"
-import { anySignal, backOff, type Platform } from "../platform.ts"
+import { backOff, type Platform } from "../platform.ts"
 import type { Authorized } from "../session.ts"
 
 /** If the first event is not here by then, a proxy holds it back. */
@@ -34,8 +34,8 @@ type Given = {
   onBlocked: (isBlocked: boolean) => void
   /** Ends early when there is a reason to try again. */
   pause: (milliseconds: number) => Promise<void>
-  /** Aborts when the network has changed. A new one each time. */
-  interrupted: () => AbortSignal
+  /** Makes a new one each time: aborted when the network has changed, and at the end. */
+  opening: () => AbortController
 }
 
 /** Whether streams are refused, by the service's limit or by a proxy that does not support them. */
@@ -47,8 +47,7 @@ export const followEvents = async (given: Given, signal: AbortSignal) => {
   const { platform, http } = given
   let [failures, cuts] = [0, 0]
   while (!signal.aborted) {
-    const interrupted = given.interrupted()
-    const either = anySignal(signal, interrupted)
+    const stream = given.opening()
     const started = platform.elapsed()
     let [opened, retry, isRefused, isLost, isSilent] = [0, 0, false, false, false]
     const isSteady = () => opened > 0 && platform.elapsed() - opened >= STEADY
@@ -73,7 +72,7 @@ export const followEvents = async (given: Given, signal: AbortSignal) => {
       isSilent = true
     }
     try {
-      const request = { method: "GET", path: "/api/v1/todos/events", signal: either.signal }
+      const request = { method: "GET", path: "/api/v1/todos/events", signal: stream.signal }
       await given.authorized((headers) =>
         http.once({ ...request, headers, onText, onSilence }, FIRST_EVENT, SILENCE),
       )
@@ -81,13 +80,13 @@ export const followEvents = async (given: Given, signal: AbortSignal) => {
       isRefused = isRefusal(error)
       isLost = !isRefused
     }
-    either.end()
     if (signal.aborted) return
     // It was ended because the network may be another one: that says nothing about this one.
-    if (interrupted.aborted) {
+    if (stream.signal.aborted) {
       cuts = 0
       continue
     }
+    stream.abort()
     if (isSteady()) failures = cuts = 0
     else if (opened || !isLost) cuts++
     const isBlocked = isRefused || cuts >= CUTS || (!opened && isSilent)

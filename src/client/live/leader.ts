@@ -8,7 +8,7 @@
  */
 import { ApiError, isUnauthorized } from "../errors.ts"
 import type { Http } from "../http.ts"
-import { anySignal, backOff, type Held, type Platform } from "../platform.ts"
+import { abortedBy, backOff, type Held, type Platform } from "../platform.ts"
 import type { Authorized, Session } from "../session.ts"
 import { followEvents } from "./events.ts"
 import { createFetcher } from "./fetching.ts"
@@ -34,14 +34,14 @@ export const lead = async (
   held: Held,
   end: AbortSignal,
 ) => {
-  const either = anySignal(end, held.lost)
+  const either = abortedBy(end, held.lost)
   const { signal } = either
   const authorized: Authorized = (run) => session.authorized(run, { userId, signal })
   const sender = createSender({ http, store, authorized, held, signal })
   const fetcher = createFetcher({ platform, http, store, authorized })
-  let rest = new AbortController()
-  let trouble = new AbortController()
-  let stream = new AbortController()
+  let rest = abortedBy(signal)
+  let trouble = abortedBy(signal)
+  let stream = abortedBy(signal)
   /** Whether it has loaded what the leader before it stored. */
   let isLoaded = false
   let isBehind = true
@@ -54,14 +54,10 @@ export const lead = async (
   const recover = () => {
     failures = 0
     trouble.abort()
-    trouble = new AbortController()
+    trouble = abortedBy(signal)
   }
   /** `over`: of the trouble that it waits for. It may be over before the failure is known. */
-  const pause = async (milliseconds: number, over = trouble.signal) => {
-    const until = anySignal(signal, over)
-    await platform.sleep(milliseconds, until.signal)
-    until.end()
-  }
+  const pause = (milliseconds: number, over = trouble.signal) => platform.sleep(milliseconds, over)
   /** What waits may wait on a network that is gone. */
   const reconnect = () => {
     isBehind = true
@@ -93,12 +89,11 @@ export const lead = async (
 
   const work = async () => {
     while (!signal.aborted) {
-      const resting = new AbortController()
+      const resting = abortedBy(signal)
       rest = resting
       const over = trouble.signal
-      const until = anySignal(signal, resting.signal)
       try {
-        await step(until.signal)
+        await step(resting.signal)
         failures = 0
         store.connected({ is_online: true, is_logged_in: true })
       } catch (error) {
@@ -117,7 +112,7 @@ export const lead = async (
         isAsked = wait > 0
         await pause(is_logged_in ? wait + backOff(platform, failures++) : REST, over)
       } finally {
-        until.end()
+        resting.abort()
       }
     }
   }
@@ -153,11 +148,11 @@ export const lead = async (
     if (failures > 0 && !isAsked) recover()
   }
   const stops = [store.subscribe(wake), store.onRetry(reconnect), session.onChange(onSession)]
-  const interrupted = () => {
-    stream = new AbortController()
-    return stream.signal
+  const opening = () => {
+    stream = abortedBy(signal)
+    return stream
   }
-  const events = { onToken, onBlocked, onLost, onOpen, interrupted }
+  const events = { onToken, onBlocked, onLost, onOpen, opening }
   store.leads(true)
   try {
     await Promise.all([
@@ -167,6 +162,6 @@ export const lead = async (
   } finally {
     store.leads(false)
     for (const stop of stops) stop()
-    either.end()
+    either.abort()
   }
 }
