@@ -4,7 +4,7 @@ import type { Call, CallOptions, Credentials, PasswordChange, Registration, User
 import { ApiError, hasCode, isUnanswered, isUnauthorized, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, type OpenLive, openLive, until } from "./live/live.ts"
-import { removeStored } from "./live/store.ts"
+import { storedKeys } from "./live/store.ts"
 import type { Platform } from "./platform.ts"
 import { createSession } from "./session.ts"
 import { checked, isTokens } from "./shapes.ts"
@@ -50,7 +50,8 @@ export interface Client {
   logIn(credentials: Credentials, options?: CallOptions): Promise<User>
   /**
    * Removes the replica from this device. Without a network it succeeds here, and the service ends
-   * the session when it is reached again. Rejects with EDITS_PENDING: see `pending`.
+   * the session when it is reached again. Rejects with EDITS_PENDING: see `pending`. With that, and
+   * with STORAGE_FAILED, nothing has happened.
    */
   logOut(options?: LogOutOptions): Promise<void>
   /** The user of the stored session, or undefined if nobody is logged in. Works offline, too. */
@@ -81,11 +82,14 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
   const url = options.url.replace(/\/+$/, "")
   const storage = options.storage ?? browserStorage(`todo-api ${url}`) ?? memoryStorage()
   const http = createHttp(platform, url)
-  const forget = (user: User) => {
-    closeLive()
-    return removeStored({ platform, storage, userId: user.id }, "queue")
-  }
-  const session = createSession(platform, storage, http, forget)
+  const session = createSession(platform, storage, http, {
+    keysOf: ({ id }, what) => storedKeys(storage, id, what),
+    clear: (what) =>
+      live?.opened.then(
+        ({ clear }) => clear(what),
+        () => {},
+      ),
+  })
   const call = createCall(http, session)
   let live: { userId: number; end: AbortController; opened: Promise<OpenLive> } | undefined
   let isClosed = false
@@ -165,10 +169,8 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
       const isNothingLeft = left === 0 && opened.notices().length === 0
-      closeLive()
-      const end = await session.leave()
       const what = isNothingLeft || pending === "discard" ? "queue" : "replica"
-      await removeStored({ platform, storage, userId: user.id }, what)
+      const end = await session.leave(user, what)
       await end()
     },
 
@@ -205,8 +207,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         const asked = await call("get", "/api/v1/users/me", { signal }).catch((found) => found)
         if (!isUnauthorized(asked)) throw error
       }
-      await session.close()
-      await forget(user)
+      await session.close(user)
     },
 
     close: () => {

@@ -35,19 +35,29 @@ export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T
 
 export type Session = ReturnType<typeof createSession>
 
-/** `onDeleted`: the user's account is gone, and their session is forgotten. */
+/** What a log-out removes of its user. `queue`: edits, too, that are not sent. */
+export type Removal = "replica" | "queue"
+
+/** What this tab has of the user. */
+type Belongings = {
+  /** The keys of what is stored. */
+  keysOf: (user: User, what: Removal) => Promise<readonly string[]>
+  /** Forgets what was removed, here or by another tab. */
+  clear: (what: Removal) => unknown
+}
+
 export const createSession = (
   platform: Platform,
   storage: Storage,
   http: Http,
-  onDeleted: (user: User) => Promise<void>,
+  { keysOf, clear }: Belongings,
 ) => {
   const listeners = createListeners()
   const end = new AbortController()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
   /** A session that a full storage did not accept. All open tabs then have it in memory. */
-  let unstored: { session?: Stored | undefined } | undefined
+  let unstored: Stored | undefined
   let isEnding = false
 
   const whose = (session: Stored | undefined) => String(session?.user.id ?? "")
@@ -65,7 +75,7 @@ export const createSession = (
         })
     const value = values?.get(KEY)
     // Another tab may have sent one during the read.
-    const session = unstored ? unstored.session : isSession(value) ? value : undefined
+    const session = unstored ?? (isSession(value) ? value : undefined)
     known ??= whose(session)
     return session
   }
@@ -75,14 +85,15 @@ export const createSession = (
   const channel = read()
     .catch(() => {})
     .then(() =>
-      // A message is the user, or a session that is not stored.
+      // A message is the user, what was removed of them, or a session that is not stored.
       platform.channel(name(), (message) => {
         if (typeof message === "string") {
-          // A full storage may still have the session that was left.
-          unstored = message === "" ? {} : undefined
-          changed(message)
+          const user = /\D/.test(message) ? "" : message
+          unstored = undefined
+          changed(user)
+          if (user !== message) clear(message as Removal)
         } else if (isSession(message)) {
-          unstored = { session: message }
+          unstored = message
           changed(whose(message))
         }
       }),
@@ -92,18 +103,32 @@ export const createSession = (
     return withLock(platform, name(), undefined, run)
   }
 
-  const write = async (session: Stored | undefined, more: [string, StoredValue][] = []) => {
+  const write = async (
+    session: Stored | undefined,
+    message = whose(session),
+    removed: readonly string[] = [],
+    left: readonly [string, StoredValue][] = [],
+  ) => {
+    const without = [KEY, ...removed].map((key) => [key, undefined] as const)
+    const added = session ? ([[KEY, session]] as const) : left
     try {
-      await storage.write(new Map([[KEY, session] as [string, StoredValue], ...more]))
+      await storage.write(new Map<string, StoredValue>([...without, ...added]))
       unstored = undefined
-    } catch {
-      unstored = { session }
+    } catch (error) {
+      // A full storage still removes. A tab that is opened later would end the session with a used token.
+      await storage.write(new Map(without)).catch(() => {
+        if (!session) throw storageFailed(error)
+      })
+      unstored = session
     }
     const { post } = await channel
-    post(unstored?.session ?? whose(session))
-    // The stored token is used up: a tab that is opened later would end the session with it.
-    if (unstored) await storage.write(new Map([[KEY, undefined]])).catch(() => {})
+    post(unstored ?? message)
     changed(whose(session))
+  }
+  /** Forgets the session and, in the same write, what is stored of the user. */
+  const forget = async (user: User, what: Removal, left?: [string, StoredValue][]) => {
+    await write(undefined, what, await keysOf(user, what), left)
+    await clear(what)
   }
 
   /** Stores the tokens of a new session. */
@@ -134,8 +159,8 @@ export const createSession = (
       } catch (error) {
         if (isUnauthorized(error)) {
           const isLeft = (await read())?.access_token !== session.access_token
-          if (!isLeft) await write(undefined)
-          if (!isLeft && isAccountDeleted(error)) await onDeleted(session.user)
+          if (!isLeft)
+            await (isAccountDeleted(error) ? forget(session.user, "queue") : write(undefined))
         } else if (error instanceof ApiError && error.status >= 400 && error.status < 429)
           // What answered the refresh says nothing about the request that needs it.
           throw unexpected(0, undefined, error)
@@ -195,14 +220,14 @@ export const createSession = (
 
     replace,
 
-    /** Forgets the session: the service has ended it. */
-    close: () => alone(() => write(undefined)),
+    /** Forgets the session, and everything of the user: the service has, too. */
+    close: (user: User) => alone(() => forget(user, "queue")),
 
     /** Forgets the session. Resolves to what has the service end it: now, or when it can be reached. */
-    leave: async () => {
+    leave: async (user: User, what: Removal) => {
       const session = await read()
       const key = LEFT + randomKey()
-      await write(undefined, session ? [[key, session.refresh_token]] : [])
+      await forget(user, what, session && [[key, session.refresh_token]])
       return async () => {
         if (!session) return
         const ended = endOne(session.refresh_token, session.access_token)

@@ -52,6 +52,43 @@ test("a login that is heard of before the failure of the last request is known i
   tab.close()
 }, 60_000)
 
+test("a tab that was frozen during a log-out removes nothing of the session after it", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const account = app.newAccount()
+  let isCut = false
+  const page = app.open(
+    (reach) => (path, init) => (isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)),
+    storage,
+  )
+  await page.register(account)
+  const messages = createGate()
+  const on: Platform = {
+    ...platform,
+    channel: (name, onMessage) =>
+      platform.channel(name, (message) => messages.pass().then(() => onMessage(message))),
+  }
+  const frozen = createClientOn(on, { url: app.url, storage })
+  const tab = await frozen.todos.live({ until: "synced" })
+  const before = await page.todos.live({ until: "synced" })
+  await before.create({ title: "before" })
+  await eventually(() => before.status().pending === 0 && tab.list().length === 1)
+  messages.isShut = true
+  await page.logOut()
+  await page.logIn(account)
+  const live = await page.todos.live({ until: "synced" })
+  await eventually(() => live.list().length === 1)
+  isCut = true
+  await live.create({ title: "typed without a network" })
+  messages.open()
+  await Bun.sleep(50)
+  const again = await app.open(undefined, storage).todos.live()
+  expect(again.list().map(({ title }) => title)).toEqual(["before", "typed without a network"])
+  isCut = false
+  await eventually(() => again.status().pending === 0 && tab.list().length === 2)
+  frozen.close()
+}, 60_000)
+
 test("a tab that is opened while another stores something shows it", async () => {
   const storage = memoryStorage()
   const reads = createGate()

@@ -183,6 +183,41 @@ test("a copy that could not be opened leaves no channel behind", async () => {
   client.close()
 })
 
+test("a log-out is one write: where the storage fails, all is as it was, and it says so", async () => {
+  const storage = memoryStorage()
+  const disk = { isStuck: false }
+  const failing: Storage = {
+    ...storage,
+    write: async (values, guard) => {
+      if (disk.isStuck) throw new Error("The disk is gone")
+      const isWritten = await storage.write(values, guard)
+      // Here the page is closed, perhaps.
+      if (values.get("session") === undefined && values.has("session"))
+        keys.push([...(await storage.read("")).keys()])
+      return isWritten
+    },
+  }
+  const keys: string[][] = []
+  const client = app.open(undefined, failing)
+  const user = await client.logIn(await app.account())
+  const live = await client.todos.live({ until: "synced" })
+  await live.create({ title: "Buy milk" })
+  await eventually(() => live.status().pending === 0)
+  for (const pending of ["send", "keep", "discard"] as const) {
+    disk.isStuck = true
+    const failed = await client.logOut({ pending }).catch((error) => error)
+    expect(failed).toBeInstanceOf(ApiError)
+    expect(failed.error_code).toBe("STORAGE_FAILED")
+    disk.isStuck = false
+    expect(await client.user()).toEqual(user)
+    expect((await client.todos.live()).list().length).toBe(1)
+    expect((await client.todos.list()).length).toBe(1)
+  }
+  await client.logOut()
+  expect(keys).toEqual([[expect.stringMatching(/^left:/)]])
+  expect([...(await storage.read("")).keys()]).toEqual([])
+})
+
 test("a log-out removes the copy that another tab is about to store", async () => {
   const storage = memoryStorage()
   let store = () => {}

@@ -3,6 +3,7 @@ import type { NewTodo, Sort, Todo, TodoChanges } from "../calls.ts"
 import { failed, notLoggedIn, storageFailed } from "../errors.ts"
 import { withLock } from "../lock.ts"
 import { orAborted, randomKey } from "../platform.ts"
+import type { Removal } from "../session.ts"
 import { checked, isDeletedTodos } from "../shapes.ts"
 import type { Storage } from "../storage/storage.ts"
 import { append } from "./edits.ts"
@@ -80,8 +81,8 @@ export interface Live {
   close(): void
 }
 
-/** `unsent`: how many edits the service has not answered. */
-export type OpenLive = Live & { unsent(): number }
+/** `unsent`: how many edits the service has not answered. `clear`: after a log-out, in any tab. */
+export type OpenLive = Live & { unsent(): number; clear(what: Removal): Promise<void> }
 
 /** How many edits are kept at most while the service cannot be reached. */
 export const LONGEST_QUEUE = 5000
@@ -271,6 +272,7 @@ export const openLive = async (
     },
     retry: store.retry,
     unsent: store.unsent,
+    clear: (what) => store.clear(what, async () => (await session.user())?.id === userId),
     close: () => end.abort(),
   }
 }

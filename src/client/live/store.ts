@@ -1,6 +1,7 @@
 /** The replica and the queue of edits, in memory and in the storage, and the listeners to their changes. */
 import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
+import type { Removal } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { Edits, Entry, Notice, Operation, Outcome, SyncState } from "./model.ts"
 import { createTable, isTableMessage } from "./table.ts"
@@ -18,19 +19,10 @@ const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
 /** Of the lock of the leader, and of the channel between tabs that understand each other. */
 export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:1:${userId}`
 
-/** `queue`: edits, too, that are not sent. */
-type Removal = { remove: "replica" | "queue" }
-
-/** Removes what is stored of a user, also from what open tabs show. */
-export const removeStored = async (
-  { platform, storage, userId }: { platform: Platform; storage: Storage; userId: number },
-  what: Removal["remove"],
-) => {
-  const { post, close } = platform.channel(liveName(storage, userId), () => {})
-  post({ remove: what })
-  close()
-  await storage.remove(replicaPrefix(userId))
-  if (what === "queue") await storage.remove(queuePrefix(userId))
+/** The keys of what is stored of a user. */
+export const storedKeys = async (storage: Storage, userId: number, what: Removal) => {
+  const keys = [...(await storage.read(replicaPrefix(userId))).keys()]
+  return what === "queue" ? [...keys, ...(await storage.read(queuePrefix(userId))).keys()] : keys
 }
 
 export type Connection = {
@@ -42,7 +34,7 @@ export type Connection = {
 
 type QueueValue = Edits | readonly Notice[]
 type ReplicaValue = Entry | SyncState
-type Message = { connection?: Connection; ask?: "connection" | "retry" } & Partial<Removal>
+type Message = { connection?: Connection; ask?: "connection" | "retry" }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
 
@@ -87,12 +79,11 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       for (const table of [replica, queue]) table.receive(message)
       return
     }
-    const { connection: next, ask, remove } = message as Message
+    const { connection: next, ask } = message as Message
     // A leader knows better: without locks two would answer each other for ever.
     if (!isLeader && typeof next?.is_online === "boolean") connected(next)
     if (ask === "connection" && isLeader) channel.post({ connection })
     if (ask === "retry") retries.call()
-    if (remove) clear(remove)
   }
   const channel = platform.channel(liveName(storage, userId), receive)
   signal.addEventListener("abort", channel.close)
@@ -168,9 +159,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     call()
   }
 
-  const clear = async (what: Removal["remove"]) => {
+  /** Where the storage fails, it has at most what was being stored at that moment. */
+  const clear = async (what: Removal, isKept: () => Promise<boolean>) => {
     isRemoved = true
-    await Promise.all([replica.clear(), what === "queue" && queue.clear()])
+    await Promise.allSettled([replica.clear(isKept), what === "queue" && queue.clear(isKept)])
   }
 
   const notices = () => (queue.values().get(NOTICES) ?? NONE) as readonly Notice[]
@@ -237,6 +229,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
         set(NOTICES, left.length > 0 ? left : undefined)
       }),
 
+    clear,
     connection: () => connection,
     connected,
     leads: (next: boolean) => {

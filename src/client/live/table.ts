@@ -169,20 +169,23 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
       onChange(delta.keys())
     },
 
-    /** Forgets everything, here and in the storage. */
-    clear: () => {
-      const forget = () => {
-        const before = values.keys()
-        values = new Map()
-        changes = []
-        unstored = new Map()
-        version = undefined
-        onChange(before)
-      }
-      forget()
+    /**
+     * Forgets what a log-out has removed, and removes what this tab has stored since. `isKept`: the
+     * user is logged in again. A tab that was frozen hears late.
+     */
+    clear: (isKept: () => Promise<boolean>) => {
+      const before = values.keys()
+      values = new Map()
+      changes = []
+      unstored = new Map()
+      onChange(before)
       return inTurn(async () => {
-        await storage.remove(prefix)
-        forget()
+        const stored = await storage.read(prefix)
+        const guard = { key: prefix, value: stored.get(prefix) as string | undefined }
+        if (!(await isKept()))
+          await storage.write(new Map([...stored.keys()].map((key) => [key, undefined])), guard)
+        version = undefined
+        await reload()
       })
     },
   }

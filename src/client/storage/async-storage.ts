@@ -49,7 +49,6 @@ export const asyncStorage = (items: AsyncStorage, name = "todo-api"): Storage =>
         if (removed.length > 0) await items.multiRemove(removed)
         return true
       }),
-    remove: (prefix) => inTurn(async () => void (await items.multiRemove(await keysOf(prefix)))),
     persist: async () => true,
   }
 }

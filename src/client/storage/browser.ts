@@ -32,7 +32,6 @@ export const browserStorage = (name: string): Storage | undefined => {
     },
     read: async (prefix) => (await choose()).read(prefix),
     write: async (values, guard) => (await choose()).write(values, guard),
-    remove: async (prefix) => (await choose()).remove(prefix),
     persist: async (ask) => (await choose()).persist?.(ask) ?? false,
   }
 }

@@ -1,7 +1,7 @@
 /** `todo-api/client/file`: a storage in a file, for programs. One process at a time may use it. */
 import { mkdir, open, readFile, rename } from "node:fs/promises"
 import { dirname, resolve } from "node:path"
-import { readFrom, removeFrom, writeTo } from "./memory.ts"
+import { readFrom, writeTo } from "./memory.ts"
 import type { Storage, Stored } from "./storage.ts"
 
 const load = async (path: string): Promise<Map<string, Stored>> => {
@@ -57,11 +57,6 @@ export const fileStorage = (file: string): Storage => {
         if (!writeTo(values, changes, guard)) return false
         await store(values)
         return true
-      }),
-    remove: (prefix) =>
-      inTurn(async (values) => {
-        removeFrom(values, prefix)
-        await store(values)
       }),
     persist: async () => true,
   }

@@ -9,7 +9,7 @@ type ObjectStore = {
   getAll(range: KeyRange): DbRequest<Stored[]>
   getAllKeys(range: KeyRange): DbRequest<string[]>
   put(value: Stored, key: string): void
-  delete(key: string | KeyRange): void
+  delete(key: string): void
 }
 type Transaction = {
   objectStore(name: string): ObjectStore
@@ -112,13 +112,12 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
       }
   }
 
-  const rangeOf = (prefix: string) => host.IDBKeyRange.bound(prefix, `${prefix}\uffff`)
-
   return {
     name,
     read: (prefix) =>
       steadily("readonly", (store, end) => {
-        const [keys, values] = [store.getAllKeys(rangeOf(prefix)), store.getAll(rangeOf(prefix))]
+        const range = host.IDBKeyRange.bound(prefix, `${prefix}\uffff`)
+        const [keys, values] = [store.getAllKeys(range), store.getAll(range)]
         values.onsuccess = () =>
           end(new Map(keys.result.map((key, index) => [key, values.result[index]])))
       }),
@@ -133,11 +132,6 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
         if (!guard) return put()
         const request = store.get(guard.key)
         request.onsuccess = () => (request.result === guard.value ? put() : end(false))
-      }),
-    remove: (prefix) =>
-      steadily("readwrite", (store, end) => {
-        store.delete(rangeOf(prefix))
-        end(undefined)
       }),
     persist: async (ask) => {
       const manager = host.navigator?.storage

@@ -19,10 +19,6 @@ export const writeTo = (
   return true
 }
 
-export const removeFrom = (values: Map<string, Stored>, prefix: string) => {
-  for (const key of [...values.keys()]) if (key.startsWith(prefix)) values.delete(key)
-}
-
 /** A storage in memory: nothing outlives the page or the process. */
 export const memoryStorage = (): Storage => {
   const values = new Map<string, Stored>()
@@ -30,6 +26,5 @@ export const memoryStorage = (): Storage => {
     name: `memory:${randomKey()}`,
     read: async (prefix) => readFrom(values, prefix),
     write: async (changes, guard) => writeTo(values, changes, guard),
-    remove: async (prefix) => removeFrom(values, prefix),
   }
 }

@@ -17,8 +17,6 @@ export interface Storage {
    * it writes nothing and returns false.
    */
   write(values: ReadonlyMap<string, Stored>, guard?: Guard): Promise<boolean>
-  /** Removes all values whose keys begin with the prefix. */
-  remove(prefix: string): Promise<void>
   /** Whether it is kept however full the device is. If `ask`, it asks the browser for that. */
   persist?(ask: boolean): Promise<boolean>
 }

@@ -113,7 +113,6 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
       if (guard?.key.startsWith("queue:")) isWritten.then((is) => is && tellWritten(told))
       return alive(isWritten)
     },
-    remove: (prefix) => (end.aborted ? never : alive(shared.remove(prefix))),
   }
   return {
     on,
