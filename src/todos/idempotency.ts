@@ -1,6 +1,6 @@
 /** Idempotency-Key: claims a key with the todo that it creates, and replays the first response. */
 import { createHash } from "node:crypto"
-import type { Sql } from "../database/sql.ts"
+import { PREPARED, type Sql, type Statements } from "../database/sql.ts"
 import { FIRST_VERSION } from "../http/entity-tag.ts"
 import { Problem } from "../http/problem.ts"
 import * as members from "./members.ts"
@@ -25,7 +25,7 @@ export const keyReused = () =>
 /** The todo of the first response, which follows from the body and the key. */
 export const firstResponse = (
   body: members.NewTodo,
-  use: Pick<KeyUse, "todo_id" | "created_at">,
+  use: { todo_id: number; created_at: string },
 ): Versioned => ({
   id: use.todo_id,
   ...members.contentOf(body),
@@ -34,21 +34,27 @@ export const firstResponse = (
   version: FIRST_VERSION,
 })
 
+/**
+ * A replay has no revision. An expired key counts as absent. A concurrent request with the same key waits
+ * for this one to commit.
+ */
 export const createOnce = async (
   turn: Turn,
   key: string,
   body: members.NewTodo,
   max: number | null,
-): Promise<{ created: Written; isReplay: false } | { created: Versioned; isReplay: true }> => {
+): Promise<Written | (Versioned & { revision: null })> => {
   const bodyHash = bodyHashOf(body)
+  const values = [max, key, bodyHash, ...members.createdValues(body)]
   // If the key expires between the two statements, it is free again.
   for (;;) {
-    const created = await insertTodoOnce(turn, key, bodyHash, body, max)
-    if (created) return { created, isReplay: false }
-    const use = await findKeyUse(turn, key)
+    const [created] = await writing<Written>(turn, INSERT_ONCE, values)
+    if (created) return created
+    const { sql, ownerId, options } = turn
+    const [use] = await findKeyUses(sql.pipelined, ownerId, [key], options)
     if (!use) continue
     if (bodyHash !== use.body_hash) throw keyReused()
-    return { created: firstResponse(body, use), isReplay: true }
+    return { ...firstResponse(body, use), revision: null }
   }
 }
 
@@ -75,35 +81,21 @@ const INSERT_ONCE = `
   cross join revised
   returning ${shown("todos")}, revision`
 
-/**
- * Undefined if the key is in use. A concurrent request with the same key waits for this one to commit. An
- * expired key counts as absent.
- */
-const insertTodoOnce = async (
-  turn: Turn,
-  key: string,
-  bodyHash: string,
-  body: members.NewTodo,
-  max: number | null,
-) => {
-  const values = [max, key, bodyHash, ...members.createdValues(body)]
-  const [row] = await writing<Written>(turn, INSERT_ONCE, values)
-  return row
-}
+export type KeyUse = { key: string; body_hash: string; todo_id: number; created_at: string }
 
-export type KeyUse = { body_hash: string; todo_id: number; created_at: string }
-
-const FIND_USE = `
-  select encode(body_hash, 'hex') as body_hash, todo_id, created_at
+const FIND_USES = `
+  select key, encode(body_hash, 'hex') as body_hash, todo_id, created_at
   from idempotency_keys
   where owner_id = $1
-    and key = $2
+    and key in (select json_array_elements_text($2::text::json))
     and created_at > now() - ${KEY_LIFETIME}`
 
-const findKeyUse = async ({ sql, ownerId, options }: Turn, key: string) => {
-  const [row] = await sql.pipelined.unsafe<KeyUse[]>(FIND_USE, [ownerId, key], options)
-  return row
-}
+export const findKeyUses = (
+  sql: Statements,
+  ownerId: number,
+  keys: string[],
+  options: { prepare: boolean } = PREPARED,
+) => sql.unsafe<KeyUse[]>(FIND_USES, [ownerId, JSON.stringify(keys)], options)
 
 /**
  * Deletes at most `limit` keys, of all owners, and returns how many. The outer condition spares a key that

@@ -29,13 +29,6 @@ export type WriteDeps = {
   onCommit: (ownerId: number, revision: number) => void
 }
 
-/** The foreign keys that a write violates if its owner has no row yet. */
-const UNKNOWN_OWNER = [
-  "todos_owner_id_fkey",
-  "idempotency_keys_owner_id_fkey",
-  "revisions_owner_id_fkey",
-]
-
 /** If the owner has no row yet, creates the user whom the token names, and writes again. */
 export const writeAsUser = <Result>(
   deps: WriteDeps,
@@ -46,7 +39,7 @@ export const writeAsUser = <Result>(
     try {
       return await write(turn)
     } catch (error) {
-      if (!UNKNOWN_OWNER.includes(constraintOf(error) ?? "")) throw error
+      if (!constraintOf(error)?.endsWith("_owner_id_fkey")) throw error
       await deps.createFederatedUser(turn.ownerId)
       return write(turn)
     }
@@ -69,17 +62,13 @@ export const createTodo = async (
   todo: NewTodo,
 ): Promise<{ created: Versioned; isReplay: boolean }> => {
   const max = deps.maxTodos ?? null
-  const insert = async (turn: Turn) =>
-    key === null
-      ? { created: await queries.insertTodo(turn, todo, max), isReplay: false as const }
-      : createOnce(turn, key, todo, max)
-  const outcome = await writeAsUser(deps, writer, insert).catch((error: unknown) => {
+  const insert = (turn: Turn) =>
+    key === null ? queries.insertTodo(turn, todo, max) : createOnce(turn, key, todo, max)
+  const { revision, ...created } = await writeAsUser(deps, writer, insert).catch((error) => {
     throw isBeyondQuota(error) ? quotaExceeded(deps.maxTodos) : error
   })
-  if (outcome.isReplay) return outcome
-  const { revision, ...created } = outcome.created
-  deps.onCommit(writer.caller.userId, revision)
-  return { created, isReplay: false }
+  if (revision !== null) deps.onCommit(writer.caller.userId, revision)
+  return { created, isReplay: revision === null }
 }
 
 export const updateTodo = async (

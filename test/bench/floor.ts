@@ -220,10 +220,10 @@ const changes = async (owner: number, search: URLSearchParams, headers: Headers)
 const create = async (owner: number, request: Request, headers: Headers) => {
   const body = await readBody(request)
   const key = request.headers.get("idempotency-key")
-  const { revision: _, ...row }: Versioned & { revision?: number } = key
-    ? (await createOnce({ sql, ownerId: owner, options: { prepare: true } }, key, body, null))
-        .created
-    : await insertTodo({ sql, ownerId: owner, options: { prepare: true } }, body, null)
+  const turn = { sql, ownerId: owner, options: { prepare: true as const } }
+  const { revision: _, ...row } = key
+    ? await createOnce(turn, key, body, null)
+    : await insertTodo(turn, body, null)
   headers["location"] = `/api/v1/todos/${row.id}`
   return answer(row, headers, 201)
 }

@@ -31,23 +31,20 @@ export class SchemaError extends Error {
 }
 
 /**
- * The migrations before JOINING. It brings a database that has all of them to the schema that the files
- * of today give to an empty one. Those have numbers of these, so that such a database does not lack them,
- * but not the first one, which tells it from a database that began with the files of today.
+ * It brings a database that has all migrations before it, from FIRST_FORMER to LAST_FORMER, to the schema
+ * that the files of today give to an empty one. Those have numbers in between, so that such a database does
+ * not lack them.
  */
-const FORMER = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 18, 19].map(
-  (number) => `202601010000${String(number).padStart(2, "0")}`,
-)
 export const JOINING = "20260101000020"
+const FIRST_FORMER = "20260101000001"
+const LAST_FORMER = "20260101000019"
 /** The numbers up to its own are never unknown. */
 const NUMBERED = /^202601010000[01]\d$/
 
-export const hasFormer = (applied: string[]) => applied.includes("20260101000001")
-
 const refuseOlder = (applied: string[], what: string) => {
-  if (hasFormer(applied) && !FORMER.every((version) => applied.includes(version)))
+  if (applied.includes(FIRST_FORMER) && !applied.includes(LAST_FORMER))
     throw new SchemaError(
-      `${what} is too old for this version, which begins with ${FORMER.at(-1)}: migrate it with ` +
+      `${what} is too old for this version, which begins with ${LAST_FORMER}: migrate it with ` +
         "todo-api of commit 168fbfb first, or restore it there and back it up again. Nothing was changed.",
     )
 }

@@ -1,6 +1,6 @@
 /** All SQL over batches. Every statement names the owner. */
 import { PREPARED, type Statements } from "../../database/sql.ts"
-import { KEY_LIFETIME, type KeyUse } from "../idempotency.ts"
+import { KEY_LIFETIME } from "../idempotency.ts"
 import { assignments, columns, instantText, record } from "../members.ts"
 import { shown, type Versioned } from "../queries.ts"
 import { nextRevision } from "../revisions.ts"
@@ -88,14 +88,6 @@ export const claimKeys = async (sql: Statements, ownerId: number, claims: Claim[
 /** Releases the keys of operations that were refused after all. */
 export const releaseKeys = (sql: Statements, ownerId: number, keys: string[]) => sql`
   delete from idempotency_keys
-  where owner_id = ${ownerId}
-    and key in ${sql(keys)}`
-
-export const findKeyUses = (sql: Statements, ownerId: number, keys: string[]) => sql<
-  (KeyUse & { key: string })[]
->`
-  select key, encode(body_hash, 'hex') as body_hash, todo_id, created_at
-  from idempotency_keys
   where owner_id = ${ownerId}
     and key in ${sql(keys)}`
 

@@ -5,20 +5,12 @@
 import type { Statements } from "../../database/sql.ts"
 import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
+import { findKeyUses } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
 import type { Turn, Writer } from "../revisions.ts"
 import { noSuchTodo, type WriteDeps, writeAsUser } from "../writes.ts"
 import { type Claims, hashOf, type Outcome, planBatch } from "./plan.ts"
-import {
-  applyWrites,
-  type Claim,
-  claimKeys,
-  findKeyUses,
-  type LockedTodo,
-  lockCount,
-  lockTodos,
-  releaseKeys,
-} from "./queries.ts"
+import * as queries from "./queries.ts"
 import type { Batch, BatchResult, Operation } from "./schemas.ts"
 
 /** How often is looked for a todo that is neither there nor deleted. */
@@ -29,11 +21,11 @@ const ROUNDS = 3
  * delete or restore one while a statement waits for it: then it is looked for again.
  */
 const lock = async (sql: Statements, ownerId: number, operations: Operation[], days: number) => {
-  const found: LockedTodo[] = []
+  const found: queries.LockedTodo[] = []
   let ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
   let restored = new Set(operations.flatMap((one) => (one.op === "restore" ? [one.id] : [])))
   for (let round = 0; round < ROUNDS && ids.size > 0; round++) {
-    found.push(...(await lockTodos(sql, ownerId, ids, restored, days)))
+    found.push(...(await queries.lockTodos(sql, ownerId, ids, restored, days)))
     ids = restored = restored.difference(new Set(found.map(({ id }) => id)))
   }
   return found
@@ -43,7 +35,7 @@ const lock = async (sql: Statements, ownerId: number, operations: Operation[], d
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]) => {
   /** Of each key, its first operation. */
   const firsts = new Map<string, { first: number; body_hash: string }>()
-  const claims: Claim[] = []
+  const claims: queries.Claim[] = []
   for (const [index, operation] of operations.entries()) {
     if (operation.op !== "create" && operation.op !== "update") continue
     const { key } = operation
@@ -56,11 +48,11 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]) 
       claims.push({ index, key, body_hash, todo_id })
     }
   }
-  const claimed = claims.length === 0 ? [] : await claimKeys(sql, ownerId, claims)
+  const claimed = claims.length === 0 ? [] : await queries.claimKeys(sql, ownerId, claims)
   const uses: Claims["uses"] = new Map()
   for (const { key, todo_id, now } of claimed) {
     const own = key === null ? undefined : firsts.get(key)
-    if (key !== null && own) uses.set(key, { ...own, todo_id, created_at: now })
+    if (key !== null && own) uses.set(key, { key, ...own, todo_id, created_at: now })
   }
   const used = [...firsts.keys()].filter((key) => !uses.has(key))
   if (used.length > 0)
@@ -96,14 +88,16 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
       const locked = await lock(transaction, ownerId, operations, trashDays)
       const claims = await claim(transaction, ownerId, operations)
       const { outcomes, unusedKeys, writes } = planBatch(operations, locked, claims, {
-        count: adds && maxTodos !== undefined ? await lockCount(transaction, ownerId) : 0,
+        count: adds && maxTodos !== undefined ? await queries.lockCount(transaction, ownerId) : 0,
         max: maxTodos,
         keepsDeleted: trashDays > 0,
       })
       if (atomic && outcomes.some(({ problem }) => problem)) throw rolledBack(outcomes)
-      if (unusedKeys.length > 0) await releaseKeys(transaction, ownerId, unusedKeys)
+      if (unusedKeys.length > 0) await queries.releaseKeys(transaction, ownerId, unusedKeys)
       const isChange = Object.values(writes).some(({ length }) => length > 0)
-      const revision = isChange ? await applyWrites(transaction, ownerId, writes) : undefined
+      const revision = isChange
+        ? await queries.applyWrites(transaction, ownerId, writes)
+        : undefined
       return { outcomes, revision }
     }, options)
   const { outcomes, revision } = await writeAsUser(deps, writer, transact)
