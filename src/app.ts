@@ -130,8 +130,7 @@ export const createApp = (deps: Deps) => {
         .use(
           me({
             ...accounts,
-            deleteOwned: (userId, client, thenDelete) =>
-              deleteTodosOf({ sql, turns }, { caller: { userId }, client }, thenDelete),
+            deleteOwned: (userId, thenDelete) => deleteTodosOf({ sql, turns }, userId, thenDelete),
           }),
         )
         .use(ownCredentials(accounts))

@@ -1,7 +1,6 @@
 /** GET and DELETE /users/me. */
 import { t } from "elysia"
 import type { Statements } from "../database/sql.ts"
-import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import type { Accounts } from "./context.ts"
 import { userKey } from "./revocation-keys.ts"
@@ -13,7 +12,6 @@ type Deps = Accounts & {
   /** Deletes what the other features store about a user, then calls `thenDelete` to delete the user. */
   deleteOwned: (
     userId: number,
-    client: Pick<Client, "signal">,
     thenDelete: (transaction: Statements) => Promise<unknown>,
   ) => Promise<void>
 }
@@ -32,7 +30,7 @@ export const me = ({ deleteOwned, ...accounts }: Deps) =>
       "",
       async ({ caller: { userId }, client, status }) => {
         await deleteSessionsOf(accounts.sql, userId)
-        await deleteOwned(userId, client, (transaction) => deleteUser(transaction, userId))
+        await deleteOwned(userId, (transaction) => deleteUser(transaction, userId))
         accounts.tokens.revoke([userKey(userId)])
         accounts.logEvent("account_deleted", { userId, address: client.address })
         return status(204, undefined)

@@ -138,10 +138,8 @@ export const deleteUser = (env: Env, user: string, flags: Flags) => {
     if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
       throw new Error("nothing was deleted")
     await deleteSessionsOf(sql, account.id)
-    await deleteTodosOf(
-      { sql, turns: createTurns() },
-      { caller: { userId: account.id } },
-      (transaction) => deleteAccount(transaction, account.id),
+    await deleteTodosOf({ sql, turns: createTurns() }, account.id, (transaction) =>
+      deleteAccount(transaction, account.id),
     )
     logEvent("account_deleted", { userId: account.id })
     return show(flags, account)

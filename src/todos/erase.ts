@@ -1,23 +1,16 @@
 /** Deletes all todos of an owner, in batches, and the owner with the last one. Every statement names the owner. */
-
-import { ClientLeft, isLockTimeout } from "../database/errors.ts"
+import { isLockTimeout } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { unavailable } from "../http/problem.ts"
-import {
-  inTurn,
-  LIMITED_WAIT,
-  SHORT_WAIT,
-  type Turn,
-  type Turns,
-  type Writer,
-} from "./revisions.ts"
+import { inTurn, LIMITED_WAIT, type Turn, type Turns } from "./revisions.ts"
 
 /** Rows. Deleting so many takes tens of milliseconds, far less than the time limit of a statement on a busy machine. */
 const DELETED_AT_ONCE = 1_000
 
-/** While somebody holds a lock on one of the rows: three to four seconds in all. */
-const MOST_TRIES = 20
-const PAUSE_MS = 100
+/** While somebody holds a lock on one of the rows: three seconds in all. */
+const MOST_TRIES = 6
+/** Less than after which Postgres looks for deadlocks. */
+const LOCK_WAIT = "500ms"
 
 /** Leaves no tombstones: `tombstones_forgotten_up_to` makes replicas begin again. */
 const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
@@ -66,7 +59,7 @@ const deleteSomeTombstones = async ({ sql, ownerId }: Turn) =>
 
 /**
  * Locks what every write locks last: who holds another lock of the owner's may be waiting for this one. So
- * this transaction waits shortly for each, and is tried again: otherwise it could deadlock.
+ * this transaction gives up on a lock before it could deadlock, and is tried again.
  */
 const LOCK_REVISION = `
   select revision
@@ -81,15 +74,16 @@ const TABLES = ["todos", "idempotency_keys", "deleted_todos", "revisions"]
 /** One statement for all todos might exceed its time limit. `deleteOwner` is called in the last transaction. */
 export const deleteTodosOf = async (
   deps: { sql: Sql; turns: Turns },
-  { caller, client }: Writer,
+  userId: number,
   deleteOwner: (transaction: Statements) => Promise<unknown>,
 ) => {
+  const writer = { caller: { userId } }
   const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
-    while ((await inTurn(deps, { caller }, deleteSome)) > 0);
+    while ((await inTurn(deps, writer, deleteSome)) > 0);
   }
   const deleteRest = ({ sql, ownerId, options }: Turn) =>
     sql.begin(async (transaction) => {
-      await transaction.unsafe(LOCK_REVISION, [ownerId, SHORT_WAIT])
+      await transaction.unsafe(LOCK_REVISION, [ownerId, LOCK_WAIT])
       for (const table of TABLES)
         await transaction`
           delete from ${transaction(table)}
@@ -100,13 +94,11 @@ export const deleteTodosOf = async (
     await deleteAll(deleteSomeTodos)
     await deleteAll(deleteSomeTombstones)
     try {
-      return await inTurn(deps, { caller }, deleteRest)
+      return await inTurn(deps, writer, deleteRest)
     } catch (error) {
       if (!isLockTimeout(error)) throw error
       if (tries === MOST_TRIES)
         throw unavailable("Another transaction has locked todos of the user")
     }
-    await Bun.sleep(PAUSE_MS)
-    if (client?.signal.aborted) throw new ClientLeft()
   }
 }

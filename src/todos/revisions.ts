@@ -35,7 +35,7 @@ export const inTurn = <Result>(
 }
 
 /** How long to wait for a lock while others wait behind. */
-export const SHORT_WAIT = "50ms"
+const SHORT_WAIT = "50ms"
 
 /**
  * A write waits for those that other instances make of the owner's todos. In its text, `$1` is the owner and

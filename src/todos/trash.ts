@@ -2,13 +2,12 @@
  * The trash: deleted todos, which can be restored for TRASH_DAYS. They lie in the table of tombstones, which
  * replicas learn of deletions from: what is forgotten stays a tombstone. Restoring is an operation of a batch.
  */
-import { type Static, t } from "elysia"
+import { t } from "elysia"
 import { PREPARED, type Sql, type Value } from "../database/sql.ts"
-import type { Client } from "../http/client-address.ts"
-import type { AnyCaller } from "../http/guard.ts"
 import { listQuery } from "./lists/parameters.ts"
 import { readTexts } from "./lists/queries.ts"
-import { type ListDeps, type ReadPage, readStart, respondWithPages } from "./lists/response.ts"
+import type { Headers, ListDeps, PageRequest, ReadPage } from "./lists/response.ts"
+import { readStart, respondWithPages } from "./lists/response.ts"
 import { cleared, todoJson } from "./members.ts"
 import { inTurn, type Writer } from "./revisions.ts"
 import { noSuchTodo, type WriteDeps } from "./writes.ts"
@@ -18,16 +17,13 @@ export const trashQuery = t.Object(
   { additionalProperties: false },
 )
 
-type TrashRequest = { caller: AnyCaller; client: Client; query: Static<typeof trashQuery> }
-type Headers = Record<string, string | number | undefined>
-
 /** What cursors are bound to. */
 const LIST = ["deleted"]
 
 /** Also sets the headers of the response. */
 export const respondWithTrash = async (
   deps: ListDeps & Pick<WriteDeps, "trashDays">,
-  request: TrashRequest,
+  request: PageRequest,
   headers: Headers,
 ) => {
   const start = readStart(deps, request, LIST)

@@ -59,7 +59,7 @@ export type PageDeps = Reads & { cursors: Cursors; log: Logger }
 export type ListDeps = PageDeps & { sql: Sql; tagOf: ListTags }
 
 type PageQuery = { limit?: string; cursor?: string }
-type PageRequest = { caller: AnyCaller; client: Client; query: PageQuery }
+export type PageRequest = { caller: AnyCaller; client: Client; query: PageQuery }
 
 /** A list in pages. */
 type Pages = {
@@ -112,7 +112,7 @@ export const respondWithPages = async (
   return { response: sendJson(todos, "[", "]", streaming), state }
 }
 
-type Headers = Record<string, string | number | undefined>
+export type Headers = Record<string, string | number | undefined>
 type ListRequest = PageRequest & { query: ListQuery; ifNoneMatch: string | null }
 
 /** Also sets the headers of the response. */
