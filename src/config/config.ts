@@ -1,64 +1,45 @@
 /** Reads the configuration from environment variables, and reports all problems at once. */
 import { readFileSync } from "node:fs"
 import { readDatabaseUrl } from "./database-url.ts"
-import {
-  type Env,
-  host,
-  integer,
-  LARGEST_PORT,
-  list,
-  metricsPort,
-  network,
-  oneOf,
-  origin,
-  type Reader,
-  resetUrl,
-  sender,
-  smtpUrl,
-  text,
-  url,
-} from "./readers.ts"
+import * as read from "./readers.ts"
 
 /** An error that the operator has to mend before the service can start. Exit code 78. */
 export class ConfigError extends Error {
   override name = "ConfigError"
 }
 
-const databaseUrl: Reader<string | undefined> = (value, env) =>
-  value === undefined ? undefined : readDatabaseUrl(value, env)
-
 const schema = {
-  DATABASE_URL: databaseUrl,
-  DATABASE_POOL_SIZE: integer(10, 1, 1_000),
-  DATABASE_WAIT_SECONDS: integer(30, 0, 3_600),
-  DATABASE_PREPARED_STATEMENTS: oneOf("true", "true", "false"),
-  DATA_DIR: text("./data"),
-  SECRET_KEY: text(undefined),
-  SECRET_KEY_PREVIOUS: text(undefined),
-  ALGORITHM: oneOf("HS256", "HS256", "HS384", "HS512"),
-  ACCESS_TOKEN_EXPIRE_MINUTES: integer(30, 1, 525_600),
-  REFRESH_TOKEN_EXPIRE_DAYS: integer(30, 1, 3_650),
-  SESSION_MAX_DAYS: integer(365, 1, 3_650),
-  REGISTRATION: oneOf("open", "open", "invite", "closed"),
-  REGISTRATIONS_PER_HOUR: integer(20, 1, 1_000_000),
-  SMTP_URL: smtpUrl,
-  SMTP_FROM: sender,
-  PASSWORD_RESET_URL: resetUrl,
-  MAX_TODOS_PER_USER: integer(undefined, 1, 1_000_000_000),
+  DATABASE_URL: readDatabaseUrl,
+  DATABASE_POOL_SIZE: read.integer(10, 1, 1_000),
+  DATABASE_WAIT_SECONDS: read.integer(30, 0, 3_600),
+  DATABASE_PREPARED_STATEMENTS: read.oneOf("true", "true", "false"),
+  DATA_DIR: read.text("./data"),
+  SECRET_KEY: read.text(undefined),
+  SECRET_KEY_PREVIOUS: read.text(undefined),
+  ALGORITHM: read.oneOf("HS256", "HS256", "HS384", "HS512"),
+  ACCESS_TOKEN_EXPIRE_MINUTES: read.integer(30, 1, 525_600),
+  REFRESH_TOKEN_EXPIRE_DAYS: read.integer(30, 1, 3_650),
+  SESSION_MAX_DAYS: read.integer(365, 1, 3_650),
+  REGISTRATION: read.oneOf("open", "open", "invite", "closed"),
+  REGISTRATIONS_PER_HOUR: read.integer(20, 1, 1_000_000),
+  SMTP_URL: read.smtpUrl,
+  SMTP_FROM: read.sender,
+  PASSWORD_RESET_URL: read.resetUrl,
+  MAX_TODOS_PER_USER: read.integer(undefined, 1, 1_000_000_000),
   // No longer than deletions are remembered: of what is forgotten, replicas could not learn that it is back.
-  TRASH_DAYS: integer(30, 0, 90),
-  REQUESTS_PER_MINUTE: integer(undefined, 1, 1_000_000),
-  JWT_ISSUER: text(undefined),
-  JWT_AUDIENCE: text(undefined),
-  JWKS_URL: url("https:", "http:"),
-  HOST: host,
-  PORT: integer(8000, 0, LARGEST_PORT),
-  REUSE_PORT: oneOf("false", "true", "false"),
-  METRICS_PORT: metricsPort,
-  CORS_ORIGINS: list(origin),
-  TRUSTED_PROXIES: list(network),
-  LOG_LEVEL: oneOf("info", "trace", "debug", "info", "warn", "error", "fatal", "silent"),
-  SHUTDOWN_TIMEOUT_SECONDS: integer(10, 1, 3_600),
+  TRASH_DAYS: read.integer(30, 0, 90),
+  REQUESTS_PER_MINUTE: read.integer(undefined, 1, 1_000_000),
+  JWT_ISSUER: read.text(undefined),
+  JWT_AUDIENCE: read.text(undefined),
+  JWKS_URL: read.url("https:", "http:"),
+  HOST: read.host,
+  PORT: read.integer(8000, 0, read.LARGEST_PORT),
+  REUSE_PORT: read.oneOf("false", "true", "false"),
+  METRICS_PORT: read.metricsPort,
+  CORS_ORIGINS: read.list(read.origin),
+  TRUSTED_PROXIES: read.list(read.network),
+  LOG_LEVEL: read.oneOf("info", "trace", "debug", "info", "warn", "error", "fatal", "silent"),
+  SHUTDOWN_TIMEOUT_SECONDS: read.integer(10, 1, 3_600),
 }
 
 export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)[Name]> }
@@ -67,7 +48,7 @@ export type Config = { [Name in keyof typeof schema]: ReturnType<(typeof schema)
 const SECRET_KEY_BYTES = { HS256: 32, HS384: 48, HS512: 64 }
 
 /** Looks at what is set, not at what could be read, so that no wrong value hides another problem. */
-const contradictions = (env: Env, config: Config, needsSecretKey: boolean): string[] => {
+const contradictions = (env: read.Env, config: Config, needsSecretKey: boolean): string[] => {
   const { DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS, JWT_ISSUER, JWKS_URL, JWT_AUDIENCE } = env
   // If ALGORITHM itself is wrong, the one with the shortest keys.
   const { ALGORITHM = "HS256" } = config
@@ -89,27 +70,27 @@ const contradictions = (env: Env, config: Config, needsSecretKey: boolean): stri
 /** Secrets may also lie in files, as Docker, systemd and Kubernetes give them. */
 const FROM_FILES = ["DATABASE_URL", "SECRET_KEY", "SECRET_KEY_PREVIOUS", "SMTP_URL"]
 
-const readFiles = (env: Env, problems: string[]): Env => {
-  const read = { ...env }
+const readFiles = (env: read.Env, problems: string[]): read.Env => {
+  const whole = { ...env }
   for (const name of FROM_FILES) {
     const file = env[`${name}_FILE`]
     if (!file) continue
     if (env[name]) problems.push(`${name}_FILE and ${name} are both set: unset one of them`)
     try {
-      read[name] = readFileSync(file, "utf8").replace(/\r?\n$/, "")
-      if (read[name] === "") problems.push(`${name}_FILE is empty`)
+      whole[name] = readFileSync(file, "utf8").replace(/\r?\n$/, "")
+      if (whole[name] === "") problems.push(`${name}_FILE is empty`)
     } catch {
       problems.push(`${name}_FILE cannot be read`)
     }
   }
-  return read
+  return whole
 }
 
 /** An empty variable counts as unset. Throws a ConfigError that names every problem. */
-export const readConfig = (given: Env, needsSecretKey = true): Config => {
+export const readConfig = (given: read.Env, needsSecretKey = true): Config => {
   const problems: string[] = []
   const env = readFiles(given, problems)
-  const read = ([name, reader]: [string, Reader<unknown>]) => {
+  const readOne = ([name, reader]: [string, read.Reader<unknown>]) => {
     try {
       return [name, reader(env[name] || undefined, env)]
     } catch (error) {
@@ -117,7 +98,7 @@ export const readConfig = (given: Env, needsSecretKey = true): Config => {
       return [name, undefined]
     }
   }
-  const config = Object.fromEntries(Object.entries(schema).map(read)) as Config
+  const config = Object.fromEntries(Object.entries(schema).map(readOne)) as Config
   problems.push(...contradictions(env, config, needsSecretKey))
   if (problems.length > 0) throw new ConfigError(problems.join("\n"))
   return config

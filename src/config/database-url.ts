@@ -6,7 +6,7 @@ import { readFileSync, statSync } from "node:fs"
 import { isIP } from "node:net"
 import { userInfo } from "node:os"
 import type { ConnectionOptions } from "node:tls"
-import { type Env, fail, LARGEST_PORT } from "./readers.ts"
+import { type Env, fail, LARGEST_PORT, type Reader } from "./readers.ts"
 
 /** libpq's parameters that count here; `search_path`, which is dbmate's, is a setting of the session. */
 const KNOWN = [
@@ -260,7 +260,8 @@ export const connectionOptions = (url: string) => {
  * The URL with all that the variables add, in the form that everything else reads. Throws a RangeError.
  * Also reads the files that it names: a missing certificate must not look like an absent database.
  */
-export const readDatabaseUrl = (url: string, env: Env): string => {
+export const readDatabaseUrl: Reader<string | undefined> = (url, env) => {
+  if (url === undefined) return undefined
   const whole = write(read(url, env))
   targetOf(whole)
   for (const single of hostUrls(whole)) connectionOptions(single)

@@ -1,23 +1,13 @@
 /** Files that only their owner can read. They are written completely or not at all, even in a power cut. */
 import { randomUUID } from "node:crypto"
-import {
-  closeSync,
-  constants,
-  fchownSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs"
+import * as fs from "node:fs"
 import { dirname } from "node:path"
 
 /** Makes the names in a directory survive a power cut, which a rename alone does not. */
 export const syncDirectory = (directory: string) => {
-  const fd = openSync(directory, "r")
-  fsyncSync(fd)
-  closeSync(fd)
+  const fd = fs.openSync(directory, "r")
+  fs.fsyncSync(fd)
+  fs.closeSync(fd)
 }
 
 type Owner = { uid?: number; gid?: number }
@@ -33,16 +23,16 @@ export const placePrivateFile = (
   draft: string,
   isReady: () => void,
 ) => {
-  const fd = openSync(draft, "wx", 0o600)
+  const fd = fs.openSync(draft, "wx", 0o600)
   try {
-    writeFileSync(fd, text)
-    if (uid !== undefined && gid !== undefined) fchownSync(fd, uid, gid)
-    fsyncSync(fd)
-    closeSync(fd)
+    fs.writeFileSync(fd, text)
+    if (uid !== undefined && gid !== undefined) fs.fchownSync(fd, uid, gid)
+    fs.fsyncSync(fd)
+    fs.closeSync(fd)
     isReady()
-    renameSync(draft, path)
+    fs.renameSync(draft, path)
   } catch (error) {
-    rmSync(draft, { force: true })
+    fs.rmSync(draft, { force: true })
     throw error
   }
   syncDirectory(dirname(path))
@@ -54,13 +44,13 @@ export const writePrivateFile = (path: string, text: string, owner: Owner = {}) 
 
 /** Follows no link: it might lead to somebody else's file. */
 export const openPrivateFile = (path: string, flags: number) =>
-  openSync(path, flags | constants.O_NOFOLLOW, 0o600)
+  fs.openSync(path, flags | fs.constants.O_NOFOLLOW, 0o600)
 
 export const readPrivateFile = (path: string): string => {
-  const fd = openPrivateFile(path, constants.O_RDONLY)
+  const fd = openPrivateFile(path, fs.constants.O_RDONLY)
   try {
-    return readFileSync(fd, "utf8")
+    return fs.readFileSync(fd, "utf8")
   } finally {
-    closeSync(fd)
+    fs.closeSync(fd)
   }
 }

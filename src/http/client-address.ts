@@ -2,32 +2,31 @@
 import ipaddr from "ipaddr.js"
 import { isAddress } from "../config/readers.ts"
 
-type Address = ipaddr.IPv4 | ipaddr.IPv6
-
-/** Parses an entry of X-Forwarded-For, to which some proxies add a port. Undefined if it is no address. */
-const parseHop = (text: string): Address | undefined => {
-  const hop = text.trim().replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, "$1$3")
-  return isAddress(hop) ? ipaddr.process(hop) : undefined
+/** All are compared as IPv6: the network of a proxy may be written in either way. */
+const parse = (text: string): ipaddr.IPv6 => {
+  const address = ipaddr.parse(text)
+  return address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address
 }
 
-/** All are compared as IPv6: the network of a proxy may be written in either way. */
-const asIPv6 = (address: Address) =>
-  address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : address
+/** Parses an entry of X-Forwarded-For, to which some proxies add a port. Undefined if it is no address. */
+const parseHop = (text: string): ipaddr.IPv6 | undefined => {
+  const hop = text.trim().replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, "$1$3")
+  return isAddress(hop) ? parse(hop) : undefined
+}
 
 /** Parses `10.0.0.0/8` or an address. */
 const parseNetwork = (text: string): [ipaddr.IPv6, number] => {
   const [address = "", bits] = text.split("/")
-  const parsed = ipaddr.parse(address)
-  const before = parsed instanceof ipaddr.IPv4 ? 96 : 0
-  return [asIPv6(parsed), bits === undefined ? 128 : before + Number(bits)]
+  const before = address.includes(":") ? 0 : 96
+  return [parse(address), bits === undefined ? 128 : before + Number(bits)]
 }
 
 /** RFC 6052: a NAT64 writes the IPv4 address of its client into this network. */
 const NAT64 = parseNetwork("64:ff9b::/96")
 
 /** An IPv6 subscriber can use any address of a /64, so the /64 stands for the client. */
-const subscriber = (address: Address): string => {
-  if (address instanceof ipaddr.IPv4) return address.toString()
+const subscriber = (address: ipaddr.IPv6): string => {
+  if (address.isIPv4MappedAddress()) return address.toIPv4Address().toString()
   if (address.match(NAT64)) return address.toByteArray().slice(-4).join(".")
   const groups = address.parts.slice(0, 4)
   return groups.map((group) => group.toString(16)).join(":")
@@ -42,7 +41,7 @@ const PREFIX = /^(?:\/[\w.~-]+){1,8}$/
 
 export const createProxies = (trusted: string[]) => {
   const networks = trusted.map(parseNetwork)
-  const isTrusted = (address: Address) => networks.some((network) => asIPv6(address).match(network))
+  const isTrusted = (address: ipaddr.IPv6) => networks.some((network) => address.match(network))
 
   return {
     /**

@@ -58,19 +58,8 @@ const checkScope = ({ scopes }: AnyCaller, resource: Resource | undefined, metho
 }
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
-
-const idempotencyKeyOf = (given: string | null) => {
-  if (given === null || VISIBLE_ASCII.test(given)) return given
-  throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
-}
-
 const WAIT = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i
 const WAIT_LIMIT_SECONDS = 60
-
-const preferredWait = (prefer: string | null): number | undefined => {
-  const seconds = WAIT.exec(prefer ?? "")?.[1]
-  return seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT_SECONDS)
-}
 
 const header = <Values>(name: ApiHeader, read: (given: string | null) => Values) => ({
   detail: { requestHeaders: [name] },
@@ -83,11 +72,16 @@ const headers = {
   ifMatch: header("If-Match", (given) => ({ ifMatch: expectedVersions(given) })),
   /** For `matchesWeakly`. */
   ifNoneMatch: header("If-None-Match", (ifNoneMatch) => ({ ifNoneMatch })),
-  idempotencyKey: header("Idempotency-Key", (given) => ({
-    idempotencyKey: idempotencyKeyOf(given),
-  })),
+  idempotencyKey: header("Idempotency-Key", (idempotencyKey) => {
+    if (idempotencyKey === null || VISIBLE_ASCII.test(idempotencyKey)) return { idempotencyKey }
+    throw new Problem("BAD_REQUEST", "Idempotency-Key must be 1 to 255 visible ASCII characters")
+  }),
   /** `wait`: seconds. */
-  prefer: header("Prefer", (given) => ({ wait: preferredWait(given) })),
+  prefer: header("Prefer", (prefer) => {
+    const seconds = WAIT.exec(prefer ?? "")?.[1]
+    const wait = seconds === undefined ? undefined : Math.min(Number(seconds), WAIT_LIMIT_SECONDS)
+    return { wait }
+  }),
 }
 
 export type Gate<Caller extends AnyCaller> = {

@@ -6,8 +6,7 @@ import { matchesWeakly } from "./entity-tag.ts"
 type Source = () => Promise<Uint8Array | string>
 
 /** RFC 9110, section 12.5.3, for gzip alone. */
-const acceptsGzip = (request: Request) =>
-  /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i.test(request.headers.get("accept-encoding") ?? "")
+const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i
 
 /** Blobs, because a response would copy bytes. */
 const prepare = async (source: Source) => {
@@ -32,7 +31,7 @@ export const staticAsset = (source: Source, headers: Record<string, string>) => 
     const all = { ...headers, etag, vary, "cache-control": "no-cache" }
     if (matchesWeakly(request.headers.get("if-none-match"), etag))
       return new Response(null, { status: 304, headers: all })
-    return acceptsGzip(request)
+    return ACCEPTS_GZIP.test(request.headers.get("accept-encoding") ?? "")
       ? new Response(gzipped, { headers: { ...all, "content-encoding": "gzip" } })
       : new Response(plain, { headers: all })
   }

@@ -21,21 +21,15 @@ const readKey = (file: string) => {
   return key
 }
 
-const generatedKeys = (dataDir: string): Secrets => {
-  const file = currentFile(dataDir)
-  // Written completely or not at all: a truncated key would be weak, an empty one would fail every start.
-  if (!existsSync(file)) writePrivateFile(file, newKey())
-  const previous = previousFile(dataDir)
-  return existsSync(previous) ? [readKey(file), readKey(previous)] : [readKey(file)]
-}
-
 type Settings = Pick<Config, "SECRET_KEY" | "SECRET_KEY_PREVIOUS" | "DATA_DIR">
 
 export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settings): Secrets => {
-  const [current, ...previous] =
-    SECRET_KEY === undefined ? generatedKeys(DATA_DIR) : ([SECRET_KEY] as const)
-  if (SECRET_KEY_PREVIOUS !== undefined) previous.push(SECRET_KEY_PREVIOUS)
-  return [current, ...previous]
+  const before = SECRET_KEY_PREVIOUS === undefined ? [] : [SECRET_KEY_PREVIOUS]
+  if (SECRET_KEY !== undefined) return [SECRET_KEY, ...before]
+  const [file, previous] = [currentFile(DATA_DIR), previousFile(DATA_DIR)]
+  // Written completely or not at all: a truncated key would be weak, an empty one would fail every start.
+  if (!existsSync(file)) writePrivateFile(file, newKey())
+  return [readKey(file), ...(existsSync(previous) ? [readKey(previous)] : []), ...before]
 }
 
 /** Has to be called before the key is read in order to sign, because it may be replaced meanwhile. */

@@ -1,15 +1,6 @@
 /** Puts the files of a program into a directory, and verifies them before it is executed. */
 import { createHash, randomUUID } from "node:crypto"
-import {
-  chmodSync,
-  chownSync,
-  lstatSync,
-  mkdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs"
+import * as fs from "node:fs"
 import { join } from "node:path"
 
 export type ProgramFile = {
@@ -27,25 +18,25 @@ export const contentName = (files: ProgramFile[]) =>
 
 /** Whether nobody else could have written the file, which is about to be executed. */
 const isOurs = (path: string) => {
-  const { uid, mode } = lstatSync(path)
+  const { uid, mode } = fs.lstatSync(path)
   return uid === process.geteuid?.() && (mode & 0o022) === 0
 }
 
 const isIntact = (path: string, file: ProgramFile) =>
-  lstatSync(path, { throwIfNoEntry: false })?.isFile() === true &&
+  fs.lstatSync(path, { throwIfNoEntry: false })?.isFile() === true &&
   isOurs(path) &&
-  sha256(readFileSync(path)) === file.sha256
+  sha256(fs.readFileSync(path)) === file.sha256
 
 /** Readable for the service alone, or for a group too. */
 const give = (path: string, isExecutable: boolean, gid: number | undefined) => {
-  if (gid !== undefined) chownSync(path, -1, gid)
+  if (gid !== undefined) fs.chownSync(path, -1, gid)
   const mode = gid === undefined ? 0o600 : 0o640
-  chmodSync(path, isExecutable ? mode | ((mode & 0o440) >> 2) : mode)
+  fs.chmodSync(path, isExecutable ? mode | ((mode & 0o440) >> 2) : mode)
 }
 
 const makeDirectory = (path: string, gid: number | undefined) => {
-  if (mkdirSync(path, { recursive: true, mode: 0o700 })) give(path, true, gid)
-  if (!lstatSync(path).isDirectory() || !isOurs(path))
+  if (fs.mkdirSync(path, { recursive: true, mode: 0o700 })) give(path, true, gid)
+  if (!fs.lstatSync(path).isDirectory() || !isOurs(path))
     throw new Error(`${path} is not a directory that only we can write to`)
 }
 
@@ -54,11 +45,11 @@ const place = async (path: string, file: ProgramFile, gid: number | undefined) =
   try {
     const bytes = await file.read()
     if (sha256(bytes) !== file.sha256) throw new Error(`${file.path} is damaged`)
-    writeFileSync(draft, bytes, { flag: "wx", mode: 0o600 })
+    fs.writeFileSync(draft, bytes, { flag: "wx", mode: 0o600 })
     give(draft, file.isExecutable, gid)
-    renameSync(draft, path)
+    fs.renameSync(draft, path)
   } finally {
-    rmSync(draft, { force: true })
+    fs.rmSync(draft, { force: true })
   }
 }
 

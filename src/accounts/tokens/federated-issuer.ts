@@ -1,12 +1,5 @@
 /** Verifies tokens of JWT_ISSUER, and finds the users of their subjects. */
-import {
-  decodeJwt,
-  errors,
-  type JWTPayload,
-  type JWTVerifyOptions,
-  type JWTVerifyResult,
-  jwtVerify,
-} from "jose"
+import * as jose from "jose"
 import type { Logger } from "pino"
 import type { Config } from "../../config/config.ts"
 import type { Sql } from "../../database/sql.ts"
@@ -23,7 +16,7 @@ const subjectSchema = Text({ minLength: 1, maxLength: 255 })
 
 const issuerOf = (token: string): string | undefined => {
   try {
-    return decodeJwt(token).iss
+    return jose.decodeJwt(token).iss
   } catch {
     return undefined
   }
@@ -33,7 +26,7 @@ const issuerOf = (token: string): string | undefined => {
  * The issuer also signs tokens that give no access: logout tokens (OpenID Connect Back-Channel Logout
  * 1.0), and ID tokens, which tell a client who its user is.
  */
-const isAccessToken = ({ protectedHeader, payload }: JWTVerifyResult) =>
+const isAccessToken = ({ protectedHeader, payload }: jose.JWTVerifyResult) =>
   protectedHeader.typ?.toLowerCase() !== "logout+jwt" &&
   payload["nonce"] === undefined &&
   payload["at_hash"] === undefined
@@ -49,14 +42,14 @@ export const createIssuer = (
   if (JWT_ISSUER === undefined || JWKS_URL === undefined) return undefined
   const findKey = createJwks(JWKS_URL, log)
 
-  const verified = async (token: string, options: JWTVerifyOptions): Promise<JWTVerifyResult> => {
+  const verified = async (token: string, options: jose.JWTVerifyOptions) => {
     try {
-      return await jwtVerify(token, findKey, options)
+      return await jose.jwtVerify(token, findKey, options)
     } catch (error) {
-      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error
+      if (!(error instanceof jose.errors.JWKSMultipleMatchingKeys)) throw error
       // A token without a `kid` may be signed by any key of its type.
       for await (const key of error) {
-        const result = await jwtVerify(token, key, options).catch(() => undefined)
+        const result = await jose.jwtVerify(token, key, options).catch(() => undefined)
         if (result) return result
       }
       throw error
@@ -68,7 +61,7 @@ export const createIssuer = (
     claims: (token: string) => issuerOf(token) === JWT_ISSUER,
 
     /** The claims of a token with a valid signature. Throws a 401, or a 503 if the keys cannot be fetched. */
-    async verify(token: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+    async verify(token: string, options: jose.JWTVerifyOptions): Promise<jose.JWTPayload> {
       const result = await verified(token, {
         ...options,
         algorithms: ALGORITHMS,

@@ -73,17 +73,11 @@ const members = {
   timestamp: { ...string, format: "date-time" },
 }
 
-const brokenRules = {
+const listOf = (name: string, description: string) => ({
   type: "array",
-  description: "The broken rules, 20 at most",
-  items: referTo("schemas", "BrokenRule"),
-}
-
-const results = {
-  type: "array",
-  description: "The result of each operation",
-  items: referTo("schemas", "BatchResult"),
-}
+  description,
+  items: referTo("schemas", name),
+})
 
 /** `TODO_NOT_FOUND` becomes `TodoNotFound`. */
 const pascalCase = (code: string) =>
@@ -106,8 +100,12 @@ const problemOf = (codes: ErrorCode[], named: Json): Json => {
     properties: {
       ...members,
       error_code: { ...members.error_code, enum: codes },
-      ...(codes.includes("BAD_REQUEST") && { errors: brokenRules }),
-      ...(codes.includes("BATCH_ROLLED_BACK") && { results }),
+      ...(codes.includes("BAD_REQUEST") && {
+        errors: listOf("BrokenRule", "The broken rules, 20 at most"),
+      }),
+      ...(codes.includes("BATCH_ROLLED_BACK") && {
+        results: listOf("BatchResult", "The result of each operation"),
+      }),
     },
   }
   return referTo("schemas", name)
