@@ -82,6 +82,9 @@ export const createHttp = (platform: Platform, url: string) => {
     })
     const { status } = response
     if (!response.ok) throw failure(response, await response.text().catch(() => ""))
+    // Of the successes of HTTP the service has these.
+    const own = { GET: [200], DELETE: [204] }[method] ?? [200, 201, 202, 204]
+    if (!own.includes(status)) throw unexpected(status)
     if (onText && !(hasType(response, "text/event-stream") && response.body?.getReader))
       throw unexpected()
     const text = await readText(response, onData, onText)

@@ -11,6 +11,7 @@ test("an answer that is not the service's refuses no edit, and makes no loop", a
 
 test("no call takes an answer that is not the service's for its own, and the session goes on", async () => {
   await answerCalls(app, [200, 401, 403, 409], ["html", "odd members", "a problem of others"])
+  await answerCalls(app, [203], ["array"])
 }, 60_000)
 
 test("by seeds: whatever a bad network does, every edit is there once and in order", async () => {
