@@ -22,9 +22,6 @@ const WRITE_AT_MOST = 64 * 1024
 /** Bytes that may wait while nobody reads the output. After that lines are dropped and counted. */
 const BACKLOG_LIMIT = 16 * 1024 * 1024
 
-/** Data exceptions, whose messages quote the value. */
-const quotesValues = (code: string) => code.startsWith("22")
-
 const stackOf = ({ stack = "" }: Error) => stack.slice(Math.max(0, stack.search(/^\s+at /m))).trim()
 
 /**
@@ -44,7 +41,8 @@ export const describeError = (error: unknown, depth = 0): object => {
   if (error instanceof postgres.PostgresError) {
     const { code, severity, routine, constraint_name, table_name } = error
     const about = { code, severity, routine, constraint: constraint_name, table: table_name }
-    return { ...common, ...about, ...(!quotesValues(code) && { message }) }
+    // Data exceptions (22…) quote the value.
+    return { ...common, ...about, ...(!code.startsWith("22") && { message }) }
   }
   return { ...common, message, ...("code" in error && { code: error.code }) }
 }

@@ -73,24 +73,21 @@ const noSuchToken = () => new Problem("NOT_FOUND", "There is no such personal ac
 const readExpiry = (text: string | null | undefined) => {
   if (!text) return null
   const wrong = (message: string) => badRequest([{ pointer: "/expires_at", message }])
-  const time = readInstant(text)
-  if (time === undefined) throw wrong("must be a time that exists")
+  let time: number
+  try {
+    // Unlike `Date`, it does not take 30 February for 2 March.
+    time = Temporal.Instant.from(text).epochMilliseconds
+  } catch {
+    throw wrong("must be a time that exists")
+  }
   if (time <= Date.now()) throw wrong("must be in the future")
   // Its time zone may move a time to the year 10000, which RFC 3339 cannot write.
   if (time >= Date.UTC(10_000)) throw wrong("must be before the year 10000")
   return new Date(time).toISOString()
 }
 
-/** Unlike `Date`, it does not take 30 February for 2 March. */
-const readInstant = (text: string) => {
-  try {
-    return Temporal.Instant.from(text).epochMilliseconds
-  } catch {
-    return undefined
-  }
-}
-
 const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) => {
+  const { name, scopes } = wanted
   const expires_at = readExpiry(wanted.expires_at)
   await createFederatedUser(sql, userId)
   const { token, hash } = newPersonalToken()
@@ -99,7 +96,13 @@ const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) =
     const [user] = await transaction`select id from users where id = ${userId} for no key update`
     // Deleted at this very moment.
     if (!user) throw deletedUser()
-    return insertPersonalToken(transaction, userId, { ...wanted, expires_at, hash })
+    const [row] = await transaction<PersonalToken[]>`
+      insert into personal_tokens (user_id, name, scopes, expires_at, hash)
+      select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
+        ${expires_at}::timestamptz, ${hash}::bytea
+      where (select count(*) ${ofUser(transaction, userId)}) < ${TOKENS_PER_USER}
+      returning ${columns(transaction)}`
+    return row
   })
   if (created) return { ...created, token }
   throw new Problem(
@@ -116,21 +119,6 @@ const ofUser = (sql: Statements, userId: number) => sql`
   from personal_tokens
   where user_id = ${userId}
     and coalesce(expires_at > now(), true)`
-
-/** Undefined if the user has as many as allowed. */
-const insertPersonalToken = async (
-  transaction: Statements,
-  userId: number,
-  { name, scopes, expires_at = null, hash }: NewPersonalToken & { hash: Uint8Array },
-) => {
-  const [row] = await transaction<PersonalToken[]>`
-    insert into personal_tokens (user_id, name, scopes, expires_at, hash)
-    select ${userId}::bigint, ${name}, ${`{${scopes.join()}}`}::text[],
-      ${expires_at}::timestamptz, ${hash}::bytea
-    where (select count(*) ${ofUser(transaction, userId)}) < ${TOKENS_PER_USER}
-    returning ${columns(transaction)}`
-  return row
-}
 
 export const listPersonalTokens = async (sql: Sql, userId: number) => {
   const rows = await sql<PersonalToken[]>`

@@ -108,19 +108,16 @@ const readUrl = (url: string): Parameters => {
 
 const NAMES = [...KNOWN, ...Object.keys(HARMLESS), ...UNSUPPORTED]
 
-const readEnv = (env: Env): Parameters =>
-  Object.fromEntries(NAMES.map((name) => [name, env[variableOf(name)]]))
-
-const withoutEmpty = (parameters: Parameters) =>
-  Object.fromEntries(Object.entries(parameters).filter(([, value]) => value))
-
 const read = (url: string, env: Env = {}): Parameters => {
-  const said = withoutEmpty(readUrl(url))
-  const all = { ...withoutEmpty(readEnv(env)), ...said }
+  const said = readUrl(url)
+  const variables = NAMES.map((name) => [name, env[variableOf(name)]] as const)
+  // What is empty counts as left out.
+  const given = [...variables, ...Object.entries(said)].filter(([, value]) => value)
+  const all: Parameters = Object.fromEntries(given)
   for (const [name, value = ""] of Object.entries(all)) {
     if (value.includes("\0")) fail("must not hold the character U+0000")
     if (KNOWN.includes(name)) continue
-    const shown = Object.hasOwn(said, name) ? name : variableOf(name)
+    const shown = said[name] ? name : variableOf(name)
     if (name === "ssl") fail("must have sslmode=require in place of ssl")
     if (!HARMLESS[name]?.test(value)) fail(`must do without ${shown}, or this value of it`)
   }

@@ -52,33 +52,28 @@ export const createTokens = (
     revocations.isTrusted(verifiedAt) &&
     !revocations.changedSince(verifiedAt, revocationKeys)
 
-  const verify = async (token: string): Promise<Verification | Problem> => {
+  const verify = async (token: string): Promise<Caller> => {
+    const refusal = refused.get(token)
+    if (refusal) throw refusal
     for (;;) {
       const found = await (isPersonal(token) ? verifyPersonalToken(sql, token) : jwt.verify(token))
-      if (found instanceof Problem) return found
-      if (!revocations.changedSince(found.verifiedAt, found.revocationKeys)) return found
-      // A revocation came in between: the next statement sees it.
+      if (found instanceof Problem) {
+        refused.set(token, found)
+        throw found
+      }
+      // A revocation may have come in between: the next statement sees it.
+      if (revocations.changedSince(found.verifiedAt, found.revocationKeys)) continue
+      const caller = { ...found, isStillValid: validityOf(token, found) }
+      valid.set(token, caller)
+      return caller
     }
-  }
-
-  const cachedCaller = (token: string): Caller | undefined => {
-    revocations.use()
-    const known = valid.get(token)
-    return known && isCurrent(known) ? known : undefined
   }
 
   /** Throws a 401 if the token is not valid. */
-  const verifiedCaller = async (token: string): Promise<Caller> => {
-    const refusal = refused.get(token)
-    if (refusal) throw refusal
-    const found = await verify(token)
-    if (found instanceof Problem) {
-      refused.set(token, found)
-      throw found
-    }
-    const caller = { ...found, isStillValid: validityOf(token, found) }
-    valid.set(token, caller)
-    return caller
+  const callerOf = (token: string): Caller | Promise<Caller> => {
+    revocations.use()
+    const known = valid.get(token)
+    return known && isCurrent(known) ? known : verify(token)
   }
 
   /** Answers from memory, if possible: thousands of streams ask every second. */
@@ -88,7 +83,7 @@ export const createTokens = (
     const askAgain = async () => {
       try {
         await revocations.catchUp()
-        if (!isCurrent(latest)) latest = cachedCaller(token) ?? (await verifiedCaller(token))
+        if (!isCurrent(latest)) latest = await callerOf(token)
         return true
       } catch (error) {
         const isRefused = error instanceof Problem && error.status === 401
@@ -111,7 +106,7 @@ export const createTokens = (
     async authenticate(authorization: string | null): Promise<Caller> {
       const token = authorization?.match(BEARER)?.[1]
       if (token === undefined) throw missingToken()
-      const caller = cachedCaller(token) ?? (await verifiedCaller(token))
+      const caller = await callerOf(token)
       lastUses.note(caller)
       return caller
     },

@@ -30,11 +30,6 @@ export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) =
     recent.set(key, { learnedAt: performance.now(), transactionId })
   }
 
-  /** While an older transaction is open, each poll finds the same rows again. */
-  const learnPolled = (key: string, transactionId: string) => {
-    if (recent.get(key)?.transactionId !== transactionId) learn(key, transactionId)
-  }
-
   const forgetBefore = (time: number) => {
     for (const [key, { learnedAt }] of recent) {
       if (learnedAt > time) return
@@ -45,7 +40,9 @@ export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) =
   const pollNow = async () => {
     const startedAt = performance.now()
     const found = await revokedSince(sql, horizon)
-    for (const { key, transaction_id } of found.revoked) learnPolled(key, transaction_id)
+    // While an older transaction is open, each poll finds the same rows again.
+    for (const { key, transaction_id } of found.revoked)
+      if (recent.get(key)?.transactionId !== transaction_id) learn(key, transaction_id)
     forgetBefore(startedAt - rememberedMs)
     horizon = found.horizon
     polledAt = startedAt
