@@ -93,10 +93,16 @@ export async function* writeArchive(source: Source): AsyncGenerator<Buffer> {
   yield END_OF_ARCHIVE
 }
 
-/** Reads what comes before the rows. */
-export const openArchive = async (file: Readable) => {
+/** What comes before the rows, and what reads on from there. */
+export type Archive = {
+  header: Header
+  secretKeys: string[]
+  next(): Promise<Member | undefined>
+}
+
+export const openArchive = async (file: Readable): Promise<Archive> => {
   const members = readTar(pipeline(file, createZstdDecompress({ chunkSize: BLOCK }), () => {}))
-  const next = async (): Promise<Member | undefined> => (await members.next()).value
+  const next = async () => (await members.next()).value
   const first = await next()
   if (first?.name !== HEADER) throw new BackupError("This is no backup of todo-api")
   const header = readHeader(first.content)
@@ -108,11 +114,10 @@ export const openArchive = async (file: Readable) => {
 
 /** Hands over the rows of each table, and throws if they are not those that the manifest counts and hashes. */
 export const readArchive = async (
-  file: Readable,
+  { header, next }: Archive,
   onTable: (table: string, rows: AsyncIterable<Buffer>) => Promise<void>,
   onProgress: Progress,
 ): Promise<Manifest> => {
-  const { header, next } = await openArchive(file)
   let member = await next()
   const tables: Manifest["tables"] = {}
   for (const table of Object.keys(header.columns)) {

@@ -1,5 +1,5 @@
 /** Restores a backup into an empty database, completely or not at all. */
-import { type Readable, Writable } from "node:stream"
+import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import postgres from "postgres"
 import { keepIdle, openConnection } from "../database/driver.ts"
@@ -11,24 +11,10 @@ import {
   stateOf,
   versionOf,
 } from "../database/migrations/state.ts"
-import { openArchive, readArchive } from "./archive.ts"
+import { type Archive, openArchive, readArchive } from "./archive.ts"
 import { BackupError, type Header } from "./manifest.ts"
 import type { Progress } from "./progress.ts"
-import {
-  addDroppedColumn,
-  addMissingUsers,
-  analyze,
-  copyIn,
-  countTodos,
-  dropColumnAgain,
-  lockTables,
-  renewEpoch,
-  setNextNumber,
-  type Transaction,
-  tablesWithRows,
-  useKnownSettings,
-  withoutIndexes,
-} from "./queries.ts"
+import * as queries from "./queries.ts"
 import { COLUMNS_RENAMED, TABLES, TABLES_DROPPED } from "./tables.ts"
 import { openVerified } from "./trailer.ts"
 import { columnsToKeep } from "./write.ts"
@@ -49,27 +35,19 @@ const refuseForeign = ({ migrations, version }: Header) => {
     )
 }
 
-const refuseRows = async (sql: Transaction) => {
-  const tables = await tablesWithRows(sql, TABLES)
+const refuseRows = async (sql: queries.Transaction) => {
+  const tables = await queries.tablesWithRows(sql, TABLES)
   if (tables.length > 0)
     throw new BackupError(
       `The database is not empty: there are rows in ${tables.join(", ")}. Nothing was changed.`,
     )
 }
 
-type Backup = { header: Header; secretKeys: string[]; open(): Readable }
-
 /** Verifies the SHA-256 of the whole file, and reads what comes before the rows. */
-export const openBackup = async (path: string, signal: AbortSignal): Promise<Backup> => {
-  const open = await openVerified(path, signal)
-  const file = open()
-  try {
-    const { header, secretKeys } = await openArchive(file)
-    refuseForeign(header)
-    return { header, secretKeys, open }
-  } finally {
-    file.destroy()
-  }
+export const openBackup = async (path: string, signal: AbortSignal): Promise<Archive> => {
+  const archive = await openArchive(await openVerified(path, signal))
+  refuseForeign(archive.header)
+  return archive
 }
 
 /**
@@ -104,7 +82,7 @@ const namesToday = (table: string, columns: string[]) =>
     ? []
     : columns.map((column) => COLUMNS_RENAMED[`${table}.${column}`] ?? column)
 
-const refuseOtherColumns = async (sql: Transaction, header: Header) => {
+const refuseOtherColumns = async (sql: queries.Transaction, header: Header) => {
   const own = await columnsToKeep(sql)
   const isKnown = Object.entries(header.columns).every(([table, columns]) =>
     namesToday(table, columns).every((column) => own[table]?.includes(column)),
@@ -118,10 +96,10 @@ const nowhere = () => new Writable({ write: (_block, _encoding, done) => done() 
 type Options = { dataDir: string; signal: AbortSignal; onProgress: Progress }
 
 /** Loads the rows, and throws if they are not those that the manifest, at the end, counts and hashes. */
-const load = (sql: Transaction, { header, open }: Backup, { signal, onProgress }: Options) => {
+const load = (sql: queries.Transaction, archive: Archive, { signal, onProgress }: Options) => {
   const loadTable = async (table: string, rows: AsyncIterable<Buffer>) => {
-    const columns = namesToday(table, header.columns[table] ?? [])
-    const output = columns.length > 0 ? await copyIn(sql, table, columns) : nowhere()
+    const columns = namesToday(table, archive.header.columns[table] ?? [])
+    const output = columns.length > 0 ? await queries.copyIn(sql, table, columns) : nowhere()
     await pipeline(rows, output, { signal }).catch((error: unknown) => {
       if (!(error instanceof postgres.PostgresError)) throw error
       throw new BackupError(
@@ -129,11 +107,11 @@ const load = (sql: Transaction, { header, open }: Backup, { signal, onProgress }
       )
     })
   }
-  return readArchive(open(), loadTable, onProgress)
+  return readArchive(archive, loadTable, onProgress)
 }
 
-export const restoreBackup = async (url: string, backup: Backup, options: Options) => {
-  const { header } = backup
+export const restoreBackup = async (url: string, archive: Archive, options: Options) => {
+  const { header } = archive
   const { dataDir } = options
   const tables = Object.keys(header.columns).filter((table) => !TABLES_DROPPED.includes(table))
   const isOld = isFromBeforeJoining(header)
@@ -143,24 +121,24 @@ export const restoreBackup = async (url: string, backup: Backup, options: Option
     await sql.begin(refuseRows)
     await useSchema(sql, url, header, dataDir)
     await sql.begin("isolation level read committed", async (transaction) => {
-      await useKnownSettings(transaction)
-      if (isOld) await addDroppedColumn(transaction)
+      await queries.useKnownSettings(transaction)
+      if (isOld) await queries.addDroppedColumn(transaction)
       await refuseOtherColumns(transaction, header)
-      await lockTables(transaction, tables)
+      await queries.lockTables(transaction, tables)
       await refuseRows(transaction)
-      const { sequences } = await withoutIndexes(transaction, tables, async () => {
-        const manifest = await load(transaction, backup, options)
-        if (isOld) await countTodos(transaction)
-        await addMissingUsers(transaction)
+      const { sequences } = await queries.withoutIndexes(transaction, tables, async () => {
+        const manifest = await load(transaction, archive, options)
+        if (isOld) await queries.countTodos(transaction)
+        await queries.addMissingUsers(transaction)
         return manifest
       })
-      if (isOld) await dropColumnAgain(transaction)
+      if (isOld) await queries.dropColumnAgain(transaction)
       for (const [sequence, next] of Object.entries(sequences))
-        await setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
-      await renewEpoch(transaction)
+        await queries.setNextNumber(transaction, sequence, next, IDS_LEFT_OUT)
+      await queries.renewEpoch(transaction)
     })
     await migrate(url, "up", { dataDir })
-    await analyze(sql, tables)
+    await queries.analyze(sql, tables)
   } finally {
     await sql.end()
   }

@@ -37,7 +37,7 @@ const trailerAt = async (path: string) => {
   return { start, hash: trailer.subarray(SKIPPABLE_FRAME.length) }
 }
 
-/** Verifies the trailer, and returns a function that opens a stream of the content before it. */
+/** Verifies the trailer, and opens a stream of the content before it. */
 export const openVerified = async (path: string, signal: AbortSignal) => {
   const { start, hash: expected } = await trailerAt(path)
   const open = () => createReadStream(path, { end: start - 1 })
@@ -47,5 +47,5 @@ export const openVerified = async (path: string, signal: AbortSignal) => {
     hash.update(chunk)
   }
   if (!hash.digest().equals(expected)) throw damaged("its SHA-256 is wrong")
-  return open
+  return open()
 }

@@ -9,14 +9,7 @@ import { version } from "../version.ts"
 import { writeArchive } from "./archive.ts"
 import { BackupError, FORMAT } from "./manifest.ts"
 import type { Progress } from "./progress.ts"
-import {
-  columnsOf,
-  copyOut,
-  nextNumbers,
-  serverVersion,
-  type Transaction,
-  useKnownSettings,
-} from "./queries.ts"
+import * as queries from "./queries.ts"
 import { COLUMNS_LEFT_OUT, SEQUENCES, TABLES } from "./tables.ts"
 import { createTrailer } from "./trailer.ts"
 
@@ -28,7 +21,7 @@ type Options = {
   onProgress: Progress
 }
 
-const appliedMigrations = async (sql: Transaction) => {
+const appliedMigrations = async (sql: queries.Transaction) => {
   const { applied, unknown } = await schemaState(sql)
   if (applied.length === 0) throw new BackupError("The database is empty: there is nothing to keep")
   if (unknown.length > 0)
@@ -40,7 +33,7 @@ const appliedMigrations = async (sql: Transaction) => {
 }
 
 /** Rows that row level security hides would be missing from the backup, and nobody would know. */
-const refuseHidden = async (sql: Transaction) => {
+const refuseHidden = async (sql: queries.Transaction) => {
   const tables = await hiddenTables(sql)
   if (tables.length > 0)
     throw new BackupError(
@@ -50,24 +43,24 @@ const refuseHidden = async (sql: Transaction) => {
 }
 
 /** The columns of every table that a restore writes. */
-export const columnsToKeep = async (sql: Transaction) =>
+export const columnsToKeep = async (sql: queries.Transaction) =>
   Object.fromEntries(
-    (await columnsOf(sql, TABLES)).map(({ table, columns }) => [
+    (await queries.columnsOf(sql, TABLES)).map(({ table, columns }) => [
       table,
       columns.filter((column) => !Object.hasOwn(COLUMNS_LEFT_OUT, `${table}.${column}`)),
     ]),
   )
 
 const writeSnapshot = async (
-  snapshot: Transaction,
+  snapshot: queries.Transaction,
   { secretKeys, output, signal, onProgress }: Options,
 ) => {
-  await useKnownSettings(snapshot)
+  await queries.useKnownSettings(snapshot)
   await refuseHidden(snapshot)
   const header = {
     format: FORMAT,
     version: version(),
-    postgres: await serverVersion(snapshot),
+    postgres: await queries.serverVersion(snapshot),
     created_at: new Date().toISOString(),
     migrations: await appliedMigrations(snapshot),
     columns: await columnsToKeep(snapshot),
@@ -77,8 +70,8 @@ const writeSnapshot = async (
     writeArchive({
       header,
       secretKeys,
-      rowsOf: (table) => copyOut(snapshot, table, header.columns[table] ?? []),
-      sequences: () => nextNumbers(snapshot, SEQUENCES),
+      rowsOf: (table) => queries.copyOut(snapshot, table, header.columns[table] ?? []),
+      sequences: () => queries.nextNumbers(snapshot, SEQUENCES),
       onProgress,
     }),
     createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag]: 1 } }),
