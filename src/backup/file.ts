@@ -7,6 +7,7 @@ import { basename, dirname, join, resolve } from "node:path"
 import type { Readable, Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { syncDirectory } from "../data-dir/private-files.ts"
+import { codeOf } from "../database/errors.ts"
 import { inFirstHome, ownHomes } from "../programs/directory.ts"
 import { BackupError } from "./manifest.ts"
 
@@ -27,9 +28,6 @@ const reasons: Record<string, string> = {
   EPERM: "it, or its directory, may not be written to",
   EROFS: "its file system is read-only",
 }
-
-const codeOf = (error: unknown) =>
-  error instanceof Error && "code" in error ? String(error.code) : ""
 
 /**
  * Replaces a file, or the one that a link leads to, by a complete one or not at all. What is no regular

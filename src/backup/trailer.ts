@@ -6,6 +6,7 @@ import { createHash } from "node:crypto"
 import { createReadStream } from "node:fs"
 import { open } from "node:fs/promises"
 import { Transform } from "node:stream"
+import { pipeline } from "node:stream/promises"
 import { damaged } from "./manifest.ts"
 
 const HASH_BYTES = 32
@@ -42,10 +43,7 @@ export const openVerified = async (path: string, signal: AbortSignal) => {
   const { start, hash: expected } = await trailerAt(path)
   const open = () => createReadStream(path, { end: start - 1 })
   const hash = createHash("sha256")
-  for await (const chunk of open()) {
-    signal.throwIfAborted()
-    hash.update(chunk)
-  }
-  if (!hash.digest().equals(expected)) throw damaged("its SHA-256 is wrong")
+  await pipeline(open(), hash, { signal })
+  if (!hash.read().equals(expected)) throw damaged("its SHA-256 is wrong")
   return open()
 }

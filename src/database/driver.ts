@@ -5,7 +5,6 @@
  * behind another without doing the same to all, nor send one anew, nor say when a cancel is over.
  * test/database/driver.test.ts fails where an upgrade changes what is relied on here.
  */
-
 import postgres from "postgres"
 import { connectionOptions } from "../config/database-url.ts"
 

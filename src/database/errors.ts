@@ -53,7 +53,8 @@ export class ClientLeft extends Error {
   }
 }
 
-const codeOf = (error: unknown): string =>
+/** Of Postgres, postgres.js or the operating system; empty if it has none. */
+export const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : ""
 
 const isOfServer = (error: unknown): error is postgres.PostgresError =>

@@ -1,5 +1,4 @@
 /** The lists of an export that concern todos. */
-
 import { t } from "elysia"
 import type { Sql } from "../database/sql.ts"
 import { rowsOf, type StreamedList } from "../http/json-stream.ts"

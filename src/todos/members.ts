@@ -51,9 +51,6 @@ const mapped = <Shape>(map: (member: Member) => TSchema) =>
   Object.fromEntries(entries.map(([name, member]) => [name, map(member)])) as Shape
 
 const all = mapped<{ [N in Name]: Members[N]["schema"] }>(({ schema }) => schema)
-const ofChanges = mapped<{ [N in Name]: TOptional<Members[N]["schema"]> }>(({ schema }) =>
-  t.Optional(schema),
-)
 const ofNew = mapped<{
   [N in Name]: Members[N] extends { initially: Value }
     ? TOptional<Members[N]["schema"]>
@@ -134,7 +131,7 @@ export const newTodo = t.Object(
 export type NewTodo = Static<typeof newTodo>
 
 export const todoChanges = t.Object(
-  { ...ofChanges, ...readOnly },
+  { ...t.Partial(t.Object(all)).properties, ...readOnly },
   {
     $id: "TodoChanges",
     examples: [{ is_completed: true }],

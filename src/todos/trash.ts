@@ -12,10 +12,7 @@ import { cleared, todoJson } from "./members.ts"
 import { inTurn, type Writer } from "./revisions.ts"
 import { noSuchTodo, type WriteDeps } from "./writes.ts"
 
-export const trashQuery = t.Object(
-  { limit: listQuery.properties.limit, cursor: listQuery.properties.cursor },
-  { additionalProperties: false },
-)
+export const trashQuery = t.Pick(listQuery, ["limit", "cursor"])
 
 /** What cursors are bound to. */
 const LIST = ["deleted"]

@@ -1,5 +1,4 @@
 /** Creates, changes and deletes todos: the owner's turn, owners without a row, preconditions, the quota. */
-
 import { constraintOf } from "../database/errors.ts"
 import type { Sql } from "../database/sql.ts"
 import { entityTag } from "../http/entity-tag.ts"

@@ -64,17 +64,17 @@ const renewed = (todo: Versioned, now: string): Versioned => {
 const writesOf = (rows: Row[], created: Versioned[], keepsDeleted: boolean): Writes => {
   const those = (isOne: (row: Row) => boolean) =>
     rows
-      .filter(isOne)
+      .filter((row) => row.isChanged && isOne(row))
       .map(({ todo, locked }): Versioned => ({ ...todo, created_at: locked.created }))
   const wasDeleted = ({ locked }: Row) => locked.was_deleted
   const idOf = ({ id }: Versioned) => id
   return {
-    inserted: [...created, ...those((row) => wasDeleted(row) && !row.isDeleted && row.isChanged)],
-    updated: those((row) => !wasDeleted(row) && !row.isDeleted && row.isChanged),
+    inserted: [...created, ...those((row) => wasDeleted(row) && !row.isDeleted)],
+    updated: those((row) => !wasDeleted(row) && !row.isDeleted),
     removed: those((row) => !wasDeleted(row) && row.isDeleted).map(idOf),
     // Those that were restored, even if they were deleted again.
-    reused: those((row) => wasDeleted(row) && row.isChanged).map(idOf),
-    tombstones: those((row) => row.isDeleted && (row.isChanged || !wasDeleted(row))).map((todo) =>
+    reused: those(wasDeleted).map(idOf),
+    tombstones: those(({ isDeleted }) => isDeleted).map((todo) =>
       keepsDeleted ? todo : { id: todo.id },
     ),
   }
@@ -136,7 +136,7 @@ export const planBatch = (
     if (versions !== undefined && !versions.includes(row.todo.version))
       return refused(preconditionFailed(row.todo.version), row.todo)
     if (operation.op === "delete") {
-      row.isDeleted = true
+      row.isDeleted = row.isChanged = true
       left++
       return { status: 204 }
     }

@@ -1,5 +1,4 @@
 /** Reads lists of todos in pages, and searches them in slices. SQL: queries.ts. */
-
 import { ClientLeft } from "../../database/errors.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Position } from "./cursor.ts"
