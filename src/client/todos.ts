@@ -37,31 +37,31 @@ const tagged = ({ data, headers }: Answer<Todo>): Tagged => ({
   etag: headers.get("etag") ?? "",
 })
 
+const PATH = "/api/v1/todos"
+const ONE = `${PATH}/{id}` as const
+
+const under = ({ if_match, ...options }: ChangeOptions = {}) => ({
+  ...options,
+  headers: if_match === undefined ? {} : { "If-Match": if_match },
+})
+
 export const createTodos = (call: Call): Todos => ({
-  create: async (body, { signal } = {}) =>
-    tagged(await call("post", "/api/v1/todos", { body, signal })),
-  get: async (id, { signal } = {}) =>
-    tagged(await call("get", "/api/v1/todos/{id}", { path: { id }, signal })),
-  update: async (id, body, { if_match, signal } = {}) => {
-    const headers = if_match === undefined ? {} : { "If-Match": if_match }
-    return tagged(
-      await call("patch", "/api/v1/todos/{id}", { path: { id }, headers, body, signal }),
-    )
+  create: async (body, options) => tagged(await call("post", PATH, { ...options, body })),
+  get: async (id, options) => tagged(await call("get", ONE, { ...options, path: { id } })),
+  update: async (id, body, options) =>
+    tagged(await call("patch", ONE, { ...under(options), path: { id }, body })),
+  delete: async (id, options) => {
+    await call("delete", ONE, { ...under(options), path: { id } })
   },
-  delete: async (id, { if_match, signal } = {}) => {
-    const headers = if_match === undefined ? {} : { "If-Match": if_match }
-    await call("delete", "/api/v1/todos/{id}", { path: { id }, headers, signal })
-  },
-  list: async (query = {}, { signal } = {}) =>
-    checked((await call("get", "/api/v1/todos", { query, signal })).data, isTodos),
-  async *pages(query = {}, { signal } = {}) {
-    let cursor = query.cursor
-    do {
-      const page = { limit: 100, ...query, ...(cursor !== undefined && { cursor }) }
-      const { data, headers } = await call("get", "/api/v1/todos", { query: page, signal })
-      yield checked(data, isTodos)
-      const next = headers.get("link")?.match(/<([^>]+)>; *rel="next"/)?.[1]
-      cursor = new URLSearchParams(next?.split("?")[1]).get("cursor") ?? undefined
-    } while (cursor !== undefined)
+  list: async (query, options) =>
+    checked((await call("get", PATH, { ...options, query: query ?? {} })).data, isTodos),
+  async *pages(query, options) {
+    let page: ListQuery | undefined = { limit: 100, ...query }
+    while (page) {
+      const answer: Answer<unknown> = await call("get", PATH, { ...options, query: page })
+      yield checked(answer.data, isTodos)
+      const next = /[?&]cursor=([^&>]+)[^>]*>; *rel="next"/.exec(answer.headers.get("link") ?? "")
+      page = next?.[1] ? { ...page, cursor: decodeURIComponent(next[1]) } : undefined
+    }
   },
 })

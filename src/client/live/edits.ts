@@ -18,7 +18,9 @@ const squashUpdates = (first: Update, second: Update): Update => ({
 
 /** Another tab may not have shown the first edit yet. The merge then reports the conflict. */
 const hasSeen = (second: Update, first: Create | Update) =>
-  namesOf(pick(second.base, first.todo)).every((name) => second.base[name] === first.todo[name])
+  namesOf(first.todo).every(
+    (name) => !(name in second.base) || second.base[name] === first.todo[name],
+  )
 
 /** Combines an edit that is not sent yet with the next one. Undefined if both have to be sent. */
 const squash = (first: Operation, second: Operation): Operation | undefined => {
@@ -48,7 +50,7 @@ export const rebaseAll = (undone: Update, edits: Edits): Edits => {
   return edits.map((edit) => {
     if (edit.step === "saved" || !("base" in edit)) return edit
     const isLost = (name: Member) => edit.base[name] === undone.todo[name]
-    const before = Object.fromEntries(names.filter(isLost).map((name) => [name, undone.base[name]]))
+    const before = pick(undone.base, names.filter(isLost))
     // A value that is set again is not undone, and what follows may be based on it.
     if (edit.op === "update") names = names.filter((name) => edit.todo[name] !== undone.todo[name])
     return { ...edit, base: { ...edit.base, ...before } } as Operation

@@ -13,6 +13,7 @@ import {
   type LiveTodo,
   membersOf,
   type Notice,
+  namesOf,
   type Operation,
   pick,
 } from "./model.ts"
@@ -87,6 +88,10 @@ export type OpenLive = Live & { unsent(): number; clear(what: Removal): Promise<
 /** How many edits are kept at most while the service cannot be reached. */
 export const LONGEST_QUEUE = 5000
 
+type Assigned = "key" | "step" | "order"
+/** An edit as it is given. What `Assigned` names is added, but for the key of a create. */
+type Draft<O = Operation> = O extends Operation ? Omit<O, Assigned> & { key?: string } : never
+
 const noSuchTodo = () => failed("TODO_NOT_FOUND", "No such todo here", 404)
 
 export const openLive = async (
@@ -94,13 +99,8 @@ export const openLive = async (
 ): Promise<OpenLive> => {
   const { platform, storage, session, userId, end } = given
   const isLoggedIn = () => session.isOf(userId)
-  const store = await openStore({
-    platform,
-    storage,
-    userId,
-    signal: end.signal,
-    isLoggedIn,
-  }).catch((error) => {
+  const opened = openStore({ ...given, signal: end.signal, isLoggedIn })
+  const store = await opened.catch((error) => {
     throw storageFailed(error)
   })
   let isPersistent = false
@@ -132,16 +132,16 @@ export const openLive = async (
   }
 
   /** All are part of one write. */
-  const add = async (edits: readonly (readonly [key: string, edit: Operation])[]) => {
+  const add = async (drafts: readonly (readonly [key: string, draft: Draft])[]) => {
     if (store.isRemoved()) throw notLoggedIn()
-    if (store.pending() + edits.length > LONGEST_QUEUE) {
+    if (store.pending() + drafts.length > LONGEST_QUEUE)
       throw failed("QUEUE_FULL", `At most ${LONGEST_QUEUE} edits wait for the service`)
-    }
-    const ordered = edits.map(
-      ([key, edit]) => [key, { ...edit, order: store.nextOrder() }] as const,
-    )
+    const edits = drafts.map(([key, draft]) => {
+      const edit = { key: randomKey(), ...draft, step: "new", order: store.nextOrder() }
+      return [key, edit as Operation] as const
+    })
     const stored = store.edit((set) => {
-      for (const [key, edit] of ordered) set(key, append(store.editsOf(key), edit))
+      for (const [key, edit] of edits) set(key, append(store.editsOf(key), edit))
     })
     if (!hasAsked) persist(true).catch(() => {})
     hasAsked = true
@@ -150,42 +150,31 @@ export const openLive = async (
 
   /** What an edit is based on: the todo as it is shown, and the version beneath the open edits. */
   const based = (todo: LiveTodo) => {
-    const etag = store.editsOf(todo.key).findLast((edit) => edit.etag !== undefined)?.etag
-    return {
-      key: randomKey(),
-      id: todo.id,
-      step: "new",
-      order: 0,
-      etag: etag ?? store.entryOf(todo.key)?.etag,
-    } as const
+    const last = store.editsOf(todo.key).findLast(({ etag }) => etag !== undefined)
+    return { id: todo.id, etag: (last ?? store.entryOf(todo.key))?.etag }
   }
 
   const createMany = async (todos: readonly NewTodo[]) => {
     for (const todo of todos) validate(todo, true)
     const edits = todos.map((todo) => {
       const key = randomKey()
-      const common = { op: "create", key, id: localId(key), step: "new", order: 0 } as const
-      return [key, { ...common, todo: membersOf(todo), at: platform.now() }] as const
+      const members = { todo: membersOf(todo), at: platform.now() }
+      return [key, { op: "create", key, id: localId(key), ...members }] as const
     })
     const stored = add(edits)
     const shown = edits.map(([key]) => get(key))
     await stored
-    return shown.filter((todo) => todo !== undefined)
+    // Each was there as soon as it was added.
+    return shown as LiveTodo[]
   }
 
   const updateMany = async (keys: readonly Key[], changes: TodoChanges) => {
     validate(changes, false)
-    const next = pick(changes, changes)
+    const names = namesOf(changes)
     const edits = keys.map(existing).map((todo) => {
       const seen = membersOf(todo)
-      const edit = {
-        ...based(todo),
-        op: "update",
-        todo: next,
-        base: pick(seen, next),
-        seen,
-      } as const
-      return [todo.key, edit] as const
+      const members = { todo: pick(changes, names), base: pick(seen, names), seen }
+      return [todo.key, { op: "update", ...based(todo), ...members }] as const
     })
     await add(edits)
   }
@@ -196,8 +185,7 @@ export const openLive = async (
     const edits = keys.map((key) => {
       const id = deleted.get(key)?.id ?? store.idOf(key)
       if (Number.isNaN(id) && store.editsOf(key).length === 0) throw noSuchTodo()
-      const edit = { op: "restore", key: randomKey(), id, step: "new", order: 0 } as const
-      return [key, { ...edit, known: deleted.get(key) }] as const
+      return [key, { op: "restore", id, known: deleted.get(key) }] as const
     })
     await add(edits)
   }
@@ -207,8 +195,8 @@ export const openLive = async (
     const edits = todos.map((todo) => {
       const { key, is_pending: _, ...content } = todo
       deleted.set(key, content)
-      const base = membersOf(todo)
-      return [key, { ...based(todo), op: "delete", base, at: platform.now() }] as const
+      const members = { base: membersOf(todo), at: platform.now() }
+      return [key, { op: "delete", ...based(todo), ...members }] as const
     })
     await add(edits)
     return () => restoreMany(todos.map(({ key }) => key))
@@ -221,10 +209,10 @@ export const openLive = async (
       (headers) => given.http.repeatedly({ ...outgoing, headers }, true),
       { userId },
     )
-    const there = checked(data, isDeletedTodos).map((todo) => ({
-      ...todo,
-      key: store.keyOf(todo.id),
-    }))
+    const there = checked(data, isDeletedTodos)
+      .map((todo) => ({ ...todo, key: store.keyOf(todo.id) }))
+      .filter(({ key }) => !get(key))
+    for (const { key, deleted_at: _, ...todo } of there) deleted.set(key, todo)
     const here: DeletedTodo[] = []
     for (const [key, edits] of store.allEdits()) {
       const last = edits.at(-1)
@@ -232,10 +220,8 @@ export const openLive = async (
       if (last?.op === "delete" && content)
         here.push({ ...content, key, deleted_at: new Date(last.at).toISOString() })
     }
-    const known = new Set(here.map(({ key }) => key))
-    const others = there.filter(({ key }) => !known.has(key) && !get(key))
-    for (const { key, deleted_at: _, ...todo } of others) deleted.set(key, todo)
-    return [...here.reverse(), ...others]
+    const all = [...here.reverse(), ...there].map((todo) => [todo.key, todo] as const)
+    return [...new Map(all).values()]
   }
 
   return {
@@ -244,8 +230,7 @@ export const openLive = async (
     list: (filter = {}, sort = "created_at") => store.list(filter, sort),
     create: async (todo) => {
       const [created] = await createMany([todo])
-      if (!created) throw noSuchTodo()
-      return created
+      return created as LiveTodo
     },
     createMany,
     // Each awaits once more than its many, so that edits of a tick resolve in their order.
@@ -255,7 +240,7 @@ export const openLive = async (
     updateMany,
     delete: async (key) => await deleteMany([key]),
     deleteMany,
-    restore: (key) => restoreMany([typeof key === "number" ? store.keyOf(key) : key]),
+    restore: (key) => restoreMany([store.keyOf(key)]),
     deleted: readTrash,
     notices: store.notices,
     dismiss: store.dismiss,

@@ -125,10 +125,5 @@ export const membersOf = ({
 
 export const namesOf = (members: Partial<Members>) => MEMBERS.filter((name) => name in members)
 
-/** The members of `values` that `like` also has. */
-export const pick = (values: Partial<Members>, like: Partial<Members>): Partial<Members> =>
-  Object.fromEntries(
-    namesOf(like)
-      .filter((name) => name in values)
-      .map((name) => [name, values[name]]),
-  )
+export const pick = (values: Partial<Members>, names: readonly Member[]): Partial<Members> =>
+  Object.fromEntries(names.map((name) => [name, values[name]]))

@@ -3,77 +3,77 @@ import type { Todo } from "../calls.ts"
 import { randomKey } from "../platform.ts"
 import type { Result } from "../shapes.ts"
 import { rebaseAll } from "./edits.ts"
-import { changedSince, mergeUpdate } from "./merge.ts"
+import { mergeEdit } from "./merge.ts"
 import {
-  type Conflict,
+  type ConflictNotice,
   type Edits,
   type Members,
   membersOf,
   type Notice,
   type Operation,
   type Outcome,
+  pick,
   type Refusal,
+  type RefusedNotice,
 } from "./model.ts"
-
-const DONE = { create: "created", update: "changed", delete: "deleted", restore: "restored" }
-const UNKNOWN = membersOf({ title: "?" })
 
 const lastOf = (edit: Operation): Members => {
   if (edit.op === "create") return edit.todo
-  const seen = edit.op === "update" ? edit.seen : edit.op === "delete" ? edit.base : UNKNOWN
+  const seen = edit.op === "update" ? edit.seen : edit.op === "delete" ? edit.base : { title: "?" }
   return membersOf(edit.known ?? seen)
 }
 
-const about = (todoKey: string, edit: Operation) => ({
-  key: randomKey(),
-  todo_key: todoKey,
-  id: edit.id,
-  op: edit.op,
-  todo: "todo" in edit ? edit.todo : {},
-  last: lastOf(edit),
-})
+type Told =
+  | Pick<RefusedNotice, "kind" | "error" | "message">
+  | Pick<ConflictNotice, "kind" | "members" | "message">
 
-const refusedNotice = (todoKey: string, edit: Operation, error: Refusal | undefined): Notice => {
-  const { title } = lastOf(edit)
+/** The message goes on behind the title. */
+const noticeOf = (todoKey: string, edit: Operation, told: Told): Notice => {
+  const last = lastOf(edit)
+  return {
+    key: randomKey(),
+    todo_key: todoKey,
+    id: edit.id,
+    op: edit.op,
+    todo: "todo" in edit ? edit.todo : {},
+    last,
+    ...told,
+    message: `“${last.title}” ${told.message}`,
+  }
+}
+
+const refusedNotice = (todoKey: string, edit: Operation, error: Refusal | undefined) => {
   const reason = error?.errors?.map(({ message }) => message).join(", ") || error?.detail
   const message =
     error?.error_code === "TODO_NOT_FOUND" && edit.op !== "restore"
-      ? `“${title}” was deleted elsewhere`
-      : `“${title}” could not be ${DONE[edit.op]}: ${reason ?? "the service refused it"}`
-  return { ...about(todoKey, edit), kind: "refused", error, message }
-}
-
-const conflictNotice = (todoKey: string, edit: Operation, members: Conflict[]): Notice => {
-  const { title } = lastOf(edit)
-  const message =
-    edit.op === "delete"
-      ? `“${title}” was not deleted, because it was changed elsewhere`
-      : `“${title}” was changed elsewhere, too: that change stays`
-  return { ...about(todoKey, edit), kind: "conflict", members, message }
+      ? "was deleted elsewhere"
+      : `could not be ${edit.op}d: ${reason ?? "the service refused it"}`
+  return noticeOf(todoKey, edit, { kind: "refused", error, message })
 }
 
 /** Merges all edits that are not saved, one after the other, onto the current todo. */
 const merge = (todoKey: string, edits: Edits, current: Todo, etag: string): Outcome => {
   const notices: Notice[] = []
   let theirs = membersOf(current)
-  let version: string | undefined = etag
-  let known: Todo | undefined = current
+  /** Of the first that is left. */
+  let version: Pick<Operation, "etag" | "known"> = { etag, known: current }
   const next = edits.flatMap((edit): Operation[] => {
-    if (edit.step === "saved" || edit.op === "create" || edit.op === "restore") return [edit]
-    if (edit.op === "delete") {
-      const members = changedSince(edit, theirs)
-      if (members.length === 0) return [{ ...edit, etag: version, known, step: "new" }]
-      notices.push(conflictNotice(todoKey, edit, members))
-      return []
+    if (edit.step === "saved" || !("base" in edit)) return [edit]
+    const { left, conflicts: members } = mergeEdit(edit, theirs)
+    const isDeletion = edit.op === "delete"
+    if (members.length > 0) {
+      const message = isDeletion
+        ? "was not deleted, because it was changed elsewhere"
+        : "was changed elsewhere, too: that change stays"
+      notices.push(noticeOf(todoKey, edit, { kind: "conflict", members, message }))
     }
-    const { left, base, conflicts } = mergeUpdate(edit, theirs)
-    if (conflicts.length > 0) notices.push(conflictNotice(todoKey, edit, conflicts))
-    const merged: Operation = { ...edit, todo: left, base, etag: version, known, step: "new" }
+    if (isDeletion) return members.length > 0 ? [] : [{ ...edit, ...version, step: "new" }]
+    const [todo, base] = [pick(edit.todo, left), pick(theirs, left)]
+    const merged: Operation = { ...edit, todo, base, ...version, step: "new" }
     // There is nothing left to send, but the current todo is shown until the replica has it.
-    if (Object.keys(left).length === 0) return known ? [{ ...merged, step: "saved" }] : []
-    theirs = { ...theirs, ...left }
-    version = undefined
-    known = undefined
+    if (left.length === 0) return version.known ? [{ ...merged, step: "saved" }] : []
+    theirs = { ...theirs, ...todo }
+    version = { etag: undefined, known: undefined }
     return [merged]
   })
   return [next, notices]

@@ -35,9 +35,8 @@ type Given = {
 export const createTable = <T>({ platform, storage, prefix, channel, signal, onChange }: Given) => {
   let values = new Map<string, T>()
   let version: string | undefined
-  /** What is applied, but not stored: the changes, and the values that they set. */
-  let changes: Change<T>[] = []
-  let unstored = new Map<string, T | undefined>()
+  /** What is applied, but not stored: changes, and the keys of the values that each has set. */
+  let unstored: { change: Change<T>; touched: ReadonlySet<string> }[] = []
   let writing: Promise<void> | undefined
   let last: Promise<unknown> = Promise.resolve()
   let failures = 0
@@ -55,7 +54,6 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     change((key, value) => {
       touched.add(key)
       set(key, value)
-      unstored.set(key, value)
     })
     return touched
   }
@@ -74,8 +72,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     stored.delete(prefix)
     const before = values.keys()
     values = new Map([...stored].map(([key, value]) => [key.slice(prefix.length), value]))
-    unstored = new Map()
-    for (const change of changes) apply(change)
+    for (const one of unstored) one.touched = apply(one.change)
     onChange(new Set([...before, ...values.keys()]))
   }
 
@@ -87,30 +84,22 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
   }
   const load = (known?: string) =>
     inTurn(async () => {
-      if (known === undefined || known !== version) await reload()
+      if (!known || known !== version) await reload()
     })
 
   const post = (message: Omit<Message<T>, "table">) => channel.post({ table: prefix, ...message })
 
+  const delta = () =>
+    new Map(unstored.flatMap(({ touched }) => [...touched]).map((key) => [key, values.get(key)]))
+
   const write = async () => {
-    const [written, delta, from] = [changes, unstored, version]
-    const to = randomKey()
-    changes = []
-    unstored = new Map()
+    const [written, changed, from, to] = [new Set(unstored), delta(), version, randomKey()]
     const stored = new Map<string, unknown>([[prefix, to]])
-    for (const [key, value] of delta) stored.set(prefix + key, value)
-    let isWritten = false
-    try {
-      isWritten = await storage.write(stored, { key: prefix, value: from })
-    } finally {
-      if (!isWritten) {
-        changes = [...written, ...changes]
-        unstored = new Map([...delta, ...unstored])
-      }
-    }
-    if (!isWritten) return reload()
+    for (const [key, value] of changed) stored.set(prefix + key, value)
+    if (!(await storage.write(stored, { key: prefix, value: from }))) return reload()
+    unstored = unstored.filter((one) => !written.has(one))
     version = to
-    post({ from, to, values: delta })
+    post({ from, to, values: changed })
   }
 
   const retryLater = async () => {
@@ -123,11 +112,11 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
 
   const writeAll = async () => {
     try {
-      while (changes.length > 0) await write()
+      while (unstored.length > 0) await write()
       failures = 0
     } catch {
       // The others get them all the same.
-      post({ values: unstored })
+      post({ values: delta() })
       retryLater()
     }
     writing = undefined
@@ -143,15 +132,17 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     return writing
   }
 
+  const isStored = () => unstored.length === 0 && !writing
+
   return {
     values: () => values as ReadonlyMap<string, T>,
-    isStored: () => changes.length === 0 && writing === undefined,
+    isStored,
     load: () => load(),
 
     change: (change: Change<T>): Promise<void> => {
       const touched = apply(change)
       if (touched.size === 0) return writing ?? Promise.resolve()
-      changes.push(change)
+      unstored.push({ change, touched })
       const stored = store()
       onChange(touched)
       return stored
@@ -159,14 +150,13 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
 
     /** A message from another tab. */
     receive: (message: Message<T>) => {
-      const { table, from, to, values: delta } = message
+      const { table, from, to, values: changed } = message
       if (table !== prefix) return
-      const isBusy = changes.length > 0 || writing !== undefined || isLoading
-      const isNext = from === version && !isBusy
-      if (to !== undefined && !isNext) return void load(to).catch(() => {})
-      for (const [key, value] of delta) set(key, value)
-      if (to !== undefined) version = to
-      onChange(delta.keys())
+      const isNext = from === version && isStored() && !isLoading
+      if (to && !isNext) return void load(to).catch(() => {})
+      for (const [key, value] of changed) set(key, value)
+      if (to) version = to
+      onChange(changed.keys())
     },
 
     /**
@@ -176,8 +166,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     clear: (isKept: () => Promise<boolean>) => {
       const before = values.keys()
       values = new Map()
-      changes = []
-      unstored = new Map()
+      unstored = []
       onChange(before)
       return inTurn(async () => {
         const stored = await storage.read(prefix)

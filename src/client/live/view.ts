@@ -17,8 +17,8 @@ const created = ({ key, todo, at }: Operation & { op: "create" }): Todo => {
   return { id: localId(key), ...todo, created_at: now, updated_at: now }
 }
 
-/** `created` and `changed`: the order of the edits that the service has not answered yet. */
-type Shown = { todo: LiveTodo; created: number | undefined; changed: number | undefined }
+/** The times are the order of the edits that the service has not answered yet, and else 0. */
+type Shown = { todo: LiveTodo; created_at: number; updated_at: number }
 
 /** Whether two objects of the same type have the same members. */
 export const isSame = <T extends object>(a: T, b: T) =>
@@ -27,7 +27,7 @@ export const isSame = <T extends object>(a: T, b: T) =>
 const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | undefined => {
   let todo = entry?.todo
   let deleted: Todo | undefined
-  let [isNew, changed]: [number | undefined, number | undefined] = [undefined, undefined]
+  let [created_at, updated_at] = [0, 0]
   for (const edit of edits) {
     const isOpen = edit.step !== "saved"
     if (edit.op === "delete") {
@@ -35,19 +35,24 @@ const apply = (key: string, entry: Entry | undefined, edits: Edits): Shown | und
       todo = undefined
     } else if (edit.op === "restore") todo ??= edit.known ?? deleted
     else if (edit.op === "create") {
-      if (isOpen) isNew = edit.order
+      if (isOpen) created_at = edit.order
       todo ??= edit.known ?? created(edit)
     } else if (todo) {
       // The replica may have a later version than the one that the edit made.
       const isLater = edit.known && edit.known.updated_at >= todo.updated_at
       todo = { ...todo, ...(isLater && edit.known), ...(isOpen && edit.todo) }
     }
-    if (isOpen) changed = edit.order
+    if (isOpen) updated_at = edit.order
   }
-  return todo && { todo: { ...todo, key, is_pending: edits.length > 0 }, created: isNew, changed }
+  return todo && { todo: { ...todo, key, is_pending: edits.length > 0 }, created_at, updated_at }
 }
 
-const compare = <Value extends string | number>(a: Value, b: Value) => Number(a > b) - Number(a < b)
+const compare = (a: string, b: string) => (a > b ? 1 : a < b ? -1 : 0)
+
+type Time = "created_at" | "updated_at"
+/** What waits to be sent is the newest, in the order of the edits. */
+const byTime = (time: Time, a: Shown, b: Shown) =>
+  a[time] - b[time] || compare(a.todo[time], b.todo[time]) || a.todo.id - b.todo.id
 
 /**
  * A text that `<` compares by code points, as the service does: surrogates come after all else, and
@@ -56,23 +61,15 @@ const compare = <Value extends string | number>(a: Value, b: Value) => Number(a 
 const byCodePoints = (text: string) =>
   text.replace(/[\ud800-\uffff]/g, (unit) => (unit < "\ue000" ? "\uffff" : "\ud800") + unit)
 
-/** What waits to be sent is the newest, in the order of the edits. */
-const byTime = (time: "created_at" | "updated_at", a: Shown, b: Shown) => {
-  const [mine, others] = time === "created_at" ? [a.created, b.created] : [a.changed, b.changed]
-  if (mine !== undefined && others !== undefined) return mine - others
-  if (mine !== undefined || others !== undefined) return mine === undefined ? -1 : 1
-  return compare(a.todo[time], b.todo[time]) || a.todo.id - b.todo.id
-}
-
 const comparing = (sort: Sort) => {
   const direction = sort.startsWith("-") ? -1 : 1
-  const by = sort.replace("-", "") as "created_at" | "updated_at" | "title"
-  const ascending = (a: Shown, b: Shown) =>
-    by === "title"
+  const by = sort.replace("-", "") as Time | "title"
+  return (a: Shown, b: Shown) =>
+    direction *
+    (by === "title"
       ? compare(byCodePoints(a.todo.title), byCodePoints(b.todo.title)) ||
         byTime("created_at", a, b)
-      : byTime(by, a, b)
-  return (a: Shown, b: Shown) => direction * ascending(a, b)
+      : byTime(by, a, b))
 }
 
 const matching = ({ is_completed, q }: Filter) => {
@@ -104,22 +101,6 @@ export const createView = (read: (key: string) => [Entry | undefined, Edits]) =>
     else shown.delete(key)
   }
 
-  /** Takes the changed ones out of a sorted list, and puts them where they belong now. */
-  const mergedInto = (list: readonly Shown[], stale: Set<string>, filter: Filter, sort: Sort) => {
-    const order = comparing(sort)
-    const kept = list.filter(({ todo }) => !stale.has(todo.key))
-    const changed = [...stale].flatMap((key) => shown.get(key) ?? [])
-    const added = changed.filter(matching(filter)).sort(order)
-    const result: Shown[] = []
-    let next = 0
-    for (const one of kept) {
-      for (let other = added[next]; other && order(other, one) < 0; other = added[++next])
-        result.push(other)
-      result.push(one)
-    }
-    return [...result, ...added.slice(next)]
-  }
-
   return {
     get: (key: string) => shown.get(key)?.todo,
 
@@ -128,10 +109,10 @@ export const createView = (read: (key: string) => [Entry | undefined, Edits]) =>
       const name = JSON.stringify([filter.is_completed, filter.q, sort])
       const last = lists.get(name)
       if (last?.stale.size === 0) return last.todos
-      const next =
-        last && last.stale.size < last.shown.length
-          ? mergedInto(last.shown, last.stale, filter, sort)
-          : [...shown.values()].filter(matching(filter)).sort(comparing(sort))
+      const kept = last?.shown.filter(({ todo }) => !last.stale.has(todo.key)) ?? []
+      const changed = [...(last?.stale ?? shown.keys())].flatMap((key) => shown.get(key) ?? [])
+      // What is sorted already costs one comparison each.
+      const next = [...kept, ...changed.filter(matching(filter))].sort(comparing(sort))
       const todos = next.map(({ todo }) => todo)
       const isSameList =
         last?.todos.length === todos.length &&

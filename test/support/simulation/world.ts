@@ -1,7 +1,13 @@
 /** Simulates one seed: five clients of one account in three browsers, and all that goes wrong. */
 import type { Todo } from "../../../src/client/calls.ts"
 import type { Live } from "../../../src/client/live/live.ts"
-import { type LiveTodo, type Members, membersOf, pick } from "../../../src/client/live/model.ts"
+import {
+  type LiveTodo,
+  type Members,
+  membersOf,
+  namesOf,
+  pick,
+} from "../../../src/client/live/model.ts"
 import { type Click, findLostClicks } from "./clicks.ts"
 import { type Clock, createClock } from "./clock.ts"
 import { type Credentials, createProfile, type Device, startDevice } from "./device.ts"
@@ -99,7 +105,7 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
     const todo = changesTo(shown, marker)
     const stored = live.update(key, todo)
     if (todo.title === "") return void stored.catch(() => {})
-    record(device, { ...about, op: "update", base: pick(shown, todo), todo }, stored)
+    record(device, { ...about, op: "update", base: pick(shown, namesOf(todo)), todo }, stored)
   }
   return { clicks, click }
 }
