@@ -1,6 +1,6 @@
 /** A thousand logins at once from one address: how much longer another's takes. */
 import { expect, test } from "bun:test"
-import { startProcess } from "../support/process.ts"
+import { startProcess } from "../../support/process.ts"
 
 const ROUNDS = 3
 /** Promised is one second; a busy machine is allowed more. In one line for all it would be ten. */

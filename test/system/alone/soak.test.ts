@@ -1,9 +1,9 @@
 /** Three instances behind nginx, writers and copies of several users, and everything dies in turn. */
 import { expect, test } from "bun:test"
-import { type Cluster, clusterDirectory, createCluster, createPair } from "../support/cluster.ts"
-import { type Deployment, startDeployment } from "../support/deployment.ts"
-import { soak } from "../support/soak/run.ts"
-import type { Tally } from "../support/soak/tally.ts"
+import { type Cluster, clusterDirectory, createCluster, createPair } from "../../support/cluster.ts"
+import { type Deployment, startDeployment } from "../../support/deployment.ts"
+import { soak } from "../../support/soak/run.ts"
+import type { Tally } from "../../support/soak/tally.ts"
 
 /** `SOAK_SECONDS=600 bun test …` for a long one. */
 const SECONDS = Number(process.env["SOAK_SECONDS"] ?? 16)

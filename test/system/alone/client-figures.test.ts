@@ -1,11 +1,11 @@
 /** What the client costs in Chromium: its figures are those of the README. */
 import { afterAll, beforeAll, expect, test } from "bun:test"
 import type { Browser, Page } from "playwright-core"
-import { type App, startApp } from "../support/app.ts"
-import { launchChromium } from "../support/chromium.ts"
-import { buildScript, openPage, origin, run, says } from "../support/client-page.ts"
-import { insertMany } from "../support/rows.ts"
-import { openSql } from "../support/sql.ts"
+import { type App, startApp } from "../../support/app.ts"
+import { launchChromium } from "../../support/chromium.ts"
+import { buildScript, openPage, origin, run, says } from "../../support/client-page.ts"
+import { insertMany } from "../../support/rows.ts"
+import { openSql } from "../../support/sql.ts"
 
 let browser: Browser
 let app: App

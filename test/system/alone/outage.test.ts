@@ -1,14 +1,14 @@
 /** The tests mostly wait for limits to be reached: they do it together. */
 import { expect, test } from "bun:test"
 import { createServer } from "node:net"
-import { connect } from "../../src/database/connect.ts"
-import { startEmbedded } from "../../src/database/embedded/start.ts"
-import { awaitDatabase } from "../../src/database/schema.ts"
-import { createLog } from "../../src/log.ts"
-import { type App, startApp } from "../support/app.ts"
-import type { Answer, User } from "../support/client.ts"
-import { postmasterOf, usedDataDir } from "../support/embedded.ts"
-import { createDatabase } from "../support/postgres.ts"
+import { connect } from "../../../src/database/connect.ts"
+import { startEmbedded } from "../../../src/database/embedded/start.ts"
+import { awaitDatabase } from "../../../src/database/schema.ts"
+import { createLog } from "../../../src/log.ts"
+import { type App, startApp } from "../../support/app.ts"
+import type { Answer, User } from "../../support/client.ts"
+import { postmasterOf, usedDataDir } from "../../support/embedded.ts"
+import { createDatabase } from "../../support/postgres.ts"
 
 /** A service on a Postgres of its own, which a test may break. */
 const startBreakable = async () => {

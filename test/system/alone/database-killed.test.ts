@@ -1,8 +1,8 @@
 /** kill -9 of Postgres' main process, again and again, while many write. */
 import { expect, test } from "bun:test"
-import { clusterDirectory, createCluster } from "../support/cluster.ts"
-import { startCommand } from "../support/command.ts"
-import { startWriters } from "../support/writers.ts"
+import { clusterDirectory, createCluster } from "../../support/cluster.ts"
+import { startCommand } from "../../support/command.ts"
+import { startWriters } from "../../support/writers.ts"
 
 const ROUNDS = Number(process.env["TEST_ROUNDS"] ?? 5)
 

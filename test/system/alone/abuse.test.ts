@@ -1,8 +1,8 @@
 /** Clients that mean no good, many at once: nobody else waits, and memory stays bounded. */
 import { expect, setDefaultTimeout, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"
-import { startProcess } from "../support/process.ts"
-import { openRaw, rawRequest } from "../support/raw.ts"
+import { startProcess } from "../../support/process.ts"
+import { openRaw, rawRequest } from "../../support/raw.ts"
 
 setDefaultTimeout(120_000)
 
