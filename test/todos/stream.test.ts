@@ -6,6 +6,7 @@ import type { Answer, User } from "../support/client.ts"
 import { ids } from "../support/lists.ts"
 import { LAST_CHUNK, openPaused } from "../support/paused.ts"
 import { insertMany } from "../support/rows.ts"
+import { within5s } from "../support/sessions.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
@@ -118,9 +119,10 @@ await fill(leaver, MANY, "repeat('😀', 999)")
 let { password } = leaver
 
 const done = ({ status, text }: Answer) => expect([200, 204], text).toContain(status)
+const isRefused = async (user: User) => (await user.get("/users/me")).status === 401
 const ENDS: Record<string, (user: User) => Promise<unknown>> = {
   // First: the others refuse tokens that do not say when they were made.
-  expiry: () => Bun.sleep(4_000),
+  expiry: (user) => within5s(() => isRefused(user)),
   logout: (user) => user.post("/auth/logout").then(done),
   "a password change": async (user) => {
     const change = { current_password: password, new_password: "tractor beige lagoon" }
@@ -128,7 +130,10 @@ const ENDS: Record<string, (user: User) => Promise<unknown>> = {
     password = change.new_password
   },
   // By another process, of which this one hears within a moment.
-  disabling: (user) => setDisabled(operator, user.id, true).then(() => Bun.sleep(2_000)),
+  disabling: async (user) => {
+    await setDisabled(operator, user.id, true)
+    await within5s(() => isRefused(user))
+  },
   deletion: (user) => user.delete("/users/me").then(done),
 }
 
@@ -138,9 +143,11 @@ for (const [name, end] of Object.entries(ENDS))
     const { token } =
       name === "expiry" ? { token: brief } : await app.session({ email: leaver.email, password })
     const user = { ...app.withToken(token), id: leaver.id }
-    const open = []
-    for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
-      open.push(await openPaused(app.url, path, token, sql))
+    const open = await Promise.all(
+      ["/todos", "/todos?q=o&sort=-title", "/users/me/export"].map((path) =>
+        openPaused(app.url, path, token, sql),
+      ),
+    )
     await end(user)
     const [kept] = await sql`select id from users where id = ${user.id}`
     if (kept) await insertMany(sql, user.id, 1, { title: "'made later'" })

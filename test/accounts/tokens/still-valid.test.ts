@@ -4,8 +4,6 @@ import { setDisabled } from "../../../src/accounts/admin.ts"
 import { connect } from "../../../src/database/connect.ts"
 import { clockTest, setClock } from "../../support/clock.ts"
 import { createKey, startIssuer } from "../../support/issuer.ts"
-import { LAST_CHUNK, openPaused } from "../../support/paused.ts"
-import { insertMany } from "../../support/rows.ts"
 import { within5s } from "../../support/sessions.ts"
 import { shareApp } from "../../support/shared-app.ts"
 import { startTokenInstance } from "../../support/token-instance.ts"
@@ -13,7 +11,7 @@ import { secondsFromNow, tokenFor } from "../../support/tokens.ts"
 
 const key = createKey()
 const issuer = startIssuer(key)
-const { app, sql, account } = await shareApp(issuer.settings)
+const { app, account } = await shareApp(issuer.settings)
 
 type Account = Awaited<ReturnType<typeof account>>
 
@@ -155,19 +153,4 @@ clockTest("a federated token whose key is withdrawn is valid for five minutes mo
   expect(await caller.isStillValid()).toBe(true)
   clock.advance(121)
   expect(await caller.isStillValid()).toBe(false)
-})
-
-test("an export that is being read is cut off when its session ends, and holds nothing later", async () => {
-  for (const end of [(ada: Account) => ada.post("/auth/logout"), changePassword]) {
-    const ada = await account()
-    await insertMany(sql, ada.id, 4_000, { description: "repeat('😀', 999)" })
-    const { rest } = await openPaused(app.url, "/users/me/export", ada.token, sql)
-    const { status } = await end(ada)
-    expect([200, 204]).toContain(status)
-    await insertMany(sql, ada.id, 1, { title: "'made afterwards'" })
-    const text = await rest()
-    expect(text).toStartWith("HTTP/1.1 200")
-    expect(text).not.toContain(LAST_CHUNK)
-    expect(text).not.toContain("made afterwards")
-  }
 })
