@@ -4,7 +4,7 @@ import { answerCalls, answerEdits, editBySeed } from "../support/battery.ts"
 import { startLiveApp } from "../support/live.ts"
 import { statuses } from "../support/portal.ts"
 
-const seeds = Number(process.env["SEEDS"] ?? 30)
+const seeds = Number(process.env["SEEDS"] ?? 100)
 const from = Number(process.env["SEED"] ?? 1)
 
 test("no answer of others refuses an edit, or makes a loop", async () => {

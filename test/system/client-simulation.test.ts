@@ -1,8 +1,8 @@
-/** `SEEDS=1000 SEED=1 bun test …`: so many worlds, from that one on. A failure names its seed. */
+/** `SEEDS=10000 SEED=1 bun test …`: so many worlds, from that one on. A failure names its seed. */
 import { expect, test } from "bun:test"
 import { runSimulation } from "../support/simulation/run.ts"
 
-const seeds = Number(process.env["SEEDS"] ?? 250)
+const seeds = Number(process.env["SEEDS"] ?? 1_000)
 const from = Number(process.env["SEED"] ?? 1)
 
 test(

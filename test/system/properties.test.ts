@@ -1,4 +1,4 @@
-/** `PROPERTY_RUNS=1500 PROPERTY_SEED=1 bun test …`: many generated requests for each operation. */
+/** `PROPERTY_RUNS=10000 PROPERTY_SEED=1 bun test …`: many generated requests for each operation. */
 import { testDocumentedAnswers } from "../support/properties.ts"
 
-await testDocumentedAnswers(Number(process.env["PROPERTY_RUNS"] ?? 400))
+await testDocumentedAnswers(Number(process.env["PROPERTY_RUNS"] ?? 1_500))
