@@ -52,6 +52,46 @@ test("a login that is heard of before the failure of the last request is known i
   tab.close()
 }, 60_000)
 
+test("a stream that was refused before a login is opened at once after it", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const account = app.newAccount()
+  const page = app.open(undefined, storage, 1)
+  await page.register(account)
+  const reads = createGate()
+  const late: Storage = {
+    ...storage,
+    read: async (prefix) => {
+      const values = await storage.read(prefix)
+      if (prefix === "session" && values.size === 0) await reads.pass()
+      return values
+    },
+  }
+  let streams = 0
+  let isSlow = false
+  const on: Platform = {
+    ...platform,
+    fetch: (url, init) => {
+      if (url.endsWith("/events")) streams++
+      return platform.fetch(url, init)
+    },
+    sleep: (milliseconds, signal) => platform.sleep(isSlow ? 60_000 : milliseconds, signal),
+  }
+  const tab = createClientOn(on, { url: app.url, storage: late })
+  await tab.todos.live({ until: "synced" })
+  await eventually(() => streams === 1)
+  reads.isShut = true
+  await page.logOut({ pending: "keep" })
+  // Of both tables, of the work and of the stream.
+  await eventually(() => reads.waiting.length === 4)
+  isSlow = true
+  await page.logIn(account)
+  await Bun.sleep(10)
+  reads.open()
+  await eventually(() => streams === 2)
+  tab.close()
+}, 60_000)
+
 test("a tab that was frozen during a log-out removes nothing of the session after it", async () => {
   await using app = await startLiveApp()
   const storage = memoryStorage()

@@ -58,13 +58,17 @@ export const lead = async (
   }
   /** `over`: of the trouble that it waits for. It may be over before the failure is known. */
   const pause = (milliseconds: number, over = trouble.signal) => platform.sleep(milliseconds, over)
-  /** What waits may wait on a network that is gone. */
-  const reconnect = () => {
+  /** All begins anew. A log-out removed the replica: after the next login it is fetched again. */
+  const restart = () => {
     isBehind = true
     stream.abort()
-    http.interrupt(HANGING)
     recover()
     wake()
+  }
+  /** What waits may wait on a network that is gone. */
+  const reconnect = () => {
+    http.interrupt(HANGING)
+    restart()
   }
 
   const step = async (until: AbortSignal) => {
@@ -117,12 +121,6 @@ export const lead = async (
     }
   }
 
-  /** A log-out removed the replica: after the next login it is fetched anew. */
-  const onSession = () => {
-    isBehind = true
-    wake()
-    recover()
-  }
   const onToken = (token: string) => {
     if (token === store.syncState().token) return
     isBehind = true
@@ -147,7 +145,7 @@ export const lead = async (
     if (time < HANGING) http.interrupt(2 * HANGING)
     if (failures > 0 && !isAsked) recover()
   }
-  const stops = [store.subscribe(wake), store.onRetry(reconnect), session.onChange(onSession)]
+  const stops = [store.subscribe(wake), store.onRetry(reconnect), session.onChange(restart)]
   const opening = () => {
     stream = abortedBy(signal)
     return stream
