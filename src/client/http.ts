@@ -88,7 +88,7 @@ export const createHttp = (platform: Platform, url: string) => {
     if (onText && !(hasType(response, "text/event-stream") && response.body?.getReader))
       throw unexpected()
     const text = await readText(response, onData, onText)
-    const isEmpty = onText || (text === "" && (status === 204 || status === 202))
+    const isEmpty = onText || (text === "" && status > 201)
     const data = hasType(response, "application/json") ? parse(text) : undefined
     if (data === undefined && !isEmpty) throw unexpected()
     return { data, status, headers: response.headers }
