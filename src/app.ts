@@ -20,6 +20,7 @@ import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
 import { ClientLeft } from "./database/errors.ts"
 import type { Sql } from "./database/sql.ts"
+import { createClientOf } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
 import { docs } from "./http/docs/routes.ts"
 import { answerError, refuseMethods } from "./http/error-handler.ts"
@@ -82,11 +83,11 @@ export const createApp = (deps: Deps) => {
   registerText()
   const authenticate = limitRequests(deps.tokens.authenticate, config.REQUESTS_PER_MINUTE)
   const tokens = { ...deps.tokens, authenticate }
-  const trustedProxies = config.TRUSTED_PROXIES
+  const clientOf = createClientOf(config.TRUSTED_PROXIES)
   const turns = createTurns()
   const reads = createReads(config.DATABASE_POOL_SIZE)
   const accounts: Accounts = {
-    ...{ sql, tokens, trustedProxies },
+    ...{ sql, tokens, clientOf },
     limits: createRateLimits(sql, config),
     hashing: createHashing(),
     sessionTokens: createSessionTokens(secrets, tokens),
@@ -139,7 +140,7 @@ export const createApp = (deps: Deps) => {
         .use(ownSessions(accounts))
         .use(
           todos({
-            ...{ sql, log, tokens, trustedProxies, turns, watchers, ...reads },
+            ...{ sql, log, tokens, clientOf, turns, watchers, ...reads },
             createFederatedUser: (id) => createFederatedUser(sql, id),
             cursors: createCursors(secrets),
             tagOf: createListTags(secrets),
@@ -150,7 +151,7 @@ export const createApp = (deps: Deps) => {
           }),
         ),
     )
-    .use(docs(() => app.routes, trustedProxies))
+    .use(docs(() => app.routes, clientOf))
   const methodsOf = refuseMethods(app)
   return app
 }

@@ -2,6 +2,7 @@
 import type { Limiter } from "../concurrency/limiter.ts"
 import type { Config } from "../config/config.ts"
 import type { Sql } from "../database/sql.ts"
+import type { ClientOf } from "../http/client-address.ts"
 import type { RateLimits } from "./rate-limits.ts"
 import type { LogEvent } from "./security-log.ts"
 import type { Tokens } from "./tokens/authenticate.ts"
@@ -29,5 +30,5 @@ export type Accounts = {
   /** Whether this service sends mails. */
   hasMail: boolean
   registrationMode: Config["REGISTRATION"]
-  trustedProxies: string[]
+  clientOf: ClientOf
 }

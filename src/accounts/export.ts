@@ -13,7 +13,7 @@ import { user } from "./schemas.ts"
 import { HAS_NOT_ENDED } from "./sessions/queries.ts"
 import { findOrCreateUser } from "./users.ts"
 
-type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies"> & {
+type Deps = Pick<Accounts, "sql" | "tokens" | "clientOf"> & {
   log: Logger
   slowReads: Limiter<number>
   /** What the other features store about a user. */

@@ -14,7 +14,7 @@ import { createFederatedUser } from "./users.ts"
 
 const TOKENS_PER_USER = 50
 
-type Deps = Pick<Accounts, "sql" | "tokens" | "trustedProxies" | "logEvent">
+type Deps = Pick<Accounts, "sql" | "tokens" | "clientOf" | "logEvent">
 
 export const personalAccessTokens = (deps: Deps) =>
   authenticated(deps, "/users/me/tokens")

@@ -39,32 +39,22 @@ export const networkOf = (address: string): string | undefined =>
 /** What a proxy may put before our paths. */
 const PREFIX = /^(?:\/[\w.~-]+){1,8}$/
 
-export const createProxies = (trusted: string[]) => {
-  const networks = trusted.map(parseNetwork)
-  const isTrusted = (address: ipaddr.IPv6) => networks.some((network) => address.match(network))
+type IsTrusted = (address: ipaddr.IPv6 | undefined) => boolean
 
-  return {
-    /**
-     * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
-     * trusted proxy wrote no address, the proxy itself is the client.
-     */
-    addressOf(peer: string, { headers }: Pick<Request, "headers">): string {
-      let client = parseHop(peer)
-      if (!client) return peer
-      const hops = isTrusted(client) ? (headers.get("x-forwarded-for")?.split(",") ?? []) : []
-      while (isTrusted(client)) {
-        const hop = parseHop(hops.pop() ?? "")
-        if (!hop) break
-        client = hop
-      }
-      return subscriber(client)
-    },
-
-    isTrusted(peer: string): boolean {
-      const address = parseHop(peer)
-      return address !== undefined && isTrusted(address)
-    },
+/**
+ * The client is the right-most hop that is no trusted proxy: entries to its left may be forged. If a
+ * trusted proxy wrote no address, the proxy itself is the client.
+ */
+const addressOf = (peer: string, { headers }: Request, isTrusted: IsTrusted): string => {
+  let client = parseHop(peer)
+  if (!client) return peer
+  const hops = isTrusted(client) ? (headers.get("x-forwarded-for")?.split(",") ?? []) : []
+  while (isTrusted(client)) {
+    const hop = parseHop(hops.pop() ?? "")
+    if (!hop) break
+    client = hop
   }
+  return subscriber(client)
 }
 
 /** Seconds without a byte, after which a connection is closed: more than proxies keep theirs (60 to 75). */
@@ -87,7 +77,7 @@ export class Client {
   constructor(
     private readonly request: Request,
     private readonly server: Server,
-    private readonly proxies: ReturnType<typeof createProxies>,
+    private readonly isTrusted: IsTrusted,
   ) {}
 
   private get peer(): string {
@@ -101,14 +91,14 @@ export class Client {
   }
 
   get address(): string {
-    this.found ??= this.proxies.addressOf(this.peer, this.request)
+    this.found ??= addressOf(this.peer, this.request, this.isTrusted)
     return this.found
   }
 
   /** The X-Forwarded-Prefix of a trusted proxy: to be put before our paths in headers. */
   get prefix(): string {
     const given = this.request.headers.get("x-forwarded-prefix")?.replace(/\/$/, "") ?? ""
-    return PREFIX.test(given) && this.proxies.isTrusted(this.peer) ? given : ""
+    return PREFIX.test(given) && this.isTrusted(parseHop(this.peer)) ? given : ""
   }
 
   /** Shown to people: so it is short, and without invisible characters. */
@@ -133,6 +123,8 @@ export class Client {
 }
 
 export const createClientOf = (trustedProxies: string[]) => {
-  const proxies = createProxies(trustedProxies)
-  return (request: Request, server: Server) => new Client(request, server, proxies)
+  const networks = trustedProxies.map(parseNetwork)
+  const isTrusted: IsTrusted = (address) => networks.some((network) => address?.match(network))
+  return (request: Request, server: Server) => new Client(request, server, isTrusted)
 }
+export type ClientOf = ReturnType<typeof createClientOf>

@@ -3,7 +3,7 @@
  * Gives them `caller`, `client`, and of the headers those that each route declares.
  */
 import { Elysia } from "elysia"
-import { createClientOf } from "./client-address.ts"
+import type { ClientOf } from "./client-address.ts"
 import type { ApiHeader } from "./cors.ts"
 import { expectedVersions } from "./entity-tag.ts"
 import { Problem } from "./problem.ts"
@@ -86,7 +86,7 @@ const headers = {
 
 export type Gate<Caller extends AnyCaller> = {
   tokens: { authenticate: Authenticate<Caller> }
-  trustedProxies: string[]
+  clientOf: ClientOf
 }
 
 /**
@@ -94,11 +94,10 @@ export type Gate<Caller extends AnyCaller> = {
  * resource. Without a resource the responses tell of accounts, so that nobody may store them.
  */
 export const authenticatedWithQueries = <Caller extends AnyCaller>(
-  { tokens: { authenticate }, trustedProxies }: Gate<Caller>,
+  { tokens: { authenticate }, clientOf }: Gate<Caller>,
   prefix: string,
   resource?: Resource,
 ) => {
-  const clientOf = createClientOf(trustedProxies)
   const cacheControl = resource === undefined ? "no-store" : "private, no-cache"
   return new Elysia({ prefix, detail: { security: [{ bearerAuth: [] }] } })
     .macro(headers)
@@ -118,9 +117,8 @@ export const authenticated = <Caller extends AnyCaller>(
 ) => authenticatedWithQueries<Caller>(...args).onTransform(noQuery())
 
 /** For routes that anybody may call, to get or end a credential. They take no query. */
-export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, prefix: string) => {
-  const clientOf = createClientOf(trustedProxies)
-  return new Elysia({ prefix })
+export const anonymous = ({ clientOf }: { clientOf: ClientOf }, prefix: string) =>
+  new Elysia({ prefix })
     .derive(({ request, server, set }) => {
       set.headers["cache-control"] = "no-store"
       const client = clientOf(request, server)
@@ -128,4 +126,3 @@ export const anonymous = ({ trustedProxies }: { trustedProxies: string[] }, pref
       return { client }
     })
     .onTransform(noQuery())
-}

@@ -2,6 +2,7 @@
 import { afterAll, expect, test } from "bun:test"
 import { Elysia, t } from "elysia"
 import { createOfflineApp } from "../../src/commands/openapi.ts"
+import { createClientOf } from "../../src/http/client-address.ts"
 import { answerError } from "../../src/http/error-handler.ts"
 import { anonymous, authenticated, authenticatedWithQueries } from "../../src/http/guard.ts"
 import { createLargeBodies, jsonBody } from "../../src/http/json-body.ts"
@@ -17,7 +18,7 @@ const authenticate = async (authorization: string | null) => {
   if (authorization !== "Bearer all") throw new Problem("UNAUTHORIZED", "No")
   return caller
 }
-const gate = { tokens: { authenticate }, trustedProxies: ["127.0.0.1"] }
+const gate = { tokens: { authenticate }, clientOf: createClientOf(["127.0.0.1"]) }
 const none = { params: t.Object({ n: t.String() }, { additionalProperties: false }) }
 
 const log = createLog("silent")

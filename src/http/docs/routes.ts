@@ -2,7 +2,7 @@
 import { join } from "node:path"
 import { Elysia, type InternalRoute } from "elysia"
 import { enclosed } from "../../programs/program.ts"
-import { createClientOf } from "../client-address.ts"
+import type { ClientOf } from "../client-address.ts"
 import { staticAsset } from "../static-asset.ts"
 import { page, prelude } from "./page.ts"
 
@@ -27,8 +27,7 @@ const readScalar = (): Promise<Uint8Array> =>
 
 const hidden = { detail: { hide: true } }
 
-export const docs = (routes: () => InternalRoute[], trustedProxies: string[]) => {
-  const clientOf = createClientOf(trustedProxies)
+export const docs = (routes: () => InternalRoute[], clientOf: ClientOf) => {
   // Imported on the first request for it, because that would take a fifth of the time of a start.
   const describe = async () => (await import("./openapi.ts")).describe(routes())
   /** `server` is relative to the document, so that it is right under any prefix. */
