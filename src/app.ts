@@ -18,7 +18,6 @@ import { createSessionTokens } from "./accounts/tokens/session-tokens.ts"
 import { createFederatedUser } from "./accounts/users.ts"
 import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
-import { ClientLeft } from "./database/errors.ts"
 import type { Sql } from "./database/sql.ts"
 import { createClientOf } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
@@ -63,16 +62,13 @@ const createReads = (poolSize: number) => ({
     perKey: 2,
     queuePerKey: 100,
     waitMs: 5_000,
-    refuse: (why) =>
-      why === "left"
-        ? new ClientLeft()
-        : tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
+    refuse: () => tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
   }),
   /** Pages of todos or changes: as many as a browser opens connections. */
   shortReads: createLimiter<number>({
     perKey: 6,
     waitMs: 500,
-    refuse: (why) => (why === "left" ? new ClientLeft() : why),
+    refuse: (why) => why,
   }),
 })
 

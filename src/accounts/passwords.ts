@@ -3,7 +3,6 @@ import { createHash } from "node:crypto"
 import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
 import { createLimiter, type Limiter } from "../concurrency/limiter.ts"
-import { ClientLeft } from "../database/errors.ts"
 import type { Client } from "../http/client-address.ts"
 import { badRequest, Problem, unavailable } from "../http/problem.ts"
 import common from "./common.fingerprints" with { type: "file" }
@@ -31,8 +30,7 @@ export const createHashing = (): Limiter<string> =>
     queue: 1_000,
     queuePerKey: 100,
     waitMs: 20_000,
-    refuse: (why) =>
-      why === "left" ? new ClientLeft() : unavailable("Too many logins at once", 5),
+    refuse: () => unavailable("Too many logins at once", 5),
   })
 
 type Deps = Pick<Accounts, "hashing" | "limits" | "logEvent">

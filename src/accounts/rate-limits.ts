@@ -239,16 +239,16 @@ const countAttempt = (sql: Statements, rules: Rule[]) => sql<Exhausted[]>`
  */
 export const uncount = (sql: Statements, { rules }: AttemptCounts) => sql`
   with locked as (
-    select rate_limits.key, place
+    select rate_limits.key, position
     from rate_limits
     join jsonb_array_elements_text(${sql.json(rules.map(({ key }) => key))})
-      with ordinality as given (key, place) on given.key = rate_limits.key
-    order by place
+      with ordinality as given (key, position) on given.key = rate_limits.key
+    order by position
     for update of rate_limits
   )
   update rate_limits
-  set attempts = case when place = 1 then 0 else attempts - 1 end,
-    expires_at = case when place = 1 then now() else expires_at end
+  set attempts = case when position = 1 then 0 else attempts - 1 end,
+    expires_at = case when position = 1 then now() else expires_at end
   from locked
   where rate_limits.key = locked.key
     and attempts > 0`

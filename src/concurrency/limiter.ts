@@ -5,11 +5,19 @@
  *   waiting    while its key or all keys have as many under way as they may: one queue a key;
  *   under way  until it is released; then the key that has waited longest is served, and goes to the end;
  *   refused    where the queues are full (the longest queue gives its last place to a shorter one), after
- *              `waitMs`, or when its client has left.
+ *              `waitMs`, or when its client has left (ClientLeft).
  */
 
-/** Why a piece of work was refused. */
-export type Refusal = "full" | "late" | "left"
+/** Nobody waits for the response any more. */
+export class ClientLeft extends Error {
+  override name = "ClientLeft"
+  constructor() {
+    super("The client has left")
+  }
+}
+
+/** Why a piece of work was refused while its client was there. */
+export type Refusal = "full" | "late"
 
 type Limits = {
   /** Pieces of work under way, in all and for each key. */
@@ -31,7 +39,7 @@ type Wait = {
 
 type Waiter = Pick<Wait, "signal"> & {
   start: () => void
-  refuse: (why: Refusal) => void
+  reject: (error: unknown) => void
   until: number
 }
 type Entry<Key> = { key: Key; underWay: number; waiting: Waiter[] }
@@ -52,7 +60,7 @@ export const createLimiter = <Key>({
   const turns = new Set<Entry<Key>>()
   let underWay = 0
   let waiting = 0
-  let isSweeping = false
+  let sweeper: Timer | undefined
 
   /** After each change of an entry. */
   const update = (entry: Entry<Key>) => {
@@ -82,11 +90,11 @@ export const createLimiter = <Key>({
     dispatch()
   }
 
-  const remove = (entry: Entry<Key>, waiter: Waiter, why: Refusal) => {
+  const remove = (entry: Entry<Key>, waiter: Waiter, reason: unknown) => {
     entry.waiting.splice(entry.waiting.indexOf(waiter), 1)
     waiting--
     update(entry)
-    waiter.refuse(why)
+    waiter.reject(reason)
   }
 
   const makeRoom = (entry: Entry<Key>) => {
@@ -97,22 +105,18 @@ export const createLimiter = <Key>({
       if (other.waiting.length > longest.waiting.length) longest = other
     const last = longest.waiting.at(-1)
     if (!last || longest.waiting.length <= entry.waiting.length + 1) throw refuse("full")
-    remove(longest, last, "full")
+    remove(longest, last, refuse("full"))
   }
 
   const sweep = () => {
     const now = performance.now()
     for (const entry of [...entries.values()])
       for (const waiter of [...entry.waiting])
-        if (waiter.until <= now) remove(entry, waiter, "late")
-        else if (waiter.signal?.().aborted) remove(entry, waiter, "left")
-    isSweeping = false
-    sweepSoon()
-  }
-  const sweepSoon = () => {
-    if (isSweeping || waiting === 0) return
-    isSweeping = true
-    setTimeout(sweep, Math.min(SWEEP_MS, waitMs))
+        if (waiter.until <= now) remove(entry, waiter, refuse("late"))
+        else if (waiter.signal?.().aborted) remove(entry, waiter, new ClientLeft())
+    if (waiting > 0) return
+    clearInterval(sweeper)
+    sweeper = undefined
   }
 
   /** Resolves when the work may begin. Disposing of it, once, lets the next one begin. */
@@ -130,10 +134,10 @@ export const createLimiter = <Key>({
     } else {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       const until = isPatient ? Number.POSITIVE_INFINITY : performance.now() + waitMs
-      entry.waiting.push({ start: resolve, refuse: (why) => reject(refuse(why)), signal, until })
+      entry.waiting.push({ start: resolve, reject, signal, until })
       waiting++
       update(entry)
-      sweepSoon()
+      sweeper ??= setInterval(sweep, Math.min(SWEEP_MS, waitMs))
       await promise
     }
     return { [Symbol.dispose]: () => release(entry) }

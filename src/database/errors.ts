@@ -45,14 +45,6 @@ export const unreplicated = () =>
 export const noWritableHost = (cause: unknown) =>
   new PoolError("NO_WRITABLE_HOST", "No host of the database may be written to", cause)
 
-/** Nobody waits for the response any more. */
-export class ClientLeft extends Error {
-  override name = "ClientLeft"
-  constructor() {
-    super("The client has left")
-  }
-}
-
 /** Of Postgres, postgres.js or the operating system; empty if it has none. */
 export const codeOf = (error: unknown): string =>
   error instanceof Error && "code" in error ? String(error.code) : ""

@@ -25,6 +25,7 @@
  */
 
 import type postgres from "postgres"
+import { ClientLeft } from "../concurrency/limiter.ts"
 import {
   controlsOf,
   interceptRejection,
@@ -35,7 +36,7 @@ import {
   rejectQuery,
   textOf,
 } from "./driver.ts"
-import { ClientLeft, poolExhausted, unreplicated, whyRefused } from "./errors.ts"
+import { poolExhausted, unreplicated, whyRefused } from "./errors.ts"
 import type { Columns, PoolState, Waiting } from "./sql.ts"
 
 /** The number of pipelined statements that may be under way on a connection. */

@@ -1,6 +1,7 @@
 /** Whatever was thrown becomes a problem document, and its cause is logged. 405 and OPTIONS follow from the routes. */
 import { type AnyElysia, NotFoundError } from "elysia"
-import { ClientLeft, isAway, outageOf } from "../database/errors.ts"
+import { ClientLeft } from "../concurrency/limiter.ts"
+import { isAway, outageOf } from "../database/errors.ts"
 import type { Log } from "../log.ts"
 import type { Metrics } from "./metrics.ts"
 import { Problem, unavailable } from "./problem.ts"

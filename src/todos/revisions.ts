@@ -1,6 +1,6 @@
 /** The parts of every write: writes of an owner run one after the other, and each increments the revision. */
 import { createLimiter, type Limiter } from "../concurrency/limiter.ts"
-import { ClientLeft, isLockTimeout, isNullRefused, poolExhausted } from "../database/errors.ts"
+import { isLockTimeout, isNullRefused, poolExhausted } from "../database/errors.ts"
 import type { Sql, Value, Waiting } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { Problem } from "../http/problem.ts"
@@ -15,7 +15,7 @@ export const createTurns = (): Turns =>
   createLimiter({
     perKey: 1,
     waitMs: 3_500,
-    refuse: (why) => (why === "left" ? new ClientLeft() : poolExhausted()),
+    refuse: poolExhausted,
   })
 
 /** Whose todos are written, and the client, which may leave while it waits for the turn. */

@@ -1,6 +1,6 @@
 /** The limiter: at most N at once, fair between keys, with an end for whoever waits. */
 import { expect, test } from "bun:test"
-import { createLimiter, type Refusal } from "../../src/concurrency/limiter.ts"
+import { ClientLeft, createLimiter, type Refusal } from "../../src/concurrency/limiter.ts"
 
 class Refused extends Error {
   constructor(readonly why: Refusal) {
@@ -29,7 +29,8 @@ const held = () => {
 const whyOf = (work: Promise<unknown>) =>
   work.then(
     () => "done",
-    (error: Refused) => error.why,
+    (error: unknown) =>
+      error instanceof Refused ? error.why : error instanceof ClientLeft && "left",
   )
 
 test("no key has more under way than it may, and each key's work runs in the order in which it came", async () => {

@@ -30,17 +30,13 @@ export const createSessionTokens = (
         refresh_token: `${text}.${mac.sign(text)}`,
       }
     },
-    /** Undefined if it was not issued here. Without a user it is of a time when tokens named none. */
+    /** Undefined if it was not issued here. Its user is NaN if it is of a time when tokens named none. */
     readRefreshToken(token: string) {
       const end = token.lastIndexOf(".")
       const text = token.slice(0, end)
       if (!mac.verify(text, token.slice(end + 1))) return undefined
       const [sessionId = "", generation, userId] = text.split(".")
-      return {
-        sessionId,
-        generation: Number(generation),
-        userId: userId === undefined ? undefined : Number(userId),
-      }
+      return { sessionId, generation: Number(generation), userId: Number(userId) }
     },
   }
 }

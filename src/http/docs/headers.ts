@@ -8,6 +8,7 @@ import { REQUEST_ID_PATTERN } from "../request-log.ts"
 export type Json = { [name: string]: unknown }
 
 const string = { type: "string" }
+const oneOf = (...values: string[]) => ({ ...string, enum: values })
 const count = { type: "integer", minimum: 0 }
 
 const sometimes = (description: string, schema: Json = string, example?: string) => ({
@@ -41,14 +42,11 @@ export const responseHeaders = {
     ...string,
     pattern: REQUEST_ID_PATTERN,
   }),
-  "X-Content-Type-Options": always("Content types are not to be guessed", {
-    ...string,
-    enum: ["nosniff"],
-  }),
-  "Cache-Control": always("`no-store` on tokens and users, `private, no-cache` on todos", {
-    ...string,
-    enum: ["no-store", "private, no-cache"],
-  }),
+  "X-Content-Type-Options": always("Content types are not to be guessed", oneOf("nosniff")),
+  "Cache-Control": always(
+    "`no-store` on tokens and users, `private, no-cache` on todos",
+    oneOf("no-store", "private, no-cache"),
+  ),
   ETag: always(
     "The strong entity tag of the todo's version, for If-Match and If-None-Match; of a list the weak one of its state, for If-None-Match",
     string,
@@ -59,10 +57,10 @@ export const responseHeaders = {
     { ...string, format: "uri-reference" },
     "/api/v1/todos/1",
   ),
-  "Idempotent-Replayed": sometimes("The first response to this Idempotency-Key, again", {
-    ...string,
-    enum: ["true"],
-  }),
+  "Idempotent-Replayed": sometimes(
+    "The first response to this Idempotency-Key, again",
+    oneOf("true"),
+  ),
   "Preference-Applied": sometimes(
     "The preference that was granted: `wait=N` (RFC 7240)",
     string,

@@ -1,6 +1,6 @@
 /** GET /todos/changes: pages by which a replica comes from any sync token to the latest change, or waits for it. */
 import type { Logger } from "pino"
-import { ClientLeft } from "../../database/errors.ts"
+import { ClientLeft } from "../../concurrency/limiter.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import type { AnyCaller } from "../../http/guard.ts"

@@ -1,5 +1,5 @@
 /** Reads lists of todos in pages, and searches them in slices. SQL: queries.ts. */
-import { ClientLeft } from "../../database/errors.ts"
+import { ClientLeft } from "../../concurrency/limiter.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Position } from "./cursor.ts"
 import { countUnsearched, type Reading, readPage, SLICE, searchSlice } from "./queries.ts"
