@@ -14,15 +14,13 @@ import { createFederatedUser } from "./users.ts"
 
 const TOKENS_PER_USER = 50
 
-type Deps = Pick<Accounts, "sql" | "tokens" | "clientOf" | "logEvent">
-
-export const personalAccessTokens = (deps: Deps) =>
-  authenticated(deps, "/users/me/tokens")
+export const personalAccessTokens = ({ sql, tokens, logEvent, clientOf }: Accounts) =>
+  authenticated({ tokens, clientOf }, "/users/me/tokens")
     .post(
       "",
       async ({ caller: { userId }, body, client, status }) => {
-        const created = await create(deps, userId, body)
-        deps.logEvent("personal_token_made", { userId, address: client.address })
+        const created = await create(sql, userId, body)
+        logEvent("personal_token_made", { userId, address: client.address })
         return status(201, created)
       },
       {
@@ -38,7 +36,7 @@ export const personalAccessTokens = (deps: Deps) =>
         },
       },
     )
-    .get("", ({ caller }) => listPersonalTokens(deps.sql, caller.userId), {
+    .get("", ({ caller }) => listPersonalTokens(sql, caller.userId), {
       response: { 200: t.Array(personalToken) },
       detail: {
         operationId: "listPersonalTokens",
@@ -50,10 +48,10 @@ export const personalAccessTokens = (deps: Deps) =>
       "/:id",
       async ({ caller: { userId }, params, client, status }) => {
         if (!isUuid(params.id)) throw noSuchToken()
-        const revoked = await deletePersonalTokens(deps.sql, userId, params.id)
+        const revoked = await deletePersonalTokens(sql, userId, params.id)
         if (revoked.length === 0) throw noSuchToken()
-        deps.tokens.revoke(revoked.map(({ key }) => key))
-        deps.logEvent("personal_token_revoked", { userId, address: client.address })
+        tokens.revoke(revoked.map(({ key }) => key))
+        logEvent("personal_token_revoked", { userId, address: client.address })
         return status(204, undefined)
       },
       {
@@ -86,7 +84,7 @@ const readExpiry = (text: string | null | undefined) => {
   return new Date(time).toISOString()
 }
 
-const create = async ({ sql }: Deps, userId: number, wanted: NewPersonalToken) => {
+const create = async (sql: Sql, userId: number, wanted: NewPersonalToken) => {
   const { name, scopes } = wanted
   const expires_at = readExpiry(wanted.expires_at)
   await createFederatedUser(sql, userId)

@@ -29,13 +29,13 @@ const mayBeReplaced = (dataDir: string) => {
   return false
 }
 
-/** Whether the hard limit, which Bun makes its own, is small. Only Linux tells it. */
-const mayOpenFew = () => {
+/** The hard limit, which Bun makes its own. Only Linux reports it: elsewhere it is not a number. */
+export const openFilesLimit = () => {
   try {
     const limits = readFileSync("/proc/self/limits", "utf8")
-    return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1]) < FEW_FILES
+    return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(limits)?.[1])
   } catch {
-    return false
+    return Number.NaN
   }
 }
 
@@ -83,7 +83,7 @@ const WEAKNESSES: [isWeak: (config: Config, env: Env) => boolean, warning: strin
     "DATA_DIR lies below a directory that everybody may write to: whoever does can replace it",
   ],
   [
-    mayOpenFew,
+    () => openFilesLimit() < FEW_FILES,
     `Fewer than ${FEW_FILES} files may be open, and each connection is one: raise the limit (ulimit -n)`,
   ],
 ]

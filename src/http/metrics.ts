@@ -1,7 +1,8 @@
 /** Metrics for Prometheus, named as in https://prometheus.io/docs/practices/naming/ */
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync } from "node:fs"
 import { monitorEventLoopDelay } from "node:perf_hooks"
 import { Counter, Gauge, Histogram, Registry } from "prom-client"
+import { openFilesLimit } from "../config/warnings.ts"
 import type { PoolState } from "../database/sql.ts"
 import { Problem } from "./problem.ts"
 
@@ -55,8 +56,6 @@ export const createMetrics = (sources: Sources) => {
     const { user, system } = process.cpuUsage()
     return (user + system) / 1_000_000
   }
-  const mostFileDescriptors = () =>
-    Number(/^Max open files +(\d+)/m.exec(readFileSync("/proc/self/limits", "utf8"))?.[1])
   const startedAt = Math.round(Date.now() / 1_000 - process.uptime())
   const delays = monitorEventLoopDelay({ resolution: 10 })
   delays.enable()
@@ -83,7 +82,7 @@ export const createMetrics = (sources: Sources) => {
   if (process.platform === "linux")
     sampled.push(
       ["process_open_fds", "Open file descriptors", () => readdirSync("/proc/self/fd").length],
-      ["process_max_fds", "Open file descriptors at most", mostFileDescriptors],
+      ["process_max_fds", "Open file descriptors at most", openFilesLimit],
     )
   for (const [name, help, read] of sampled)
     if (name.endsWith("_total"))
