@@ -33,7 +33,6 @@ const countRows = (block: Buffer) => {
   return rows
 }
 
-/** Counts and hashes the rows of a table. */
 const createTally = (onProgress: Progress) => {
   const hash = createHash("sha256")
   let [rows, bytes] = [0, 0]

@@ -16,7 +16,6 @@ const name = Type.String({ pattern: "^[a-z_]{1,63}$" })
 
 const header = Type.Object({
   format: Type.Literal(FORMAT),
-  /** The version of todo-api. */
   version: Type.String(),
   postgres: Type.String(),
   created_at: Type.String(),

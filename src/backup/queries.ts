@@ -44,12 +44,10 @@ export const columnsOf = async (sql: Transaction, tables: string[]) => {
   return rows
 }
 
-/** The next number of each sequence that exists, without drawing one. */
+/** The next number of each sequence, without drawing one. */
 export const nextNumbers = async (sql: Transaction, sequences: string[]) => {
   const found: Record<string, string> = {}
   for (const name of sequences) {
-    const [known] = await sql`select to_regclass(${name}) is not null as is_there`
-    if (!known?.["is_there"]) continue
     const [row] = await sql<[{ next: string }]>`
       select (last_value + is_called::integer)::text as next
       from ${sql(name)}`
@@ -64,7 +62,6 @@ export const copyOut = (sql: Transaction, table: string, columns: string[]): Pro
 export const copyIn = (sql: Transaction, table: string, columns: string[]): Promise<Writable> =>
   sql`copy ${sql(table)} (${sql(columns)}) from stdin`.writable()
 
-/** Those of the tables that have rows. */
 export const tablesWithRows = async (sql: Transaction, tables: string[]) => {
   const found: string[] = []
   for (const { table } of await columnsOf(sql, tables)) {

@@ -98,7 +98,6 @@ const column = (rows: (readonly [left: string, right: string])[]) => {
 
 const shown = (name: string, { value }: Option) => ["--", name, value && ` ${value}`].join("")
 
-/** The options, one on each line of --help. */
 export const describeOptions = (options: Options) =>
   column(Object.entries(options).map(([name, option]) => [shown(name, option), option.about]))
 

@@ -69,7 +69,6 @@ export const listUsers = (env: Env, _: string, flags: Flags) => {
 
 const isId = (user: string) => /^[1-9]\d*$/.test(user) && Number.isSafeInteger(Number(user))
 
-/** Throws if there is no such user. */
 const findUser = async (sql: Sql, user: string): Promise<Account> => {
   const account = await findAccount(sql, isId(user) ? Number(user) : user.trim())
   if (!account) throw new Error(`there is no user ${user}`)

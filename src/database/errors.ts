@@ -101,7 +101,7 @@ export const outageOf = (error: unknown): string => {
 }
 
 /**
- * What an error tells of the connection that it came by: it holds a statement or a plan that the server
+ * What an error says of the connection that it came by: it holds a statement or a plan that the server
  * does not know any more, the server refused one of its settings at the start, its host is a standby, a
  * statement was cancelled there, or it is gone.
  */

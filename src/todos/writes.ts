@@ -47,7 +47,7 @@ export const writeAsUser = <Result>(
 /** The same for another user's todo, so that nobody learns which ids exist. */
 export const noSuchTodo = () => new Problem("TODO_NOT_FOUND", "Todo not found or not owned by user")
 
-/** Tells the version that the todo has: clients fetch it, or compare it with what they have. */
+/** Names the version that the todo has: clients fetch it, or compare it with what they have. */
 export const preconditionFailed = (version: number) => {
   const etag = entityTag(version)
   const detail = `The todo has another version than If-Match names: ${etag}`

@@ -15,7 +15,7 @@ import {
 import { join } from "node:path"
 import { ConfigError } from "../../config/config.ts"
 import { syncDirectory, writePrivateFile } from "../../data-dir/private-files.ts"
-import { ownDirectory, type Place, serverEnvironment, settingsWith } from "./server.ts"
+import { type Installation, ownDirectory, serverEnvironment, settingsWith } from "./server.ts"
 import { newPassword, passwordFile, readPassword } from "./url.ts"
 
 const DRAFT_PREFIX = "postgres.new-"
@@ -24,8 +24,8 @@ const HEADER = "# Written by todo-api: only the service is let in.\n"
 const ACCESS = `${HEADER}local todo todo scram-sha-256\n`
 
 /** Runs a program of Postgres to its end. */
-const run = async (place: Place, program: string, options: string[], input = "") => {
-  const { programs, cluster, user } = place
+const run = async (installation: Installation, program: string, options: string[], input = "") => {
+  const { programs, cluster, user } = installation
   const child = Bun.spawn([join(programs, "bin", program), ...options], {
     ...user,
     cwd: cluster,
@@ -38,9 +38,9 @@ const run = async (place: Place, program: string, options: string[], input = "")
   if (status !== 0) throw new Error(`${program} failed (status ${status}): ${complaint.trim()}`)
 }
 
-const initialise = async (place: Place, password: string) => {
-  const directory = ownDirectory(place.cluster, place.user)
-  await run(place, "initdb", [
+const initialise = async (installation: Installation, password: string) => {
+  const directory = ownDirectory(installation.cluster, installation.user)
+  await run(installation, "initdb", [
     `--pgdata=${directory}`,
     `--username=${SUPERUSER}`,
     "--auth=reject",
@@ -52,12 +52,12 @@ const initialise = async (place: Place, password: string) => {
   ])
   const settings = settingsWith({ exit_on_error: "on", log_min_messages: "error" })
   await run(
-    place,
+    installation,
     "postgres",
     ["--single", "-j", "-D", directory, ...settings, "postgres"],
     `create role todo login password '${password}';\n\ncreate database todo owner todo;\n\n`,
   )
-  writePrivateFile(join(place.cluster, "pg_hba.conf"), ACCESS, place.user)
+  writePrivateFile(join(installation.cluster, "pg_hba.conf"), ACCESS, installation.user)
 }
 
 const removeDrafts = (dataDir: string) => {
@@ -78,17 +78,17 @@ const refuseOther = (cluster: string, dataDir: string) => {
 }
 
 /** Creates the cluster if there is none. */
-export const prepareCluster = async (place: Place, dataDir: string) => {
+export const prepareCluster = async (installation: Installation, dataDir: string) => {
   removeDrafts(dataDir)
-  if (existsSync(place.cluster)) return refuseOther(place.cluster, dataDir)
+  if (existsSync(installation.cluster)) return refuseOther(installation.cluster, dataDir)
   const password = readPassword(dataDir) ?? newPassword()
   const draft = mkdtempSync(join(dataDir, DRAFT_PREFIX))
   try {
-    const { uid, gid } = place.user
+    const { uid, gid } = installation.user
     if (uid !== undefined) chownSync(draft, uid, gid ?? uid)
-    await initialise({ ...place, cluster: draft }, password)
+    await initialise({ ...installation, cluster: draft }, password)
     writePrivateFile(passwordFile(dataDir), password)
-    renameSync(draft, place.cluster)
+    renameSync(draft, installation.cluster)
     syncDirectory(dataDir)
   } catch (error) {
     rmSync(draft, { recursive: true, force: true })

@@ -1,7 +1,8 @@
 /** The user that runs Postgres. It refuses root, so that a service of root needs another account. */
-import { readFileSync, statSync } from "node:fs"
+import { existsSync, readFileSync, statSync } from "node:fs"
 import type { ProcessUser } from "../../programs/directory.ts"
 
+const PASSWD = "/etc/passwd"
 /** A dedicated account first: other programs that run as `postgres` or `nobody` could read the data. */
 const ACCOUNTS = ["todo-api", "postgres"]
 /** The overflow user of Linux, which exists even without /etc/passwd. */
@@ -15,14 +16,6 @@ const accountNamed = (passwd: string, name: string): ProcessUser | undefined => 
 export const accountOf = (passwd: string): ProcessUser =>
   ACCOUNTS.map((name) => accountNamed(passwd, name)).find((account) => account?.uid) ?? nobody
 
-const passwd = () => {
-  try {
-    return readFileSync("/etc/passwd", "utf8")
-  } catch {
-    return ""
-  }
-}
-
 /** The owner of the first path that is not owned by root, so that data keep their owner. */
 export const serverUser = (...paths: string[]): ProcessUser => {
   if (process.geteuid?.() !== 0) return {}
@@ -33,5 +26,5 @@ export const serverUser = (...paths: string[]): ProcessUser => {
     const owner = statSync(path, { throwIfNoEntry: false })
     if (owner && owner.uid !== 0) return { uid: owner.uid, gid: owner.gid }
   }
-  return accountOf(passwd())
+  return accountOf(existsSync(PASSWD) ? readFileSync(PASSWD, "utf8") : "")
 }

@@ -5,7 +5,7 @@ import { openPrivateFile } from "../../data-dir/private-files.ts"
 import type { ProcessUser } from "../../programs/directory.ts"
 
 /** A cluster, the programs for it, and the user that runs them. */
-export type Place = { programs: string; cluster: string; user: ProcessUser }
+export type Installation = { programs: string; cluster: string; user: ProcessUser }
 
 /** Replaces our own environment: PGDATA, PGOPTIONS or a locale would affect the server. */
 export const serverEnvironment = { LC_ALL: "C", TZ: "UTC", PATH: "/usr/bin:/bin" }
@@ -46,7 +46,7 @@ const LEFTOVER_PATIENCE_MS = 10_000
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-const spawnServer = ({ programs, cluster, user }: Place, logFile: string) => {
+const spawnServer = ({ programs, cluster, user }: Installation, logFile: string) => {
   const isFull = sizeOf(logFile) > LOG_SIZE_LIMIT
   const log = openPrivateFile(
     logFile,
@@ -92,18 +92,18 @@ const statusOf = (cluster: string, pid: number) => {
 /** After a postmaster was killed, its other processes may need a moment to end. */
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
-export const startServer = async (place: Place, logFile: string): Promise<Server> => {
+export const startServer = async (installation: Installation, logFile: string): Promise<Server> => {
   const deadline = Date.now() + LEFTOVER_PATIENCE_MS
   for (;;) {
     const logStart = sizeOf(logFile)
-    const server = spawnServer(place, logFile)
+    const server = spawnServer(installation, logFile)
     const guard = spawnGuard(server.pid)
     const exited = server.exited.then(() => guard.kill("SIGKILL"))
     while (server.exitCode === null && server.signalCode === null) {
-      if (statusOf(place.cluster, server.pid) === "ready") {
+      if (statusOf(installation.cluster, server.pid) === "ready") {
         // Somebody else may stop it by SIGTERM: then it would refuse new connections and keep the open ones.
-        const watcher = watch(pidFile(place.cluster), () => {
-          if (statusOf(place.cluster, server.pid) === "stopping") server.kill("SIGINT")
+        const watcher = watch(pidFile(installation.cluster), () => {
+          if (statusOf(installation.cluster, server.pid) === "stopping") server.kill("SIGINT")
         })
         const stop = async () => {
           server.kill("SIGINT")

@@ -42,14 +42,14 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
     const user = serverUser(cluster, home)
     // For another user than root, root's private DATA_DIR is the last choice.
     const homes = user.uid === undefined ? [home] : ["/var/cache", home]
-    const place = {
+    const installation = {
       programs: await executableDirectory(postgresProgram(), user, homes),
       cluster,
       user,
     }
     await endLeftoverPostmaster(cluster)
-    await prepareCluster(place, home)
-    const server = await startServer(place, join(home, "postgres.log"))
+    await prepareCluster(installation, home)
+    const server = await startServer(installation, join(home, "postgres.log"))
     const { url, close } = openUrl(home)
     const exited = server.exited.then(() => {
       close()

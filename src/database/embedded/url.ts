@@ -16,7 +16,7 @@ export const readPassword = (dataDir: string) =>
   existsSync(passwordFile(dataDir)) ? readPrivateFile(passwordFile(dataDir)) : undefined
 
 /**
- * A name for a directory, good while it is kept open: short enough for the address of a socket, and
+ * A name for a directory, valid while it is kept open: short enough for the address of a socket, and
  * without a comma, which would separate two hosts in a URL.
  */
 const openDirectory = (path: string) => {
@@ -26,7 +26,7 @@ const openDirectory = (path: string) => {
   return { name: !isFit && short ? short : path, close: () => closeSync(fd) }
 }
 
-/** The URL is good until it is closed. */
+/** The URL is valid until it is closed. */
 export const openUrl = (dataDir: string) => {
   const { name, close } = openDirectory(clusterIn(dataDir))
   const role = `todo:${readPassword(dataDir) ?? ""}`
@@ -36,7 +36,7 @@ export const openUrl = (dataDir: string) => {
   }
 }
 
-/** The URL of a running database in DATA_DIR, good as long as this process lives. */
+/** The URL of a running database in DATA_DIR, valid as long as this process lives. */
 export const embeddedUrl = (dataDir: string): string | undefined => {
   const home = resolve(dataDir)
   return existsSync(join(clusterIn(home), socketName)) ? openUrl(home).url : undefined

@@ -19,7 +19,7 @@ const targets: Record<Target, (state: { standby: boolean; readOnly: boolean }) =
   "read-write": ({ readOnly }) => !readOnly,
 }
 
-/** Undefined if the host does not tell, as with some hosted services. */
+/** Undefined if the host does not say, as with some hosted services. */
 const historyOf = async (sql: postgres.Sql): Promise<History | undefined> => {
   try {
     const [history] = await sql<{ system: string; timeline: string }[]>`
@@ -64,19 +64,14 @@ export const createProbe = (url: string, target: Target) => {
   }
   const probe = async (): Promise<Report> => {
     sql ??= open()
-    const late = Promise.withResolvers<never>()
-    const timer = setTimeout(
-      late.reject,
-      ANSWER_LIMIT_MS,
-      noWritableHost(new Error("It did not answer")),
-    )
+    const late = Bun.sleep(ANSWER_LIMIT_MS).then(() => {
+      throw noWritableHost(new Error("It did not answer"))
+    })
     try {
-      return await Promise.race([ask(sql, target), late.promise])
+      return await Promise.race([ask(sql, target), late])
     } catch (reason) {
       close()
       return { isSuitable: false, reason }
-    } finally {
-      clearTimeout(timer)
     }
   }
   return { probe, close }

@@ -19,7 +19,7 @@ import {
 type Migrated = SchemaState & { schema: string; changed: string[]; invalid: string[] }
 
 const lockPollMs = 100
-type Place = {
+type Database = {
   version: number
   encoding: string
   has_icu: boolean
@@ -29,8 +29,8 @@ type Place = {
   holder: string | null
 }
 
-const findPlace = async (sql: Statements) => {
-  const [place] = await sql<[Place]>`
+const inspect = async (sql: Statements) => {
+  const [database] = await sql<[Database]>`
     select
       current_setting('server_version_num')::integer / 10000 as version,
       current_setting('server_encoding') as encoding,
@@ -42,13 +42,13 @@ const findPlace = async (sql: Statements) => {
         join pg_namespace on pg_namespace.oid = relnamespace
         where pg_class.oid = to_regclass('schema_migrations')
       ) as holder`
-  return place
+  return database
 }
 
 const LEAST_POSTGRES = 13
 
 /** What makes a database unfit, found before anything is made in it. */
-const problemOf = ({ version, encoding, has_icu, current }: Place) => {
+const problemOf = ({ version, encoding, has_icu, current }: Database) => {
   if (version < LEAST_POSTGRES)
     return `the database is of Postgres ${version}: it must be of ${LEAST_POSTGRES} or newer`
   if (encoding !== "UTF8")
@@ -133,9 +133,9 @@ export const migrate = async (
   const lock = openConnection(url)
   try {
     await keepIdle(sql)
-    const place = await findPlace(sql)
-    const own = place.current ?? "public"
-    const found = place.holder ?? own
+    const database = await inspect(sql)
+    const own = database.current ?? "public"
+    const found = database.holder ?? own
     const stateIn = (schema: string) =>
       schemaState(sql, files, `${quoted(schema)}.schema_migrations`)
     // Another program's, in a schema that comes after ours.
@@ -150,7 +150,7 @@ export const migrate = async (
     const state = await describe()
     const isNeeded = command === "down" || state.pending.length + state.invalid.length > 0
     if (command === "status" || !isNeeded) return state
-    const problem = problemOf(place) ?? (await lackingRights(sql))
+    const problem = problemOf(database) ?? (await lackingRights(sql))
     if (problem !== undefined) throw new ConfigError(`DATABASE_URL: ${problem}`)
     if (state.unknown.length > 0) throw new SchemaError(foreign(state.unknown))
 

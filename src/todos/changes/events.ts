@@ -83,7 +83,7 @@ class EventStream implements Watcher {
 
   /** Called by the body, when the client has left. */
   cancel() {
-    // It may be asked just now whether the token is still valid: nobody is there to be told.
+    // It may be asked just now whether the token is still valid: nobody is there to be notified.
     this.asking = undefined
     this.deps.watchers.unwatch(this)
   }

@@ -56,7 +56,7 @@ export type SyncTokens = ReturnType<typeof createSyncTokens>
 
 /**
  * Throws a 410 if some changes since the checkpoint are not remembered. One that is ahead of the database
- * belongs to a database that was replaced by an older copy. An initial sync reads no deletions: it fails
+ * belongs to a database that was replaced by an older state. An initial sync reads no deletions: it fails
  * later, when it goes on to the changes.
  */
 export const checkRemembered = (checkpoint: Checkpoint & { epoch: string }, head: Head) => {

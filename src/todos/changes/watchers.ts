@@ -26,7 +26,6 @@ export type Watcher = {
   committed(revision: number): void
   /** Called once a second. `now` is by performance.now(). */
   tick(now: number): void
-  /** Called when the watcher is closed. */
   closed(): void
 }
 
