@@ -3,7 +3,6 @@ import type { Answer, Call, CallOptions, Data, Method, Path, Rest, User } from "
 import type { Http } from "./http.ts"
 import { randomKey } from "./platform.ts"
 import type { Session } from "./session.ts"
-import { isTokens } from "./shapes.ts"
 
 /** The options of all calls. `Options` says which of them a certain call takes. */
 type AnyOptions = CallOptions & {
@@ -27,8 +26,10 @@ const isPublic = (path: string) =>
   !path.startsWith("/api/v1/") ||
   (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
 
+/** It ends the session, and answers with the tokens of a new one. */
+const PASSWORD = "put /api/v1/users/me/password"
 /** What is done twice, or answers otherwise the second time: its session has ended. */
-const ONCE = ["put /api/v1/users/me/password", "delete /api/v1/users/me"]
+const ONCE = [PASSWORD, "delete /api/v1/users/me"]
 
 /** A create gets an Idempotency-Key, unless the caller gives one, so that it may be repeated. */
 export const createCall = (http: Http, session: Session): Call => {
@@ -38,26 +39,21 @@ export const createCall = (http: Http, session: Session): Call => {
     ...[options]: Rest<M, P>
   ): Promise<Answer<Data<M, P>>> => {
     const given = (options ?? {}) as AnyOptions
+    const name = `${method} ${path}`
     const isCreate = method === "post" && path === "/api/v1/todos"
     const own = new Headers(given.headers)
     if (isCreate && !own.has("idempotency-key")) own.set("idempotency-key", randomKey())
     // If only the answer was lost, a repeat with If-Match would fail: the todo has changed since.
     const isSafe =
-      method === "post"
-        ? own.has("idempotency-key")
-        : !own.has("if-match") && !ONCE.includes(`${method} ${path}`)
+      method === "post" ? own.has("idempotency-key") : !own.has("if-match") && !ONCE.includes(name)
     const send = (headers: Record<string, string>) => {
       const { body, signal } = given
       const outgoing = { method: method.toUpperCase(), path: address(path, given), body, signal }
       const all = { ...Object.fromEntries(own), ...headers }
       return http.repeatedly({ ...outgoing, headers: all }, isSafe)
     }
-    const sendAs = async (headers: Record<string, string>, user: User) => {
-      const answer = await send(headers)
-      // A change of the password ends the session, and answers with the tokens of a new one.
-      if (isTokens(answer.data)) await session.replace(user, answer.data)
-      return answer
-    }
+    const sendAs = (headers: Record<string, string>, user: User) =>
+      name === PASSWORD ? session.renew(user, () => send(headers)) : send(headers)
     const answer = isPublic(path) ? send({}) : session.authorized(sendAs, { signal: given.signal })
     return answer as Promise<Answer<Data<M, P>>>
   }

@@ -1,7 +1,7 @@
 /** The client: calls that are typed by the OpenAPI document, and shorthands for the usual ones. */
 import { createCall } from "./call.ts"
 import type { Call, CallOptions, Credentials, PasswordChange, Registration, User } from "./calls.ts"
-import { ApiError, hasCode, isUnanswered, isUnauthorized, notLoggedIn } from "./errors.ts"
+import { ApiError, hasCode, isAccountDeleted, isUnanswered, notLoggedIn } from "./errors.ts"
 import { createHttp } from "./http.ts"
 import { type Live, type OpenLive, openLive, until } from "./live/live.ts"
 import { storedKeys } from "./live/store.ts"
@@ -93,23 +93,26 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
   const call = createCall(http, session)
   let live: { userId: number; end: AbortController; opened: Promise<OpenLive> } | undefined
   let isClosed = false
-  /** The email of a registration whose answer was lost: it may be that of the user. */
-  let unanswered: string | undefined
+  /** The email of a registration that was done, or whose answer was lost: it may be the user's. */
+  let registered: string | undefined
 
   const closeLive = () => live?.end.abort()
 
   const logIn: Client["logIn"] = async (body, { signal } = {}) => {
     const { data } = await call("post", "/api/v1/auth/login", { body, signal })
-    return session.open(checked(data, isTokens), signal)
+    const user = await session.open(checked(data, isTokens), signal)
+    registered = undefined
+    return user
   }
 
   const register: Client["register"] = async (body, { signal } = {}) => {
     const { email, password } = body
     try {
       await call("post", "/api/v1/auth/register", { body, signal })
+      registered = email
     } catch (error) {
-      if (isUnanswered(error)) unanswered = email
-      else if (!hasCode(error, "EMAIL_TAKEN") || unanswered !== email) throw error
+      if (isUnanswered(error)) registered = email
+      else if (!hasCode(error, "EMAIL_TAKEN") || registered !== email) throw error
       // If the service has registered it, the password is right.
       return logIn({ email, password }, { signal }).catch(() => {
         throw error
@@ -180,8 +183,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     changePassword: async (body, { signal } = {}) => {
       const user = await session.user()
       try {
-        const { data } = await call("put", "/api/v1/users/me/password", { body, signal })
-        checked(data, isTokens)
+        await call("put", "/api/v1/users/me/password", { body, signal })
       } catch (error) {
         if (!isUnanswered(error) || !user?.email) throw error
         // If it was done, the new password is right, and the session has ended.
@@ -199,13 +201,15 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         const { data } = await call("post", "/api/v1/auth/login", { body, signal })
         await session.end(checked(data, isTokens))
       }
+      const headers = await session.authorized(async (given) => given)
       try {
         await call("delete", "/api/v1/users/me", { signal })
       } catch (error) {
         if (!isUnanswered(error)) throw error
-        // If it was done, nobody knows the user any more.
-        const asked = await call("get", "/api/v1/users/me", { signal }).catch((found) => found)
-        if (!isUnauthorized(asked)) throw error
+        // If it was done, the service says so of every token. Any other may have ended by itself.
+        const asking = { method: "GET", path: "/api/v1/users/me", headers, signal }
+        const asked = await http.repeatedly(asking, true).catch((found) => found)
+        if (!isAccountDeleted(asked)) throw error
       }
       await session.close(user)
     },

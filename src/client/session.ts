@@ -6,7 +6,7 @@
  */
 import type { Tokens, User } from "./calls.ts"
 import {
-  ApiError,
+  type ApiError,
   isAccountDeleted,
   isUnauthorized,
   notLoggedIn,
@@ -131,9 +131,17 @@ export const createSession = (
     await clear(what)
   }
 
-  /** Stores the tokens of a new session. */
-  const replace = (user: User, { access_token, refresh_token }: Tokens) =>
-    alone(() => write({ user, access_token, refresh_token }))
+  /**
+   * Stores the tokens that `run` resolves to. Until then no tab refreshes those before them, which
+   * may have ended already.
+   */
+  const renew = <T extends { data: unknown }>(user: User, run: () => Promise<T>) =>
+    alone(async () => {
+      const answer = await run()
+      const { access_token, refresh_token } = checked(answer.data, isTokens)
+      await write({ user, access_token, refresh_token })
+      return answer
+    })
 
   const requestRefresh = async (refresh_token: string) => {
     const path = "/api/v1/auth/refresh"
@@ -146,26 +154,31 @@ export const createSession = (
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
-      const session = await read()
-      if (session?.user.id !== stale.user.id) throw notLoggedIn()
+      const current = async () => {
+        const session = await read()
+        if (session?.user.id !== stale.user.id) throw notLoggedIn()
+        return session
+      }
+      const session = await current()
       if (session.access_token !== stale.access_token) return session
-      try {
-        const { access_token, refresh_token } = await requestRefresh(session.refresh_token)
-        // Somebody has logged out meanwhile: the used token ends the new ones, too.
-        if ((await read())?.access_token !== session.access_token) throw notLoggedIn()
+      const answer: Tokens | ApiError = await requestRefresh(session.refresh_token).catch(
+        (error) => error,
+      )
+      // After a log-out meanwhile the used token ends the new ones, too.
+      const now = await current()
+      // This tab was frozen, and another has renewed it.
+      if (now.access_token !== session.access_token) return now
+      if (isTokens(answer)) {
+        const { access_token, refresh_token } = answer
         const renewed = { user: session.user, access_token, refresh_token }
         await write(renewed)
         return renewed
-      } catch (error) {
-        if (isUnauthorized(error)) {
-          const isLeft = (await read())?.access_token !== session.access_token
-          if (!isLeft)
-            await (isAccountDeleted(error) ? forget(session.user, "queue") : write(undefined))
-        } else if (error instanceof ApiError && error.status >= 400 && error.status < 429)
-          // What answered the refresh says nothing about the request that needs it.
-          throw unexpected(0, undefined, error)
-        throw error
       }
+      if (isUnauthorized(answer))
+        await (isAccountDeleted(answer) ? forget(session.user, "queue") : write(undefined))
+      // What answered the refresh says nothing about the request that needs it.
+      else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, undefined, answer)
+      throw answer
     })
 
   const endWith = (accessToken: string) => {
@@ -214,11 +227,11 @@ export const createSession = (
       const headers = bearer(tokens.access_token)
       const { data } = await http.repeatedly({ method: "GET", path, headers, signal }, true)
       const user = checked(data, isUser)
-      await replace(user, tokens)
+      await renew(user, async () => ({ data: tokens }))
       return user
     },
 
-    replace,
+    renew,
 
     /** Forgets the session, and everything of the user: the service has, too. */
     close: (user: User) => alone(() => forget(user, "queue")),
@@ -226,10 +239,11 @@ export const createSession = (
     /** Forgets the session. Resolves to what has the service end it: now, or when it can be reached. */
     leave: async (user: User, what: Removal) => {
       const session = await read()
+      // Another tab has logged out, or somebody else in, while edits were sent.
+      if (session?.user.id !== user.id) return () => {}
       const key = LEFT + randomKey()
-      await forget(user, what, session && [[key, session.refresh_token]])
+      await forget(user, what, [[key, session.refresh_token]])
       return async () => {
-        if (!session) return
         const ended = endOne(session.refresh_token, session.access_token)
         const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, end.signal)])
         if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})

@@ -1,7 +1,9 @@
 /** Log-outs, deletions of accounts and passwords: what becomes of edits, and of answers that get lost. */
 import { expect, test } from "bun:test"
-import { ApiError, type Client, memoryStorage } from "../../src/client/index.ts"
-import { eventually, type Reach, shareLiveApp } from "../support/live.ts"
+import { createClientOn } from "../../src/client/client.ts"
+import { ApiError, type Client, memoryStorage, type Storage } from "../../src/client/index.ts"
+import { type Platform, platform } from "../../src/client/platform.ts"
+import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
 
 const app = await shareLiveApp()
 
@@ -155,6 +157,120 @@ test("an answer that is lost is no answer of another kind: a password, an accoun
   wire.lost = /DELETE .*users\/me$/
   await client.deleteAccount()
   expect(await client.user()).toBeUndefined()
+})
+
+test("a registration whose login is lost can be made again, and is there", async () => {
+  const { wire, through } = createWire()
+  const client = app.open(through, undefined, 100)
+  const account = app.newAccount()
+  wire.cut = /login/
+  expect((await failing(client.register(account))).error_code).toBe("NETWORK_ERROR")
+  wire.cut = /^$/
+  expect((await client.register(account)).email).toBe(account.email)
+  expect((await failing(client.register(account))).error_code).toBe("EMAIL_TAKEN")
+})
+
+test("a session that ends while the deletion is lost is no deleted account: edits stay", async () => {
+  const { wire, through } = createWire()
+  const storage = memoryStorage()
+  const client = app.open(through, storage, 100)
+  await client.logIn(await app.account())
+  const live = await client.todos.live({ until: "synced" })
+  wire.cut = /batch|DELETE/
+  await live.create({ title: "waits" })
+  await expireToken(storage, { refresh_token: "ended" })
+  expect((await failing(client.deleteAccount())).error_code).toBe("NETWORK_ERROR")
+  expect([...(await storage.read("queue:")).keys()].length).toBeGreaterThan(0)
+})
+
+test("no other tab is logged out while a change of the password is under way", async () => {
+  const storage = memoryStorage()
+  let release = () => {}
+  let isDone = false
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const page = app.open(
+    (reach) => async (path, init) => {
+      const response = await reach(path, init)
+      if (!path.endsWith("/password")) return response
+      isDone = true
+      await held
+      return response
+    },
+    storage,
+    1,
+  )
+  const account = await app.account()
+  await page.logIn(account)
+  const tab = app.open(undefined, storage, 1)
+  let told = 0
+  tab.onSessionChange(() => told++)
+  const change = { current_password: account.password, new_password: "battery staple" }
+  const changed = page.changePassword(change)
+  await eventually(() => isDone)
+  const listed = tab.todos.list()
+  await Bun.sleep(50)
+  release()
+  await changed
+  expect(await listed).toEqual([])
+  expect(told).toBe(0)
+})
+
+test("a tab that was frozen during its refresh goes on with what another has renewed", async () => {
+  const storage = memoryStorage()
+  let release = () => {}
+  let isFrozen = false
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  // It posts no beats while it is frozen.
+  const on: Platform = {
+    ...platform,
+    channel: (name, onMessage) => {
+      const { post, close } = platform.channel(name, onMessage)
+      return { post: (message) => !isFrozen && post(message), close }
+    },
+    fetch: async (url, init) => {
+      const isRefresh = url.endsWith("/auth/refresh")
+      isFrozen ||= isRefresh
+      const response = await platform.fetch(url, init)
+      if (isRefresh) await held
+      return response
+    },
+  }
+  const frozen = createClientOn(on, { url: app.url, storage })
+  await frozen.logIn(await app.account())
+  await expireToken(storage)
+  const listed = frozen.todos.list()
+  await eventually(() => isFrozen)
+  expect(await app.open(undefined, storage).todos.list()).toEqual([])
+  release()
+  expect(await listed).toEqual([])
+  frozen.close()
+})
+
+test("a log-out ends no session of somebody else who has logged in meanwhile", async () => {
+  const storage = memoryStorage()
+  const [ada, bob] = [await app.account(), await app.account()]
+  const tab = app.open(undefined, storage)
+  let reads = 0
+  const slow: Storage = {
+    ...storage,
+    read: async (prefix) => {
+      if (prefix === "session" && --reads === 0) await tab.logIn(bob)
+      return storage.read(prefix)
+    },
+  }
+  const page = app.open(undefined, slow)
+  await page.logIn(ada)
+  await page.todos.live({ until: "synced" })
+  // Two find out who logs out.
+  reads = 3
+  await page.logOut({ pending: "keep" })
+  expect(reads).toBeLessThanOrEqual(0)
+  expect(await tab.user()).toMatchObject({ email: bob.email })
+  expect(await tab.todos.list()).toEqual([])
 })
 
 test("an account that another device deletes leaves nothing here either, edits that wait included", async () => {
