@@ -89,13 +89,14 @@ export const responseHeaders = {
 
 export type ResponseHeader = keyof typeof responseHeaders
 
+/** What a route declares in `detail` beside its schemas. The rest follows from the route. */
+export type Declared = {
+  requestHeaders?: ApiHeader[]
+  responseHeaders?: ResponseHeader[]
+  errors?: ErrorCode[]
+}
 declare module "elysia/types" {
-  /** What a route declares in `detail` beside its schemas. The rest follows from the route. */
-  interface DocumentDecoration {
-    requestHeaders?: ApiHeader[]
-    responseHeaders?: ResponseHeader[]
-    errors?: ErrorCode[]
-  }
+  interface DocumentDecoration extends Declared {}
 }
 
 const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options"]

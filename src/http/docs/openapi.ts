@@ -3,9 +3,9 @@ import { STATUS_CODES } from "node:http"
 import { swagger } from "@elysiajs/swagger"
 import { Elysia, type InternalRoute } from "elysia"
 import { version } from "../../../package.json"
-import type { ApiHeader } from "../cors.ts"
 import type { ErrorCode } from "../problem.ts"
 import {
+  type Declared,
   headersOf,
   type Json,
   type ResponseHeader,
@@ -56,15 +56,13 @@ const documentation = {
 
 type Content = { [type: string]: { schema: Schema } }
 type RawResponse = { $id?: string; description?: string; content?: Content }
-type Operation = Json & {
-  security?: Json[]
-  parameters?: Schema[]
-  requestBody?: { content: Content }
-  responses: { [status: string]: RawResponse }
-  requestHeaders?: ApiHeader[]
-  responseHeaders?: ResponseHeader[]
-  errors?: ErrorCode[]
-}
+type Operation = Json &
+  Declared & {
+    security?: Json[]
+    parameters?: Schema[]
+    requestBody?: { content: Content }
+    responses: { [status: string]: RawResponse }
+  }
 type RawDocument = Json & {
   paths: { [path: string]: { [method: string]: Operation } }
   components: Json
