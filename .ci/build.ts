@@ -24,7 +24,7 @@ import {
   hostPlatform,
   postgresFiles,
   postgresPackage,
-} from "../src/programs/npm-packages.ts"
+} from "../src/programs/program.ts"
 import { sourceCommit } from "../src/version.ts"
 import { pack } from "./archive.ts"
 import { clientTarball } from "./build-client.ts"

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { notices, packagesOf } from "../../.ci/licenses.ts"
 import { dependencies } from "../../package.json"
-import { dbmatePackage, hostPlatform } from "../../src/programs/npm-packages.ts"
+import { dbmatePackage, hostPlatform } from "../../src/programs/program.ts"
 import { binary, runCommand } from "../support/command.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 

@@ -2,7 +2,7 @@
 import { copyFileSync, cpSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
-import { hostPlatform, postgresPackage } from "../../src/programs/npm-packages.ts"
+import { hostPlatform, postgresPackage } from "../../src/programs/program.ts"
 import { sharedDirectory } from "./postgres.ts"
 import { openSql } from "./sql.ts"
 import { temporaryDirectory } from "./temporary.ts"
