@@ -90,7 +90,9 @@ export const unexpected = (status = 0, retryAfter?: number, cause?: unknown) =>
     cause,
   )
 
-export const storageFailed = (cause: unknown) =>
-  cause instanceof ApiError
+/** Throws. */
+export const storageFailed = (cause: unknown): never => {
+  throw cause instanceof ApiError
     ? cause
     : failed("STORAGE_FAILED", `The storage failed: ${cause}`, 0, cause)
+}

@@ -68,11 +68,7 @@ export const createSession = (
     listeners.call()
   }
   const read = async () => {
-    const values = unstored
-      ? undefined
-      : await storage.read(KEY).catch((error) => {
-          throw storageFailed(error)
-        })
+    const values = unstored ? undefined : await storage.read(KEY).catch(storageFailed)
     const value = values?.get(KEY)
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
@@ -117,7 +113,7 @@ export const createSession = (
     } catch (error) {
       // A full storage still removes. A tab that is opened later would end the session with a used token.
       await storage.write(new Map(without)).catch(() => {
-        if (!session) throw storageFailed(error)
+        if (!session) storageFailed(error)
       })
       unstored = session
     }
@@ -127,7 +123,8 @@ export const createSession = (
   }
   /** Forgets the session and, in the same write, what is stored of the user. */
   const forget = async (user: User, what: Removal, left?: [string, StoredValue][]) => {
-    await write(undefined, what, await keysOf(user, what), left)
+    const keys = await keysOf(user, what).catch(storageFailed)
+    await write(undefined, what, keys, left)
     await clear(what)
   }
 

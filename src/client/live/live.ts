@@ -100,9 +100,7 @@ export const openLive = async (
   const { platform, storage, session, userId, end } = given
   const isLoggedIn = () => session.isOf(userId)
   const opened = openStore({ ...given, signal: end.signal, isLoggedIn })
-  const store = await opened.catch((error) => {
-    throw storageFailed(error)
-  })
+  const store = await opened.catch(storageFailed)
   let isPersistent = false
   let hasAsked = false
   let known: Status | undefined
