@@ -11,7 +11,7 @@ export type Log = pino.Logger & {
    * Resolves when all lines have been written. Nobody may read them: then the rest is dropped in time,
    * because pino would wait for a reader when the process exits, for ever.
    */
-  end: (patienceMs: number) => Promise<void>
+  end: (patienceMs?: number) => Promise<void>
 }
 
 /** Lines are collected for this long, so that one write takes many of them. */
@@ -89,7 +89,7 @@ export const createLog = (level: string, dest: 1 | 2 = 1): Log => {
     if (batch.length >= WRITE_FROM) handOver()
     else timer ??= setTimeout(handOver, FLUSH_MS)
   }
-  const end = async (patienceMs: number) => {
+  const end = async (patienceMs = 1_000) => {
     handOver()
     const flushed = new Promise<void>((resolve) => output.flush(() => resolve()))
     await Promise.race([flushed, Bun.sleep(patienceMs)])

@@ -25,9 +25,6 @@ export const openDatabase = async (
   return { url, [Symbol.asyncDispose]: stop }
 }
 
-/** How long a reader of standard error may take. */
-const LAST_LINES_MS = 1_000
-
 type Users = { sql: Sql; logEvent: LogEvent }
 
 /** For a command over users, which logs what it did to standard error: standard output is for the result. */
@@ -41,7 +38,7 @@ export const withUsers = async <Result>(
   const sql = connect(url, 1, { prepare: config.DATABASE_PREPARED_STATEMENTS === "true" })
   opened.defer(() => sql.end())
   const log = createLog(config.LOG_LEVEL, 2)
-  opened.defer(() => log.end(LAST_LINES_MS))
+  opened.defer(() => log.end())
   if ((await schemaState(sql)).pending.length > 0)
     throw new Error("the database is not migrated: start the service, or run todo-api migrate")
   return await work({ sql, logEvent: createSecurityLog(log) })

@@ -3,10 +3,9 @@ import { type Command, type Options, print } from "./command.ts"
 
 const json = { json: { about: "print one JSON value" } }
 
-type Users = typeof import("./users.ts")
 type OverUser = "showUser" | "resetUser" | "disableUser" | "enableUser" | "deleteUser"
 
-const overUser = (name: OverUser & keyof Users, about: string, options?: Options): Command => ({
+const overUser = (name: OverUser, about: string, options?: Options): Command => ({
   argument: "USER",
   about,
   options: { ...options, ...json },

@@ -1,11 +1,5 @@
 /** `todo-api user list|show|invite|reset|disable|enable|delete`. USER is an email or an id. */
-import {
-  type Account,
-  findAccount,
-  findAccounts,
-  findDetails,
-  setDisabled,
-} from "../accounts/admin.ts"
+import * as admin from "../accounts/admin.ts"
 import { createPasswordReset } from "../accounts/password-reset.ts"
 import { createInvite } from "../accounts/registration.ts"
 import { email as emailSchema } from "../accounts/schemas.ts"
@@ -56,7 +50,7 @@ export const listUsers = (env: Env, _: string, flags: Flags) => {
   }
   return withUsers(env, async ({ sql, logEvent }) => {
     // One more, to know whether there is another page.
-    const found = await findAccounts(sql, { ...page, limit: page.limit + 1 })
+    const found = await admin.findAccounts(sql, { ...page, limit: page.limit + 1 })
     logEvent("accounts_listed", {})
     const users = found.slice(0, page.limit)
     const rows = users.map((user) => [user.id, user.email, user.created_at, user.disabled_at])
@@ -69,8 +63,8 @@ export const listUsers = (env: Env, _: string, flags: Flags) => {
 
 const isId = (user: string) => /^[1-9]\d*$/.test(user) && Number.isSafeInteger(Number(user))
 
-const findUser = async (sql: Sql, user: string): Promise<Account> => {
-  const account = await findAccount(sql, isId(user) ? Number(user) : user.trim())
+const findUser = async (sql: Sql, user: string): Promise<admin.Account> => {
+  const account = await admin.findAccount(sql, isId(user) ? Number(user) : user.trim())
   if (!account) throw new Error(`there is no user ${user}`)
   return account
 }
@@ -78,7 +72,7 @@ const findUser = async (sql: Sql, user: string): Promise<Account> => {
 export const showUser = (env: Env, user: string, flags: Flags) =>
   withUsers(env, async ({ sql, logEvent }) => {
     const account = await findUser(sql, user)
-    const shown = { ...account, ...(await findDetails(sql, account.id)) }
+    const shown = { ...account, ...(await admin.findDetails(sql, account.id)) }
     logEvent("account_shown", { userId: account.id })
     return show(flags, shown)
   })
@@ -88,7 +82,7 @@ export const inviteUser = (env: Env, given: string, flags: Flags) => {
   const broken = email === null ? undefined : brokenTextRule(emailSchema as never, email)
   if (broken) throw new UsageError(`EMAIL ${broken}`)
   return withUsers(env, async ({ sql, logEvent }) => {
-    if (email !== null && (await findAccount(sql, email)))
+    if (email !== null && (await admin.findAccount(sql, email)))
       throw new Error(`${email} is registered already`)
     const invite = await createInvite(sql, email)
     logEvent("invite_made", {})
@@ -111,7 +105,7 @@ export const resetUser = (env: Env, user: string, flags: Flags) =>
 const setState = (isDisabled: boolean) => (env: Env, user: string, flags: Flags) =>
   withUsers(env, async ({ sql, logEvent }) => {
     const { id } = await findUser(sql, user)
-    await setDisabled(sql, id, isDisabled)
+    await admin.setDisabled(sql, id, isDisabled)
     logEvent(isDisabled ? "account_disabled" : "account_enabled", { userId: id })
     const account = await findUser(sql, String(id))
     return show(flags, account)
@@ -132,7 +126,7 @@ export const deleteUser = (env: Env, user: string, flags: Flags) => {
     throw new UsageError("nobody is there to be asked: add --yes to delete without a question")
   return withUsers(env, async ({ sql, logEvent }) => {
     const account = await findUser(sql, user)
-    const { todos } = await findDetails(sql, account.id)
+    const { todos } = await admin.findDetails(sql, account.id)
     const who = account.email ?? account.id
     if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
       throw new Error("nothing was deleted")

@@ -1,25 +1,29 @@
 /** Classifies errors of the database: a violated constraint, or a database that is away. */
 import postgres from "postgres"
 
+const isOfServer = (error: unknown): error is postgres.PostgresError =>
+  error instanceof postgres.PostgresError
+
+/** Of Postgres, postgres.js or the operating system; empty if it has none. */
+export const codeOf = (error: unknown): string =>
+  error instanceof Error && "code" in error ? String(error.code) : ""
+
 /** The constraint that a statement violated, or undefined. */
 export const constraintOf = (error: unknown): string | undefined =>
-  error instanceof postgres.PostgresError && error.code.startsWith("23")
-    ? error.constraint_name
-    : undefined
+  isOfServer(error) && error.code.startsWith("23") ? error.constraint_name : undefined
 
 /**
  * Whether a statement gave no value to this column, which requires one. For errors of shards Citus tells
  * neither the table nor the column.
  */
 export const isNullRefused = (error: unknown, table: string, column: string): boolean =>
-  error instanceof postgres.PostgresError &&
+  isOfServer(error) &&
   error.code === "23502" &&
   (error.table_name ?? table) === table &&
   (error.column_name ?? column) === column
 
 /** The statement had to wait for a lock, longer than it may. */
-export const isLockTimeout = (error: unknown): boolean =>
-  error instanceof postgres.PostgresError && error.code === "55P03"
+export const isLockTimeout = (error: unknown): boolean => codeOf(error) === "55P03"
 
 /** The server offers no TLS, and sslmode asks for it: waiting does not help. */
 export const isTlsMissing = (error: unknown): boolean => codeOf(error) === "TLS_NOT_OFFERED"
@@ -44,13 +48,6 @@ export const unreplicated = () =>
 
 export const noWritableHost = (cause: unknown) =>
   new PoolError("NO_WRITABLE_HOST", "No host of the database may be written to", cause)
-
-/** Of Postgres, postgres.js or the operating system; empty if it has none. */
-export const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error ? String(error.code) : ""
-
-const isOfServer = (error: unknown): error is postgres.PostgresError =>
-  error instanceof postgres.PostgresError
 
 /** Codes of postgres.js and of the operating system: the connection is gone, or was never made. */
 const DISCONNECTED =
