@@ -25,7 +25,7 @@ export const keyReused = () =>
 /** The todo of the first response, which follows from the body and the key. */
 export const firstResponse = (
   body: members.NewTodo,
-  use: { todo_id: number; created_at: string },
+  use: Pick<KeyUse, "todo_id" | "created_at">,
 ): Versioned => ({
   id: use.todo_id,
   ...members.contentOf(body),
@@ -51,7 +51,7 @@ export const createOnce = async (
     const [created] = await writing<Written>(turn, INSERT_ONCE, values)
     if (created) return created
     const { sql, ownerId, options } = turn
-    const [use] = await findKeyUses(sql.pipelined, ownerId, [key], options)
+    const use = await findKeyUse(sql.pipelined, ownerId, key, options)
     if (!use) continue
     if (bodyHash !== use.body_hash) throw keyReused()
     return { ...firstResponse(body, use), revision: null }
@@ -81,21 +81,24 @@ const INSERT_ONCE = `
   cross join revised
   returning ${shown("todos")}, revision`
 
-export type KeyUse = { key: string; body_hash: string; todo_id: number; created_at: string }
+export type KeyUse = { body_hash: string; todo_id: number; created_at: string }
 
-const FIND_USES = `
-  select key, encode(body_hash, 'hex') as body_hash, todo_id, created_at
+const FIND_USE = `
+  select encode(body_hash, 'hex') as body_hash, todo_id, created_at
   from idempotency_keys
   where owner_id = $1
-    and key in (select json_array_elements_text($2::text::json))
+    and key = $2
     and created_at > now() - ${KEY_LIFETIME}`
 
-export const findKeyUses = (
+export const findKeyUse = async (
   sql: Statements,
   ownerId: number,
-  keys: string[],
+  key: string,
   options: { prepare: boolean } = PREPARED,
-) => sql.unsafe<KeyUse[]>(FIND_USES, [ownerId, JSON.stringify(keys)], options)
+) => {
+  const [use] = await sql.unsafe<KeyUse[]>(FIND_USE, [ownerId, key], options)
+  return use
+}
 
 /**
  * Deletes at most `limit` keys, of all owners, and returns how many. The outer condition spares a key that
