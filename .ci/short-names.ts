@@ -100,11 +100,12 @@ const shorten = (module: Module) => {
   }
 }
 
-/** The text of the module, compressed and with short names. */
-export const shortened = async (text: string) => {
+/** The text of the module, compressed and with short names, also of these members of objects. */
+export const shortened = async (text: string, members: readonly string[] = []) => {
   const options = { module: true, ecma: 2020, compress: { passes: 3, pure_getters: true } } as const
   const format: object = { ast: true, code: false }
-  const output: object = await minify(text, { ...options, mangle: false, format })
+  const mangle = { module: true, properties: { regex: new RegExp(`^(${members.join("|")})$`) } }
+  const output: object = await minify(text, { ...options, mangle, format })
   const { ast } = output as { ast: Module }
   shorten(ast)
   return ast.print_to_string({ ecma: 2020 })
