@@ -8,8 +8,9 @@ const from = Number(process.env["SEED"] ?? 1)
 test(
   `in ${seeds} worlds with restarts, copies end equal and every click is there once, or was told`,
   async () => {
-    const { failures, clicks, told } = await runSimulation({ from, seeds })
+    const { failures, clicks, told, stops } = await runSimulation({ from, seeds })
     console.log(`${clicks} clicks, ${told} of them told as refused or in conflict`)
+    console.log(`${stops} times JavaScript stopped in a tab that led others`)
     expect(failures).toEqual([])
   },
   30_000 + seeds * 1_000,

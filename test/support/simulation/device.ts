@@ -40,6 +40,7 @@ export type Credentials = { email: string; password: string }
 const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => {
   const { random, clock } = given
   let isOnline = true
+  let isLeading = false
   /** Pending while JavaScript has stopped in the tab, as in a suspended one. */
   let running: Promise<void> = Promise.resolve()
   let resume = () => {}
@@ -80,9 +81,15 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
     sleep: (milliseconds, signal) => alive(clock.sleep(milliseconds, signal)),
     lock: (name, { signal, steal = false }, run) =>
       alive(
-        lock(name, { signal: anyOf(signal, end), steal }, (held) =>
-          Promise.race([untilRunning().then(() => run(held)), death]),
-        ),
+        lock(name, { signal: anyOf(signal, end), steal }, async (held) => {
+          const leads = name.includes(":live:")
+          isLeading ||= leads
+          try {
+            return await Promise.race([untilRunning().then(() => run(held)), death])
+          } finally {
+            if (leads) isLeading = false
+          }
+        }),
       ),
     channel: (name, onMessage) =>
       profile.channel(name, (message) => {
@@ -117,6 +124,7 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
   return {
     on,
     storage,
+    isLeading: () => isLeading,
     onceWritten: (tell: () => void) => {
       unwritten.add(tell)
     },
@@ -143,7 +151,7 @@ export type Device = Awaited<ReturnType<typeof startDevice>>
 
 export const startDevice = async (given: Given, credentials: Credentials) => {
   const end = new AbortController()
-  const { on, storage, onceWritten, setOnline, suspend, resume } = runningOn(given, end.signal)
+  const { on, storage, suspend, resume, ...device } = runningOn(given, end.signal)
   const client = createClientOn(on, { url: "http://service", storage })
   const state: { live: Live | undefined; isSuspended: boolean } = {
     live: undefined,
@@ -165,8 +173,7 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
     client: client satisfies Client,
     live: () => state.live,
     isSuspended: () => state.isSuspended,
-    onceWritten,
-    setOnline,
+    ...device,
     suspend: () => {
       state.isSuspended = true
       suspend()

@@ -17,7 +17,7 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
   const failures: string[] = []
   const traces: string[][] = []
   const waiting = Array.from({ length: seeds }, (_, index) => from + index)
-  let [clicks, told] = [0, 0]
+  let [clicks, told, stops] = [0, 0, 0]
 
   const work = async () => {
     for (let seed = waiting.shift(); seed !== undefined; seed = waiting.shift()) {
@@ -31,11 +31,12 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
       })
       clicks += result.clicks
       told += result.told
+      stops += result.stops
       traces[seed - from] = result.trace
       failures.push(...result.wrong.map((wrong) => `seed ${seed}: ${wrong}`))
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, work))
   await sql.end()
-  return { failures, clicks, told, traces }
+  return { failures, clicks, told, stops, traces }
 }

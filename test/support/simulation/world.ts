@@ -145,6 +145,8 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
     startDevice({ service, network, random, clock, profile, hasLocks, isStrict }, credentials)
   const devices = await Promise.all(homes.map(start))
   const { clicks, click } = createUser(seed, random)
+  /** How often JavaScript stopped in a tab that led others. */
+  let stops = 0
 
   const goDown = async () => {
     network.isDown = true
@@ -162,8 +164,10 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
     else if (chance(0.02)) goDown()
     else if (device.isSuspended()) {
       if (chance(0.3)) device.resume()
-    } else if (chance(0.1)) device.suspend()
-    else if (live && home) click(device, live, home.index)
+    } else if (chance(0.1)) {
+      if (device.isLeading()) stops++
+      device.suspend()
+    } else if (live && home) click(device, live, home.index)
   }
 
   while (devices.some((device) => !device.live())) await clock.sleep(250)
@@ -189,5 +193,5 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
   const versions = await clock.during(history)
   wrong.push(...findLostClicks({ clicks, versions, authors, notices }))
   for (const device of devices) device.kill()
-  return { wrong, clicks: clicks.length, told: notices.flat().length, trace }
+  return { wrong, clicks: clicks.length, told: notices.flat().length, stops, trace }
 }
