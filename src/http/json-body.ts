@@ -111,20 +111,6 @@ const body =
   (types: string[]) =>
   <Schema extends TSchema>(schema: Schema, limit = BODY_LIMIT) => {
     const check = createCheck(schema, "pointer")
-    const read = (bytes: Uint8Array) => {
-      const value = parse(bytes)
-      check(value)
-      return value
-    }
-    const readInTurn = (bytes: Uint8Array, turn: Disposable) => {
-      const startedAt = performance.now()
-      try {
-        return read(bytes)
-      } finally {
-        // As much time again is for all other requests.
-        setTimeout(() => turn[Symbol.dispose](), performance.now() - startedAt)
-      }
-    }
     // The context is not passed on: Elysia would then parse all of the request.
     const transform = async (context: Context) => {
       const { request, largeBodies, caller, client } = context
@@ -133,10 +119,16 @@ const body =
         throw cause instanceof Problem ? cause : malformed("ended before it was complete")
       })
       const key = caller?.userId ?? client?.address ?? ""
-      context.body =
-        bytes.byteLength <= LARGE || !largeBodies
-          ? read(bytes)
-          : readInTurn(bytes, await largeBodies.acquire(key, { signal: () => request.signal }))
+      const isLarge = bytes.byteLength > LARGE
+      const turn = isLarge && (await largeBodies?.acquire(key, { signal: () => request.signal }))
+      const startedAt = performance.now()
+      try {
+        context.body = parse(bytes)
+        check(context.body)
+      } finally {
+        // As much time again is for all other requests.
+        if (turn) setTimeout(() => turn[Symbol.dispose](), performance.now() - startedAt)
+      }
     }
     // Elysia would parse it before authentication: a stranger would get a 400 instead of a 401.
     return { parse: "none" as const, body: t.NoValidate(schema), transform: [transform] }
