@@ -1,5 +1,5 @@
 /** POST /auth/register: for anybody, for the invited, or for nobody. Invites. */
-import type { Sql, Statements } from "../database/sql.ts"
+import type { Sql } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
@@ -44,7 +44,13 @@ const register = async (
   if (isOpen) return insertUser(sql, email, passwordHash)
   // In one transaction: an email that somebody has uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
-    if (!(await useInvite(transaction, hashOf(invite), email))) throw registrationClosed()
+    // Waits for another registration that uses it.
+    const { count } = await transaction`
+      delete from invites
+      where hash = ${hashOf(invite)}
+        and expires_at > now()
+        and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
+    if (count === 0) throw registrationClosed()
     return insertUser(transaction, email, passwordHash)
   })
 }
@@ -60,13 +66,3 @@ export const createInvite = async (sql: Sql, email: string | null): Promise<OneT
     returning expires_at`
   return { token, expires_at: row.expires_at }
 }
-
-/** False if the invite is not valid, or another registration used it. Waits for that one to end. */
-const useInvite = async (sql: Statements, hash: Uint8Array, email: string) =>
-  (
-    await sql`
-      delete from invites
-      where hash = ${hash}
-        and expires_at > now()
-        and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
-  ).count === 1

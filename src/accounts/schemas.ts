@@ -88,9 +88,8 @@ export const refreshToken = shape(
   { examples: [{ refresh_token: exampleTokens.refresh_token }] },
 )
 
-const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 /** As we write ids. Checked before the database would refuse the text: another one is the id of nothing, a 404. */
-export const isUuid = (text: string) => UUID.test(text)
+export const isUuid = (text: string) => /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)
 
 export const uuidParams = (description: string) =>
   t.Object({ id: t.String({ description, encodes: { type: "string", format: "uuid" } }) })

@@ -19,11 +19,6 @@ export type LoggedRequest = {
 export const REQUEST_ID_PATTERN = "^[A-Za-z0-9._-]{1,128}$"
 const REQUEST_ID = new RegExp(REQUEST_ID_PATTERN)
 
-const requestIdOf = ({ headers }: Request): string => {
-  const given = headers.get("x-request-id")
-  return given !== null && REQUEST_ID.test(given) ? given : Bun.randomUUIDv7()
-}
-
 /** Methods with routes. All others count as one, because clients can invent any number of them. */
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 
@@ -80,7 +75,9 @@ export const createRequestLog = (
       .decorate("caller", undefined as LoggedRequest["caller"])
       .onRequest((context) => {
         context.startedAt = performance.now()
-        context.set.headers["x-request-id"] = requestIdOf(context.request)
+        const given = context.request.headers.get("x-request-id")
+        const isUsable = given !== null && REQUEST_ID.test(given)
+        context.set.headers["x-request-id"] = isUsable ? given : Bun.randomUUIDv7()
         context.set.headers["x-content-type-options"] = "nosniff"
       })
       // Destructured: a context that is passed on as a whole makes Elysia parse everything.

@@ -95,9 +95,6 @@ const message = ({ type, schema, value }: ValueError): string => {
   }
 }
 
-/** The name of a member, without the escapes of its pointer: RFC 6901, section 4. */
-const memberName = (pointer: string) => pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~")
-
 /** The literal members of a variant, which tell it from the others. */
 const literals = (variant: TSchema): [name: string, value: unknown][] =>
   Object.entries((variant["properties"] ?? {}) as Record<string, TSchema>).flatMap(
@@ -121,11 +118,13 @@ const brokenRules = (errors: Iterable<ValueError>, name: "pointer" | "parameter"
     const pointer = error.path
     if (found.has(pointer)) continue
     const text = message(error)
+    // Without the escapes of a pointer: RFC 6901, section 4.
+    const parameter = pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~")
     found.set(
       pointer,
       name === "pointer"
         ? { pointer, message: text }
-        : { parameter: memberName(pointer), message: text.replace("member", "parameter") },
+        : { parameter, message: text.replace("member", "parameter") },
     )
     if (found.size === MOST_RULES) break
   }
