@@ -3064,23 +3064,19 @@ export interface operations {
 
 /** What the service demands of the members of a new todo. */
 export const rules = {
-    "required": [
-        "title"
-    ],
-    "members": {
-        "title": {
-            "type": "string",
-            "minLength": 1,
-            "maxLength": 254,
-            "pattern": "[^\\s\\x85]"
-        },
-        "description": {
-            "type": "string",
-            "nullable": true,
-            "maxLength": 999
-        },
-        "is_completed": {
-            "type": "boolean"
-        }
+    "title": {
+        "type": "string",
+        "required": true,
+        "minLength": 1,
+        "maxLength": 254,
+        "pattern": "[^\\s\\x85]"
+    },
+    "description": {
+        "type": "string",
+        "nullable": true,
+        "maxLength": 999
+    },
+    "is_completed": {
+        "type": "boolean"
     }
 } as const

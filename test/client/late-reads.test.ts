@@ -152,7 +152,7 @@ test("a tab that is opened while another stores something shows it", async () =>
     ...{ created_at: "2026-01-01T00:00:00Z", updated_at: "2026-01-01T00:00:00Z" },
   }
   const state = { token: "1", isComplete: true, round: 0 }
-  await leader.replace(undefined, state, new Map([[1, { todo, etag: '"1"' }]]))
+  await leader.replace(undefined, state, [{ id: 1, todo, etag: '"1"' }])
   await Bun.sleep(0)
   reads.open()
   const opened = await opening

@@ -48,7 +48,7 @@ test("a created todo that another leader has fetched before its answer is shown 
   } as const
   const shown = () => store.list({}, "created_at").map((one) => [one.key, one.id])
   await store.edit((set) => set(key, [create]))
-  const fetched = new Map([[7, { todo, etag: '"1"' }]])
+  const fetched = [{ id: 7, todo, etag: '"1"' }]
   await store.replace(undefined, { token: "1", isComplete: true, round: 0 }, fetched)
   await store.edit((set) => set(key, [{ ...create, id: 7, step: "saved", known: todo }]))
   expect(shown()).toEqual([[key, 7]])

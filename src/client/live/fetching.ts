@@ -1,5 +1,4 @@
 /** Fetches changes, and applies them to the replica, page by page. */
-import type { Todo } from "../calls.ts"
 import { ApiError, unexpected } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Platform } from "../platform.ts"
@@ -24,7 +23,6 @@ const isLost = (error: unknown) =>
 
 type Deps = { platform: Platform; http: Http; store: Store; authorized: Authorized }
 type Preference = { prefer?: string }
-type Entries = Map<number, { todo: Todo; etag: string } | undefined>
 
 export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
   let limit = FIRST
@@ -53,11 +51,6 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
       throw error
     }
   }
-
-  const entriesOf = ({ changes }: Awaited<ReturnType<typeof page>>): Entries =>
-    new Map(
-      changes.map(({ id, todo, etag }) => [id, todo && etag !== null ? { todo, etag } : undefined]),
-    )
 
   /** The edits whose results every fetch that begins now contains. */
   const savedKeys = () => {
@@ -89,11 +82,10 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
     for (let asks = preference; ; asks = {}) {
       const { token, isComplete, round } = store.syncState()
       try {
-        const answer = await page(token, asks, signal)
-        const { next, has_more } = answer
+        const { next, has_more, changes } = await page(token, asks, signal)
         if (next !== token || !isComplete) {
           const state = { token: next, isComplete: isComplete || !has_more, round }
-          await store.replace(token, state, entriesOf(answer), !has_more)
+          await store.replace(token, state, changes, !has_more)
         }
         // Another tab has become the leader, and its replica is another one.
         if (store.syncState().token !== next) return true
@@ -102,7 +94,7 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
         return next !== before
       } catch (error) {
         if (!isLost(error) || token === undefined) throw error
-        await store.replace(token, { token: undefined, isComplete, round: round + 1 }, new Map())
+        await store.replace(token, { token: undefined, isComplete, round: round + 1 }, [])
       }
     }
   }

@@ -14,6 +14,9 @@ export type Entry = { todo: Todo; etag: string; key?: string | undefined; round:
  */
 export type SyncState = { token: string | undefined; isComplete: boolean; round: number }
 
+/** A todo that has changed or, without the todo, was deleted. */
+export type Change = Schemas["ChangesPage"]["changes"][number]
+
 /** Why the service refused an edit. */
 export type Refusal = Pick<Schemas["OperationProblem"], "error_code" | "status" | "detail"> & {
   /** The broken rules. Of BAD_REQUEST only. */

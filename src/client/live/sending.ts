@@ -20,11 +20,13 @@ type Sent = [key: string, operation: Operation]
 
 const toWire = (operation: Operation) => {
   const { op, key, id, etag = UNKNOWN } = operation
-  if (op === "create") return { op, key, todo: operation.todo }
-  if (op === "restore") return { op, id }
-  if (op === "delete") return { op, id, if_match: etag }
-  // With the key, a repeat after a lost answer does nothing, even if others reverted the update.
-  return { op, key, id, todo: operation.todo, if_match: etag }
+  return {
+    op,
+    ...(op !== "create" && { id }),
+    // With the key, a repeat after a lost answer does nothing, even if others reverted the update.
+    ...("todo" in operation && { key, todo: operation.todo }),
+    ...("base" in operation && { if_match: etag }),
+  }
 }
 
 /** Whether the batch, or one of its operations, is refused for good. */

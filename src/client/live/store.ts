@@ -3,8 +3,8 @@ import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
 import type { Removal } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
-import type { Edits, Entry, Notice, Operation, Outcome, SyncState } from "./model.ts"
-import { createTable, isTableMessage } from "./table.ts"
+import type { Change, Edits, Entry, Notice, Operation, Outcome, SyncState } from "./model.ts"
+import { createTable, type TableMessage } from "./table.ts"
 import { createView, localId } from "./view.ts"
 
 const replicaPrefix = (userId: number) => `replica:${userId}:`
@@ -34,7 +34,7 @@ export type Connection = {
 
 type QueueValue = Edits | readonly Notice[]
 type ReplicaValue = Entry | SyncState
-type Message = { connection?: Connection; ask?: "connection" | "retry" }
+type Message = { values?: unknown; connection?: Connection; ask?: "connection" | "retry" }
 
 export type Store = Awaited<ReturnType<typeof openStore>>
 
@@ -74,12 +74,9 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   }
 
   const receive = (message: unknown) => {
-    if (typeof message !== "object" || message === null) return
-    if (isTableMessage(message)) {
-      for (const table of [replica, queue]) table.receive(message)
-      return
-    }
-    const { connection: next, ask } = message as Message
+    const { values, connection: next, ask } = Object(message) as Message
+    if (values instanceof Map)
+      for (const table of [replica, queue]) table.receive(message as TableMessage<never>)
     // A leader knows better: without locks two would answer each other for ever.
     if (!isLeader && typeof next?.is_online === "boolean") connected(next)
     if (ask === "connection" && isLeader) channel.post({ connection })
@@ -198,15 +195,15 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     replace: (
       token: string | undefined,
       state: SyncState,
-      entries: ReadonlyMap<number, Pick<Entry, "todo" | "etag"> | undefined>,
+      changes: readonly Change[],
       isLast = false,
     ) =>
       replica.change((set) => {
         if (syncState().token !== token || !isLoggedIn()) return
-        for (const [id, entry] of entries) {
-          const key = keyOf(id)
-          const own = key === String(id) ? undefined : key
-          set(String(id), entry && { ...entry, key: own, round: state.round })
+        for (const { id, todo, etag } of changes) {
+          const [name, own] = [String(id), keyOf(id)]
+          const entry = { key: own === name ? undefined : own, round: state.round }
+          set(name, todo && etag ? { todo, etag, ...entry } : undefined)
         }
         if (isLast && state.round > 0)
           for (const [name, value] of [...replica.values()])

@@ -17,7 +17,12 @@ type Change<T> = (set: (key: string, value: T | undefined) => void) => void
 
 type Delta<T> = ReadonlyMap<string, T | undefined>
 /** `from` and `to` are versions. Without `to`, the values are not stored. */
-type Message<T> = { table: string; from?: string | undefined; to?: string; values: Delta<T> }
+export type TableMessage<T> = {
+  table: string
+  from?: string | undefined
+  to?: string
+  values: Delta<T>
+}
 
 export type Table<T> = ReturnType<typeof createTable<T>>
 
@@ -87,7 +92,8 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
       if (!known || known !== version) await reload()
     })
 
-  const post = (message: Omit<Message<T>, "table">) => channel.post({ table: prefix, ...message })
+  const post = (message: Omit<TableMessage<T>, "table">) =>
+    channel.post({ table: prefix, ...message })
 
   const delta = () =>
     new Map(unstored.flatMap(({ touched }) => [...touched]).map((key) => [key, values.get(key)]))
@@ -149,7 +155,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     },
 
     /** A message from another tab. */
-    receive: (message: Message<T>) => {
+    receive: (message: TableMessage<T>) => {
       const { table, from, to, values: changed } = message
       if (table !== prefix) return
       const isNext = from === version && isStored() && !isLoading
@@ -179,9 +185,3 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     },
   }
 }
-
-export const isTableMessage = (message: unknown): message is Message<never> =>
-  typeof message === "object" &&
-  message !== null &&
-  "values" in message &&
-  message.values instanceof Map

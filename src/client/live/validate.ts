@@ -6,6 +6,7 @@ import { MEMBERS, type Members } from "./model.ts"
 
 type Rule = {
   type: string
+  required?: boolean
   nullable?: boolean
   minLength?: number
   maxLength?: number
@@ -14,7 +15,7 @@ type Rule = {
 
 /** In the words of the service. */
 const brokenRule = (rule: Rule, value: unknown): string | undefined => {
-  const { type, nullable, minLength = 0, maxLength = 0, pattern } = rule
+  const { type, nullable, minLength = 0, maxLength = 0, pattern = "" } = rule
   if (value === null && nullable) return undefined
   if (type === "boolean") return typeof value === type ? undefined : "must be true or false"
   if (typeof value !== "string") return `must be a string${nullable ? " or null" : ""}`
@@ -23,19 +24,16 @@ const brokenRule = (rule: Rule, value: unknown): string | undefined => {
   if (value.length < minLength) return "must not be empty"
   // Counted in code points.
   if ([...value].length > maxLength) return `must have at most ${maxLength} characters`
-  return pattern && !new RegExp(pattern, "u").test(value)
-    ? "must not be only white space"
-    : undefined
+  return new RegExp(pattern, "u").test(value) ? undefined : "must not be only white space"
 }
 
 /** Throws the problem that the service would answer with. `isNew`: of a todo that is created. */
 export const validate = (todo: Partial<Members>, isNew: boolean) => {
   const errors: BrokenRule[] = []
   for (const member of MEMBERS) {
-    const value = todo[member]
-    const isRequired = isNew && (rules.required as readonly string[]).includes(member)
+    const [rule, value]: [Rule, unknown] = [rules[member], todo[member]]
     const message =
-      value !== undefined ? brokenRule(rules.members[member], value) : isRequired && "is required"
+      value === undefined ? isNew && rule.required && "is required" : brokenRule(rule, value)
     if (message) errors.push({ pointer: `/${member}`, message })
   }
   if (errors.length === 0) return
