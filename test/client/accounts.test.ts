@@ -37,10 +37,10 @@ const createWire = () => {
 const titlesOf = async (client: Client) => (await client.todos.list()).map(({ title }) => title)
 
 test("a log-out right after an edit sends it first", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const storage = memoryStorage()
   const [client, desk] = [app.open(undefined, storage, 1), app.open()]
-  await client.register(account)
+  await client.logIn(account)
   const live = await client.todos.live()
   await live.create({ title: "Buy milk" })
   await client.logOut()
@@ -52,10 +52,10 @@ test("a log-out right after an edit sends it first", async () => {
 
 test("a log-out that cannot send every edit says how many are left, and does nothing", async () => {
   const { wire, through } = createWire()
-  const account = app.newAccount()
+  const account = await app.account()
   const storage = memoryStorage()
   const client = app.open(through, storage)
-  const user = await client.register(account)
+  const user = await client.logIn(account)
   const live = await client.todos.live({ until: "synced" })
   wire.cut = /./
   await live.createMany([{ title: "a" }, { title: "b" }])
@@ -84,8 +84,8 @@ test("a log-out that cannot send every edit says how many are left, and does not
 test("a log-out without a network succeeds here, and ends the session when the network is back", async () => {
   const { wire, through } = createWire()
   const [client, desk] = [app.open(through, undefined, 100), app.open()]
-  const account = app.newAccount()
-  await client.register(account)
+  const account = await app.account()
+  await client.logIn(account)
   await desk.logIn(account)
   const sessions = async () => (await desk.call("get", "/api/v1/users/me/sessions")).data.length
   expect(await sessions()).toBe(2)
@@ -100,7 +100,7 @@ test("a log-out without a network succeeds here, and ends the session when the n
 test("a log-out in a network that swallows takes five seconds, and no minute", async () => {
   const { wire, through } = createWire()
   const client = app.open(through, undefined, 10)
-  await client.register(app.newAccount())
+  await client.logIn(await app.account())
   wire.held = /./
   const started = performance.now()
   await client.logOut()
@@ -111,8 +111,8 @@ test("a log-out in a network that swallows takes five seconds, and no minute", a
 test("an account that is deleted leaves nothing, and logs out every tab", async () => {
   const storage = memoryStorage()
   const [one, other] = [app.open(undefined, storage), app.open(undefined, storage)]
-  const account = app.newAccount()
-  await one.register(account)
+  const account = await app.account()
+  await one.logIn(account)
   const [live, tab] = [await one.todos.live(), await other.todos.live()]
   await live.create({ title: "Buy milk" })
   await eventually(() => tab.list().length === 1)
@@ -274,11 +274,11 @@ test("a log-out ends no session of somebody else who has logged in meanwhile", a
 })
 
 test("an account that another device deletes leaves nothing here either, edits that wait included", async () => {
-  const account = app.newAccount()
+  const account = await app.account()
   const storage = memoryStorage()
   const { wire, through } = createWire()
   const [phone, desk] = [app.open(through, storage), app.open()]
-  await phone.register(account)
+  await phone.logIn(account)
   await desk.logIn(account)
   const live = await phone.todos.live({ until: "synced" })
   wire.cut = /./

@@ -3,17 +3,19 @@ import { expect, test } from "bun:test"
 import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, createClient, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
+import { insertCredentials } from "../support/accounts.ts"
 import type { App } from "../support/app.ts"
 import { expireToken } from "../support/live.ts"
 import { problem } from "../support/portal.ts"
 import { shareApp } from "../support/shared-app.ts"
 
-const { app } = await shareApp()
+const { app, sql } = await shareApp()
 
 type Fetch = Platform["fetch"]
 const password = "correct horse"
 let users = 0
 const newAccount = () => ({ email: `client-${++users}@example.org`, password })
+const registered = () => insertCredentials(sql)
 
 /** Hurries, and lets the test stand in the way of requests. */
 const through = (app: App, intercept: (fetch: Fetch) => Fetch, storage = memoryStorage()) => {
@@ -75,7 +77,7 @@ test("it registers, logs in, and makes every call with its types", async () => {
 
 test("a changed password goes on with the session that it gives", async () => {
   const client = createClient({ url: app.url, storage: memoryStorage() })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   await client.changePassword({ current_password: password, new_password: "battery staple" })
   expect(await client.todos.list()).toEqual([])
 })
@@ -89,7 +91,7 @@ test("a changed password keeps its session where the caller leaves after the ans
     isChanged ||= url.endsWith("/password")
     return response
   })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const { signal } = leaving
   const change = { current_password: password, new_password: "battery staple" }
   await client.changePassword(change, { signal })
@@ -135,7 +137,7 @@ test("two tabs with ten requests each refresh once", async () => {
     }
   const storage = memoryStorage()
   const tabs = [through(app, counting, storage), through(app, counting, storage)]
-  await tabs[0]?.register(newAccount())
+  await tabs[0]?.logIn(await registered())
   await expireToken(storage)
   const answers = tabs.flatMap((tab) => Array.from({ length: 10 }, () => tab.todos.list()))
   expect((await Promise.all(answers)).length).toBe(20)
@@ -149,7 +151,7 @@ test("a refresh whose answer got lost is repeated, and the session lives on", as
     losingAnswers(1, (_, url) => url.endsWith("/auth/refresh")),
     storage,
   )
-  await client.register(newAccount())
+  await client.logIn(await registered())
   await expireToken(storage)
   expect(await client.todos.list()).toEqual([])
 })
@@ -160,7 +162,7 @@ test("a session that has ended is forgotten, and all tabs hear of it", async () 
     createClient({ url: app.url, storage }),
     createClient({ url: app.url, storage }),
   ]
-  await one.register(newAccount())
+  await one.logIn(await registered())
   const heard = new Promise<void>((resolve) => other.onSessionChange(resolve))
   await expireToken(storage, { refresh_token: "ended" })
   expect((await failing(one.todos.list())).error_code).toBe("UNAUTHORIZED")
@@ -173,7 +175,7 @@ test("what may be repeated is, and a create whose answer got lost is there once"
     app,
     losingAnswers(2, (method, url) => method === "POST" && url.endsWith("/todos")),
   )
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const { todo } = await client.todos.create({ title: "Buy milk" })
   expect(await client.todos.list()).toEqual([todo])
   expect(client.slept.length).toBe(2)
@@ -181,7 +183,7 @@ test("what may be repeated is, and a create whose answer got lost is there once"
 
 test("a create has the caller's key, if there is one", async () => {
   const client = createClient({ url: app.url, storage: memoryStorage() })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const create = () =>
     client.call("post", "/api/v1/todos", {
       headers: { "Idempotency-Key": "from-the-caller" },
@@ -196,7 +198,7 @@ test("a delete whose answer got lost has deleted", async () => {
     app,
     losingAnswers(1, (method) => method === "DELETE"),
   )
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const { todo } = await client.todos.create({ title: "Buy milk" })
   await client.todos.delete(todo.id)
   expect(await client.todos.list()).toEqual([])
@@ -209,7 +211,7 @@ test("a delete has not deleted where only a limit came before, or a proxy does n
     const next = init.method === "DELETE" ? answers.shift() : undefined
     return next ?? fetch(url, init)
   })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   answers = [problem(limited)]
   expect((await failing(client.todos.delete(1))).error_code).toBe("TODO_NOT_FOUND")
 
@@ -227,7 +229,7 @@ test("an update under a condition is not repeated: its own first try would refus
     app,
     losingAnswers(1, (method) => method === "PATCH"),
   )
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const { todo, etag } = await client.todos.create({ title: "Buy milk" })
   const lost = await failing(client.todos.update(todo.id, { title: "Oats" }, { if_match: etag }))
   expect(lost.error_code).toBe("NETWORK_ERROR")
@@ -242,7 +244,7 @@ test("Retry-After is kept to, and not waited for where it is long", async () => 
     if (!url.endsWith("/todos") || refusals-- <= 0) return fetch(url, init)
     return problem(limited, { "retry-after": after })
   })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   refusals = 1
   expect(await client.todos.list()).toEqual([])
   expect(client.slept.every((slept) => slept > 2_000)).toBe(true)
@@ -270,7 +272,7 @@ test("any error may say when to come again, and none has to", async () => {
 
 test("pages come one after the other, with no link to be seen", async () => {
   const client = createClient({ url: app.url, storage: memoryStorage() })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   for (const title of ["a", "b", "c", "d", "e"]) await client.todos.create({ title })
   const pages: string[][] = []
   for await (const page of client.todos.pages({ limit: 2, sort: "-title" }))
@@ -280,7 +282,7 @@ test("pages come one after the other, with no link to be seen", async () => {
 
 test("a signal ends a call, while it pauses too", async () => {
   const client = createClient({ url: app.url, storage: memoryStorage() })
-  await client.register(newAccount())
+  await client.logIn(await registered())
   const gone = AbortSignal.abort(new Error("gone"))
   await expect(client.todos.list({}, { signal: gone })).rejects.toThrow("gone")
   const away = createClient({ url: "http://127.0.0.1:1", storage: memoryStorage() })

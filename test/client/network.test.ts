@@ -3,13 +3,14 @@ import { expect, test } from "bun:test"
 import { createClientOn } from "../../src/client/client.ts"
 import { type Live, memoryStorage } from "../../src/client/index.ts"
 import { type Platform, type PlatformEvent, platform } from "../../src/client/platform.ts"
+import { insertCredentials } from "../support/accounts.ts"
 import type { App } from "../support/app.ts"
 import { eventually, expireToken } from "../support/live.ts"
 import { insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
-import { openSql } from "../support/sql.ts"
 
-const { app } = await shareApp()
+const { app, sql } = await shareApp()
+const registered = () => insertCredentials(sql)
 
 type Fetch = Platform["fetch"]
 
@@ -60,7 +61,7 @@ const startDevice = (app: App, storage = memoryStorage()) => {
 
 const startLive = async (app: App, storage = memoryStorage()) => {
   const device = startDevice(app, storage)
-  await device.client.register({ email: `${Math.random()}@example.org`, password: "correct horse" })
+  await device.client.logIn(await registered())
   const live = await device.client.todos.live({ until: "synced" })
   await eventually(() => live.status().is_online)
   return { ...device, live }
@@ -175,8 +176,7 @@ test("a page that was asked to wait for days waits for a minute", async () => {
 test("the first replica arrives on a slow line, page by page, and what has arrived is kept", async () => {
   const storage = memoryStorage()
   const first = startDevice(app, storage)
-  const user = await first.client.register({ email: "slow@example.org", password: "correct horse" })
-  await using sql = openSql(app.databaseUrl)
+  const user = await first.client.logIn(await registered())
   await insertMany(sql, user.id, 600, { description: "repeat('x', 900)" })
   // 20 kB/s of the device, a piece at a time.
   const crawl: (to: Fetch) => Fetch = (to) => async (url, init) => {

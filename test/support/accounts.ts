@@ -17,6 +17,12 @@ export const insertRegistered = async (sql: Statements) => {
   return { id: row.id, email, password }
 }
 
+/** As if registered: what a client logs in with. */
+export const insertCredentials = async (sql: Statements) => {
+  const { email, password } = await insertRegistered(sql)
+  return { email, password }
+}
+
 /** As if registered, and logged in. */
 export const insertAccount = async (app: App, sql: Statements) => {
   const account = await insertRegistered(sql)

@@ -3,7 +3,7 @@ import { afterAll, afterEach } from "bun:test"
 import { type Client, createClientOn } from "../../src/client/client.ts"
 import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
-import { insertRegistered } from "./accounts.ts"
+import { insertCredentials } from "./accounts.ts"
 import { startApp } from "./app.ts"
 import { openSql } from "./sql.ts"
 
@@ -45,10 +45,7 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
     url: app.url,
     open,
     /** Registered, without a hash that takes long. */
-    async account() {
-      const { email, password } = await insertRegistered(sql)
-      return { email, password }
-    },
+    account: () => insertCredentials(sql),
     newAccount: () => ({ email: `live-${++users}@example.org`, password: "correct horse" }),
     closeClients,
     async [Symbol.asyncDispose]() {
