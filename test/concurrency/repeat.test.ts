@@ -65,18 +65,18 @@ test("20,000 runs leave nothing on the heap", async () => {
   const { setTimeout } = globalThis
   globalThis.setTimeout = ((next: () => void) => setImmediate(next)) as never
   let runs = 0
-  let before = 0
+  const sizes: number[] = []
   const stop = repeat({
     ...job,
     async work() {
-      runs++
-      if (runs === 1_000) before = heapSize()
-      if (runs === 21_000) resolve()
+      if (runs++ % 20_000 === 1_000) sizes.push(heapSize())
+      if (sizes.length === 4) resolve()
     },
   })
   await isOver
-  const growth = heapSize() - before
   globalThis.setTimeout = setTimeout
   await stop()
-  expect(growth).toBeLessThan(256 * 1024)
+  // Each time: what other files left in this process may grow once meanwhile.
+  const growths = sizes.slice(1).map((size, index) => size - (sizes[index] ?? 0))
+  expect(Math.min(...growths)).toBeLessThan(256 * 1024)
 })
