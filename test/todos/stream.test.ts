@@ -143,11 +143,9 @@ for (const [name, end] of Object.entries(ENDS))
     const { token } =
       name === "expiry" ? { token: brief } : await app.session({ email: leaver.email, password })
     const user = { ...app.withToken(token), id: leaver.id }
-    const open = await Promise.all(
-      ["/todos", "/todos?q=o&sort=-title", "/users/me/export"].map((path) =>
-        openPaused(app.url, path, token, sql),
-      ),
-    )
+    const open = []
+    for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
+      open.push(await openPaused(app.url, path, token, sql))
     await end(user)
     const [kept] = await sql`select id from users where id = ${user.id}`
     if (kept) await insertMany(sql, user.id, 1, { title: "'made later'" })
