@@ -49,21 +49,6 @@ export const lockPassword = async (transaction: Statements, userId: number, hash
       for share`
   ).count === 1
 
-/** False if the password has been changed in the meantime. Then nothing has. */
-export const replacePassword = async (
-  transaction: Statements,
-  userId: number,
-  from: string,
-  to: string,
-) => {
-  const { count } = await transaction`
-    update users
-    set password_hash = ${to}
-    where id = ${userId}
-      and password_hash = ${from}`
-  return count === 1
-}
-
 /**
  * Ends all sessions of a user, all tokens without one, and a reset under way, in constant time: whatever is
  * older than tokens_valid_from is refused. An earlier statement of the transaction must have locked the

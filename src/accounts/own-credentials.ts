@@ -6,12 +6,7 @@ import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
 import { shape, Text } from "../http/schema.ts"
 import type { Accounts } from "./context.ts"
-import {
-  type Credentials,
-  endAllSessions,
-  findCredentials,
-  replacePassword,
-} from "./credentials.ts"
+import { type Credentials, endAllSessions, findCredentials } from "./credentials.ts"
 import { enqueueMail } from "./mail.ts"
 import { attempt, hashNow, refuseGuessable } from "./passwords.ts"
 import { wrongCurrentPassword as refusal } from "./problems.ts"
@@ -73,7 +68,13 @@ const changePassword = async (
   return attempt(accounts, given, async ({ password_hash }, counts) => {
     const to = await hashNow(new_password)
     const session = await sql.begin(async (transaction) => {
-      if (!(await replacePassword(transaction, userId, password_hash, to))) throw refusal()
+      const { count } = await transaction`
+        update users
+        set password_hash = ${to}
+        where id = ${userId}
+          and password_hash = ${password_hash}`
+      // The password has been changed in the meantime.
+      if (count === 0) throw refusal()
       await endAllSessions(transaction, userId)
       await uncount(transaction, counts)
       return insertSession(transaction, userId, client, lifetimes)

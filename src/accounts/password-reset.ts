@@ -1,6 +1,6 @@
 /** POST /auth/password-reset and /auth/password-reset/request: a new password without the old one. */
 import { type Static, t } from "elysia"
-import type { Sql, Statements } from "../database/sql.ts"
+import type { Statements } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { anonymous } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
@@ -70,13 +70,34 @@ const resetPassword = async (
   const { sql, tokens, logEvent } = accounts
   const hash = hashOf(token)
   // Checked first, because hashing a password is expensive.
-  const user = isToken(token) ? await findResettable(sql, hash) : undefined
+  const [user] = isToken(token)
+    ? await sql.pipelined<{ id: number; email: string }[]>`
+        select id, email
+        from password_resets
+        join users on users.id = user_id
+        where hash = ${hash}
+          and expires_at > now()`
+    : []
   if (!user) throw wrongResetToken()
   const userId = user.id
   refuseGuessable("/new_password", new_password, user.email)
   const passwordHash = await hashPassword(accounts, new_password, client)
   const revoked = await sql.begin(async (transaction) => {
-    if (!(await useReset(transaction, userId, hash, passwordHash))) throw wrongResetToken()
+    // Locks the user's row first, as everything does that changes an account: so there are no deadlocks.
+    const { count } = await transaction`
+      with changed as (
+        update users
+        set password_hash = ${passwordHash}
+        where id = ${userId}
+          and disabled_at is null
+        returning id
+      )
+      delete from password_resets
+      using changed
+      where user_id = changed.id
+        and hash = ${hash}
+        and expires_at > now()`
+    if (count === 0) throw wrongResetToken()
     await endAllSessions(transaction, userId)
     return deletePersonalTokens(transaction, userId)
   })
@@ -118,41 +139,6 @@ export const createPasswordReset = async (sql: Statements, user: number | string
       expires_at = excluded.expires_at
     returning expires_at, (select email from users where id = user_id) as email`
   return row && { token, ...row }
-}
-
-/** The user whom the token was made for. Undefined if the token is not valid. */
-const findResettable = async (sql: Sql, hash: Uint8Array) => {
-  const [row] = await sql.pipelined<{ id: number; email: string }[]>`
-    select id, email
-    from password_resets
-    join users on users.id = user_id
-    where hash = ${hash}
-      and expires_at > now()`
-  return row
-}
-
-/** Changes the password. False if the token is not valid any more. Then nothing is to be committed. */
-const useReset = async (
-  transaction: Statements,
-  userId: number,
-  hash: Uint8Array,
-  passwordHash: string,
-) => {
-  // Locks the user's row first, as everything does that changes an account: so there are no deadlocks.
-  const { count } = await transaction`
-    with changed as (
-      update users
-      set password_hash = ${passwordHash}
-      where id = ${userId}
-        and disabled_at is null
-      returning id
-    )
-    delete from password_resets
-    using changed
-    where user_id = changed.id
-      and hash = ${hash}
-      and expires_at > now()`
-  return count === 1
 }
 
 const passwordResetBody = shape(
