@@ -1,6 +1,6 @@
 /** PUT /users/me/password and /users/me/email: what the caller logs in with. */
 import { type Static, t } from "elysia"
-import type { Sql, Statements } from "../database/sql.ts"
+import type { Sql } from "../database/sql.ts"
 import type { Client } from "../http/client-address.ts"
 import { authenticated } from "../http/guard.ts"
 import { jsonBody } from "../http/json-body.ts"
@@ -98,7 +98,25 @@ const changeEmail = async (
     await uncount(sql, counts)
     await limits.countEmailChange(userId, hasMail ? user.email : null)
     await sql.begin(async (transaction) => {
-      const before = await replaceEmail(transaction, userId, user.password_hash, email)
+      // Ends a reset under way, too: its mail went to the old address.
+      const update = transaction<{ email: string; is_other: boolean }[]>`
+        with before as (
+          select email, ${folded(sql, sql`email`)} <> ${folded(sql, email)} as is_other
+          from users
+          where id = ${userId}
+            and password_hash = ${user.password_hash}
+          for update
+        ), reset as (
+          delete from password_resets
+          where user_id = ${userId}
+        )
+        update users
+        set email = ${email}
+        from before
+        where id = ${userId}
+        returning before.email, is_other`
+      const [before] = await unlessEmailTaken(update)
+      // The password has been changed in the meantime.
       if (!before) throw refusal()
       if (hasMail && before.is_other) await enqueueMail(transaction, "email_changed", before.email)
     })
@@ -114,37 +132,6 @@ const findOwn = async (sql: Sql, id: number, { address }: Client): Promise<Crede
     password_hash: null,
     is_known: false,
   }
-
-/**
- * Returns the email of before. Undefined if the password was changed in the meantime. Ends a reset under way, too:
- * its mail went to the old address.
- */
-const replaceEmail = async (
-  transaction: Statements,
-  userId: number,
-  hash: string,
-  email: string,
-) => {
-  const old = transaction`email`
-  const update = transaction<{ email: string; is_other: boolean }[]>`
-    with before as (
-      select email, ${folded(transaction, old)} <> ${folded(transaction, email)} as is_other
-      from users
-      where id = ${userId}
-        and password_hash = ${hash}
-      for update
-    ), reset as (
-      delete from password_resets
-      where user_id = ${userId}
-    )
-    update users
-    set email = ${email}
-    from before
-    where id = ${userId}
-    returning before.email, is_other`
-  const [before] = await unlessEmailTaken(update)
-  return before
-}
 
 const passwordChangeBody = shape(
   "PasswordChange",
