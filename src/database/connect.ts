@@ -59,7 +59,7 @@ export const connect = (
   const [first = url] = urls
   const target = targetOf(url) ?? (urls.length > 1 ? "read-write" : "any")
   const refused = { statement: !prepare, setting: false }
-  /** A commit that did not reach the standby is there to be read nevertheless. */
+  /** A commit that did not reach the standby is there to be read nevertheless, or may be. */
   let isUnreplicated = false
   const hosts =
     urls.length > 1 || target !== "any"
@@ -100,6 +100,9 @@ export const connect = (
     },
     onSlow(statement, ms) {
       log?.debug({ statement, duration_ms: Math.round(ms) }, "slow statement")
+    },
+    onUnanswered() {
+      isUnreplicated = true
     },
   })
   const exclusive = limitedTag((make, waiting) => pool.limited(make, false, waiting))

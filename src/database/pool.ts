@@ -101,9 +101,11 @@ type Hooks = {
   /** Notified of what the server does not do any more, which new connections do without. Whether that is news. */
   onRefused: (reason: "statement" | "setting", error: unknown) => boolean
   onSlow: (text: string | undefined, ms: number) => void
+  /** A cancel was not answered in time: if it was that of a commit, nobody hears whether that is there. */
+  onUnanswered: () => void
 }
 
-export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hooks) => {
+export const createPool = (size: number, { maker, open, ...hooks }: Hooks) => {
   const slots: Slot[] = Array.from({ length: size }, () => ({
     connection: undefined,
     tasks: [],
@@ -182,14 +184,14 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
       const openedAt = connection?.openedAt ?? Number.POSITIVE_INFINITY
       if (performance.now() - openedAt > RETIRE_AFTER_MS) retire(slot)
     } else if (why !== "cancel") {
-      const isNew = why !== "plan" && onRefused(why, error)
+      const isNew = why !== "plan" && hooks.onRefused(why, error)
       // The others hold the same: what is sent anew needs a connection that does not.
       if (isNew || !slot.isRetired) for (const other of slots) retire(other)
     }
   }
 
   const reportSlow = (query: Query | undefined, ms: number) => {
-    if (query && ms > SLOW_MS) onSlow(textOf(query), ms)
+    if (query && ms > SLOW_MS) hooks.onSlow(textOf(query), ms)
   }
   const end = (slot: Slot, task: Task) => {
     const place = slot.tasks.indexOf(task)
@@ -302,8 +304,11 @@ export const createPool = (size: number, { maker, open, onRefused, onSlow }: Hoo
         if (oldest && isOverdue(oldest, now)) cancel(slot, oldest)
       } else if (now - slot.cancel.at > CANCEL_LIMIT_MS) {
         // A cancel that is still on its way must not reach the next statement there.
-        if (slot.cancel.task === oldest) return replaceConnections()
-        close(slot)
+        if (slot.cancel.task !== oldest) close(slot)
+        else {
+          hooks.onUnanswered()
+          return replaceConnections()
+        }
       }
     }
     dispatch()

@@ -228,32 +228,52 @@ test("copies go on from their states after a failover that lost nothing", () =>
     expect(copy.todos()).toEqual(await listById(ada))
   }))
 
-test("a copy that has seen what a failover lost begins anew", () =>
-  withPair(async (primary, standby) => {
-    await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
-    await using other = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
-    const ada = await service.account("ada@example.org")
-    await ada.post("/todos", { title: "before" })
-    standby.set("primary_conninfo", "host=127.0.0.1 port=1")
-    while ((await primary.query("select from pg_stat_replication")).length > 0) await Bun.sleep(20)
-    expect((await ada.post("/todos", { title: "lost" })).status).toBe(503)
-    const copy = new Copy(ada)
-    await copy.fetch()
-    expect(copy.todos()).toHaveLength(2)
-    const list = await ada.get("/todos")
-    await using stream = await openEvents(other.url, ada.token)
-    await stream.until(1)
-    await primary.kill()
-    await writeAgain(ada, "instead", await promoted(standby))
-    // Of the same revision as what was lost.
-    await stream.ended
-    await expect(copy.fetch()).rejects.toThrow("CHANGES_EXPIRED")
-    const etag = { "if-none-match": list.headers.get("etag") ?? "" }
-    expect((await ada.get("/todos", etag)).status).toBe(200)
-    copy.beginAnew()
-    await copy.fetch()
-    expect(copy.todos().map(({ title }) => title)).toEqual(["before", "instead"])
-    // Once, however many instances there are.
-    await Bun.sleep(2_000)
-    await copy.fetch()
-  }))
+/** A commit that waits for its standby. */
+const waitingBackend = async (primary: Cluster): Promise<number> => {
+  const found = await primary.query<{ pid: number }>(
+    "select pid from pg_stat_activity where wait_event = 'SyncRep'",
+  )
+  return found[0]?.pid ?? (await Bun.sleep(20).then(() => waitingBackend(primary)))
+}
+
+test.each(["with a warning", "with a warning that comes too late"])(
+  "a copy that has seen what a failover lost, %s, begins anew",
+  (how) =>
+    withPair(async (primary, standby) => {
+      await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+      await using other = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
+      const ada = await service.account("ada@example.org")
+      await ada.post("/todos", { title: "before" })
+      standby.set("primary_conninfo", "host=127.0.0.1 port=1")
+      while ((await primary.query("select from pg_stat_replication")).length > 0)
+        await Bun.sleep(20)
+      const lost = ada.post("/todos", { title: "lost" })
+      if (how.endsWith("late")) {
+        const pid = await waitingBackend(primary)
+        process.kill(pid, "SIGSTOP")
+        await lost
+        process.kill(pid, "SIGCONT")
+        while ((await titlesOf(primary)).size < 2) await Bun.sleep(20)
+      }
+      expect((await lost).status).toBe(503)
+      const copy = new Copy(ada)
+      await copy.fetch()
+      expect(copy.todos()).toHaveLength(2)
+      const list = await ada.get("/todos")
+      await using stream = await openEvents(other.url, ada.token)
+      await stream.until(1)
+      await primary.kill()
+      await writeAgain(ada, "instead", await promoted(standby))
+      // Of the same revision as what was lost.
+      await stream.ended
+      await expect(copy.fetch()).rejects.toThrow("CHANGES_EXPIRED")
+      const etag = { "if-none-match": list.headers.get("etag") ?? "" }
+      expect((await ada.get("/todos", etag)).status).toBe(200)
+      copy.beginAnew()
+      await copy.fetch()
+      expect(copy.todos().map(({ title }) => title)).toEqual(["before", "instead"])
+      // Once, however many instances there are.
+      await Bun.sleep(2_000)
+      await copy.fetch()
+    }),
+)
