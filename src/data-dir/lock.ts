@@ -7,20 +7,16 @@ import { openPrivateFile } from "./private-files.ts"
 /** How long to wait for a service that is still shutting down. */
 const PATIENCE_MS = 2_000
 
-/** Private, because whoever can read the file can hold the lock. */
-const makeLockPrivate = (path: string) => {
-  // An existing file is not opened: closing it would release a lock that this process holds.
-  if (existsSync(path)) chmodSync(path, 0o600)
-  else closeSync(openPrivateFile(path, constants.O_CREAT | constants.O_RDWR))
-}
-
 /**
  * Resolves to the function that releases the lock. SQLite's lock is one of the kernel: it ends with the
  * process, even after kill -9. A file with a process id would stay.
  */
 export const lockDataDir = async (dataDir: string): Promise<() => void> => {
   const path = join(dataDir, "lock")
-  makeLockPrivate(path)
+  // Private, because whoever can read the file can hold the lock. An existing one is not opened: closing it
+  // would release a lock that this process holds.
+  if (existsSync(path)) chmodSync(path, 0o600)
+  else closeSync(openPrivateFile(path, constants.O_CREAT | constants.O_RDWR))
   const lock = new Database(path)
   const deadline = Date.now() + PATIENCE_MS
   for (;;) {

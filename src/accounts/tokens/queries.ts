@@ -1,6 +1,5 @@
-/** SQL over tokens: which are revoked, the personal ones, and when they were used. */
+/** SQL over tokens: which are revoked, and when they were used. */
 import type { Sql } from "../../database/sql.ts"
-import type { Scope } from "../../http/guard.ts"
 import { userKey } from "../revocation-keys.ts"
 
 /** Where the sequence user_ids begins. */
@@ -60,53 +59,6 @@ export const reserveUnlessRevoked = async (sql: Sql, claims: Claims) => {
     where not exists (select from revocations where key in ${sql(claims.keys)})
     on conflict on constraint users_pkey do nothing`
   return lookUp(sql, claims)
-}
-
-type Revoked = { key: string; transaction_id: string }
-
-/**
- * The keys that were revoked since the horizon of an earlier call (null: from now on), and the horizon
- * for the next call. Rows that are not visible yet belong to transactions at or after it. `least`
- * helps after a restore into another cluster, which may count its transactions from a lower number.
- */
-export const revokedSince = async (sql: Sql, horizon: string | null) => {
-  const [row] = await sql<[{ horizon: string; revoked: Revoked[] }]>`
-    select
-      pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
-      coalesce(
-        json_agg(json_build_object('key', key, 'transaction_id', transaction_id::text)),
-        '[]'
-      ) as revoked
-    from revocations
-    where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
-  return row
-}
-
-/** `expires_at`: seconds since the epoch. */
-type FoundToken = {
-  id: string
-  user_id: number
-  scopes: Scope[]
-  expires_at: number | null
-  is_disabled: boolean
-  /** Within the last minute. */
-  was_used_lately: boolean
-}
-
-/** Only reads, as lookUp does. */
-export const findPersonalToken = async (sql: Sql, hash: Uint8Array) => {
-  const [row] = await sql.pipelined<FoundToken[]>`
-    select
-      personal_tokens.id,
-      user_id,
-      to_json(scopes) as scopes,
-      extract(epoch from expires_at)::double precision as expires_at,
-      disabled_at is not null as is_disabled,
-      coalesce(last_used_at > now() - interval '1 minute', false) as was_used_lately
-    from personal_tokens
-    join users on users.id = user_id
-    where hash = ${hash}`
-  return row
 }
 
 /** For what was used within the last minute. */

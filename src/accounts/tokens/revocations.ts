@@ -5,7 +5,6 @@
 import type { Logger } from "pino"
 import { repeat } from "../../concurrency/repeat.ts"
 import type { Sql } from "../../database/sql.ts"
-import { revokedSince } from "./queries.ts"
 
 const POLL_MS = 1_000
 /** Less than the 5 s after which a revocation must hold everywhere. */
@@ -15,11 +14,13 @@ const IDLE_MS = 10_000
 
 /** When the revocation of a key became known here. The transaction is known only from polls. */
 type Revocation = { learnedAt: number; transactionId: string | undefined }
+type Revoked = { key: string; transaction_id: string }
 
 /** They are remembered for as long as a verification is relied on. */
 export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) => {
   /** In the order in which they were learned. */
   const recent = new Map<string, Revocation>()
+  /** Of the last poll. Null: from now on. */
   let horizon: string | null = null
   let polledAt = Number.NEGATIVE_INFINITY
   let usedAt = Number.NEGATIVE_INFINITY
@@ -39,7 +40,17 @@ export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) =
 
   const pollNow = async () => {
     const startedAt = performance.now()
-    const found = await revokedSince(sql, horizon)
+    // Rows that are not visible yet belong to transactions at or after the horizon. `least` helps after a
+    // restore into another cluster, which may count its transactions from a lower number.
+    const [found] = await sql<[{ horizon: string; revoked: Revoked[] }]>`
+      select
+        pg_snapshot_xmin(pg_current_snapshot())::text as horizon,
+        coalesce(
+          json_agg(json_build_object('key', key, 'transaction_id', transaction_id::text)),
+          '[]'
+        ) as revoked
+      from revocations
+      where transaction_id >= least(${horizon}::text::xid8, pg_snapshot_xmin(pg_current_snapshot()))`
     // While an older transaction is open, each poll finds the same rows again.
     for (const { key, transaction_id } of found.revoked)
       if (recent.get(key)?.transactionId !== transaction_id) learn(key, transaction_id)
