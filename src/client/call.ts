@@ -22,9 +22,8 @@ const address = (path: string, { path: values = {}, query = {} }: AnyOptions) =>
   return `${filled}?${search}`.replace(/\?$/, "")
 }
 
-const isPublic = (path: string) =>
-  !path.startsWith("/api/v1/") ||
-  (path.startsWith("/api/v1/auth/") && path !== "/api/v1/auth/logout")
+/** All of the API, but of `auth` only the log-out. */
+const NEEDS_TOKEN = /^\/api\/v1\/(?!auth\/(?!logout$))/
 
 /** It ends the session, and answers with the tokens of a new one. */
 const PASSWORD = "put /api/v1/users/me/password"
@@ -54,7 +53,9 @@ export const createCall = (http: Http, session: Session): Call => {
     }
     const sendAs = (headers: Record<string, string>, user: User) =>
       name === PASSWORD ? session.renew(user, () => send(headers)) : send(headers)
-    const answer = isPublic(path) ? send({}) : session.authorized(sendAs, { signal: given.signal })
+    const answer = NEEDS_TOKEN.test(path)
+      ? session.authorized(sendAs, { signal: given.signal })
+      : send({})
     return answer as Promise<Answer<Data<M, P>>>
   }
   return call

@@ -9,13 +9,6 @@ import {
   type Update,
 } from "./model.ts"
 
-const squashUpdates = (first: Update, second: Update): Update => ({
-  ...first,
-  // The base of a member that was changed twice is its value before the first change.
-  base: { ...second.base, ...first.base },
-  todo: { ...first.todo, ...second.todo },
-})
-
 /** Another tab may not have shown the first edit yet. The merge then reports the conflict. */
 const hasSeen = (second: Update, first: Create | Update) =>
   namesOf(first.todo).every(
@@ -24,23 +17,25 @@ const hasSeen = (second: Update, first: Create | Update) =>
 
 /** Combines an edit that is not sent yet with the next one. Undefined if both have to be sent. */
 const squash = (first: Operation, second: Operation): Operation | undefined => {
-  if (first.step !== "new" || second.op !== "update") return undefined
-  if (first.op === "delete" || first.op === "restore") return undefined
-  if (!hasSeen(second, first) || (first.op === "update" && first.etag !== second.etag))
-    return undefined
-  if (first.op === "update") return squashUpdates(first, second)
-  return { ...first, todo: { ...first.todo, ...second.todo } }
+  if (first.step !== "new" || second.op !== "update" || !("todo" in first)) return undefined
+  if (!hasSeen(second, first)) return undefined
+  if (first.op === "create") return { ...first, todo: { ...first.todo, ...second.todo } }
+  const todo = { ...first.todo, ...second.todo }
+  // The base of a member that was changed twice is its value before the first change.
+  const base = { ...second.base, ...first.base }
+  return first.etag === second.etag ? { ...first, todo, base } : undefined
 }
 
 /** An edit that is there already stays as it is: a write may be repeated. */
 export const append = (edits: Edits, edit: Operation): Edits => {
   if (edits.some(({ key }) => key === edit.key)) return edits
   const last = edits.at(-1)
+  if (!last) return [edit]
   // A deletion that nobody has sent is undone by sending nothing.
-  if (edit.op === "restore" && last && (last.step === "new" || last.op === "restore"))
+  if (edit.op === "restore" && (last.step === "new" || last.op === "restore"))
     return last.op === "delete" ? edits.slice(0, -1) : edits
-  const added = last ? { ...edit, id: last.id } : edit
-  const squashed = last && squash(last, added)
+  const added = { ...edit, id: last.id }
+  const squashed = squash(last, added)
   return squashed ? [...edits.slice(0, -1), squashed] : [...edits, added]
 }
 

@@ -54,23 +54,18 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
 
   /** The edits whose results every fetch that begins now contains. */
   const savedKeys = () => {
-    const saved = new Map<string, Set<string>>()
-    for (const [key, edits] of store.allEdits()) {
-      const keys = edits.filter(({ step }) => step === "saved").map((edit) => edit.key)
-      if (keys.length > 0) saved.set(key, new Set(keys))
-    }
-    return saved
+    const saved = store
+      .allEdits()
+      .flatMap(([, edits]) => edits.filter(({ step }) => step === "saved"))
+    return new Set(saved.map(({ key }) => key))
   }
-  const forget = async (saved: Map<string, Set<string>>) => {
-    if (saved.size === 0) return
-    await store.edit((set) => {
-      for (const [key, keys] of saved)
-        set(
-          key,
-          store.editsOf(key).filter((edit) => !keys.has(edit.key)),
-        )
+  const forget = (saved: ReadonlySet<string>) =>
+    store.edit((set) => {
+      for (const [key, edits] of store.allEdits()) {
+        const left = edits.filter((edit) => !saved.has(edit.key))
+        if (left.length < edits.length) set(key, left)
+      }
     })
-  }
 
   /**
    * Fetches pages until the replica is in sync. Returns whether anything was new. `preference` applies

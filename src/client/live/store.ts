@@ -3,7 +3,7 @@ import { createListeners } from "../listeners.ts"
 import type { Platform } from "../platform.ts"
 import type { Removal } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
-import type { Change, Edits, Entry, Notice, Operation, Outcome, SyncState } from "./model.ts"
+import type { Change, Edits, Entry, Notice, Outcome, SyncState } from "./model.ts"
 import { createTable, type TableMessage } from "./table.ts"
 import { createView, localId } from "./view.ts"
 
@@ -111,9 +111,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   const editsOf = (key: string): Edits =>
     key === NOTICES ? [] : ((queue.values().get(key) as Edits | undefined) ?? [])
 
-  const allEdits = function* (): Iterable<[string, Edits]> {
-    for (const key of queue.values().keys()) if (key !== NOTICES) yield [key, editsOf(key)]
-  }
+  const allEdits = () =>
+    [...queue.values()].filter(([key]) => key !== NOTICES) as readonly [string, Edits][]
 
   /** Remembers the key of a todo of the replica. */
   const nameEntry = (name: string) => {
@@ -174,12 +173,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     entryOf: (key: string) => entryOf(String(ids.get(key) ?? key)),
     editsOf,
     allEdits,
-    unsent: () => {
-      let unsent = 0
-      for (const [, edits] of allEdits())
-        for (const { step } of edits) if (step !== "saved") unsent++
-      return unsent
-    },
+    unsent: () =>
+      allEdits().flatMap(([, edits]) => edits.filter(({ step }) => step !== "saved")).length,
     get: view.get,
     list: view.list,
     pending: () => pending,
@@ -244,11 +239,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
 }
 
 /** The edits that may be sent next, in order: the first of each todo that is not saved. */
-export const nextOperations = (all: Iterable<[string, Edits]>, size: number) => {
-  const next: [string, Operation][] = []
-  for (const [key, edits] of all) {
+export const nextOperations = (all: readonly [string, Edits][], size: number) => {
+  const next = all.flatMap(([key, edits]) => {
     const first = edits.find(({ step }) => step !== "saved")
-    if (first) next.push([key, first])
-  }
+    return first ? [[key, first] as const] : []
+  })
   return next.sort(([, a], [, b]) => a.order - b.order).slice(0, size)
 }
