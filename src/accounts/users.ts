@@ -92,32 +92,32 @@ export const deleteUser = (sql: Statements, id: number) => sql`
   )
   ${insertRevocations(sql, sql`values (${userKey(id)}, 'infinity')`)}`
 
-export const findIdentity = async (sql: Sql, issuer: string, subject: string) => {
-  const [row] = await sql.pipelined<{ user_id: number }[]>`
-    select user_id
-    from identities
-    where issuer = ${issuer}
-      and subject = ${subject}`
-  return row?.user_id
-}
-
-/** Undefined if another request was faster, or if the drawn id is in use. */
-export const insertIdentity = async (sql: Sql, issuer: string, subject: string) => {
-  const insert = sql<{ id: number }[]>`
-    with identity as (
-      insert into identities (issuer, subject, user_id)
-      select ${issuer}, ${subject}, id
-      from (${drawnId(sql)}) as free
-      on conflict on constraint identities_pkey do nothing
-      returning user_id
-    )
-    insert into users (id)
-    select user_id
-    from identity
-    returning id`
-  const [row] = await insert.catch((error: unknown) => {
-    if (constraintOf(error) === "users_pkey") return []
-    throw error
-  })
-  return row?.id
+/** The user of an issuer's subject, who is created if there is none. */
+export const userOfIdentity = async (sql: Sql, issuer: string, subject: string) => {
+  for (;;) {
+    const [known] = await sql.pipelined<{ user_id: number }[]>`
+      select user_id
+      from identities
+      where issuer = ${issuer}
+        and subject = ${subject}`
+    if (known) return known.user_id
+    const insert = sql<{ id: number }[]>`
+      with identity as (
+        insert into identities (issuer, subject, user_id)
+        select ${issuer}, ${subject}, id
+        from (${drawnId(sql)}) as free
+        on conflict on constraint identities_pkey do nothing
+        returning user_id
+      )
+      insert into users (id)
+      select user_id
+      from identity
+      returning id`
+    // None if another request was faster, or if the drawn id is in use.
+    const [created] = await insert.catch((error: unknown) => {
+      if (constraintOf(error) === "users_pkey") return []
+      throw error
+    })
+    if (created) return created.id
+  }
 }

@@ -6,7 +6,7 @@ import type { Sql } from "../../database/sql.ts"
 import { Problem } from "../../http/problem.ts"
 import { brokenTextRule, Text } from "../../http/schema.ts"
 import { invalidToken } from "../problems.ts"
-import { findIdentity, insertIdentity } from "../users.ts"
+import { userOfIdentity } from "../users.ts"
 import { createJwks } from "./jwks.ts"
 
 /** Only signatures by a private key: with HS*, anybody could sign by the public key. */
@@ -76,12 +76,7 @@ export const createIssuer = (
     async userId(subject: unknown): Promise<number> {
       if (typeof subject !== "string" || brokenTextRule(subjectSchema as never, subject))
         throw invalidToken("The subject is no user id")
-      for (;;) {
-        const id =
-          (await findIdentity(sql, JWT_ISSUER, subject)) ??
-          (await insertIdentity(sql, JWT_ISSUER, subject))
-        if (id !== undefined) return id
-      }
+      return userOfIdentity(sql, JWT_ISSUER, subject)
     },
   }
 }
