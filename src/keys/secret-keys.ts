@@ -39,15 +39,6 @@ export const noteKeyUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
   if (SECRET_KEY === undefined && existsSync(file)) utimesSync(file, now, now)
 }
 
-/** Replacing a key twice before a start would lose the first key, which signed all current tokens. */
-const expectUse = (file: string, previous: string) => {
-  if (existsSync(previous) && statSync(file).mtimeMs <= statSync(previous).mtimeMs)
-    throw new Error(
-      `${file} was replaced, and the service has not been started since: restart it first. ` +
-        "Another new key would log everybody out.",
-    )
-}
-
 /**
  * Replaces the generated key, and keeps the old one as the previous key. That is written first, so that
  * there is a key for old tokens at every moment. The draft of the new key is written before both, so
@@ -62,7 +53,12 @@ export const rotateGeneratedKey = (dataDir: string): boolean => {
   const owner = statSync(file)
   try {
     placePrivateFile(file, newKey(), owner, draft, () => {
-      expectUse(file, previous)
+      // A second one before a start would lose the first key, which signed all current tokens.
+      if (existsSync(previous) && statSync(file).mtimeMs <= statSync(previous).mtimeMs)
+        throw new Error(
+          `${file} was replaced, and the service has not been started since: restart it first. ` +
+            "Another new key would log everybody out.",
+        )
       writePrivateFile(previous, readKey(file), owner)
     })
   } catch (error) {

@@ -121,21 +121,19 @@ const exampleOf = (code: ErrorCode, status: number) => {
   return { value: { ...problem.toDocument(), timestamp: "2026-11-22T16:40:03.214Z" } }
 }
 
-/** Only sent with INSUFFICIENT_SCOPE: other codes of the same status come without it. */
-const scopeChallenge = {
-  "WWW-Authenticate": {
-    description:
-      'RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any',
-    schema: string,
-  },
-}
-
 /** The response with this status, which has one of these codes. */
 export const refusal = (status: number, codes: ErrorCode[], named: Json): Json => ({
   description: meaningOf(codes),
   headers: {
     ...headersOf(refusalHeaders[status] ?? []),
-    ...(codes.includes("INSUFFICIENT_SCOPE") && scopeChallenge),
+    // Other codes of the same status come without it.
+    ...(codes.includes("INSUFFICIENT_SCOPE") && {
+      "WWW-Authenticate": {
+        description:
+          'RFC 6750: `Bearer error="insufficient_scope"`, with the `scope` that would do, if any',
+        schema: string,
+      },
+    }),
   },
   content: {
     "application/problem+json": {
