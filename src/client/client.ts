@@ -171,9 +171,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         const detail = `Not sent yet: ${left} edits`
         throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
-      const isNothingLeft = left === 0 && opened.notices().length === 0
-      const what = isNothingLeft || pending === "discard" ? "queue" : "replica"
-      const end = await session.leave(user, what)
+      const end = await session.leave(user, pending === "discard" ? "queue" : "replica")
       await end()
     },
 

@@ -18,7 +18,7 @@ import { createListeners } from "./listeners.ts"
 import { withLock } from "./lock.ts"
 import { backOff, orAborted, type Platform, randomKey } from "./platform.ts"
 import { checked, isSession, isTokens, isUser, type Session as Stored } from "./shapes.ts"
-import type { Storage, Stored as StoredValue } from "./storage/storage.ts"
+import type { Guard, Storage, Stored as StoredValue } from "./storage/storage.ts"
 
 const KEY = "session"
 /** Of the refresh tokens of sessions that were left, and that the service has to end. */
@@ -35,13 +35,13 @@ export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T
 
 export type Session = ReturnType<typeof createSession>
 
-/** What a log-out removes of its user. `queue`: edits, too, that are not sent. */
+/** What a log-out removes of its user. `queue`: edits, too, that are not sent. The others wait. */
 export type Removal = "replica" | "queue"
 
 /** What this tab has of the user. */
 type Belongings = {
-  /** The keys of what is stored. */
-  keysOf: (user: User, what: Removal) => Promise<readonly string[]>
+  /** The keys of what is stored, as long as the guard holds. */
+  keysOf: (user: User, what: Removal) => Promise<{ keys: readonly string[]; guard: Guard }>
   /** Forgets what was removed, here or by another tab. */
   clear: (what: Removal) => unknown
 }
@@ -104,11 +104,13 @@ export const createSession = (
     message = whose(session),
     removed: readonly string[] = [],
     left: readonly [string, StoredValue][] = [],
-  ) => {
+    guard?: Guard,
+  ): Promise<unknown> => {
     const without = [KEY, ...removed].map((key) => [key, undefined] as const)
     const added = session ? ([[KEY, session]] as const) : left
     try {
-      await storage.write(new Map<string, StoredValue>([...without, ...added]))
+      const values = new Map<string, StoredValue>([...without, ...added])
+      if (!(await storage.write(values, guard))) return false
       unstored = undefined
     } catch (error) {
       // A full storage still removes. A tab that is opened later would end the session with a used token.
@@ -120,12 +122,18 @@ export const createSession = (
     const { post } = await channel
     post(unstored ?? message)
     changed(whose(session))
+    return true
   }
   /** Forgets the session and, in the same write, what is stored of the user. */
-  const forget = async (user: User, what: Removal, left?: [string, StoredValue][]) => {
-    const keys = await keysOf(user, what).catch(storageFailed)
-    await write(undefined, what, keys, left)
-    await clear(what)
+  const forget = async (
+    user: User,
+    what: Removal,
+    left?: [string, StoredValue][],
+  ): Promise<void> => {
+    const { keys, guard } = await keysOf(user, what).catch(storageFailed)
+    // Otherwise another tab has stored an edit meanwhile.
+    if (await write(undefined, what, keys, left, guard)) await clear(what)
+    else await forget(user, what, left)
   }
 
   /**

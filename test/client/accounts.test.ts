@@ -273,6 +273,34 @@ test("a log-out ends no session of somebody else who has logged in meanwhile", a
   expect(await tab.todos.list()).toEqual([])
 })
 
+test("what is typed in one tab while another logs out waits for the same user", async () => {
+  const storage = memoryStorage()
+  const account = await app.account()
+  const other = app.open(undefined, storage)
+  let type: (() => Promise<unknown>) | undefined
+  const late: Storage = {
+    ...storage,
+    write: async (values, guard) => {
+      // Just before the log-out is stored.
+      const typing = values.has("session") && !values.get("session") ? type : undefined
+      type &&= typing ? undefined : type
+      await typing?.()
+      return storage.write(values, guard)
+    },
+  }
+  const page = app.open(undefined, late)
+  await page.logIn(account)
+  const tab = await other.todos.live({ until: "synced" })
+  await page.todos.live({ until: "synced" })
+  type = () => tab.create({ title: "typed meanwhile" })
+  await page.logOut()
+  await eventually(() => tab.list().length === 0 || !tab.status().is_logged_in)
+  await page.logIn(account)
+  const again = await page.todos.live()
+  await eventually(() => again.status().pending === 0 && again.list().length === 1)
+  expect(await titlesOf(page)).toEqual(["typed meanwhile"])
+})
+
 test("an account that another device deletes leaves nothing here either, edits that wait included", async () => {
   const account = await app.account()
   const storage = memoryStorage()

@@ -82,8 +82,8 @@ test("a stream that was refused before a login is opened at once after it", asyn
   await eventually(() => streams === 1)
   reads.isShut = true
   await page.logOut({ pending: "keep" })
-  // Of both tables, of the work and of the stream.
-  await eventually(() => reads.waiting.length === 4)
+  // Of the replica, of the work and of the stream.
+  await eventually(() => reads.waiting.length === 3)
   isSlow = true
   await page.logIn(account)
   await Bun.sleep(10)

@@ -19,10 +19,15 @@ const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
 /** Of the lock of the leader, and of the channel between tabs that understand each other. */
 export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:1:${userId}`
 
-/** The keys of what is stored of a user. */
+/** The keys of what is stored of a user. Edits that are not sent are no part of their replica. */
 export const storedKeys = async (storage: Storage, userId: number, what: Removal) => {
+  const prefix = queuePrefix(userId)
+  const queue = await storage.read(prefix)
+  const isWaiting = (value: unknown) =>
+    Array.isArray(value) && value.some(({ step }) => step !== "saved")
   const keys = [...(await storage.read(replicaPrefix(userId))).keys()]
-  return what === "queue" ? [...keys, ...(await storage.read(queuePrefix(userId))).keys()] : keys
+  if (what === "queue" || ![...queue.values()].some(isWaiting)) keys.push(...queue.keys())
+  return { keys, guard: { key: prefix, value: queue.get(prefix) as string | undefined } }
 }
 
 export type Connection = {
@@ -158,7 +163,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   /** Where the storage fails, it has at most what was being stored at that moment. */
   const clear = async (what: Removal, isKept: () => Promise<boolean>) => {
     isRemoved = true
-    await Promise.allSettled([replica.clear(isKept), what === "queue" && queue.clear(isKept)])
+    const cleared = what === "queue" ? queue.clear(isKept) : queue.load()
+    await Promise.allSettled([replica.clear(isKept), cleared])
   }
 
   const notices = () => (queue.values().get(NOTICES) ?? NONE) as readonly Notice[]

@@ -151,6 +151,7 @@ export type Device = Awaited<ReturnType<typeof startDevice>>
 
 export const startDevice = async (given: Given, credentials: Credentials) => {
   const end = new AbortController()
+  const { random } = given
   const { on, storage, suspend, resume, ...device } = runningOn(given, end.signal)
   const client = createClientOn(on, { url: "http://service", storage })
   const state: { live: Live | undefined; isSuspended: boolean } = {
@@ -187,6 +188,10 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
       const session = (await shared.read("session")).get("session")
       if (session)
         await shared.write(new Map([["session", { ...session, access_token: "expired" }]]))
+    },
+    /** Its tabs log in again, later. */
+    logOut: () => {
+      client.logOut({ pending: random.chance(0.5) ? "keep" : "send" }).catch(() => {})
     },
     kill: () => {
       end.abort()

@@ -140,6 +140,7 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
   const profiles = [createProfile(0), createProfile(1), createProfile(2)] as const
   const homes = [profiles[0], profiles[0], profiles[1], profiles[1], profiles[2]]
   const hasLocks = chance(0.8)
+  const hasLogOuts = seed % 3 === 2
   const isStrict = seed % 4 === 2
   const start = (profile: (typeof homes)[number]) =>
     startDevice({ service, network, random, clock, profile, hasLocks, isStrict }, credentials)
@@ -162,6 +163,7 @@ const tell = async ({ service, seed, credentials, list, history }: Given, clock:
     } else if (chance(0.08)) device.setOnline(chance(0.5))
     else if (chance(0.03)) await device.loseAccess()
     else if (chance(0.02)) goDown()
+    else if (hasLogOuts && chance(0.05)) device.logOut()
     else if (device.isSuspended()) {
       if (chance(0.3)) device.resume()
     } else if (chance(0.1)) {
