@@ -34,8 +34,17 @@ export type Path<M extends Method> = {
   [P in keyof paths]: paths[P][M] extends { responses: unknown } ? P : never
 }[keyof paths]
 
+type Same<A, B> = [A, B] extends [B, A] ? true : false
+/** A value whose type has a name, by that name. */
+type Named<Value> = Value extends readonly (infer One)[]
+  ? Named<One>[]
+  : Same<Value, Schemas["Todo"]> extends true
+    ? Todo
+    : Same<Value, Schemas["User"]> extends true
+      ? User
+      : Value
 type Json<Response> = Response extends { content: { "application/json": infer Value } }
-  ? Value
+  ? Named<Value>
   : undefined
 /** The JSON body of a successful answer. Undefined if it has none. */
 export type Data<M extends Method, P extends Path<M>> = paths[P][M] extends {

@@ -1,21 +1,34 @@
 /** The errors of the client: one class. Its `error_code` says which other members are defined. */
 import type { BrokenRule, Schemas } from "./calls.ts"
 
-/** A schema that lists its possible codes. Never if its code is any string. */
-type Coded<Schema> = Schema extends { error_code: infer Code }
+/** The codes that a schema lists. Never if its code is any string. */
+type CodesOf<Schema> = Schema extends { error_code: infer Code }
   ? string extends Code
     ? never
-    : Schema
+    : Code
   : never
+type ProblemCode = CodesOf<Schemas[keyof Schemas]>
+type Common = Omit<Schemas["UnauthorizedProblem"], "error_code">
+type RolledBack = Schemas["BatchRolledBackProblem"]
+
+/** The problem document (RFC 9457) of one error. */
+export interface ProblemOf<Code extends ProblemCode> extends Common {
+  /** What is wrong, for programs. */
+  error_code: Code
+  /** The broken rules, 20 at most. Of BAD_REQUEST only. */
+  errors?: Code extends "BAD_REQUEST" ? BrokenRule[] : never
+  /** What became of each operation. Of BATCH_ROLLED_BACK only. */
+  results?: Code extends "BATCH_ROLLED_BACK" ? NonNullable<RolledBack["results"]> : never
+}
 /** The problem document (RFC 9457) that the service sends for every error. */
-export type Problem = Coded<Schemas[keyof Schemas]>
+export type Problem = { [Code in ProblemCode]: ProblemOf<Code> }[ProblemCode]
 
 /**
  * The codes of the service, and five of the client: there was no answer, the answer was not from
  * the service, the queue of edits is full, the storage failed, or edits are not sent yet.
  */
 export type ErrorCode =
-  | Problem["error_code"]
+  | ProblemCode
   | "NETWORK_ERROR"
   | "UNEXPECTED_ANSWER"
   | "QUEUE_FULL"

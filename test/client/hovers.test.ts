@@ -5,11 +5,14 @@ import typescript from "typescript-5"
 
 /** A bar is before each name that is pointed at. */
 const marked = `
-import { ApiError, createClient } from "./index.ts"
+import { ApiError, createClient, type Problem } from "./index.ts"
 import { useTodos } from "./react.ts"
 const |client = createClient({ url: "" })
 client.|logIn
 client.|call("delete", "/api/v1/todos/{id}", { path: { id: 1 } })
+const |answer = await client.call("get", "/api/v1/todos/{id}", { path: { id: 1 } })
+const { |data } = await client.call("get", "/api/v1/todos")
+const told = ({ |problem }: { problem: Problem }) => problem.error_code === "BAD_REQUEST" && |problem
 client.todos.|update
 const |live = await client.todos.|live()
 const |todo = await live.|create({ title: "" })
@@ -59,6 +62,10 @@ test("a type is shown by its name, and not by all that it stands for", () => {
     "const client: Client",
     "(method) Client.logIn(credentials: Credentials, options?: CallOptions): Promise<User>",
     '(property) Client.call: <"delete", "/api/v1/todos/{id}">(method: "delete", path: "/api/v1/todos/{id}", options: Options<"delete", "/api/v1/todos/{id}">) => Promise<Answer<undefined>>',
+    "const answer: Answer<Todo>",
+    "const data: Todo[]",
+    "(parameter) problem: Problem",
+    '(parameter) problem: ProblemOf<"BAD_REQUEST">',
     "(method) Todos.update(id: number, changes: TodoChanges, options?: ChangeOptions): Promise<Tagged>",
     "const live: Live",
     "(method) live(options?: LiveOptions): Promise<Live>",
