@@ -71,7 +71,6 @@ type Server = Pick<Bun.Server<unknown>, "requestIP" | "timeout"> | null
 
 /** With getters, because reading a header or the signal takes time, and few routes need them. */
 export class Client {
-  private known: string | undefined
   private found: string | undefined
 
   constructor(
@@ -81,15 +80,10 @@ export class Client {
   ) {}
 
   private get peer(): string {
-    this.known ??= this.server?.requestIP(this.request)?.address ?? ""
-    return this.known
+    return this.server?.requestIP(this.request)?.address ?? ""
   }
 
-  /** For routes that need the address later: it is not known any more when the client has left. */
-  keepAddress() {
-    void this.peer
-  }
-
+  /** To be asked for early where it is needed: it is not known any more when the client has left. */
   get address(): string {
     this.found ??= addressOf(this.peer, this.request, this.isTrusted)
     return this.found

@@ -106,7 +106,7 @@ export const authenticatedWithQueries = <Caller extends AnyCaller>(
       const caller = await authenticate(request.headers.get("authorization"), set.headers)
       checkScope(caller, resource, request.method)
       const client = clientOf(request, server)
-      if (resource === undefined) client.keepAddress()
+      if (resource === undefined) void client.address
       return { caller, client }
     })
 }
@@ -122,7 +122,7 @@ export const anonymous = ({ clientOf }: { clientOf: ClientOf }, prefix: string) 
     .derive(({ request, server, set }) => {
       set.headers["cache-control"] = "no-store"
       const client = clientOf(request, server)
-      client.keepAddress()
+      void client.address
       return { client }
     })
     .onTransform(noQuery())
