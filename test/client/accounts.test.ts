@@ -97,6 +97,22 @@ test("a log-out without a network succeeds here, and ends the session when the n
   while ((await sessions()) > 1) await Bun.sleep(20)
 })
 
+test("a log-out without a network ends the session at the next start, too", async () => {
+  const { wire, through } = createWire()
+  const storage = memoryStorage()
+  const [client, desk] = [app.open(through, storage, 100), app.open()]
+  const account = await app.account()
+  await client.logIn(account)
+  await desk.logIn(account)
+  wire.cut = /./
+  await client.logOut()
+  client.close()
+  app.open(undefined, storage)
+  const sessions = async () => (await desk.call("get", "/api/v1/users/me/sessions")).data.length
+  while ((await sessions()) > 1) await Bun.sleep(20)
+  while ((await storage.read("")).size > 0) await Bun.sleep(20)
+})
+
 test("a log-out in a network that swallows takes five seconds, and no minute", async () => {
   const { wire, through } = createWire()
   const client = app.open(through, undefined, 10)
