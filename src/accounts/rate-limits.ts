@@ -118,14 +118,6 @@ export const createRateLimits = (
     if (seconds > 0) throw tooManyRequests(detail, seconds)
   }
 
-  const countHere = (rules: Rule[]) => {
-    for (const { key, seconds } of rules) {
-      const known = windows.get(key)
-      if (known && known.endsAt > performance.now()) known.attempts++
-      else open(key, 1, seconds)
-    }
-  }
-
   const count = async (detail: string, rules: Rule[], statements: Statements = sql) => {
     refuseExhausted(detail, rules)
     const exhausted = await countAttempt(statements, rules)
@@ -161,7 +153,11 @@ export const createRateLimits = (
     async countAttempt({ rules, isImpossible }: AttemptCounts) {
       if (!isImpossible) return count(TOO_MANY_LOGINS, rules)
       refuseExhausted(TOO_MANY_LOGINS, rules)
-      countHere(rules)
+      for (const { key, seconds } of rules) {
+        const known = windows.get(key)
+        if (known && known.endsAt > performance.now()) known.attempts++
+        else open(key, 1, seconds)
+      }
     },
 
     /** Throws a 429 if the account has too many. */
