@@ -16,7 +16,7 @@ export type Lock = <T>(
   run: (held: Held) => Promise<T>,
 ) => Promise<T>
 
-export type PlatformEvent = "online" | "offline" | "visible"
+export type PlatformEvent = "online" | "offline" | "pageshow" | "visibilitychange"
 
 export type Platform = {
   fetch(url: string, init: RequestInit): Promise<Response>
@@ -181,19 +181,19 @@ export const createChannels = (): Platform["channel"] => {
 }
 
 const onEvent: Platform["onEvent"] = (listener, signal) => {
-  const hear = (target: Target | undefined, type: string, event: PlatformEvent) =>
+  const hear = (target: Target | undefined, event: PlatformEvent) =>
     target?.addEventListener?.(
-      type,
+      event,
       () => {
-        if (event !== "visible" || isVisible()) listener(event)
+        if (event !== "visibilitychange" || isVisible()) listener(event)
       },
       { signal },
     )
-  hear(host, "online", "online")
-  hear(host, "offline", "offline")
+  hear(host, "online")
+  hear(host, "offline")
   // A page that comes back from the browser's cache of pages has missed what happened meanwhile.
-  hear(host, "pageshow", "visible")
-  hear(host.document, "visibilitychange", "visible")
+  hear(host, "pageshow")
+  hear(host.document, "visibilitychange")
 }
 
 const isVisible = () => host.document?.visibilityState !== "hidden"
@@ -216,7 +216,7 @@ export const platform: Platform = {
 /** Pages without TLS have no crypto.randomUUID. */
 export const randomKey = () =>
   [...crypto.getRandomValues(new Uint8Array(16))]
-    .map((byte) => byte.toString(16).padStart(2, "0"))
+    .map((byte) => (byte + 256).toString(16).slice(1))
     .join("")
 
 /** Exponential, up to 30 s. With jitter, so that not all clients come back at once. */

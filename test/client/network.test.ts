@@ -104,7 +104,7 @@ test("a stream that is silent for longer than a heartbeat takes is offline, what
 
 test("a small batch that nobody answers is offline after 10 seconds, and sent as soon as the network is back", async () => {
   const { live, client, network, happen, slowDown, speedUp } = await startLive(app)
-  for (const event of ["online", "visible"] as const) {
+  for (const event of ["online", "visibilitychange"] as const) {
     speedUp()
     network.hold = /batch|changes|events/
     const title = `held until ${event}`

@@ -51,6 +51,10 @@ export const lead = async (
   let isAsked = false
 
   const wake = () => rest.abort()
+  const catchUp = () => {
+    isBehind = true
+    wake()
+  }
   const recover = () => {
     failures = 0
     trouble.abort()
@@ -60,10 +64,9 @@ export const lead = async (
   const pause = (milliseconds: number, over = trouble.signal) => platform.sleep(milliseconds, over)
   /** All begins anew. A log-out removed the replica: after the next login it is fetched again. */
   const restart = () => {
-    isBehind = true
     stream.abort()
     recover()
-    wake()
+    catchUp()
   }
   /** What waits may wait on a network that is gone. */
   const reconnect = () => {
@@ -122,9 +125,7 @@ export const lead = async (
   }
 
   const onToken = (token: string) => {
-    if (token === store.syncState().token) return
-    isBehind = true
-    wake()
+    if (token !== store.syncState().token) catchUp()
   }
   const onBlocked = (next: boolean) => {
     if (next !== isBlocked) wake()
@@ -137,8 +138,7 @@ export const lead = async (
   }, signal)
   const onLost = (isSilent: boolean) => {
     if (isSilent) setOffline()
-    isBehind = true
-    wake()
+    catchUp()
   }
   /** A request that waits since before the stream was opened hangs on another network. */
   const onOpen = (time: number) => {

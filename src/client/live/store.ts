@@ -121,12 +121,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
 
   /** Remembers the key of a todo of the replica. */
   const nameEntry = (name: string) => {
-    const entry = entryOf(name)
-    const key = entry?.key
-    if (key === undefined) return
-    keys.set(entry?.todo.id ?? 0, key)
-    keys.set(localId(key), key)
-    ids.set(key, entry?.todo.id ?? 0)
+    const { key, todo } = entryOf(name) ?? {}
+    if (!key || !todo) return
+    for (const id of [todo.id, localId(key)]) keys.set(id, key)
+    ids.set(key, todo.id)
   }
   /** Returns the names in the replica of the todos that may have got a key by that. */
   const nameEdits = (changed: Iterable<string>) => {
