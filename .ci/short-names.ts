@@ -88,7 +88,8 @@ const shorten = (module: Module) => {
   const lost = (word: readonly Definition[], name: string) =>
     word.filter((one) => !isFree(one, name)).length
   // The module's own come last, because each of them is in the way everywhere.
-  const rank = (word: readonly Definition[]) => (word[0]?.global ? 0 : 1e6) + word.length
+  const rank = (word: readonly Definition[]) =>
+    word[0]?.global ? word[0].references.length : 1e6 + word.length
   for (const word of [...words.values()].sort((a, b) => rank(b) - rank(a))) {
     const best = letters.reduce((least, next) =>
       lost(word, next) < lost(word, least) ? next : least,
