@@ -95,6 +95,8 @@ export const failed = (error_code: ErrorCode, detail: string, status = 0, cause?
 
 export const notLoggedIn = () => failed("UNAUTHORIZED", "Nobody is logged in", 401)
 
+export const noSuchTodo = () => failed("TODO_NOT_FOUND", "There is no such todo here", 404)
+
 /** A proxy or a captive portal has answered in place of the service. */
 export const unexpected = (status = 0, retryAfter?: number, cause?: unknown) =>
   new ApiError(

@@ -1,6 +1,6 @@
 /** A replica of the user's todos, which syncs by itself and accepts edits online and offline. */
 import type { NewTodo, Sort, Todo, TodoChanges } from "../calls.ts"
-import { failed, notLoggedIn, storageFailed } from "../errors.ts"
+import { failed, noSuchTodo, notLoggedIn, storageFailed } from "../errors.ts"
 import { withLock } from "../lock.ts"
 import { orAborted, randomKey } from "../platform.ts"
 import type { Removal } from "../session.ts"
@@ -91,8 +91,6 @@ export const LONGEST_QUEUE = 5000
 type Assigned = "key" | "step" | "order"
 /** An edit as it is given. What `Assigned` names is added, but for the key of a create. */
 type Draft<O = Operation> = O extends Operation ? Omit<O, Assigned> & { key?: string } : never
-
-const noSuchTodo = () => failed("TODO_NOT_FOUND", "No such todo here", 404)
 
 export const openLive = async (
   given: Omit<LeaderDeps, "store"> & { storage: Storage; end: AbortController },

@@ -1,5 +1,5 @@
 /** Sends the queue, in batches and in order, and updates it with the answers. */
-import { ApiError, failed } from "../errors.ts"
+import { ApiError, failed, noSuchTodo } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Held } from "../platform.ts"
 import type { Authorized } from "../session.ts"
@@ -36,12 +36,6 @@ const isRefusal = (error: unknown): error is ApiError =>
     ? // A proxy takes no bodies of this size.
       error.status === 413
     : [400, 403, 413, 422].includes(error.status))
-
-const gone = {
-  error_code: "TODO_NOT_FOUND",
-  status: 404,
-  detail: "The todo does not exist any more",
-} as const
 
 type Deps = { http: Http; store: Store; authorized: Authorized; held: Held; signal: AbortSignal }
 
@@ -103,7 +97,7 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
       const isKnown = ([, { id, op }]: Sent) => op === "create" || id > 0
       const batch = marked.filter(isKnown)
       const lost = marked.filter((sent) => !isKnown(sent))
-      if (lost.length > 0) await refuseAll(lost, gone)
+      if (lost.length > 0) await refuseAll(lost, noSuchTodo() as Refusal)
       // After its own suspension the leader may not be the leader any more.
       if (batch.length === 0) return true
       if (!(await held.isHeld())) return false
