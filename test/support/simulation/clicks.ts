@@ -156,6 +156,16 @@ const isSeen = (there: Members, clicks: readonly Click[]) =>
     return op === "delete" && MEMBERS.every(hasSeen)
   })
 
+/** A conflict with what was there before a title that was refused: nobody else has changed it. */
+const isFalse = (notice: Notice, clicks: readonly Click[], told: readonly Notice[]) =>
+  notice.kind === "conflict" &&
+  notice.members.some(
+    ({ member, base, theirs }) =>
+      member === "title" &&
+      told.some(({ kind, todo }) => kind === "refused" && todo.title === base) &&
+      clicks.some((click) => click.todo.title === base && click.base.title === theirs),
+  )
+
 /** What is wrong with one todo, in words. */
 const findWrong = (marker: string, { clicks, versions, authors, notices }: Given): string[] => {
   const wrong: string[] = []
@@ -181,6 +191,9 @@ const findWrong = (marker: string, { clicks, versions, authors, notices }: Given
     const kept = about.filter(({ op }) => op === "delete")
     if (last && !last.is_deleted && deletes.length > kept.length)
       wrong.push(`${marker} is there after profile ${profile} has deleted it`)
+
+    if (about.some((notice) => isFalse(notice, mine, about)))
+      wrong.push(`${marker} is in conflict with nobody, by what profile ${profile} was told`)
 
     for (const member of MEMBERS) {
       const steps = mine.flatMap(({ op, base, todo, seen, isStored }, index): Step[] =>

@@ -55,7 +55,7 @@ const createUser = (seed: number, { chance, oneOf }: Random) => {
   const newTitle = () => {
     if (chance(0.05)) return ""
     const name = newName()
-    return names % 8 === 0 ? name + TABOO : name
+    return names % 3 === 0 ? name + TABOO : name
   }
 
   const record = (device: Device, click: Omit<Click, "isStored">, stored: Promise<unknown>) => {
