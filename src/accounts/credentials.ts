@@ -77,27 +77,11 @@ export const isKnownToAnybody = async (sql: Sql, address: string) =>
   ).count > 0
 
 const KNOWN_DAYS = 30
-/** The latest of each user. */
-const KNOWN_ADDRESSES = 20
 
 /** After a login. */
-export const rememberAddress = (transaction: Statements, userId: number, address: string) => {
-  const hash = hashOfAddress(address)
-  return transaction`
-    with known as (
-      insert into known_addresses (user_id, address_hash, expires_at)
-      values (${userId}, ${hash}, now() + make_interval(days => ${KNOWN_DAYS}))
-      on conflict on constraint known_addresses_pkey do update
-      set expires_at = excluded.expires_at
-    )
-    delete from known_addresses
-    where user_id = ${userId}
-      and address_hash in (
-        select address_hash
-        from known_addresses
-        where user_id = ${userId}
-          and address_hash <> ${hash}
-        order by expires_at desc
-        offset ${KNOWN_ADDRESSES - 1}
-      )`
-}
+export const rememberAddress = (transaction: Statements, userId: number, address: string) =>
+  transaction`
+    insert into known_addresses (user_id, address_hash, expires_at)
+    values (${userId}, ${hashOfAddress(address)}, now() + make_interval(days => ${KNOWN_DAYS}))
+    on conflict on constraint known_addresses_pkey do update
+    set expires_at = excluded.expires_at`

@@ -241,7 +241,7 @@ test("a hundred failed logins of an account from everywhere are the last, but wh
   expect((await logIn(bob.email, bob.password, { from: address(2) })).status).toBe(200)
 })
 
-test("an address stays known for 30 days, and a user has the 20 latest", async () => {
+test("every address stays known for 30 days", async () => {
   const ada = await account()
   for (let host = 1; host <= 21; host++)
     expect((await logIn(ada.email, ada.password, { from: address(host) })).status).toBe(200)
@@ -249,7 +249,8 @@ test("an address stays known for 30 days, and a user has the 20 latest", async (
     select extract(day from expires_at - now())::integer as days, known_addresses::text as row
     from known_addresses
     where user_id = ${ada.id}`
-  expect(known.map(({ days }) => days)).toEqual(Array.from({ length: 20 }, () => 29))
+  // One is that of the test's client, where it logged in first.
+  expect(known.map(({ days }) => days)).toEqual(Array.from({ length: 22 }, () => 29))
   for (const { row } of known) expect(row).not.toContain("198.18")
 
   await sql`delete from rate_limits`
@@ -257,8 +258,8 @@ test("an address stays known for 30 days, and a user has the 20 latest", async (
   await logIn(ada.email, "wrong", { from: address(31) })
   // Both of them counted for the account, and once each for an address.
   await sql`update rate_limits set attempts = 100 where attempts = 2`
-  expect((await logIn(ada.email, ada.password, { from: address(1) })).status).toBe(429)
-  expect((await logIn(ada.email, ada.password, { from: address(21) })).status).toBe(200)
+  for (const host of [1, 21])
+    expect((await logIn(ada.email, ada.password, { from: address(host) })).status).toBe(200)
   await sql`update known_addresses set expires_at = now() where user_id = ${ada.id}`
   expect((await logIn(ada.email, ada.password, { from: address(21) })).status).toBe(429)
 })
