@@ -1,8 +1,11 @@
 /** A page without a framework that has the client as it is packed, and a list of what it shows. */
+import { afterAll } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import type { BrowserContext, Page } from "playwright-core"
 import { buildClient } from "../../.ci/build-client.ts"
+import { startApp } from "./app.ts"
+import { launchChromium } from "./chromium.ts"
 import { temporaryDirectory } from "./temporary.ts"
 
 /** The page's, which no server has: it is there without a network, as a service worker keeps it. */
@@ -66,4 +69,19 @@ export const buildScript = async () => {
   using directory = temporaryDirectory()
   await buildClient(join(directory.path, "client"))
   return readFileSync(join(directory.path, "client", "index.js"), "utf8")
+}
+
+/** One service and one Chromium for all tests of a file. */
+export const sharePages = async () => {
+  const browser = await launchChromium()
+  const app = await startApp({ CORS_ORIGINS: origin })
+  const script = await buildScript()
+  afterAll(async () => {
+    await browser.close()
+    await app[Symbol.asyncDispose]()
+  })
+  let users = 0
+  const newAccount = () =>
+    JSON.stringify({ email: `page-${++users}@example.org`, password: "correct horse" })
+  return { browser, app, script, newAccount }
 }

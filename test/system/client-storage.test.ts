@@ -1,30 +1,15 @@
 /** IndexedDB as Chromium has it, where it fails for a moment, for good, or is wanted by a newer page. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import type { Browser, Page } from "playwright-core"
-import { type App, startApp } from "../support/app.ts"
-import { launchChromium } from "../support/chromium.ts"
-import { buildScript, openPage, origin, run, says, shows } from "../support/client-page.ts"
+import { expect, test } from "bun:test"
+import type { Page } from "playwright-core"
+import { openPage, run, says, sharePages, shows } from "../support/client-page.ts"
 
-let browser: Browser
-let app: App
-let script: string
-beforeAll(async () => {
-  browser = await launchChromium()
-  app = await startApp({ CORS_ORIGINS: origin })
-  script = await buildScript()
-}, 60_000)
-afterAll(async () => {
-  await browser.close()
-  await app[Symbol.asyncDispose]()
-})
+const { browser, app, script, newAccount } = await sharePages()
 
-let users = 0
 /** Logged in, with one todo, on a page that was loaded anew with a script before everything else. */
 const openAgain = async (content: string) => {
   const context = await browser.newContext()
   const first = await openPage(context, app.url, script)
-  const account = { email: `page-${++users}@example.org`, password: "correct horse" }
-  await run(first, `open(${JSON.stringify(account)}, true)`)
+  await run(first, `open(${newAccount()}, true)`)
   await run(first, `create("milk")`)
   await says(first, "0 online")
   await first.close()

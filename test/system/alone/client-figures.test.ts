@@ -1,28 +1,11 @@
 /** What the client costs in Chromium: its figures are those of the README. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import type { Browser, Page } from "playwright-core"
-import { type App, startApp } from "../../support/app.ts"
-import { launchChromium } from "../../support/chromium.ts"
-import { buildScript, openPage, origin, run, says } from "../../support/client-page.ts"
+import { expect, test } from "bun:test"
+import type { Page } from "playwright-core"
+import { openPage, run, says, sharePages } from "../../support/client-page.ts"
 import { insertMany } from "../../support/rows.ts"
 import { openSql } from "../../support/sql.ts"
 
-let browser: Browser
-let app: App
-let script: string
-beforeAll(async () => {
-  browser = await launchChromium()
-  app = await startApp({ CORS_ORIGINS: origin })
-  script = await buildScript()
-}, 60_000)
-afterAll(async () => {
-  await browser.close()
-  await app[Symbol.asyncDispose]()
-})
-
-let users = 0
-const newAccount = () =>
-  JSON.stringify({ email: `page-${++users}@example.org`, password: "correct horse" })
+const { browser, app, script, newAccount } = await sharePages()
 
 /** Counts the bytes that are written, and how long the page could do nothing else. */
 const measuring = `
