@@ -39,17 +39,22 @@ const register = async (
   refuseGuessable("/password", password, email)
   await limits.countRegistration(client.address)
   const isOpen = registrationMode === "open"
-  if (!isOpen && !isToken(invite)) throw registrationClosed()
+  const isForThem = sql`
+    hash = ${hashOf(invite)}
+      and expires_at > now()
+      and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
+  // Looked at first, because hashing a password is expensive.
+  if (
+    !isOpen &&
+    !(isToken(invite) && (await sql.pipelined`select from invites where ${isForThem}`).count > 0)
+  )
+    throw registrationClosed()
   const passwordHash = await hashPassword(accounts, password, client)
   if (isOpen) return insertUser(sql, email, passwordHash)
   // In one transaction: an email that somebody has uses up no invite, and an invite makes one account.
   return sql.begin(async (transaction) => {
     // Waits for another registration that uses it.
-    const { count } = await transaction`
-      delete from invites
-      where hash = ${hashOf(invite)}
-        and expires_at > now()
-        and (email is null or ${folded(sql, sql`email`)} = ${folded(sql, email)})`
+    const { count } = await transaction`delete from invites where ${isForThem}`
     if (count === 0) throw registrationClosed()
     return insertUser(transaction, email, passwordHash)
   })

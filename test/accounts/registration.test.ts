@@ -1,7 +1,9 @@
 /** Who may register: everybody, nobody, or whoever was invited. */
 import { expect, test } from "bun:test"
-import { createInvite } from "../../src/accounts/registration.ts"
+import { newToken } from "../../src/accounts/random-token.ts"
+import { createInvite, registration } from "../../src/accounts/registration.ts"
 import { connect } from "../../src/database/connect.ts"
+import { createClientOf } from "../../src/http/client-address.ts"
 import { type App, startApp } from "../support/app.ts"
 
 const register = (app: App, body: object) =>
@@ -50,6 +52,34 @@ test("an invite is good once, and what is none is not", async () => {
   const answer = await register(app, { email: "ada@example.org", invite: token })
   expect(answer).toMatchObject({ status: 201, body: { email: "ada@example.org" } })
   expect(await register(app, { email: "bob@example.org", invite: token })).toMatchObject(closed)
+})
+
+test("no password is hashed for an invite that is none", async () => {
+  await using service = await inviting()
+  let hashed = 0
+  const hashing = {
+    acquire: async () => {
+      hashed++
+      throw new Error("a slot was asked for")
+    },
+  }
+  const route = registration({
+    ...{ sql: service.sql, hashing, registrationMode: "invite", clientOf: createClientOf([]) },
+    limits: { countRegistration: async () => {} },
+  } as never)
+  const ask = (invite: string) =>
+    route.handle(
+      new Request("http://localhost/auth/register", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ email: "ada@example.org", password: "correct horse", invite }),
+      }),
+    )
+  const token = await service.invite()
+  await ask(newToken().token)
+  expect(hashed).toBe(0)
+  await ask(token)
+  expect(hashed).toBe(1)
 })
 
 test("an invite is good for seven days", async () => {
