@@ -4,6 +4,7 @@ import { newToken } from "../../src/accounts/random-token.ts"
 import { createInvite, registration } from "../../src/accounts/registration.ts"
 import { connect } from "../../src/database/connect.ts"
 import { createClientOf } from "../../src/http/client-address.ts"
+import { registerText } from "../../src/http/schema.ts"
 import { type App, startApp } from "../support/app.ts"
 
 const register = (app: App, body: object) =>
@@ -63,6 +64,7 @@ test("no password is hashed for an invite that is none", async () => {
       throw new Error("a slot was asked for")
     },
   }
+  registerText()
   const route = registration({
     ...{ sql: service.sql, hashing, registrationMode: "invite", clientOf: createClientOf([]) },
     limits: { countRegistration: async () => {} },
