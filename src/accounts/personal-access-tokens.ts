@@ -36,14 +36,22 @@ export const personalAccessTokens = ({ sql, tokens, logEvent, clientOf }: Accoun
         },
       },
     )
-    .get("", ({ caller }) => listPersonalTokens(sql, caller.userId), {
-      response: { 200: t.Array(personalToken) },
-      detail: {
-        operationId: "listPersonalTokens",
-        summary: "List the caller's personal access tokens",
-        description: "The tokens that have not expired, the oldest first.",
+    .get(
+      "",
+      async ({ caller }) => {
+        // Whoever used a token a moment ago is to see that here.
+        await tokens.lastUses.flush()
+        return listPersonalTokens(sql, caller.userId)
       },
-    })
+      {
+        response: { 200: t.Array(personalToken) },
+        detail: {
+          operationId: "listPersonalTokens",
+          summary: "List the caller's personal access tokens",
+          description: "The tokens that have not expired, the oldest first.",
+        },
+      },
+    )
     .delete(
       "/:id",
       async ({ caller: { userId }, params, client, status }) => {

@@ -6,7 +6,6 @@ import { disabledUser, invalidToken } from "../problems.ts"
 import { hashOf, newToken } from "../random-token.ts"
 import { changedKey, personalTokenKey, userKey } from "../revocation-keys.ts"
 import type { Verification } from "./jwt.ts"
-import { touch } from "./queries.ts"
 
 /** Tells them from JWTs, also for scanners that look for leaked secrets. */
 const PREFIX = "todo_"
@@ -23,8 +22,6 @@ type FoundToken = {
   scopes: Scope[]
   expires_at: number | null
   is_disabled: boolean
-  /** Within the last minute. */
-  was_used_lately: boolean
 }
 
 /** A Problem that is returned is final. One that is thrown may not be: the token may be valid later. */
@@ -41,8 +38,7 @@ export const verifyPersonalToken = async (
       user_id,
       to_json(scopes) as scopes,
       extract(epoch from expires_at)::double precision as expires_at,
-      disabled_at is not null as is_disabled,
-      coalesce(last_used_at > now() - interval '1 minute', false) as was_used_lately
+      disabled_at is not null as is_disabled
     from personal_tokens
     join users on users.id = user_id
     where hash = ${hashOf(token)}`
@@ -51,8 +47,6 @@ export const verifyPersonalToken = async (
   const expiresAt = expires_at ?? Number.POSITIVE_INFINITY
   if (expiresAt <= Date.now() / 1000) return invalidToken("The token has expired")
   if (found.is_disabled) throw disabledUser()
-  // Whoever lists their tokens next is to see this use. On a database that is read-only nobody does.
-  if (!found.was_used_lately) await touch(sql, "personal_tokens", [id]).catch(() => {})
   const tokenKey = personalTokenKey(id)
   return {
     userId,

@@ -157,8 +157,8 @@ test("a token that is revoked while it is judged for the first time is refused f
   for (const at of [app, other]) {
     const { id, token } = await create(ada)
     const judged = await sql.begin(async (transaction) => {
-      // Noting the use waits for whoever has the row, so that the verdict comes after the end.
-      await transaction`select id from personal_tokens where id = ${id} for update`
+      // What reads waits for it, too, so that the verdict comes when the end is under way.
+      await transaction`lock table personal_tokens in access exclusive mode`
       const judging = statusOf(token, at)
       const deleted = ada.delete(`/users/me/tokens/${id}`)
       await Bun.sleep(100)
