@@ -3,7 +3,8 @@ import { expect, test } from "bun:test"
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join, normalize } from "node:path"
 
-const source = join(import.meta.dir, "../..", "src")
+const root = join(import.meta.dir, "../..")
+const source = join(root, "src")
 
 /** Files and folders of src, the lowest first: each may import from those before it. */
 const FLOORS = [
@@ -103,6 +104,35 @@ test("no feature imports another", () => {
   expect(between).toEqual([])
 })
 
+/** What a module could leave behind when it is imported: all but main.ts, which runs. */
+const EFFECTS = `
+import { TypeRegistry } from "@sinclair/typebox"
+import "elysia"
+import { readdirSync } from "node:fs"
+const state = () => ({
+  files: readdirSync(".").length,
+  globals: Object.getOwnPropertyNames(globalThis).length,
+  listeners: process.eventNames().map((name) => [String(name), process.listenerCount(name)]),
+  resources: process.getActiveResourcesInfo(),
+  types: TypeRegistry.Entries().size,
+  variables: { ...process.env },
+})
+const before = state()
+for (const file of process.argv.slice(1)) await import(file)
+await Bun.sleep(1)
+console.log(JSON.stringify([before, state()]))
+`
+
+test("importing a module has no effect", () => {
+  const modules = files.filter((file) => file !== "main.ts").map((file) => join(source, file))
+  const { stdout, stderr } = Bun.spawnSync([process.execPath, "-e", EFFECTS, ...modules], {
+    cwd: root,
+  })
+  expect(stderr.toString()).toBe("")
+  const [before, after] = JSON.parse(stdout.toString())
+  expect(after).toEqual(before)
+})
+
 test("the client imports nothing but itself, Node's file system for its file, and React for its hooks", () => {
   const packages = files
     .filter((file) => roomOf(file) === "client")
@@ -117,23 +147,53 @@ test("the client imports nothing but itself, Node's file system for its file, an
   expect(outside).toEqual([])
 })
 
+const pages = [
+  "README.md",
+  ".deploy/README.md",
+  ".deploy/UPGRADING.md",
+  ".github/CONTRIBUTING.md",
+  ".github/SECURITY.md",
+  "db/CITUS.md",
+  "db/README.md",
+  "src/README.md",
+  "src/accounts/ASVS.md",
+  "src/client/README.md",
+  "test/bench/README.md",
+]
+const textOf = (page: string) => readFileSync(join(root, page), "utf8")
+
 test("every file that the documentation names is there", () => {
-  const root = join(source, "..")
-  const pages = [
-    "README.md",
-    "src/README.md",
-    "src/accounts/ASVS.md",
-    "db/README.md",
-    "db/CITUS.md",
-  ]
   const named = pages.flatMap((page) => [
-    ...readFileSync(join(root, page), "utf8").matchAll(
-      /`((?:[\w.-]+\/)+[\w.-]+\.ts|(?:[\w.-]+\/){2,})`/g,
-    ),
+    ...textOf(page).matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.ts|(?:[\w.-]+\/){2,})`/g),
   ])
   const paths = named.map(([, path = ""]) => path)
   expect(paths.length).toBeGreaterThan(20)
-  expect(
-    paths.filter((path) => !existsSync(join(source, path)) && !existsSync(join(root, path))),
-  ).toEqual([])
+  const isMissing = (path: string) =>
+    [source, root, join(root, "test/system")].every((above) => !existsSync(join(above, path)))
+  expect(paths.filter(isMissing)).toEqual([])
+})
+
+/** As GitHub makes them. */
+const anchorsOf = (page: string) =>
+  [...textOf(page).matchAll(/^#+ (.*)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}\s_-]/gu, "")
+      .replaceAll(/\s/g, "-"),
+  )
+
+test("every link of the documentation leads to a file, and to a heading of it", () => {
+  const links = pages.flatMap((page) =>
+    [...textOf(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)].map(
+      ([, path = "", anchor]) => ({
+        page,
+        to: path && normalize(join(dirname(page), path)),
+        anchor,
+      }),
+    ),
+  )
+  expect(links.length).toBeGreaterThan(20)
+  const isDead = ({ page, to, anchor }: (typeof links)[number]) =>
+    !existsSync(join(root, to)) || (anchor !== undefined && !anchorsOf(to || page).includes(anchor))
+  expect(links.filter(isDead)).toEqual([])
 })
