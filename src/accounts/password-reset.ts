@@ -54,7 +54,7 @@ export const passwordReset = (accounts: Accounts) =>
           summary: "Request a reset token by mail",
           errors: ["TOO_MANY_REQUESTS", "NOT_FOUND"],
           description:
-            "The answer is the same whether somebody has the email or not. The number of requests " +
+            "The response is the same whether somebody has the email or not. The number of requests " +
             "for an email and from an address is limited. A service that sends no mails answers " +
             "404: there the operator makes the tokens.",
         },

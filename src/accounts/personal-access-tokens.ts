@@ -32,7 +32,7 @@ export const personalAccessTokens = ({ sql, tokens, logEvent, clientOf }: Accoun
           errors: ["QUOTA_EXCEEDED"],
           description:
             "A bearer token for scripts. It works only for /todos, within its scopes, and is shown " +
-            `only in this answer. A user has at most ${TOKENS_PER_USER}.`,
+            `only in this response. A user has at most ${TOKENS_PER_USER}.`,
         },
       },
     )

@@ -84,7 +84,7 @@ const exampleTokens = {
 
 export const refreshToken = shape(
   "RefreshToken",
-  { refresh_token: Text({ description: "The refresh token of the last answer" }) },
+  { refresh_token: Text({ description: "The refresh token of the last response" }) },
   { examples: [{ refresh_token: exampleTokens.refresh_token }] },
 )
 

@@ -31,7 +31,7 @@ export interface paths {
         put?: never;
         /**
          * Log in
-         * Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After that the answer is 429, even with the right password. The limits of the address and of the account do not apply to addresses from which the account was logged in to during the last 30 days. An account may have 60 successful logins in 15 minutes.
+         * Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After that the response is 429, even with the right password. The limits of the address and of the account do not apply to addresses from which the account was logged in to during the last 30 days. An account may have 60 successful logins in 15 minutes.
          */
         post: operations["login"];
         delete?: never;
@@ -51,7 +51,7 @@ export interface paths {
         put?: never;
         /**
          * Get new tokens for a refresh token
-         * A refresh token can be used once. If the answer is lost, the same request may be repeated within 10 seconds: it gives the same new refresh token again, unless that has been used. Any other reuse of a token ends the whole session.
+         * A refresh token can be used once. If the response is lost, the same request may be repeated within 10 seconds: it gives the same new refresh token again, unless that has been used. Any other reuse of a token ends the whole session.
          */
         post: operations["refresh"];
         delete?: never;
@@ -91,7 +91,7 @@ export interface paths {
         put?: never;
         /**
          * Request a reset token by mail
-         * The answer is the same whether somebody has the email or not. The number of requests for an email and from an address is limited. A service that sends no mails answers 404: there the operator makes the tokens.
+         * The response is the same whether somebody has the email or not. The number of requests for an email and from an address is limited. A service that sends no mails answers 404: there the operator makes the tokens.
          */
         post: operations["requestPasswordReset"];
         delete?: never;
@@ -439,7 +439,7 @@ export interface paths {
         put?: never;
         /**
          * Create a personal access token
-         * A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this answer. A user has at most 50.
+         * A bearer token for scripts. It works only for /todos, within its scopes, and is shown only in this response. A user has at most 50.
          */
         post: operations["createPersonalToken"];
         delete?: never;
@@ -775,7 +775,7 @@ export interface components {
          *     }
          */
         RefreshToken: {
-            /** The refresh token of the last answer */
+            /** The refresh token of the last response */
             refresh_token: string;
         };
         /**
@@ -1017,7 +1017,7 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** The error that the single call would have had */
+        /** The error that the single request would have had */
         OperationProblem: {
             type: string;
             title: string;
@@ -2252,7 +2252,7 @@ export interface operations {
     getChanges: {
         parameters: {
             query?: {
-                /** Opaque: the `next` of an earlier answer. Without it all todos are listed */
+                /** Opaque: the `next` of an earlier response. Without it all todos are listed */
                 since?: string;
                 /** How many changes at most. Default: 500 */
                 limit?: number;

@@ -1,4 +1,4 @@
-/** `todo-api/client`: logs in, refreshes tokens, and keeps a local copy of the todos in sync. */
+/** `todo-api/client`: logs in, refreshes tokens, and keeps a local replica of the todos in sync. */
 import { type Client, type ClientOptions, createClientOn } from "./client.ts"
 import { platform } from "./platform.ts"
 

@@ -1,4 +1,4 @@
-/** Listeners to one event, such as a change of the copy. */
+/** Listeners to one event, such as a change of the replica. */
 
 export const createListeners = () => {
   const listeners = new Set<() => void>()

@@ -73,7 +73,7 @@ test("a disabled user's personal tokens are refused, and good again when they ar
   await untilTodos(200)
 })
 
-test("a user from outside is disabled by their id", async () => {
+test("a federated user is disabled by their id", async () => {
   const outside = await app.user()
   await userCommand(app.databaseUrl, "disable", String(outside.id))
   await untilStatus(401, outside.token)

@@ -43,7 +43,7 @@ test("of five who want the same email at once one gets it", async () => {
   expect(answers.map(({ status }) => status).sort()).toEqual([204, 409, 409, 409, 409])
 })
 
-test("what breaks the rules is a 400, and a user from outside has no password to be right", async () => {
+test("what breaks the rules is a 400, and a federated user has no password to be right", async () => {
   const ada = await account()
   for (const email of ["nobody", "", `${"x".repeat(250)}@example.org`, null, 1])
     expect(await change(ada, email)).toMatchObject({

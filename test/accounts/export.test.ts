@@ -74,7 +74,7 @@ test("every row of every other list is in an export once, too", async () => {
   }
 })
 
-test("a user from outside is exported with who they are to their issuer", async () => {
+test("a federated user is exported with who they are to their issuer", async () => {
   const ada = app.withToken(tokenFor(4711))
   await ada.get("/users/me")
   await sql`

@@ -15,7 +15,7 @@ test("of a thousand logins at once from one address most are refused at once, an
   const ada = await app.account()
   const leaving = new AbortController()
   const answers: { status: number; retryAfter: string | null }[] = []
-  const judged = () => answers.filter(({ status }) => status === 401).length
+  const verified = () => answers.filter(({ status }) => status === 401).length
   const flood = Array.from({ length: 1_000 }, async (_, i) => {
     const { status, headers } = await fetch(`${app.url}/api/v1/auth/login`, {
       method: "POST",
@@ -27,10 +27,10 @@ test("of a thousand logins at once from one address most are refused at once, an
   })
   const settled = Promise.allSettled(flood)
   await Promise.race(flood)
-  const before = judged()
+  const before = verified()
   expect((await logIn(ada.email, ada.password, "198.18.0.2")).status).toBe(200)
   // It waits for the hashes under way, and for what the machine does meanwhile.
-  expect(judged() - before).toBeLessThan(40)
+  expect(verified() - before).toBeLessThan(40)
   leaving.abort()
   await settled
   const refused = answers.filter(({ status, retryAfter }) => status === 503 && retryAfter === "5")

@@ -155,7 +155,7 @@ test("a login that a reset overtakes opens no session that lasts", async () => {
   }
 })
 
-test("a user from outside and one who is gone cannot be reset, nor one who is disabled meanwhile", async () => {
+test("a federated user and one who is gone cannot be reset, nor one who is disabled meanwhile", async () => {
   const outside = await app.user()
   expect(await createPasswordReset(sql, outside.id)).toBeUndefined()
   expect(await createPasswordReset(sql, 2 ** 41 + 5)).toBeUndefined()

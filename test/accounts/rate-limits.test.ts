@@ -56,7 +56,7 @@ const nineGuesses = async (email: string, options = {}) => {
   await sql`update rate_limits set attempts = attempts + 8 where attempts > 0`
 }
 
-test("of any number of concurrent guesses at an account ten are judged", async () => {
+test("of any number of concurrent guesses at an account ten are verified", async () => {
   const ada = await account()
   expect(await guesses(40, ada.email)).toEqual({ 401: 10, 429: 30 })
 })

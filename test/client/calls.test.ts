@@ -1,4 +1,4 @@
-/** The client's calls, against the service: `todo-api/client` but for the copy. */
+/** The client's calls, against the service: `todo-api/client` but for the replica. */
 import { expect, test } from "bun:test"
 import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, createClient, memoryStorage } from "../../src/client/index.ts"

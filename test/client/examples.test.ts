@@ -17,7 +17,7 @@ test("it is short enough to be read before it is copied", () => {
   expect(text.split("\n").length).toBeLessThan(60)
 })
 
-test("a query follows the copy, and mutations show at once", async () => {
+test("a query follows the replica, and mutations show at once", async () => {
   await using app = await startLiveApp()
   const client = app.open()
   await client.logIn(await app.account())

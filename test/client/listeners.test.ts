@@ -34,13 +34,13 @@ test("a listener that throws is reported, and stops neither the sync nor other l
 
   const live = await client.todos.live()
   let calls = 0
-  live.subscribe(throwing("of the copy"))
+  live.subscribe(throwing("of the replica"))
   live.subscribe(() => calls++)
   await live.create({ title: "Buy milk" })
   await eventually(() => live.status().pending === 0)
   expect((await client.todos.list()).map(({ title }) => title)).toEqual(["Buy milk"])
   expect(calls).toBeGreaterThan(0)
   expect(new Set(uncaught.messages)).toEqual(
-    new Set(["Error: of the session", "Error: of the copy"]),
+    new Set(["Error: of the session", "Error: of the replica"]),
   )
 })

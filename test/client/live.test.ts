@@ -1,4 +1,4 @@
-/** `client.todos.live()`: a copy that is in step, and takes edits whether online or not. */
+/** `client.todos.live()`: a replica that is in step, and takes edits whether online or not. */
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { ApiError, type Live, memoryStorage } from "../../src/client/index.ts"
@@ -30,7 +30,7 @@ const createCable = () => {
   return cable
 }
 
-/** A todo that two devices know, and the cable of the one with a copy. */
+/** A todo that two devices know, and the cable of the one with a replica. */
 const startPair = async (app: LiveApp) => {
   const account = await app.account()
   const cable = createCable()
@@ -375,7 +375,7 @@ test("what one user has not sent is not sent as another, and waits for them", as
   expect(titles(again)).toEqual(["Ada's"])
 })
 
-test("a copy that another tab's log-out removed is there again after the next login", async () => {
+test("a replica that another tab's log-out removed is there again after the next login", async () => {
   const storage = memoryStorage()
   const [first, second] = [app.open(undefined, storage), app.open(undefined, storage)]
   const account = await app.account()

@@ -4,7 +4,7 @@ import { runSimulation } from "../support/simulation/run.ts"
 
 const simulated = runSimulation({ from: 1, seeds: 20 })
 
-test("copies end equal, and no click is lost, whatever the network does", async () => {
+test("replicas end equal, and no click is lost, whatever the network does", async () => {
   const { failures, clicks } = await simulated
   expect(failures).toEqual([])
   expect(clicks).toBeGreaterThan(100)

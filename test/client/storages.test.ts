@@ -129,7 +129,7 @@ test("tokens that a full storage does not accept are those of the other tabs, to
   expect(await other.user()).toBeUndefined()
 })
 
-test("a storage that cannot be read for a while keeps no copy from being in step later", async () => {
+test("a storage that cannot be read for a while keeps no replica from being in step later", async () => {
   const { phone, desk, disk } = await phoneAndDesk(app)
   const live = await phone.todos.live()
   disk.isBroken = true
@@ -153,7 +153,7 @@ const breakingStorage = () => {
   return { disk, breaking }
 }
 
-test("a copy that could not be opened is opened by the next call", async () => {
+test("a replica that could not be opened is opened by the next call", async () => {
   const { disk, breaking } = breakingStorage()
   const client = app.open(undefined, breaking)
   await client.logIn(await app.account())
@@ -167,7 +167,7 @@ test("a copy that could not be opened is opened by the next call", async () => {
   expect(await client.todos.live()).toBe(live)
 })
 
-test("a copy that could not be opened leaves no channel behind", async () => {
+test("a replica that could not be opened leaves no channel behind", async () => {
   const { breaking } = breakingStorage()
   const channels = createChannels()
   const open = new Set<object>()
@@ -218,7 +218,7 @@ test("a log-out is one write: where the storage fails, all is as it was, and it 
   expect([...(await storage.read("")).keys()]).toEqual([])
 })
 
-test("a log-out removes the copy that another tab is about to store", async () => {
+test("a log-out removes the replica that another tab is about to store", async () => {
   const storage = memoryStorage()
   let store = () => {}
   const held = new Promise<void>((resolve) => {

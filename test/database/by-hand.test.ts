@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
-import { listById } from "../support/copy.ts"
+import { listById } from "../support/replica.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, sql } = await shareApp({ MAX_TODOS_PER_USER: "4" })
@@ -12,7 +12,7 @@ const statement = () => {
   return /## Changing rows by hand.*?```sql\n(.*?)```/s.exec(readme)?.[1] ?? ""
 }
 
-test("after rows were changed by hand every copy begins anew, and todos are counted as they are", async () => {
+test("after rows were changed by hand every replica begins anew, and todos are counted as they are", async () => {
   const [ada, bob] = [await app.user(), await app.user()]
   for (const title of ["one", "two", "three"]) await ada.post("/todos", { title })
   await bob.post("/todos", { title: "bob's" })

@@ -1,4 +1,4 @@
-/** Requests that break a great many rules: told in short, judged fast, and felt by nobody else. */
+/** Requests that break a great many rules: told in short, checked fast, and felt by nobody else. */
 import { expect, test } from "bun:test"
 import { startApp } from "../support/app.ts"
 
@@ -70,6 +70,6 @@ test("eight who send nothing but broken rules delay nobody", async () => {
   const wait = (performance.now() - start) / 30
   isOver = true
   await Promise.all(senders)
-  // Some 15 ms. Eight bodies that Elysia judged took seconds.
+  // Some 15 ms. Eight bodies that Elysia checked took seconds.
   expect(wait).toBeLessThan(1_000)
 })

@@ -65,7 +65,7 @@ export const createClient = (url: string, lastError?: () => string) => {
     const id = randomInt(2 ** 40, 2 ** 41)
     const caller = withToken(tokenFor(id))
     const { status } = await caller.get("/users/me")
-    if (status !== 200) throw new Error(`A user from outside is not let in: ${status}`)
+    if (status !== 200) throw new Error(`A federated user is not let in: ${status}`)
     return { ...caller, id }
   }
 

@@ -1,4 +1,4 @@
-/** Lists for tests: rows as a test wants them, and the walk through all their pages. */
+/** Lists for tests: rows as a test wants them, and all their pages. */
 import type postgres from "postgres"
 import type { User } from "./client.ts"
 import { insertTodos } from "./rows.ts"
@@ -40,7 +40,7 @@ export const nextPath = (headers: Headers): string | undefined =>
 export const ids = (body: unknown) => (body as Listed[]).map(({ id }) => id)
 
 /** The ids of all pages, in order. `between` runs after each page. */
-export const walk = async (
+export const readPages = async (
   user: User,
   query: string,
   between: (page: number) => Promise<unknown> = async () => {},

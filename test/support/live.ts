@@ -1,4 +1,4 @@
-/** Clients with a copy, whose network the test can hold up, and what it waits for. */
+/** Clients with a replica, whose network the test can hold up, and what it waits for. */
 import { afterAll, afterEach } from "bun:test"
 import { type Client, createClientOn } from "../../src/client/client.ts"
 import { memoryStorage, type Storage } from "../../src/client/index.ts"

@@ -1,4 +1,4 @@
-/** A copy of a user's todos, kept in step by what has changed. */
+/** A replica of a user's todos, kept in step by what has changed. */
 import type { User } from "./client.ts"
 
 export type Todo = { id: number; title: string; is_completed: boolean }
@@ -8,7 +8,7 @@ export type Page = {
   has_more: boolean
 }
 
-export class Copy {
+export class Replica {
   /** Empty before the first page. */
   next = ""
   private readonly held = new Map<number, Todo>()
@@ -58,13 +58,13 @@ export class Copy {
 
 const byId = (todos: Todo[]) => todos.sort((a, b) => a.id - b.id)
 
-/** What every copy of the user has to be. */
+/** What every replica of the user has to be. */
 export const listById = async (user: Pick<User, "get">) =>
   byId((await user.get("/todos")).body as Todo[])
 
 /** What a complete fetch ends with. */
 export const fetchedState = async (user: Pick<User, "get">) => {
-  const copy = new Copy(user)
-  await copy.fetch()
-  return copy.next
+  const replica = new Replica(user)
+  await replica.fetch()
+  return replica.next
 }

@@ -6,7 +6,7 @@ const seeds = Number(process.env["SEEDS"] ?? 1_000)
 const from = Number(process.env["SEED"] ?? 1)
 
 test(
-  `in ${seeds} worlds with restarts, copies end equal and every click is there once, or was told`,
+  `in ${seeds} worlds with restarts, replicas end equal and every click is there once, or was told`,
   async () => {
     const { failures, clicks, told, stops } = await runSimulation({ from, seeds })
     console.log(`${clicks} clicks, ${told} of them told as refused or in conflict`)

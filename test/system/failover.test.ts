@@ -4,8 +4,8 @@ import { expect, setDefaultTimeout, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { type Cluster, clusterDirectory, createPair } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
-import { Copy, listById } from "../support/copy.ts"
 import { openEvents } from "../support/events.ts"
+import { listById, Replica } from "../support/replica.ts"
 import { openSql } from "../support/sql.ts"
 import { startWriters, type Write } from "../support/writers.ts"
 
@@ -211,21 +211,21 @@ test("a connection that may only read is given up", () =>
     await writeAgain(ada, "written", performance.now())
   }))
 
-test("copies go on from their states after a failover that lost nothing", () =>
+test("replicas go on from their states after a failover that lost nothing", () =>
   withPair(async (primary, standby) => {
     await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
     const ada = await service.account("ada@example.org")
     await ada.post("/todos", { title: "before" })
-    const copy = new Copy(ada)
-    await copy.fetch()
+    const replica = new Replica(ada)
+    await replica.fetch()
     await using stream = await openEvents(service.url, ada.token)
     await stream.until(1)
     await primary.kill()
     await writeAgain(ada, "after", await promoted(standby))
     const [, event] = await stream.until(2)
-    await copy.fetch()
-    expect(copy.next).toBe(event?.data.state ?? "")
-    expect(copy.todos()).toEqual(await listById(ada))
+    await replica.fetch()
+    expect(replica.next).toBe(event?.data.state ?? "")
+    expect(replica.todos()).toEqual(await listById(ada))
   }))
 
 /** A commit that waits for its standby. */
@@ -237,7 +237,7 @@ const waitingBackend = async (primary: Cluster): Promise<number> => {
 }
 
 test.each(["with a warning", "with a warning that comes too late"])(
-  "a copy that has seen what a failover lost, %s, begins anew",
+  "a replica that has seen what a failover lost, %s, begins anew",
   (how) =>
     withPair(async (primary, standby) => {
       await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
@@ -256,9 +256,9 @@ test.each(["with a warning", "with a warning that comes too late"])(
         while ((await titlesOf(primary)).size < 2) await Bun.sleep(20)
       }
       expect((await lost).status).toBe(503)
-      const copy = new Copy(ada)
-      await copy.fetch()
-      expect(copy.todos()).toHaveLength(2)
+      const replica = new Replica(ada)
+      await replica.fetch()
+      expect(replica.todos()).toHaveLength(2)
       const list = await ada.get("/todos")
       await using stream = await openEvents(other.url, ada.token)
       await stream.until(1)
@@ -266,14 +266,14 @@ test.each(["with a warning", "with a warning that comes too late"])(
       await writeAgain(ada, "instead", await promoted(standby))
       // Of the same revision as what was lost.
       await stream.ended
-      await expect(copy.fetch()).rejects.toThrow("CHANGES_EXPIRED")
+      await expect(replica.fetch()).rejects.toThrow("CHANGES_EXPIRED")
       const etag = { "if-none-match": list.headers.get("etag") ?? "" }
       expect((await ada.get("/todos", etag)).status).toBe(200)
-      copy.beginAnew()
-      await copy.fetch()
-      expect(copy.todos().map(({ title }) => title)).toEqual(["before", "instead"])
+      replica.beginAnew()
+      await replica.fetch()
+      expect(replica.todos().map(({ title }) => title)).toEqual(["before", "instead"])
       // Once, however many instances there are.
       await Bun.sleep(2_000)
-      await copy.fetch()
+      await replica.fetch()
     }),
 )

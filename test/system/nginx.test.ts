@@ -1,9 +1,9 @@
 /** Streams and waits through nginx, set up by the very block that the documentation gives. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
-import { fetchedState, type Page } from "../support/copy.ts"
 import { type Deployment, startDeployment } from "../support/deployment.ts"
 import { openEvents } from "../support/events.ts"
 import { createDatabase } from "../support/postgres.ts"
+import { fetchedState, type Page } from "../support/replica.ts"
 
 setDefaultTimeout(120_000)
 

@@ -1,4 +1,4 @@
-/** Engines of regular expressions differ: each compiles the document's patterns, and judges alike. */
+/** Engines of regular expressions differ: each compiles the document's patterns, and matches alike. */
 import { expect, test } from "bun:test"
 import { join } from "node:path"
 import { startApp } from "../support/app.ts"

@@ -70,7 +70,7 @@ test("what was there is there again: todos, logins, revocations, replays; and id
   const created = await ada.post("/todos", { title: "once" }, key)
   const changed = await ada.patch("/todos/1", { is_completed: true })
   const before = await ada.get("/todos")
-  const { body: feed } = await ada.get("/todos/changes")
+  const { body: changes } = await ada.get("/todos/changes")
   const deleted = await app.account("bob@example.org")
   await deleted.delete("/users/me")
 
@@ -91,7 +91,7 @@ test("what was there is there again: todos, logins, revocations, replays; and id
   for (const { token } of [gone, deleted])
     expect((await restored.withToken(token).get("/todos")).status).toBe(401)
   expect((await restored.logIn(ada)).status).toBe(200)
-  const { next } = feed as { next: string }
+  const { next } = changes as { next: string }
   expect((await again.get(`/todos/changes?since=${next}`)).status).toBe(410)
   expect((await again.get("/todos/changes")).body).toMatchObject({ has_more: false })
   // Neither ids that the backup knows, nor those that were given out behind it.

@@ -22,15 +22,15 @@ test("list pages through the users, and finds some by a part of their email", as
     update users
     set email = 'Ünal-' || id || '@example.org'
     where id in ${sql(made)}`
-  const walked: Account[] = []
-  for (let after = 0; ; after = walked.at(-1)?.id ?? 0) {
+  const listed: Account[] = []
+  for (let after = 0; ; after = listed.at(-1)?.id ?? 0) {
     const page = await json<Account[]>("list", "--limit", "2", "--after", String(after))
-    walked.push(...page)
+    listed.push(...page)
     if (page.length < 2) break
   }
   const [{ count }] = await sql<[{ count: number }]>`select count(*) from users`
-  expect(walked).toHaveLength(count)
-  expect(new Set(walked.map(({ id }) => id)).size).toBe(count)
+  expect(listed).toHaveLength(count)
+  expect(new Set(listed.map(({ id }) => id)).size).toBe(count)
 
   const found = await json<Account[]>("list", "--search", "üNAL-")
   expect(found.map(({ id }) => id)).toEqual(made)

@@ -1,8 +1,8 @@
-/** Batches: many operations in one transaction, each of which does what its single call would do. */
+/** Batches: many operations in one transaction, each of which does what its single request would do. */
 import { expect, test } from "bun:test"
 import { randomInt } from "node:crypto"
 import type { User } from "../support/client.ts"
-import { Copy } from "../support/copy.ts"
+import { Replica } from "../support/replica.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
@@ -28,7 +28,7 @@ const create = async (user: User, title = "milk") => {
 const list = async (user: User) => (await user.get("/todos")).body as Todo[]
 const titles = async (user: User) => (await list(user)).map(({ title }) => title)
 
-test("each operation does what its single call does, in turn", async () => {
+test("each operation does what its single request does, in turn", async () => {
   const ada = await app.user()
   const [milk, tea, gone] = [await create(ada), await create(ada, "tea"), await create(ada)]
   await ada.delete(`/todos/${gone.id}`)
@@ -177,8 +177,8 @@ test("an update that was refused burns no key, and a key is of one user and one 
 test("of an atomic batch with a refusal nothing stays: no todo, no key, no change", async () => {
   const ada = await app.user()
   const milk = await create(ada)
-  const copy = new Copy(ada)
-  await copy.fetch()
+  const replica = new Replica(ada)
+  await replica.fetch()
   const { status, body, results } = await send(
     ada,
     [
@@ -192,9 +192,9 @@ test("of an atomic batch with a refusal nothing stays: no todo, no key, no chang
   expect(body).toMatchObject({ error_code: "BATCH_ROLLED_BACK", status: 409 })
   expect(results.map((result) => result.status)).toEqual([424, 424, 404])
   expect(await titles(ada)).toEqual(["milk"])
-  const state = copy.next
-  await copy.fetch()
-  expect(copy.next).toBe(state)
+  const state = replica.next
+  await replica.fetch()
+  expect(replica.next).toBe(state)
   // The key was not used.
   expect((await ada.post("/todos", { title: "x" }, { "idempotency-key": "k" })).status).toBe(201)
 })
@@ -212,12 +212,12 @@ test("an atomic batch without a refusal is done as a whole", async () => {
   expect([status, ...results.map((result) => result.status)]).toEqual([200, 201, 201])
 })
 
-test("a batch is one step of the feed, with each todo in its latest form", async () => {
+test("a batch is one step of the changes, with each todo in its latest form", async () => {
   const ada = await app.user()
   const milk = await create(ada)
   const tea = await create(ada, "tea")
-  const copy = new Copy(ada)
-  await copy.fetch()
+  const replica = new Replica(ada)
+  await replica.fetch()
   await send(ada, [
     { op: "create", todo: { title: "bread" } },
     { op: "update", id: milk.id, todo: { title: "1" } },
@@ -225,9 +225,9 @@ test("a batch is one step of the feed, with each todo in its latest form", async
     { op: "update", id: tea.id, todo: { title: "3" } },
     { op: "delete", id: tea.id },
   ])
-  const pages = await copy.fetch()
+  const pages = await replica.fetch()
   expect(pages.at(-1)?.changes).toHaveLength(3)
-  expect(copy.todos()).toEqual((await list(ada)) as never)
+  expect(replica.todos()).toEqual((await list(ada)) as never)
 })
 
 test("rules that are broken are told by pointers, and nothing is done", async () => {

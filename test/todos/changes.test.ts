@@ -1,11 +1,11 @@
-/** Changes: what a copy needs to come from any state to the latest, and nothing is ever left out. */
+/** Changes: what a replica needs to come from any state to the latest, and nothing is ever left out. */
 import { expect, test } from "bun:test"
 import { connect } from "../../src/database/connect.ts"
 import type { Sql } from "../../src/database/sql.ts"
 import { deleteExpiredTombstones } from "../../src/todos/changes/queries.ts"
 import { forgetExpired } from "../../src/todos/trash.ts"
 import type { User } from "../support/client.ts"
-import { Copy, listById, type Page } from "../support/copy.ts"
+import { listById, type Page, Replica } from "../support/replica.ts"
 import { changeTitle, insertTodos } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
@@ -21,9 +21,9 @@ const createMany = async (user: User, count: number) => {
 }
 
 const state = async (user: User) => {
-  const copy = new Copy(user)
-  await copy.fetch()
-  return copy
+  const replica = new Replica(user)
+  await replica.fetch()
+  return replica
 }
 
 /** As the service does: content is forgotten before what is left of the todo. */
@@ -40,15 +40,15 @@ test("a user without todos has a state, and nothing in it", async () => {
   expect(body).toEqual({ changes: [], next: expect.any(String), has_more: false })
 })
 
-test("the first walk gives all todos as they are, with their entity tags, in pages", async () => {
+test("the initial sync gives all todos as they are, with their entity tags, in pages", async () => {
   const user = await app.user()
   const ids = await createMany(user, 5)
   await user.put(`/todos/${ids[1]}`, { is_completed: true })
   await user.delete(`/todos/${ids[2]}`)
-  const copy = new Copy(user, 2)
-  const pages = await copy.fetch()
+  const replica = new Replica(user, 2)
+  const pages = await replica.fetch()
   expect(pages.map(({ changes }) => changes.length)).toEqual([2, 2])
-  expect(copy.todos()).toEqual(await listById(user))
+  expect(replica.todos()).toEqual(await listById(user))
   for (const { id, etag } of pages.flatMap(({ changes }) => changes))
     expect((await user.get(`/todos/${id}`)).headers.get("etag")).toBe(etag)
 })
@@ -56,12 +56,12 @@ test("the first walk gives all todos as they are, with their entity tags, in pag
 test("a state gives what was created, changed and deleted since, once each, in its latest form", async () => {
   const user = await app.user()
   const [kept, changed, deleted] = await createMany(user, 3)
-  const copy = await state(user)
+  const replica = await state(user)
   const added = await create(user, "added")
   await user.put(`/todos/${changed}`, { title: "once" })
   const twice = await user.put(`/todos/${changed}`, { title: "twice" })
   await user.delete(`/todos/${deleted}`)
-  const { body } = await user.get(`/todos/changes?since=${copy.next}`)
+  const { body } = await user.get(`/todos/changes?since=${replica.next}`)
   const { changes, has_more } = body as Page
   expect(has_more).toBe(false)
   expect(changes.map(({ id }) => id)).toEqual([added, changed, deleted] as number[])
@@ -90,17 +90,17 @@ test("what changes nothing, and a replay, are no change", async () => {
   expect((await state(user)).next).toBe(next)
 })
 
-test("a first walk is complete while todos come, change and go", async () => {
+test("an initial sync is complete while todos come, change and go", async () => {
   const user = await app.user()
   const ids = await createMany(user, 8)
-  const copy = new Copy(user, 2)
-  for (let step = 0; (await copy.step()).has_more; step++) {
+  const replica = new Replica(user, 2)
+  for (let step = 0; (await replica.step()).has_more; step++) {
     if (step > 5) continue
     await create(user, `new ${step}`)
     await user.put(`/todos/${ids[step]}`, { title: `changed ${step}` })
     await user.delete(`/todos/${ids[7 - step]}`)
   }
-  expect(copy.todos()).toEqual(await listById(user))
+  expect(replica.todos()).toEqual(await listById(user))
 })
 
 test("what a long transaction commits late is in every state from before", async () => {
@@ -124,10 +124,14 @@ test("what a long transaction commits late is in every state from before", async
   expect((await state(user)).next).toBe(before.next)
   resolve()
   await Promise.all([late, waiting])
-  for (const copy of [before, during]) {
-    await copy.fetch()
-    expect(copy.todos().map(({ title }) => title)).toEqual(["changed late", "late", "in between"])
-    expect(copy.todos()).toEqual(await listById(user))
+  for (const replica of [before, during]) {
+    await replica.fetch()
+    expect(replica.todos().map(({ title }) => title)).toEqual([
+      "changed late",
+      "late",
+      "in between",
+    ])
+    expect(replica.todos()).toEqual(await listById(user))
   }
 })
 
@@ -193,21 +197,21 @@ test("deletions are remembered for 90 days, and forgotten in batches, exactly", 
   expect(await expire(service, 2)).toBe(1)
   expect(await expire(service, 2)).toBe(0)
   await service.end()
-  for (const copy of states.slice(0, 3))
-    expect(await refusal(user, copy.next)).toEqual([410, "CHANGES_EXPIRED", undefined])
-  for (const copy of states.slice(3)) {
-    await copy.fetch()
-    expect(copy.todos()).toEqual(await listById(user))
+  for (const replica of states.slice(0, 3))
+    expect(await refusal(user, replica.next)).toEqual([410, "CHANGES_EXPIRED", undefined])
+  for (const replica of states.slice(3)) {
+    await replica.fetch()
+    expect(replica.todos()).toEqual(await listById(user))
   }
   expect((await state(user)).todos()).toEqual(await listById(user))
 })
 
-test("a first walk that began in time is finished whatever is forgotten meanwhile", async () => {
+test("an initial sync that began in time is finished whatever is forgotten meanwhile", async () => {
   const user = await app.user()
   const ids = await createMany(user, 6)
   await user.delete(`/todos/${ids[0]}`)
-  const copy = new Copy(user, 2)
-  await copy.step()
+  const replica = new Replica(user, 2)
+  await replica.step()
   await sql`
     update deleted_todos
     set deleted_at = deleted_at - interval '90 days'
@@ -215,8 +219,8 @@ test("a first walk that began in time is finished whatever is forgotten meanwhil
   const service = connect(app.databaseUrl, 1)
   expect(await expire(service, 10)).toBe(1)
   await service.end()
-  await copy.fetch()
-  expect(copy.todos()).toEqual(await listById(user))
+  await replica.fetch()
+  expect(replica.todos()).toEqual(await listById(user))
 })
 
 test("an unchanged list is answered with 304, whatever is asked of it", async () => {

@@ -3,9 +3,9 @@ import { afterAll, expect, test } from "bun:test"
 import { eventStream } from "../../src/todos/changes/events.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
-import { fetchedState, type Page } from "../support/copy.ts"
 import { openEvents } from "../support/events.ts"
 import { openRaw, rawRequest } from "../support/raw.ts"
+import { fetchedState, type Page } from "../support/replica.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
 
@@ -105,8 +105,8 @@ test("a stream needs a token, and HEAD opens none", async () => {
 
 test("a stream ends when its token expires", async () => {
   const ada = await app.user()
-  const brief = tokenFor(ada.id, { exp: Date.now() / 1000 + 2 })
-  await using stream = await openEvents(app.url, brief)
+  const token = tokenFor(ada.id, { exp: Date.now() / 1000 + 2 })
+  await using stream = await openEvents(app.url, token)
   await stream.ended
   expect(stream.events()).toHaveLength(1)
 })
@@ -211,8 +211,8 @@ test("with something new, or without a state, nobody waits", async () => {
   const state = await fetchedState(ada)
   await ada.post("/todos", { title: "milk" })
   const asked = performance.now()
-  const news = await wait(ada, state, "wait=20")
-  expect((news.body as Page).changes).toHaveLength(1)
+  const changed = await wait(ada, state, "wait=20")
+  expect((changed.body as Page).changes).toHaveLength(1)
   const first = await ada.get("/todos/changes", { prefer: "wait=20" })
   expect(first.headers.get("preference-applied")).toBe("wait=20")
   expect(performance.now() - asked).toBeLessThan(10_000)

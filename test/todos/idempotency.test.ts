@@ -136,7 +136,7 @@ test("a key has 1 to 255 visible ASCII characters", async () => {
     expect((await create(ada, key)).status).toBe(201)
 })
 
-test("the body is judged before the key", async () => {
+test("the body is checked before the key", async () => {
   const answer = await create(ada, "two words", { title: 1 })
   expect(answer.body).toMatchObject({ errors: [{ pointer: "/title" }] })
 })

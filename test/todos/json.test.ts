@@ -84,14 +84,14 @@ test("a todo is the same text in every list, in changes, in an export and by its
     for (const query of [`sort=${sort}`, `sort=${sort}&limit=100`, `sort=${sort}&limit=1000`]) {
       const { text } = await ada.get(`/todos?${query}`)
       expect([query, textsOf(text), text.length]).toEqual([query, all, lengthOf(all)])
-      const walked: string[] = []
+      const listed: string[] = []
       let path: string | undefined = `/todos?sort=${sort}&limit=1`
       while (path) {
         const page = await ada.get(path)
-        walked.push(page.text.slice(1, -1))
+        listed.push(page.text.slice(1, -1))
         path = /^<\/api\/v1(.+)>/.exec(page.headers.get("link") ?? "")?.[1]
       }
-      expect(`[${walked}]`).toBe(text)
+      expect(`[${listed}]`).toBe(text)
     }
   const found = await ada.get("/todos?q=structure")
   expect(found.text).toBe(`[${all[1]}]`)

@@ -1,10 +1,10 @@
-/** Lists: filters, sorts, searches, and the walk through all pages. */
+/** Lists: filters, sorts, searches, and all pages in turn. */
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import { SLICE } from "../../src/todos/lists/queries.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
-import { ids, insertRows, type Listed, nextPath, type Row, walk } from "../support/lists.ts"
+import { ids, insertRows, type Listed, nextPath, type Row, readPages } from "../support/lists.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { secondsFromNow, signToken } from "../support/tokens.ts"
 
@@ -60,7 +60,7 @@ test("nobody sees the todos of others", async () => {
 })
 
 for (const sort of sorts)
-  test(`a walk by ${sort} is the whole list, with each filter`, async () => {
+  test(`all pages by ${sort} are the whole list, with each filter`, async () => {
     const { user, listed } = await userWith(
       rows(60, (i) => ({
         title: ["Ä", "a", "B", "z", "é", "😀", "\uffee"][i % 7] + String(i % 4),
@@ -80,15 +80,17 @@ for (const sort of sorts)
       const whole = await user.get(`/todos?sort=${sort}${filter}&count=true`)
       expect(ids(whole.body)).toEqual(expected)
       expect(total(whole.headers)).toBe(String(expected.length))
-      expect(await walk(user, `limit=7&sort=${sort}${filter}`)).toEqual(expected)
+      expect(await readPages(user, `limit=7&sort=${sort}${filter}`)).toEqual(expected)
     }
   })
 
-test("120 todos of one title and one instant are walked one by one", async () => {
+test("120 todos of one title and one instant are read one by one", async () => {
   const { user, listed } = await userWith(rows(120, (i) => ({ is_completed: i % 2 === 0 })))
   for (const sort of sorts) {
     const expected = expectedIds(listed, sort)
-    expect(await walk(user, `limit=${sort === "title" ? 1 : 50}&sort=${sort}`)).toEqual(expected)
+    expect(await readPages(user, `limit=${sort === "title" ? 1 : 50}&sort=${sort}`)).toEqual(
+      expected,
+    )
   }
 })
 
@@ -105,7 +107,7 @@ const someRow = fc.record({
   updated_at: instant,
 })
 
-test("any walk over any todos is what sorting and filtering them gives", async () => {
+test("the pages of any todos are what sorting and filtering them gives", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(someRow, { maxLength: 40 }),
@@ -118,7 +120,7 @@ test("any walk over any todos is what sorting and filtering them gives", async (
         const matching = listed.filter(
           ({ is_completed }) => isCompleted === undefined || is_completed === isCompleted,
         )
-        const found = await walk(user, `sort=${sort}&limit=${limit}${filter}`)
+        const found = await readPages(user, `sort=${sort}&limit=${limit}${filter}`)
         expect(found).toEqual(expectedIds(matching, sort))
       },
     ),
@@ -164,7 +166,7 @@ test("a search takes every character as it is, in title and description", async 
     expect([q, ...(await found(q))]).toEqual([q, ...expected])
 })
 
-test("todos that were there all the time are walked once while others come and go", async () => {
+test("todos that were there all the time are read once while others come and go", async () => {
   for (const sort of sorts) {
     const { user, listed } = await userWith(
       rows(90, (i) => ({
@@ -175,7 +177,7 @@ test("todos that were there all the time are walked once while others come and g
     )
     const kept = listed.filter((_, i) => i % 3 === 0)
     const [changed, deleted] = [1, 2].map((rest) => listed.filter((_, i) => i % 3 === rest))
-    const found = await walk(user, `limit=8&sort=${sort}`, async (page) => {
+    const found = await readPages(user, `limit=8&sort=${sort}`, async (page) => {
       await user.delete(`/todos/${deleted?.[(page * 7) % 30]?.id}`)
       await user.patch(`/todos/${changed?.[(page * 11) % 30]?.id}`, { title: `new ${page}` })
       await user.post("/todos", { title: `todo ${String((page * 37) % 90).padStart(3, "0")}x` })
@@ -393,11 +395,11 @@ test("a search goes through a long list in slices, and finds and counts all that
   const needles = listed.filter(({ title }) => title.startsWith("needle"))
   for (const sort of sorts) {
     const expected = expectedIds(needles, sort)
-    expect(await walk(user, `q=needle&limit=3&sort=${sort}`)).toEqual(expected)
+    expect(await readPages(user, `q=needle&limit=3&sort=${sort}`)).toEqual(expected)
     expect(ids((await user.get(`/todos?q=needle&sort=${sort}`)).body)).toEqual(expected)
   }
   const done = needles.filter(({ is_completed }) => is_completed)
-  expect(await walk(user, "q=needle&is_completed=true&limit=4")).toEqual(
+  expect(await readPages(user, "q=needle&is_completed=true&limit=4")).toEqual(
     expectedIds(done, "created_at"),
   )
   const counted = async (query: string) =>

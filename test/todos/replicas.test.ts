@@ -1,9 +1,9 @@
-/** The property that copies have: whatever clients do, repeat and lose, each ends equal to the list. */
+/** The property that replicas have: whatever clients do, repeat and lose, each ends equal to the list. */
 import { expect, test } from "bun:test"
 import fc from "fast-check"
 import type { User } from "../support/client.ts"
-import { Copy, listById } from "../support/copy.ts"
 import { seed } from "../support/documented.ts"
+import { listById, Replica } from "../support/replica.ts"
 import { deleteTodo, insertMany, MISCOUNTED } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
@@ -45,14 +45,14 @@ const rounds = fc.array(
   { minLength: 3, maxLength: 12 },
 )
 
-/** One user with clients that keep copies. `open`: what transactions are still to commit. */
+/** One user with clients that keep replicas. `open`: what transactions are still to commit. */
 const createWorld = async (limit: number) => {
   const user: User = await app.user()
-  const copies = Array.from({ length: CLIENTS }, () => new Copy(user, limit))
+  const replicas = Array.from({ length: CLIENTS }, () => new Replica(user, limit))
   const ids: number[] = []
   const open: { commit: () => void; ended: Promise<unknown> }[] = []
   const some = (nth: number) => ids[nth % Math.max(ids.length, 1)] ?? 0
-  const fetching = copies.map(() => Promise.resolve())
+  const fetching = replicas.map(() => Promise.resolve())
 
   const writeLate = async ({ nth, isDeleted, commitsLate }: Extract<Step, { does: "other" }>) => {
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -84,9 +84,9 @@ const createWorld = async (limit: number) => {
         return user.delete(`/todos/${some(step.nth)}`)
       case "fetch": {
         const { client, isLost } = step
-        const copy = copies[client]
+        const replica = replicas[client]
         fetching[client] = (fetching[client] ?? Promise.resolve()).then(async () => {
-          await (isLost ? copy?.lose() : copy?.step())
+          await (isLost ? replica?.lose() : replica?.step())
         })
         return fetching[client]
       }
@@ -94,12 +94,12 @@ const createWorld = async (limit: number) => {
         return writeLate(step)
     }
   }
-  return { user, copies, open, take }
+  return { user, replicas, open, take }
 }
 
-test("copies end equal to the list, whatever is done, repeated and lost", async () => {
+test("replicas end equal to the list, whatever is done, repeated and lost", async () => {
   const property = fc.asyncProperty(rounds, fc.integer({ min: 1, max: 4 }), async (all, limit) => {
-    const { user, copies, open, take } = await createWorld(limit)
+    const { user, replicas, open, take } = await createWorld(limit)
     for (const round of all) {
       const taken = round.flatMap(([step, isRepeated]) =>
         isRepeated ? [take(step), take(step)] : [take(step)],
@@ -111,17 +111,17 @@ test("copies end equal to the list, whatever is done, repeated and lost", async 
       open.length = 0
     }
     const list = await listById(user)
-    for (const copy of copies) {
-      await copy.fetch()
-      expect(copy.todos()).toEqual(list)
+    for (const replica of replicas) {
+      await replica.fetch()
+      expect(replica.todos()).toEqual(list)
     }
   })
   await fc.assert(property, { numRuns: 25, seed })
 })
 
-test("copies that are fetched while many write miss nothing", async () => {
+test("replicas that are fetched while many write miss nothing", async () => {
   const user = await app.user()
-  const copies = [new Copy(user, 3), new Copy(user, 50), new Copy(user)]
+  const replicas = [new Replica(user, 3), new Replica(user, 50), new Replica(user)]
   let isWriting = true
   const write = async (writer: number) => {
     const mine: number[] = []
@@ -134,17 +134,17 @@ test("copies that are fetched while many write miss nothing", async () => {
       await user.put(`/todos/${mine[i % mine.length]}`, { title: `changed ${title}` })
     }
   }
-  const tail = async (copy: Copy) => {
-    while (isWriting) await copy.fetch()
+  const tail = async (replica: Replica) => {
+    while (isWriting) await replica.fetch()
   }
-  const tails = copies.map(tail)
+  const tails = replicas.map(tail)
   await Promise.all([1, 2, 3, 4].map(write))
   isWriting = false
   await Promise.all(tails)
   const list = await listById(user)
-  for (const copy of copies) {
-    await copy.fetch()
-    expect(copy.todos()).toEqual(list)
+  for (const replica of replicas) {
+    await replica.fetch()
+    expect(replica.todos()).toEqual(list)
   }
 })
 

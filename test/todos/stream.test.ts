@@ -139,9 +139,9 @@ const ENDS: Record<string, (user: User) => Promise<unknown>> = {
 
 for (const [name, end] of Object.entries(ENDS))
   test(`${name} cuts off what is being read, and nothing that is made later is in it`, async () => {
-    const brief = tokenFor(leaver.id, { exp: Date.now() / 1000 + 4 })
+    const expiring = tokenFor(leaver.id, { exp: Date.now() / 1000 + 4 })
     const { token } =
-      name === "expiry" ? { token: brief } : await app.session({ email: leaver.email, password })
+      name === "expiry" ? { token: expiring } : await app.session({ email: leaver.email, password })
     const user = { ...app.withToken(token), id: leaver.id }
     const open = []
     for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])

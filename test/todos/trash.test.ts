@@ -6,8 +6,8 @@ import { deleteExpiredTombstones } from "../../src/todos/changes/queries.ts"
 import { forgetExpired } from "../../src/todos/trash.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
-import { Copy, listById } from "../support/copy.ts"
 import { nextPath } from "../support/lists.ts"
+import { listById, Replica } from "../support/replica.ts"
 import { MISCOUNTED } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
@@ -185,9 +185,9 @@ test("a long trash is streamed as a whole", async () => {
 
 test("what is forgotten stays a tombstone, without content", async () => {
   const ada = await app.user()
-  const copy = new Copy(ada)
+  const replica = new Replica(ada)
   const todos = [await create(ada), await create(ada), await create(ada)].map(({ todo }) => todo)
-  await copy.fetch()
+  await replica.fetch()
   for (const todo of todos) await remove(ada, todo)
   const [first, second, third] = todos as [Todo, Todo, Todo]
   expect(await ada.delete(`/todos/deleted/${first.id}`)).toMatchObject({ status: 204, text: "" })
@@ -200,13 +200,13 @@ test("what is forgotten stays a tombstone, without content", async () => {
   expect(await tombstones(ada)).toEqual(
     todos.map(({ id }) => ({ id, title: null, created_at: null })),
   )
-  await copy.fetch()
-  expect(copy.todos()).toEqual([])
+  await replica.fetch()
+  expect(replica.todos()).toEqual([])
 })
 
-test("to copies a restored todo is a change like any other, and its tombstone is gone", async () => {
+test("to replicas a restored todo is a change like any other, and its tombstone is gone", async () => {
   const ada = await app.user()
-  const [fast, slow] = [new Copy(ada), new Copy(ada)]
+  const [fast, slow] = [new Replica(ada), new Replica(ada)]
   const { todo } = await create(ada)
   await fast.fetch()
   await slow.fetch()
@@ -214,9 +214,9 @@ test("to copies a restored todo is a change like any other, and its tombstone is
   await fast.fetch()
   expect(fast.todos()).toEqual([])
   const { body } = await restore(ada, todo)
-  for (const copy of [fast, slow, new Copy(ada)]) {
-    await copy.fetch()
-    expect(copy.todos()).toEqual([body as Todo])
+  for (const replica of [fast, slow, new Replica(ada)]) {
+    await replica.fetch()
+    expect(replica.todos()).toEqual([body as Todo])
   }
   expect(await tombstones(ada)).toEqual([])
 })
@@ -225,11 +225,11 @@ test("two restores at once are one, and one at once with a deletion leaves one o
   await using other = await startApp({ DATABASE_URL: app.databaseUrl })
   const ada = await app.user()
   const there = { ...ada, ...other.withToken(ada.token) }
-  const copy = new Copy(ada)
+  const replica = new Replica(ada)
   for (let round = 0; round < 10; round++) {
     const { todo } = await create(ada)
     await remove(ada, todo)
-    await copy.fetch()
+    await replica.fetch()
     const answers = await Promise.all([ada, there, ada, there].map((user) => restore(user, todo)))
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200])
     expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
@@ -246,8 +246,8 @@ test("two restores at once are one, and one at once with a deletion leaves one o
     expect([deleted.status, restored.status]).toEqual([204, 200])
     const isThere = (await ada.get(`/todos/${todo.id}`)).status === 200
     expect((await trash(ada)).some(({ id }) => id === todo.id)).toBe(!isThere)
-    await copy.fetch()
-    expect(copy.todos()).toEqual(await listById(ada))
+    await replica.fetch()
+    expect(replica.todos()).toEqual(await listById(ada))
   }
   expect(Array.from(await sql.unsafe(MISCOUNTED))).toEqual([])
 })
@@ -258,8 +258,8 @@ test("a batch restores as its single calls do, in turn", async () => {
   const [milk, tea, oats] = made as [Todo, Todo, Todo]
   await remove(ada, milk)
   await remove(ada, oats)
-  const copy = new Copy(ada)
-  await copy.fetch()
+  const replica = new Replica(ada)
+  await replica.fetch()
   const { body } = await batch(ada, [
     { op: "update", id: milk.id, todo: { title: "too early" } },
     { op: "restore", id: milk.id },
@@ -285,8 +285,8 @@ test("a batch restores as its single calls do, in turn", async () => {
   for (const { todo, etag } of [restored, again] as { todo: Todo; etag: string }[])
     expect((await ada.get(`/todos/${todo.id}`)).headers.get("etag")).toBe(etag)
   expect(await trash(ada)).toMatchObject([{ id: oats.id, title: "more oats" }])
-  await copy.fetch()
-  expect(copy.todos()).toEqual(await listById(ada))
+  await replica.fetch()
+  expect(replica.todos()).toEqual(await listById(ada))
 
   // One refusal undoes all.
   const operations = [

@@ -47,7 +47,7 @@ export const login = (accounts: Accounts) =>
         description:
           "Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from " +
           "an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After " +
-          "that the answer is 429, even with the right password. The limits of the address and of " +
+          "that the response is 429, even with the right password. The limits of the address and of " +
           "the account do not apply to addresses from which the account was logged in to during " +
           "the last 30 days. An account may have 60 successful logins in 15 minutes.",
       },

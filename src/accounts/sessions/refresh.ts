@@ -26,7 +26,7 @@ export const refresh = (accounts: Accounts) =>
         summary: "Get new tokens for a refresh token",
         errors: ["UNAUTHORIZED"],
         description:
-          "A refresh token can be used once. If the answer is lost, the same request may be " +
+          "A refresh token can be used once. If the response is lost, the same request may be " +
           "repeated within 10 seconds: it gives the same new refresh token again, unless that has " +
           "been used. Any other reuse of a token ends the whole session.",
       },

@@ -99,7 +99,7 @@ const problem = t.Object(
   },
   {
     $id: "OperationProblem",
-    description: "The error that the single call would have had",
+    description: "The error that the single request would have had",
     additionalProperties: false,
   },
 )

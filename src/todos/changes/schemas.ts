@@ -10,7 +10,7 @@ export const changesQuery = t.Object(
   {
     since: t.Optional(
       Text({
-        description: "Opaque: the `next` of an earlier answer. Without it all todos are listed",
+        description: "Opaque: the `next` of an earlier response. Without it all todos are listed",
       }),
     ),
     limit: t.Optional(limitParameter(`How many changes at most. Default: ${DEFAULT_LIMIT}`)),

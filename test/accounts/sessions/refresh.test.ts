@@ -1,4 +1,4 @@
-/** A session is one chain of refresh tokens. */
+/** A session is one rotation of refresh tokens. */
 import { expect, test } from "bun:test"
 import { randomBytes, randomUUID } from "node:crypto"
 import { createMac } from "../../../src/keys/mac.ts"

@@ -1,4 +1,4 @@
-/** Users from outside: an issuer's tokens and its keys. */
+/** Federated users: an issuer's tokens and its keys. */
 import { expect, test } from "bun:test"
 import { type App, startApp } from "../../support/app.ts"
 import { clockTest, setClock } from "../../support/clock.ts"
@@ -46,7 +46,7 @@ test("a subject is the same user by every token, and other subjects are others",
   expect(await idOf(key.sign(issuer.claims("Grace")))).not.toBe(ids[0] ?? 0)
 })
 
-test("twenty concurrent first requests of a user from outside make one user", async () => {
+test("twenty concurrent first requests of a federated user make one user", async () => {
   const sql = openSql(app.databaseUrl)
   const users = async () => (await sql`select from users`).length
   const before = await users()
@@ -59,7 +59,7 @@ test("twenty concurrent first requests of a user from outside make one user", as
   await sql.end()
 })
 
-test("two instances know a user from outside by the same id", async () => {
+test("two instances know a federated user by the same id", async () => {
   await using other = await startApp({ ...issuer.settings, DATABASE_URL: app.databaseUrl })
   const token = key.sign(issuer.claims("radia"))
   const ids = await Promise.all([idOf(token), idOf(token, other), idOf(token), idOf(token, other)])
@@ -124,7 +124,7 @@ test("a token of ours still works beside those of the issuer", async () => {
   expect(await statusOf(tokenFor(4711))).toBe(200)
 })
 
-test("a token of the issuer is judged by its times like one of ours", async () => {
+test("a token of the issuer is verified by its times like one of ours", async () => {
   const now = secondsFromNow(0)
   const expired = await get(key.sign(issuer.claims("ada", { exp: now - 1 })))
   expect(expired.status).toBe(401)

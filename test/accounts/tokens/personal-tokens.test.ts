@@ -151,21 +151,21 @@ test("a token that is revoked is refused at once here, and within 5 s by another
   expect((await ada.delete(`/users/me/tokens/${id}`)).status).toBe(404)
 })
 
-test("a token that is revoked while it is judged for the first time is refused from then on", async () => {
+test("a token that is revoked while it is verified for the first time is refused from then on", async () => {
   await using other = await startApp({ DATABASE_URL: app.databaseUrl })
   const ada = await app.user()
   for (const at of [app, other]) {
     const { id, token } = await create(ada)
-    const judged = await sql.begin(async (transaction) => {
-      // What reads waits for it, too, so that the verdict comes when the end is under way.
+    const verified = await sql.begin(async (transaction) => {
+      // What reads waits for it, too, so that the verification ends when the deletion is under way.
       await transaction`lock table personal_tokens in access exclusive mode`
-      const judging = statusOf(token, at)
+      const verifying = statusOf(token, at)
       const deleted = ada.delete(`/users/me/tokens/${id}`)
       await Bun.sleep(100)
-      return { judging, deleted }
+      return { verifying, deleted }
     })
-    expect([200, 401]).toContain(await judged.judging)
-    expect((await judged.deleted).status).toBe(204)
+    expect([200, 401]).toContain(await verified.verifying)
+    expect((await verified.deleted).status).toBe(204)
     expect(await within5s(async () => (await statusOf(token, at)) === 401)).toBe(true)
     await Bun.sleep(50)
     expect(await statusOf(token, at)).toBe(401)

@@ -1,4 +1,4 @@
-/** Which tokens of ours are accepted, and what judging them costs. */
+/** Which tokens of ours are accepted, and what verifying them costs. */
 import { describe, expect, test } from "bun:test"
 import { createCache } from "../../../src/concurrency/cache.ts"
 import { startApp } from "../../support/app.ts"
@@ -64,7 +64,7 @@ const refused: [name: string, token: string][] = [
 describe("a token is refused as invalid that has", () => {
   for (const [name, token] of refused)
     test(name, async () => {
-      // Twice: the second time the verdict is remembered.
+      // Twice: the second time the refusal is remembered.
       for (let time = 0; time < 2; time++) {
         const answer = await app.withToken(token).get("/users/me")
         expect(answer.status).toBe(401)

@@ -1,4 +1,4 @@
-/** TanStack Query, of any framework: queries of the copy, and mutations that work offline too. */
+/** TanStack Query, of any framework: queries of the replica, and mutations that work offline too. */
 import type {
   MutationObserverOptions,
   QueryClient,
@@ -17,11 +17,11 @@ import type {
 
 const KEY = "todos"
 
-/** Call it once: every query of todos then follows the copy. Returns what ends it. */
+/** Call it once: every query of todos then follows the replica. Returns what ends it. */
 export const follow = (queries: QueryClient, live: Live) =>
   live.subscribe(() => void queries.invalidateQueries({ queryKey: [KEY] }))
 
-/** The copy is on this device: nothing is stale before it says so, and nothing needs a network. */
+/** The replica is on this device: nothing is stale before it says so, and nothing needs a network. */
 const local = { networkMode: "always", staleTime: Number.POSITIVE_INFINITY } as const
 
 /** `useQuery(todosQuery(live, { is_completed: false }))` */

@@ -18,7 +18,7 @@ export type Tags = {
 }
 
 /** Whether the faults of the seed explain an error, of a transaction or of a statement. */
-type Judge = (error: unknown, isOfTransaction: boolean) => boolean
+type MayFail = (error: unknown, isOfTransaction: boolean) => boolean
 
 export const codeOf = (error: unknown) =>
   error instanceof Error && "code" in error ? String(error.code) : String(error)
@@ -29,7 +29,7 @@ export const createWork = (
   random: Random,
   { tag, isOrdered, begin }: Tags,
   seed: number,
-  mayFail: Judge,
+  mayFail: MayFail,
 ) => {
   const problems: string[] = []
   const pending = new Set<Promise<unknown>>()

@@ -1,5 +1,5 @@
 /** What one user's writers were told, which the list and the tombstones are held against. */
-import type { Todo } from "../copy.ts"
+import type { Todo } from "../replica.ts"
 
 export type Held = Todo & { description: string | null }
 

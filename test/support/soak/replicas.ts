@@ -1,7 +1,7 @@
-/** Copies that tail a user's todos, each in one of the ways that there are. */
+/** Replicas that tail a user's todos, each in one of the ways that there are. */
 import { createClient } from "../../../src/client/index.ts"
 import type { User } from "../client.ts"
-import { Copy, type Todo } from "../copy.ts"
+import { Replica, type Todo } from "../replica.ts"
 import type { Ledger } from "./ledger.ts"
 import type { Tally } from "./tally.ts"
 
@@ -9,7 +9,7 @@ type Getting = Pick<User, "get">
 export type Tailing = { name: string; todos(): Todo[]; stop(): Promise<void> }
 
 const WAIT_SECONDS = 5
-/** Between two creates of a copy that is live. */
+/** Between two creates of a replica that is live. */
 const CREATE_MS = 1_000
 
 const repeatedly = (step: () => Promise<unknown>) => {
@@ -28,36 +28,40 @@ const steady = (user: Getting, tally: Tally): Getting => ({
   get: (path, headers) => tally.steadily(() => user.get(path, headers)),
 })
 
-/** A failover may have lost what the copy has. */
-const unlessExpired = async (copy: Copy, tally: Tally, step: () => Promise<unknown>) => {
+/** A failover may have lost what the replica has. */
+const unlessExpired = async (replica: Replica, tally: Tally, step: () => Promise<unknown>) => {
   try {
     await step()
   } catch (error) {
     if (!String(error).includes("CHANGES_EXPIRED")) throw error
-    copy.beginAnew()
+    replica.beginAnew()
     tally.counts.expired++
   }
 }
 
 /** `everyNth`: about so many answers after it began it begins anew. */
 export const tailByWaiting = (user: Getting, tally: Tally, everyNth?: number): Tailing => {
-  // Pages of all lengths: the short ones are walked while others write. With too short ones a walk
+  // Pages of all lengths: the short ones are read while others write. With too short ones a sync
   // would take more answers than come before it begins anew.
   const shortest = everyNth === undefined ? 1 : 30
-  const copy = new Copy(steady(user, tally), shortest + Math.floor(Math.random() * 300))
+  const replica = new Replica(steady(user, tally), shortest + Math.floor(Math.random() * 300))
   const stop = repeatedly(async () => {
-    await unlessExpired(copy, tally, () => copy.step({ prefer: `wait=${WAIT_SECONDS}` }))
+    await unlessExpired(replica, tally, () => replica.step({ prefer: `wait=${WAIT_SECONDS}` }))
     if (everyNth === undefined || Math.random() * everyNth >= 1) return
-    copy.beginAnew()
+    replica.beginAnew()
     tally.counts["begun anew"]++
   })
-  return { name: everyNth === undefined ? "waits" : "begins anew", todos: () => copy.todos(), stop }
+  return {
+    name: everyNth === undefined ? "waits" : "begins anew",
+    todos: () => replica.todos(),
+    stop,
+  }
 }
 
 const STATE = /^data: (.*)$/gm
 
 export const tailByEvents = (url: string, token: string, user: Getting, tally: Tally): Tailing => {
-  const copy = new Copy(steady(user, tally))
+  const replica = new Replica(steady(user, tally))
   let stream = new AbortController()
   let isEnding = false
 
@@ -81,8 +85,8 @@ export const tailByEvents = (url: string, token: string, user: Getting, tally: T
       text = text.slice(end + 1)
       tally.counts.events += events.length
       const [, data = ""] = events.at(-1) ?? []
-      if (data !== "" && JSON.parse(data).state !== copy.next)
-        await unlessExpired(copy, tally, () => copy.fetch())
+      if (data !== "" && JSON.parse(data).state !== replica.next)
+        await unlessExpired(replica, tally, () => replica.fetch())
     }
   }
 
@@ -96,7 +100,7 @@ export const tailByEvents = (url: string, token: string, user: Getting, tally: T
   })
   return {
     name: "streams",
-    todos: () => copy.todos(),
+    todos: () => replica.todos(),
     stop: async () => {
       isEnding = true
       stream.abort()
@@ -105,7 +109,7 @@ export const tailByEvents = (url: string, token: string, user: Getting, tally: T
   }
 }
 
-/** A copy of the client's, with a writer: it creates todos there. */
+/** A replica of the client's, with a writer: it creates todos there. */
 export const openLive = async (
   name: string,
   url: string,
@@ -126,7 +130,7 @@ export const openLive = async (
       .list()
       .map(({ key, is_pending, ...todo }) => todo)
       .sort((a, b) => a.id - b.id)
-  const copy: Tailing = { name: "live", todos, stop: async () => client.close() }
+  const replica: Tailing = { name: "live", todos, stop: async () => client.close() }
   const writer = {
     async stop() {
       await stopCreating()
@@ -137,5 +141,5 @@ export const openLive = async (
       }
     },
   }
-  return { copy, writer, notices: live.notices }
+  return { replica, writer, notices: live.notices }
 }

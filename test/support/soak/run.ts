@@ -1,17 +1,17 @@
-/** Thirty writers and thirty copies of several users, while something befalls what serves them. */
+/** Thirty writers and thirty replicas of several users, while something befalls what serves them. */
 import type { Cluster } from "../cluster.ts"
-import { listById, type Todo } from "../copy.ts"
 import type { Deployment } from "../deployment.ts"
+import { listById, type Todo } from "../replica.ts"
 import { MISCOUNTED } from "../rows.ts"
 import { secondsFromNow, tokenFor } from "../tokens.ts"
-import { openLive, type Tailing, tailByEvents, tailByWaiting } from "./copies.ts"
 import { type Held, Ledger } from "./ledger.ts"
+import { openLive, type Tailing, tailByEvents, tailByWaiting } from "./replicas.ts"
 import { createTally, type Tally } from "./tally.ts"
 import { startWriter } from "./writer.ts"
 
 const USERS = 6
 const WRITERS_OF_A_USER = 5
-/** Milliseconds until every copy is equal, when nobody writes any more. */
+/** Milliseconds until every replica is equal, when nobody writes any more. */
 const PATIENCE = 60_000
 
 const startUser = async (deployment: Deployment, tally: Tally, name: string) => {
@@ -21,8 +21,8 @@ const startUser = async (deployment: Deployment, tally: Tally, name: string) => 
   const counter = (await user.post("/todos", { title: `${name} counter` })).body as Held
   const ledger = new Ledger(counter.id)
   const live = await openLive(`${name}-live`, deployment.url, { email, password }, ledger)
-  const copies: Tailing[] = [
-    live.copy,
+  const replicas: Tailing[] = [
+    live.replica,
     tailByWaiting(user, tally),
     tailByWaiting(user, tally, 50),
     tailByEvents(deployment.url, token, user, tally),
@@ -31,22 +31,22 @@ const startUser = async (deployment: Deployment, tally: Tally, name: string) => 
   const writers = Array.from({ length: WRITERS_OF_A_USER }, (_, writer) =>
     startWriter(`${name}-${writer}`, user, ledger, tally),
   )
-  return { id, name, user, ledger, copies, writers: [live.writer, ...writers], live }
+  return { id, name, user, ledger, replicas, writers: [live.writer, ...writers], live }
 }
 
-const isEqual = (copy: Tailing, list: Todo[]) => Bun.deepEquals(copy.todos(), list)
+const isEqual = (replica: Tailing, list: Todo[]) => Bun.deepEquals(replica.todos(), list)
 
 /** Milliseconds until all are equal to the list; what is not by then is wrong. */
 const untilEqual = async (users: Awaited<ReturnType<typeof startUser>>[], tally: Tally) => {
   const start = performance.now()
-  for (const { name, user, copies } of users) {
+  for (const { name, user, replicas } of users) {
     const list = await listById(user)
-    for (const copy of copies) {
-      while (!isEqual(copy, list) && performance.now() - start < PATIENCE) await Bun.sleep(20)
-      if (isEqual(copy, list)) continue
-      const [has, all] = [copy.todos().length, list.length]
+    for (const replica of replicas) {
+      while (!isEqual(replica, list) && performance.now() - start < PATIENCE) await Bun.sleep(20)
+      if (isEqual(replica, list)) continue
+      const [has, all] = [replica.todos().length, list.length]
       tally.report(
-        `a copy of ${name} that ${copy.name} is not equal: it has ${has} of ${all} todos`,
+        `a replica of ${name} that ${replica.name} is not equal: it has ${has} of ${all} todos`,
       )
     }
   }
@@ -66,7 +66,7 @@ export const soak = async (
   await ordeal(tally)
   await Promise.all(users.flatMap(({ writers }) => writers.map(({ stop }) => stop())))
   const untilAllAreEqual = await untilEqual(users, tally)
-  await Promise.all(users.flatMap(({ copies }) => copies.map(({ stop }) => stop())))
+  await Promise.all(users.flatMap(({ replicas }) => replicas.map(({ stop }) => stop())))
 
   let [created, deleted] = [0, 0]
   for (const { id, name, user, ledger, live } of users) {
@@ -85,8 +85,14 @@ export const soak = async (
   }
   const miscounted = await database().query(MISCOUNTED)
   if (miscounted.length > 0) tally.report({ miscounted })
-  const copies = users.flatMap((user) => user.copies).length
+  const replicas = users.flatMap((user) => user.replicas).length
   const wrong = tally.wrong()
-  const figures = { ...tally.counts, created, deleted, copies, "ms until equal": untilAllAreEqual }
+  const figures = {
+    ...tally.counts,
+    created,
+    deleted,
+    replicas,
+    "ms until equal": untilAllAreEqual,
+  }
   return { figures, wrong }
 }

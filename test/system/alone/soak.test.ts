@@ -1,4 +1,4 @@
-/** Three instances behind nginx, writers and copies of several users, and everything dies in turn. */
+/** Three instances behind nginx, writers and replicas of several users, and everything dies in turn. */
 import { expect, test } from "bun:test"
 import { type Cluster, clusterDirectory, createCluster, createPair } from "../../support/cluster.ts"
 import { type Deployment, startDeployment } from "../../support/deployment.ts"
@@ -49,7 +49,7 @@ const expectNothingLost = async (
 const TIMEOUT = (SECONDS + 240) * 1_000
 
 test(
-  "nothing acknowledged is lost or doubled, and every copy ends equal, when all are killed in turn",
+  "nothing acknowledged is lost or doubled, and every replica ends equal, when all are killed in turn",
   async () => {
     using directory = clusterDirectory()
     const database = createCluster(directory, "data")
