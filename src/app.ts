@@ -124,12 +124,7 @@ export const createApp = (deps: Deps) => {
         .use(refresh(accounts))
         .use(passwordReset(accounts))
         .use(logout(accounts))
-        .use(
-          me({
-            ...accounts,
-            deleteOwned: (userId, thenDelete) => deleteTodosOf({ sql, turns }, userId, thenDelete),
-          }),
-        )
+        .use(me({ ...accounts, deleteOwned: deleteTodosOf({ sql, turns }) }))
         .use(ownCredentials(accounts))
         .use(exportOfAccount({ ...accounts, ...reads, log, lists: exportedLists(sql) }))
         .use(personalAccessTokens(accounts))

@@ -1,4 +1,5 @@
 /** Starts and stops the service: database, migrations, background jobs, server. */
+import { endDeletions } from "./accounts/deletion.ts"
 import { createPasswordReset } from "./accounts/password-reset.ts"
 import { createTokens } from "./accounts/tokens/authenticate.ts"
 import { createApp } from "./app.ts"
@@ -14,7 +15,9 @@ import type { Log } from "./log.ts"
 import { createLostCommits } from "./todos/changes/epoch.ts"
 import { deleteExpiredTombstones } from "./todos/changes/queries.ts"
 import { createWatchers } from "./todos/changes/watchers.ts"
+import { deleteTodosOf } from "./todos/erase.ts"
 import { deleteExpiredKeys } from "./todos/idempotency.ts"
+import { createTurns } from "./todos/revisions.ts"
 import { forgetExpired } from "./todos/trash.ts"
 import { build } from "./version.ts"
 
@@ -111,7 +114,12 @@ export const startService = async (options: Options) => {
   working.defer(tokens.lastUses.start())
   working.defer(watchers.start(log))
   working.defer(lostCommits.stop)
-  const expiries = [deleteExpiredKeys, forgetExpired(config.TRASH_DAYS), deleteExpiredTombstones]
+  const expiries = [
+    endDeletions(deleteTodosOf({ sql, turns: createTurns() })),
+    deleteExpiredKeys,
+    forgetExpired(config.TRASH_DAYS),
+    deleteExpiredTombstones,
+  ]
   working.defer(startExpiry(sql, expiries, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)
   opened.defer(() => scraped?.stop(true))

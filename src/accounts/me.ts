@@ -1,22 +1,13 @@
 /** GET and DELETE /users/me. */
 import { t } from "elysia"
-import type { Statements } from "../database/sql.ts"
 import { authenticated } from "../http/guard.ts"
 import type { Accounts } from "./context.ts"
+import { type DeleteOwned, deleteAccount } from "./deletion.ts"
 import { userKey } from "./revocation-keys.ts"
 import { user } from "./schemas.ts"
-import { deleteSessionsOf } from "./sessions/queries.ts"
-import { deleteUser, findOrCreateUser } from "./users.ts"
+import { findOrCreateUser } from "./users.ts"
 
-type Deps = Accounts & {
-  /** Deletes what the other features store about a user, then calls `thenDelete` to delete the user. */
-  deleteOwned: (
-    userId: number,
-    thenDelete: (transaction: Statements) => Promise<unknown>,
-  ) => Promise<void>
-}
-
-export const me = ({ deleteOwned, ...accounts }: Deps) =>
+export const me = (accounts: Accounts & { deleteOwned: DeleteOwned }) =>
   authenticated(accounts, "/users/me")
     .get("", ({ caller }) => findOrCreateUser(accounts.sql, caller.userId), {
       response: { 200: user },
@@ -29,10 +20,10 @@ export const me = ({ deleteOwned, ...accounts }: Deps) =>
     .delete(
       "",
       async ({ caller: { userId }, client, status }) => {
-        await deleteSessionsOf(accounts.sql, userId)
-        await deleteOwned(userId, (transaction) => deleteUser(transaction, userId))
-        accounts.tokens.revoke([userKey(userId)])
-        accounts.logEvent("account_deleted", { userId, address: client.address })
+        await deleteAccount(accounts, userId, () => {
+          accounts.tokens.revoke([userKey(userId)])
+          accounts.logEvent("account_deleted", { userId, address: client.address })
+        })
         return status(204, undefined)
       },
       {

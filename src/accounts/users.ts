@@ -3,7 +3,7 @@ import type postgres from "postgres"
 import { constraintOf } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { deletedUser, emailTaken } from "./problems.ts"
-import { insertRevocations, userKey } from "./revocation-keys.ts"
+import { userKey } from "./revocation-keys.ts"
 import type { User } from "./schemas.ts"
 
 type Fragment = postgres.PendingQuery<postgres.Row[]>
@@ -83,14 +83,6 @@ export const findOrCreateUser = async (sql: Sql, id: number): Promise<User> => {
   if (!created) throw deletedUser()
   return created
 }
-
-/** The id stays in use; the email becomes free again. */
-export const deleteUser = (sql: Statements, id: number) => sql`
-  with deleted as (
-    delete from users
-    where id = ${id}
-  )
-  ${insertRevocations(sql, sql`values (${userKey(id)}, 'infinity')`)}`
 
 /** The user of an issuer's subject, who is created if there is none. */
 export const userOfIdentity = async (sql: Sql, issuer: string, subject: string) => {

@@ -1,10 +1,9 @@
 /** `todo-api user list|show|invite|reset|disable|enable|delete`. USER is an email or an id. */
 import * as admin from "../accounts/admin.ts"
+import { deleteAccount } from "../accounts/deletion.ts"
 import { createPasswordReset } from "../accounts/password-reset.ts"
 import { createInvite } from "../accounts/registration.ts"
 import { email as emailSchema } from "../accounts/schemas.ts"
-import { deleteSessionsOf } from "../accounts/sessions/queries.ts"
-import { deleteUser as deleteAccount } from "../accounts/users.ts"
 import type { Sql } from "../database/sql.ts"
 import { brokenTextRule } from "../http/schema.ts"
 import { deleteTodosOf } from "../todos/erase.ts"
@@ -130,10 +129,8 @@ export const deleteUser = (env: Env, user: string, flags: Flags) => {
     const who = account.email ?? account.id
     if (!flags["yes"] && !(await isAgreed(`Delete ${who} and ${todos} todos for good? [y/N] `)))
       throw new Error("nothing was deleted")
-    await deleteSessionsOf(sql, account.id)
-    await deleteTodosOf({ sql, turns: createTurns() }, account.id, (transaction) =>
-      deleteAccount(transaction, account.id),
-    )
+    const deleteOwned = deleteTodosOf({ sql, turns: createTurns() })
+    await deleteAccount({ sql, deleteOwned }, account.id)
     logEvent("account_deleted", { userId: account.id })
     return show(flags, account)
   })

@@ -43,10 +43,11 @@ const ofTable =
 
 /**
  * Skips a run if this instance has asked the database nothing since the run before: a database that scales to
- * zero is not woken up. `others` delete what expires by another rule. Returns the function that stops it.
+ * zero is not woken up. `others` delete what expires by another rule, before the rows here that tell them of it.
+ * Returns the function that stops it.
  */
 export const startExpiry = (sql: Sql, others: DeleteExpired[], log: Logger) => {
-  const deletions = [...TABLES.map(ofTable), ...others]
+  const deletions = [...others, ...TABLES.map(ofTable)]
   let before = -1
   return repeat({
     name: "deleting what has expired",

@@ -72,33 +72,31 @@ const LOCK_REVISION = `
 const TABLES = ["todos", "idempotency_keys", "deleted_todos", "revisions"]
 
 /** One statement for all todos might exceed its time limit. `deleteOwner` is called in the last transaction. */
-export const deleteTodosOf = async (
-  deps: { sql: Sql; turns: Turns },
-  userId: number,
-  deleteOwner: (transaction: Statements) => Promise<unknown>,
-) => {
-  const writer = { caller: { userId } }
-  const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
-    while ((await inTurn(deps, writer, deleteSome)) > 0);
-  }
-  const deleteRest = ({ sql, ownerId, options }: Turn) =>
-    sql.begin(async (transaction) => {
-      await transaction.unsafe(LOCK_REVISION, [ownerId, LOCK_WAIT])
-      for (const table of TABLES)
-        await transaction`
-          delete from ${transaction(table)}
-          where owner_id = ${ownerId}`
-      await deleteOwner(transaction)
-    }, options)
-  for (let tries = 1; ; tries++) {
-    await deleteAll(deleteSomeTodos)
-    await deleteAll(deleteSomeTombstones)
-    try {
-      return await inTurn(deps, writer, deleteRest)
-    } catch (error) {
-      if (!isLockTimeout(error)) throw error
-      if (tries === MOST_TRIES)
-        throw unavailable("Another transaction has locked todos of the user")
+export const deleteTodosOf =
+  (deps: { sql: Sql; turns: Turns }) =>
+  async (userId: number, deleteOwner: (transaction: Statements) => Promise<unknown>) => {
+    const writer = { caller: { userId } }
+    const deleteAll = async (deleteSome: typeof deleteSomeTodos) => {
+      while ((await inTurn(deps, writer, deleteSome)) > 0);
+    }
+    const deleteRest = ({ sql, ownerId, options }: Turn) =>
+      sql.begin(async (transaction) => {
+        await transaction.unsafe(LOCK_REVISION, [ownerId, LOCK_WAIT])
+        for (const table of TABLES)
+          await transaction`
+            delete from ${transaction(table)}
+            where owner_id = ${ownerId}`
+        await deleteOwner(transaction)
+      }, options)
+    for (let tries = 1; ; tries++) {
+      await deleteAll(deleteSomeTodos)
+      await deleteAll(deleteSomeTombstones)
+      try {
+        return await inTurn(deps, writer, deleteRest)
+      } catch (error) {
+        if (!isLockTimeout(error)) throw error
+        if (tries === MOST_TRIES)
+          throw unavailable("Another transaction has locked todos of the user")
+      }
     }
   }
-}

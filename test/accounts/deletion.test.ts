@@ -1,0 +1,65 @@
+/** DELETE /users/me: the account is refused first, then emptied, by whoever comes to it. */
+import { afterAll, expect, test } from "bun:test"
+import { deleteAccount, endDeletions } from "../../src/accounts/deletion.ts"
+import { connect } from "../../src/database/connect.ts"
+import { deleteTodosOf } from "../../src/todos/erase.ts"
+import { createTurns } from "../../src/todos/revisions.ts"
+import { insertMany } from "../support/rows.ts"
+import { shareApp } from "../support/shared-app.ts"
+
+const { app, sql, account } = await shareApp()
+const database = connect(app.databaseUrl, 2)
+afterAll(() => database.end())
+const deleteOwned = deleteTodosOf({ sql: database, turns: createTurns() })
+
+/** More than one statement deletes. */
+const MANY = 12_000
+
+test("a token sees all todos or is refused, while the account is deleted", async () => {
+  const ada = await account()
+  await insertMany(sql, ada.id, MANY)
+  let answer: number | undefined
+  const deleting = ada.delete("/users/me").then(({ status }) => {
+    answer = status
+  })
+  const seen = new Set<unknown>()
+  do {
+    const { status, headers } = await ada.get("/todos?limit=1&count=true")
+    seen.add(status === 200 ? headers.get("x-total-count") : status)
+  } while (answer === undefined)
+  await deleting
+  expect(answer).toBe(204)
+  expect([...seen]).toEqual([String(MANY), 401])
+  expect((await sql`select from todos where owner_id = ${ada.id}`).count).toBe(0)
+})
+
+test("a deletion that is interrupted has refused the account, and is ended by whoever finds it", async () => {
+  const ada = await account()
+  const { body } = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
+  const { token } = body as { token: string }
+  await insertMany(sql, ada.id, 1)
+  const dies = () => Promise.reject(new Error("killed"))
+  expect(deleteAccount({ sql: database, deleteOwned: dies }, ada.id)).rejects.toThrow("killed")
+  while ((await ada.get("/todos")).status === 200) await Bun.sleep(20)
+  const { text } = await app.call("POST", "/api/v1/auth/refresh", {
+    body: { refresh_token: ada.refreshToken },
+  })
+  expect(text).toContain("The account was deleted")
+  expect((await ada.get("/users/me")).text).toContain("The account was deleted")
+  expect((await app.logIn(ada)).status).toBe(401)
+  expect((await app.withToken(token).get("/todos")).status).toBe(401)
+
+  const end = () => endDeletions(deleteOwned)(database, 1_000)
+  expect(await end()).toBe(0)
+  const key = `user:${ada.id}`
+  await sql`update revocations set expires_at = now() - interval '1 second' where key = ${key}`
+  expect(await end()).toBe(1)
+  expect(await end()).toBe(0)
+  expect(await sql`select from users where id = ${ada.id}`).toHaveLength(0)
+  expect(await sql`select from todos where owner_id = ${ada.id}`).toHaveLength(0)
+  expect(await sql`select expires_at::text from revocations where key = ${key}`).toMatchObject([
+    { expires_at: "infinity" },
+  ])
+  expect((await ada.get("/users/me")).text).toContain("The account was deleted")
+  expect((await app.account(ada.email)).id).not.toBe(ada.id)
+})
