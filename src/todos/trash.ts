@@ -73,19 +73,23 @@ const FORGET = `
     and id = $2
     and ${isKept("$3")}`
 
+/** Locks by id, as batches do, so that they do not deadlock. */
 const FORGET_SOME = `
+  with chosen as (
+    select revision, id
+    from deleted_todos
+    where owner_id = $1
+      and created_at is not null
+    order by id
+    limit 5000
+    for update
+  )
   update deleted_todos
   set ${cleared}
-  where created_at is not null
-    and owner_id = $1
-    and (revision, id) in (
-      select revision, id
-      from deleted_todos
-      where owner_id = $1
-        and created_at is not null
-      order by deleted_at, id
-      limit 5000
-    )`
+  from chosen
+  where deleted_todos.owner_id = $1
+    and deleted_todos.revision = chosen.revision
+    and deleted_todos.id = chosen.id`
 
 const FORGET_EXPIRED = `
   update deleted_todos

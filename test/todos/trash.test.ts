@@ -252,6 +252,78 @@ test("two restores at once are one, and one at once with a deletion leaves one o
   expect(Array.from(await sql.unsafe(MISCOUNTED))).toEqual([])
 })
 
+/** Locks what a statement selects, until it is released. */
+const hold = async (select: string, ...values: number[]) => {
+  const connection = await sql.reserve()
+  await connection`begin`
+  await connection.unsafe(select, values)
+  return async () => {
+    await connection`rollback`
+    connection.release()
+  }
+}
+const untilWaiting = async (count: number) => {
+  const waiting = () => sql`
+    select
+    from pg_stat_activity
+    where datname = current_database()
+      and wait_event_type = 'Lock'
+      -- Others wait behind a shorter one, which is tried again.
+      and clock_timestamp() - query_start > interval '60 milliseconds'`
+  while ((await waiting()).count < count) await Bun.sleep(10)
+}
+const LOCK_TODO = "select from todos where owner_id = $1 and id = $2 for update"
+
+test("a batch that looks again for a todo to restore does not deadlock with others", async () => {
+  await using other = await startApp({ DATABASE_URL: app.databaseUrl })
+  const ada = await app.user()
+  const there = { ...ada, ...other.withToken(ada.token) }
+  const { todo } = await create(ada)
+  const { todo: second } = await create(ada)
+  const restoreAndUpdate = (user: User, title: string) =>
+    batch(user, [
+      { op: "restore", id: todo.id },
+      { op: "update", id: second.id, todo: { title } },
+    ])
+  const allowDeletion = await hold("select from revisions where owner_id = $1 for update", ada.id)
+  const allowUpdates = await hold(LOCK_TODO, ada.id, second.id)
+  const deletion = remove(there, todo)
+  await untilWaiting(1)
+  const again = restoreAndUpdate(ada, "again")
+  await untilWaiting(2)
+  await allowDeletion()
+  await deletion
+  const first = restoreAndUpdate(there, "first")
+  await untilWaiting(2)
+  await allowUpdates()
+  const results = (await Promise.all([again, first])).map(({ body }) => JSON.stringify(body))
+  for (const result of results) expect(result).toMatch(/"status":200.*"status":200/)
+})
+
+test("to empty the trash does not deadlock with a batch that restores from it", async () => {
+  await using other = await startApp({ DATABASE_URL: app.databaseUrl })
+  const ada = await app.user()
+  const there = { ...ada, ...other.withToken(ada.token) }
+  const { todo } = await create(ada)
+  const { todo: second } = await create(ada)
+  // The oldest deletion first.
+  await remove(ada, second)
+  await remove(ada, todo)
+  const release = await hold(
+    "select from deleted_todos where owner_id = $1 and id = $2 for update",
+    ada.id,
+    todo.id,
+  )
+  const operations = [todo, second].map(({ id }) => ({ op: "restore", id }))
+  const restored = batch(there, operations)
+  await untilWaiting(1)
+  const emptied = ada.delete("/todos/deleted")
+  await untilWaiting(2)
+  await release()
+  expect([(await restored).status, (await emptied).status]).toEqual([200, 204])
+  expect(await listById(ada)).toHaveLength(2)
+})
+
 test("a batch restores as its single calls do, in turn", async () => {
   const ada = await app.user()
   const made = [await create(ada), await create(ada), await create(ada)].map(({ todo }) => todo)

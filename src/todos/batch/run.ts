@@ -13,23 +13,8 @@ import { type Claims, hashOf, type Outcome, planBatch } from "./plan.ts"
 import * as queries from "./queries.ts"
 import type { Batch, BatchResult, Operation } from "./schemas.ts"
 
-/** How often is looked for a todo that is neither there nor deleted. */
+/** How often is looked for a todo to restore that is neither there nor deleted. */
 const ROUNDS = 3
-
-/**
- * Locks the todos that the operations name, and the deleted ones that they restore. Another instance may
- * delete or restore one while a statement waits for it: then it is looked for again.
- */
-const lock = async (sql: Statements, ownerId: number, operations: Operation[], days: number) => {
-  const found: queries.LockedTodo[] = []
-  let ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
-  let restored = new Set(operations.flatMap((one) => (one.op === "restore" ? [one.id] : [])))
-  for (let round = 0; round < ROUNDS && ids.size > 0; round++) {
-    found.push(...(await queries.lockTodos(sql, ownerId, ids, restored, days)))
-    ids = restored = restored.difference(new Set(found.map(({ id }) => id)))
-  }
-  return found
-}
 
 /** Draws the ids of what is created, and claims the keys that are free. */
 const claim = async (sql: Statements, ownerId: number, operations: Operation[]) => {
@@ -84,9 +69,16 @@ const rolledBack = (outcomes: Outcome[]) =>
 const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = false }: Batch) => {
   const { maxTodos, trashDays } = deps
   const adds = operations.some(({ op }) => op === "create" || op === "restore")
-  const transact = ({ sql, ownerId, options }: Turn) =>
+  const ids = new Set(operations.flatMap((one) => (one.op === "create" ? [] : [one.id])))
+  const restored = new Set(operations.flatMap((one) => (one.op === "restore" ? [one.id] : [])))
+  const transact = ({ sql, ownerId, options }: Turn, isLast: boolean) =>
     sql.begin(async (transaction) => {
-      const locked = await lock(transaction, ownerId, operations, trashDays)
+      const locked =
+        ids.size === 0
+          ? []
+          : await queries.lockTodos(transaction, ownerId, ids, restored, trashDays)
+      const found = new Set(locked.map(({ id }) => id))
+      if (!isLast && !restored.isSubsetOf(found)) return undefined
       const claims = await claim(transaction, ownerId, operations)
       const { outcomes, unusedKeys, writes } = planBatch(operations, locked, claims, {
         count: adds && maxTodos !== undefined ? await queries.lockCount(transaction, ownerId) : 0,
@@ -101,7 +93,17 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
         : undefined
       return { outcomes, revision }
     }, options)
-  const { outcomes, revision } = await writeAsUser(deps, writer, transact)
+  /**
+   * Another instance may delete or restore a todo while a statement waits for it: then it is looked for again, in
+   * a transaction of its own, because locks that came on top of others might deadlock.
+   */
+  const transactAgain = async (turn: Turn) => {
+    for (let round = 1; ; round++) {
+      const done = await transact(turn, round === ROUNDS)
+      if (done) return done
+    }
+  }
+  const { outcomes, revision } = await writeAsUser(deps, writer, transactAgain)
   if (revision !== undefined) deps.onCommit(writer.caller.userId, revision)
   return outcomes
 }
