@@ -58,7 +58,8 @@ const checkScope = ({ scopes }: AnyCaller, resource: Resource | undefined, metho
 }
 
 const VISIBLE_ASCII = /^[!-~]{1,255}$/
-const WAIT = /(?:^|[,;\s])wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i
+/** RFC 7240: a preference of its own, no parameter of another one, and nothing within quotes. */
+const WAIT = /^(?:(?:[^",]|"(?:[^"\\]|\\.)*")*,)*?\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:$|[,;])/i
 const WAIT_LIMIT_SECONDS = 60
 
 const header = <Values>(name: ApiHeader, read: (given: string | null) => Values) => ({

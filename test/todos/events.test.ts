@@ -221,7 +221,15 @@ test("with something new, or without a state, nobody waits", async () => {
 test("a preference that is no wait is ignored, and one of over a minute is a minute", async () => {
   const ada = await app.user()
   const state = await fetchedState(ada)
-  for (const preference of ["wait", "wait=x", "wait=-1", "return=minimal", "await=5"]) {
+  for (const preference of [
+    "wait",
+    "wait=x",
+    "wait=-1",
+    "return=minimal",
+    "await=5",
+    "handling=strict; wait=5",
+    'x="a, wait=5"',
+  ]) {
     const { headers } = await wait(ada, state, preference)
     expect(headers.has("preference-applied")).toBe(false)
   }
