@@ -2,7 +2,7 @@
 import type { Answer } from "./calls.ts"
 import { ApiError, failed, unexpected } from "./errors.ts"
 import { abortedBy, backOff, type Platform } from "./platform.ts"
-import { isFailure } from "./shapes.ts"
+import { isFailure, parse } from "./shapes.ts"
 
 export type Outgoing = {
   method: string
@@ -39,14 +39,6 @@ const failure = (response: Response, text: string) => {
   return isFailure(problem) && problem.status === status
     ? new ApiError(problem, retryAfter)
     : unexpected(status, retryAfter)
-}
-
-const parse = (text: string): unknown => {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Reads a body as it arrives. React Native has no streams, and gives it whole. */

@@ -43,18 +43,16 @@ type HeldLock = { name?: string; clientId?: string }
 type LockManager = {
   request<T>(
     name: string,
-    options: { signal?: AbortSignal; steal?: boolean },
+    options: { signal?: AbortSignal | undefined; steal?: boolean },
     run: () => Promise<T>,
   ): Promise<T>
   query(): Promise<{ held?: HeldLock[] }>
 }
-type Target = {
+type Host = {
   addEventListener?: (type: string, listener: () => void, until: { signal: AbortSignal }) => void
-}
-type Host = Target & {
   BroadcastChannel?: object
   navigator?: { locks?: LockManager; onLine?: boolean }
-  document?: Target & { visibilityState?: string }
+  document?: { visibilityState?: string }
 }
 const host = globalThis as unknown as Host
 
@@ -67,23 +65,20 @@ const sleep: Platform["sleep"] = async (milliseconds, signal) => {
   clearTimeout(timer)
 }
 
+/** Of a process: JavaScript stops for all of its tabs at once, and no lock of theirs is stolen. */
+const held: Held = { lost: new AbortController().signal, isHeld: async () => true }
+
 /** Locks within one process, where there are no Web Locks: Node 20, Bun, pages without TLS. */
 export const createLocks = (): Lock => {
-  /** `free`: the holder has ended, or another has stolen the lock. */
-  const holders = new Map<string, { lost: AbortController; free: Promise<void> }>()
-  return async (name, { signal, steal = false }, run) => {
-    // In the order in which they came: who wakes first has it before the others look.
-    for (let held = holders.get(name); held && !steal; held = holders.get(name))
-      await orAborted(held.free, signal)
-    signal?.throwIfAborted()
-    holders.get(name)?.lost.abort()
-    const lost = new AbortController()
-    const done = run({ lost: lost.signal, isHeld: async () => !lost.signal.aborted })
-    const end = () => {
-      if (holders.get(name) === mine) holders.delete(name)
-    }
-    const mine = { lost, free: orAborted(done, lost.signal).then(end, end) }
-    holders.set(name, mine)
+  /** Settles when all who came until now have ended. */
+  const queues = new Map<string, Promise<void>>()
+  return (name, { signal }, run) => {
+    const before = queues.get(name)
+    const done = orAborted(Promise.resolve(before), signal).then(() => run(held))
+    queues.set(
+      name,
+      Promise.allSettled([before, done]).then(() => {}),
+    )
     return done
   }
 }
@@ -135,7 +130,7 @@ const webLocks = (): Lock | undefined => {
       return running
     }
     try {
-      return await locks.request(name, steal ? { steal } : signal ? { signal } : {}, given)
+      return await locks.request(name, steal ? { steal } : { signal }, given)
     } catch (error) {
       // A sandboxed page has Web Locks, but is not allowed to use them.
       if (!running && !signal?.aborted) return among(name, { signal, steal }, run)
@@ -163,37 +158,31 @@ const broadcast: Platform["channel"] = (name, onMessage) => {
 
 /** Channels within one process, because an open BroadcastChannel would keep it from exiting. */
 export const createChannels = (): Platform["channel"] => {
-  const opened = new Map<string, Set<(message: unknown) => void>>()
-  return (name, onMessage) => {
-    const all = opened.get(name) ?? new Set()
-    opened.set(name, all)
-    all.add(onMessage)
-    const post = (message: unknown) => {
-      for (const other of all)
-        if (other !== onMessage) queueMicrotask(() => all.has(other) && other(message))
+  const opened = new Set<{ name: string; hear: (message: unknown) => void }>()
+  return (name, hear) => {
+    const mine = { name, hear }
+    opened.add(mine)
+    return {
+      post: (message) => {
+        for (const other of opened)
+          if (other.name === name && other !== mine)
+            queueMicrotask(() => opened.has(other) && other.hear(message))
+      },
+      close: () => opened.delete(mine),
     }
-    const close = () => {
-      all.delete(onMessage)
-      if (all.size === 0 && opened.get(name) === all) opened.delete(name)
-    }
-    return { post, close }
   }
 }
 
 const onEvent: Platform["onEvent"] = (listener, signal) => {
-  const hear = (target: Target | undefined, event: PlatformEvent) =>
-    target?.addEventListener?.(
+  // A page that comes back from the browser's cache of pages has missed what happened meanwhile.
+  for (const event of ["online", "offline", "pageshow", "visibilitychange"] as const)
+    host.addEventListener?.(
       event,
       () => {
         if (event !== "visibilitychange" || isVisible()) listener(event)
       },
       { signal },
     )
-  hear(host, "online")
-  hear(host, "offline")
-  // A page that comes back from the browser's cache of pages has missed what happened meanwhile.
-  hear(host, "pageshow")
-  hear(host.document, "visibilitychange")
 }
 
 const isVisible = () => host.document?.visibilityState !== "hidden"

@@ -17,7 +17,7 @@ import type { Http } from "./http.ts"
 import { createListeners } from "./listeners.ts"
 import { withLock } from "./lock.ts"
 import { backOff, orAborted, type Platform, randomKey } from "./platform.ts"
-import { checked, isSession, isTokens, isUser, type Session as Stored } from "./shapes.ts"
+import { checked, isSession, isTokens, isUser, parse, type Session as Stored } from "./shapes.ts"
 import type { Guard, Storage, Stored as StoredValue } from "./storage/storage.ts"
 
 const KEY = "session"
@@ -69,12 +69,21 @@ export const createSession = (
   }
   const read = async () => {
     const values = unstored ? undefined : await storage.read(KEY).catch(storageFailed)
-    const value = values?.get(KEY)
+    const value = parse(String(values?.get(KEY)))
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
     known ??= whose(session)
     return session
   }
+
+  const readOf = async (user: User) => {
+    const session = await read()
+    if (session?.user.id !== user.id) throw notLoggedIn()
+    return session
+  }
+  /** It holds until any tab stores another session, or none. The text is the same for the same one. */
+  const guardOf = (session: Stored): Guard | undefined =>
+    unstored ? undefined : { key: KEY, value: JSON.stringify(session) }
 
   /** The storage may get another name by its first read: see `browserStorage`. */
   const name = () => `${storage.name}:session`
@@ -99,24 +108,26 @@ export const createSession = (
     return withLock(platform, name(), undefined, run)
   }
 
+  /** Returns false, and has done nothing, if the guard does not hold any more. */
   const write = async (
     session: Stored | undefined,
+    guard: Guard | undefined,
     message = whose(session),
     removed: readonly string[] = [],
     left: readonly [string, StoredValue][] = [],
-    guard?: Guard,
-  ): Promise<unknown> => {
+  ): Promise<boolean> => {
     const without = [KEY, ...removed].map((key) => [key, undefined] as const)
-    const added = session ? ([[KEY, session]] as const) : left
+    const added = session ? ([[KEY, JSON.stringify(session)]] as const) : left
     try {
       const values = new Map<string, StoredValue>([...without, ...added])
       if (!(await storage.write(values, guard))) return false
       unstored = undefined
     } catch (error) {
       // A full storage still removes. A tab that is opened later would end the session with a used token.
-      await storage.write(new Map(without)).catch(() => {
+      const isWritten = await storage.write(new Map(without), guard).catch(() => {
         if (!session) storageFailed(error)
       })
+      if (isWritten === false) return false
       unstored = session
     }
     const { post } = await channel
@@ -132,19 +143,19 @@ export const createSession = (
   ): Promise<void> => {
     const { keys, guard } = await keysOf(user, what).catch(storageFailed)
     // Otherwise another tab has stored an edit meanwhile.
-    if (await write(undefined, what, keys, left, guard)) await clear(what)
+    if (await write(undefined, guard, what, keys, left)) await clear(what)
     else await forget(user, what, left)
   }
 
-  /**
-   * Stores the tokens that `run` resolves to. Until then no tab refreshes those before them, which
-   * may have ended already.
-   */
+  /** Until it has stored the new tokens no tab refreshes those before them, which may have ended. */
   const renew = <T extends { data: unknown }>(user: User, run: () => Promise<T>) =>
     alone(async () => {
+      const guard = guardOf(await readOf(user))
       const answer = await run()
       const { access_token, refresh_token } = checked(answer.data, isTokens)
-      await write({ user, access_token, refresh_token })
+      // Another tab has logged out meanwhile.
+      if (!(await write({ user, access_token, refresh_token }, guard)))
+        await endWith(access_token).catch(() => {})
       return answer
     })
 
@@ -159,11 +170,7 @@ export const createSession = (
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
-      const current = async () => {
-        const session = await read()
-        if (session?.user.id !== stale.user.id) throw notLoggedIn()
-        return session
-      }
+      const current = () => readOf(stale.user)
       const session = await current()
       if (session.access_token !== stale.access_token) return session
       const answer: Tokens | ApiError = await requestRefresh(session.refresh_token).catch(
@@ -176,11 +183,12 @@ export const createSession = (
       if (isTokens(answer)) {
         const { access_token, refresh_token } = answer
         const renewed = { user: session.user, access_token, refresh_token }
-        await write(renewed)
-        return renewed
+        return (await write(renewed, guardOf(session))) ? renewed : current()
       }
       if (isUnauthorized(answer))
-        await (isAccountDeleted(answer) ? forget(session.user, "queue") : write(undefined))
+        await (isAccountDeleted(answer)
+          ? forget(session.user, "queue")
+          : write(undefined, guardOf(session)))
       // What answered the refresh says nothing about the request that needs it.
       else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, undefined, answer)
       throw answer
@@ -232,7 +240,8 @@ export const createSession = (
       const headers = bearer(tokens.access_token)
       const { data } = await http.repeatedly({ method: "GET", path, headers, signal }, true)
       const user = checked(data, isUser)
-      await renew(user, async () => ({ data: tokens }))
+      const { access_token, refresh_token } = tokens
+      await alone(() => write({ user, access_token, refresh_token }, undefined))
       return user
     },
 

@@ -2,6 +2,15 @@
 import type { Schemas, Todo, Tokens, User } from "./calls.ts"
 import { type Failure, unexpected } from "./errors.ts"
 
+/** Undefined if it is no JSON. */
+export const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
 type Shape<Value> = (value: unknown) => value is Value
 type Test = (value: unknown) => boolean
 

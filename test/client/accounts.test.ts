@@ -1,11 +1,16 @@
 /** Log-outs, deletions of accounts and passwords: what becomes of edits, and of answers that get lost. */
-import { expect, test } from "bun:test"
+import { afterAll, expect, test } from "bun:test"
+import { join } from "node:path"
 import { createClientOn } from "../../src/client/client.ts"
 import { ApiError, type Client, memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
+import { fileStorage } from "../../src/client/storage/file.ts"
 import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
 
 const app = await shareLiveApp()
+const directory = temporaryDirectory()
+afterAll(() => directory[Symbol.dispose]())
 
 const failing = async (promise: Promise<unknown>): Promise<ApiError> => {
   const error = await promise.then(
@@ -243,6 +248,7 @@ test("a tab that was frozen during its refresh goes on with what another has ren
   // It posts no beats while it is frozen.
   const on: Platform = {
     ...platform,
+    lock: app.lock,
     channel: (name, onMessage) => {
       const { post, close } = platform.channel(name, onMessage)
       return { post: (message) => !isFrozen && post(message), close }
@@ -265,6 +271,45 @@ test("a tab that was frozen during its refresh goes on with what another has ren
   expect(await listed).toEqual([])
   frozen.close()
 })
+
+const oneForAll = {
+  memory: () => memoryStorage(),
+  file: () => fileStorage(join(directory.path, "todos.json")),
+}
+const renewals = {
+  "a refresh": (tab: Client) => tab.todos.list(),
+  "a change of the password": (tab: Client, { password }: { password: string }) =>
+    tab.changePassword({ current_password: password, new_password: "another horse battery" }),
+}
+for (const [kind, createStorage] of Object.entries(oneForAll))
+  for (const [name, renew] of Object.entries(renewals))
+    test(`${name} that ends just after another tab's log-out does not log in again (${kind})`, async () => {
+      const storage = createStorage()
+      const account = await app.account()
+      const [other, desk] = [app.open(undefined, storage), app.open()]
+      let isLate = false
+      const late: Storage = {
+        ...storage,
+        write: async (values, guard) => {
+          if (isLate && values.get("session")) {
+            isLate = false
+            await other.logOut()
+          }
+          return storage.write(values, guard)
+        },
+      }
+      const tab = app.open(undefined, late)
+      await tab.logIn(account)
+      if (name === "a refresh") await expireToken(storage)
+      isLate = true
+      await renew(tab, account).catch(() => {})
+      expect(isLate).toBe(false)
+      for (const one of [tab, other]) expect(await one.user()).toBeUndefined()
+      expect((await storage.read("session")).size).toBe(0)
+      const now = name === "a refresh" ? account.password : "another horse battery"
+      await desk.logIn({ ...account, password: now })
+      expect((await desk.call("get", "/api/v1/users/me/sessions")).data.length).toBe(1)
+    })
 
 test("a log-out ends no session of somebody else who has logged in meanwhile", async () => {
   const storage = memoryStorage()

@@ -184,6 +184,7 @@ test("closed clients leave no channel, no lock and no timer behind", async () =>
   const waiting = Array.from({ length: 10 }, (_, index) =>
     lock("name", { signal }, async () => index),
   )
+  await Bun.sleep(0)
   release()
   await held
   expect(await Promise.all(waiting)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])

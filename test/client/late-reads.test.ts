@@ -105,6 +105,7 @@ test("a tab that was frozen during a log-out removes nothing of the session afte
   const messages = createGate()
   const on: Platform = {
     ...platform,
+    lock: app.lock,
     channel: (name, onMessage) =>
       platform.channel(name, (message) => messages.pass().then(() => onMessage(message))),
   }

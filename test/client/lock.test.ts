@@ -1,9 +1,10 @@
 /** The lock of the leader, on a simulated clock: when another tab takes it, and when it must not. */
 import { expect, test } from "bun:test"
 import { withLock } from "../../src/client/lock.ts"
-import { createChannels, createLocks, type Held, platform } from "../../src/client/platform.ts"
+import { createChannels, type Held, platform } from "../../src/client/platform.ts"
 import { createClock } from "../support/simulation/clock.ts"
 import { createRandom } from "../support/simulation/random.ts"
+import { createWebLocks } from "../support/simulation/web-locks.ts"
 
 const never = new Promise<never>(() => {})
 
@@ -11,7 +12,7 @@ const never = new Promise<never>(() => {})
 const startBrowser = (seed: number) => {
   const clock = createClock()
   const { random } = createRandom(seed)
-  const [lock, channel] = [createLocks(), createChannels()]
+  const [lock, channel] = [createWebLocks(), createChannels()]
   const startTab = () => {
     const tab = { isFrozen: false, held: undefined as Held | undefined, since: Number.NaN }
     const on = {

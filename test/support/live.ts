@@ -5,6 +5,7 @@ import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
 import { insertCredentials } from "./accounts.ts"
 import { startApp } from "./app.ts"
+import { createWebLocks } from "./simulation/web-locks.ts"
 import { openSql } from "./sql.ts"
 
 export type Reach = (path: string, init: RequestInit) => Promise<Response>
@@ -13,6 +14,7 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
   const app = await startApp(settings)
   const sql = openSql(app.databaseUrl)
   const reach: Reach = (path, init) => fetch(app.url + path, init)
+  const lock = createWebLocks()
   let users = 0
   const clients: Client[] = []
 
@@ -25,6 +27,7 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
     const through = intercept(reach)
     const on: Platform = {
       ...platform,
+      lock,
       fetch: (url, init) => through(url.slice(app.url.length), init),
       // Limits are not shorter than a slow machine may need.
       sleep: (milliseconds, signal) => {
@@ -43,6 +46,8 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
 
   return {
     url: app.url,
+    /** Of its clients, which are tabs of one browser. */
+    lock,
     open,
     /** Registered, without a hash that takes long. */
     account: () => insertCredentials(sql),
@@ -66,10 +71,15 @@ export const shareLiveApp = async () => {
 
 export type LiveApp = Awaited<ReturnType<typeof startLiveApp>>
 
-/** The next call of its clients gets a 401, and has to refresh. */
+/** The next call of its clients gets a 401, and has to refresh. Does nothing if nobody is logged in. */
 export const expireToken = async (storage: Storage, more: object = {}) => {
   const session = (await storage.read("session")).get("session")
-  const expired = { ...Object(session), access_token: "expired", ...more }
+  if (session === undefined) return
+  const expired = JSON.stringify({
+    ...JSON.parse(String(session)),
+    access_token: "expired",
+    ...more,
+  })
   await storage.write(new Map([["session", expired]]))
 }
 

@@ -47,6 +47,35 @@ test("a database of a newer version is an error, not an empty memory with a logi
   await shows(opened.page, "[ ] milk")
 }, 60_000)
 
+test("a refresh that ends just after another tab's log-out does not log in again", async () => {
+  await using opened = await openAgain(`
+    const transaction = IDBDatabase.prototype.transaction
+    IDBDatabase.prototype.transaction = function (name, mode) {
+      // What another tab's log-out writes, between the last read and this write.
+      if (window.isLate && mode === "readwrite") {
+        window.isLate = false
+        transaction.call(this, name, mode).objectStore(name).delete("session")
+      }
+      return transaction.call(this, name, mode)
+    }
+    const reach = fetch
+    window.fetch = async (address, init) => {
+      const isRefresh = String(address).endsWith("/auth/refresh")
+      if (window.isExpired && !isRefresh) return new Response(JSON.stringify({
+        error_code: "UNAUTHORIZED", status: 401, title: "", detail: "" }),
+        { status: 401, headers: { "content-type": "application/problem+json" } })
+      const answer = await reach(address, init)
+      if (isRefresh) Object.assign(window, { isExpired: false, isLate: true })
+      return answer
+    }`)
+  const { page } = opened
+  expect(await run(page, "client.user().then(Boolean)")).toBe(true)
+  await run(page, "isExpired = true")
+  expect(await failing(page, "client.todos.list()")).toBe("UNAUTHORIZED")
+  expect(await run(page, "isLate")).toBe(false)
+  expect(await run(page, "client.user().then(Boolean)")).toBe(false)
+}, 60_000)
+
 test("a page of a newer version can raise the database's version while old tabs are open", async () => {
   await using opened = await openAgain("")
   await run(opened.page, "open()")

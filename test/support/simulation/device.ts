@@ -9,9 +9,11 @@ import {
 } from "../../../src/client/platform.ts"
 import { memoryStorage } from "../../../src/client/storage/memory.ts"
 import type { Storage } from "../../../src/client/storage/storage.ts"
+import { expireToken } from "../live.ts"
 import type { Clock } from "./clock.ts"
 import { faultyFetch, type Network, type Service } from "./network.ts"
 import type { Random } from "./random.ts"
+import { createWebLocks } from "./web-locks.ts"
 
 const never = new Promise<never>(() => {})
 
@@ -19,7 +21,7 @@ const never = new Promise<never>(() => {})
 export const createProfile = (index: number) => ({
   index,
   storage: memoryStorage(),
-  lock: createLocks(),
+  lock: createWebLocks(),
   channel: createChannels(),
 })
 export type Profile = ReturnType<typeof createProfile>
@@ -183,12 +185,7 @@ export const startDevice = async (given: Given, credentials: Credentials) => {
       state.isSuspended = false
       resume()
     },
-    loseAccess: async () => {
-      const { storage: shared } = given.profile
-      const session = (await shared.read("session")).get("session")
-      if (session)
-        await shared.write(new Map([["session", { ...session, access_token: "expired" }]]))
-    },
+    loseAccess: () => expireToken(given.profile.storage),
     /** Its tabs log in again, later. */
     logOut: () => {
       client.logOut({ pending: random.chance(0.5) ? "keep" : "send" }).catch(() => {})
