@@ -189,8 +189,12 @@ export type RateLimits = ReturnType<typeof createRateLimits>
 /** The same for all emails whose mails come to one mailbox. */
 const mailRule = (kind: "mails requested" | "mails sent", email: string) => {
   const at = email.lastIndexOf("@")
-  const domain = domainToUnicode(email.slice(at + 1).toLowerCase())
-  return rule(kind, email.slice(0, at).toLowerCase().toUpperCase(), domain)
+  const domain = email.slice(at + 1).toLowerCase()
+  return rule(
+    kind,
+    email.slice(0, at).toLowerCase().toUpperCase(),
+    domainToUnicode(domain) || domain,
+  )
 }
 
 type Exhausted = { key: string; seconds_left: number }

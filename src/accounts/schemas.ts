@@ -21,7 +21,9 @@ const FORBIDDEN = /[^\p{ASCII}\p{L}\p{M}\p{N}]|\p{DI}/u
 const isUnambiguous = (text: string) => {
   const domain = text.slice(text.lastIndexOf("@") + 1).toLowerCase()
   const ascii = domainToASCII(domain)
-  return text.normalize("NFC") === text && (ascii === domain || domainToUnicode(ascii) === domain)
+  // Empty if it is the name of no host: that they leave as it is.
+  const isKept = ascii === "" ? /^\p{ASCII}*$/u.test(domain) : ascii === domain
+  return text.normalize("NFC") === text && (isKept || domainToUnicode(ascii) === domain)
 }
 
 /** The user of the README's tour and of all examples. */

@@ -55,6 +55,9 @@ test("an email is what every mail program reads as one mailbox, and as that one"
     ["ada@straße.example", "ada@xn--strae-oqa.example"],
     ["ada@xn--jgeva-dua.example"],
     ["ada@192.0.2.1"],
+    // Of these none is the name of a host.
+    ["ada@a.123"],
+    ["ada@xn--a.example"],
   ] as const) {
     expect(await statusOf(email), email).toBe(201)
     const sent = await transport.sendMail({ from: "a@b", to: { name: "", address: email } })
