@@ -115,10 +115,10 @@ export const startService = async (options: Options) => {
   working.defer(watchers.start(log))
   working.defer(lostCommits.stop)
   const expiries = [
-    endDeletions(deleteTodosOf({ sql, turns: createTurns() })),
     deleteExpiredKeys,
     forgetExpired(config.TRASH_DAYS),
     deleteExpiredTombstones,
+    endDeletions(deleteTodosOf({ sql, turns: createTurns() })),
   ]
   working.defer(startExpiry(sql, expiries, log))
   const scraped = metrics?.serve(config.HOST, config.METRICS_PORT ?? 0)

@@ -9,9 +9,10 @@ const BATCH = 1_000
 
 /** Their rows expire when their `expires_at` has passed. */
 const TABLES = [
+  // First: deletions of accounts that its rows tell of were ended just before.
+  "revocations",
   "sessions",
   "personal_tokens",
-  "revocations",
   "rate_limits",
   "known_addresses",
   "invites",
