@@ -35,8 +35,8 @@ export const secretKeys = ({ SECRET_KEY, SECRET_KEY_PREVIOUS, DATA_DIR }: Settin
 /** Has to be called before the key is read in order to sign, because it may be replaced meanwhile. */
 export const noteKeyUse = ({ SECRET_KEY, DATA_DIR }: Settings) => {
   const file = currentFile(DATA_DIR)
-  const now = new Date()
-  if (SECRET_KEY === undefined && existsSync(file)) utimesSync(file, now, now)
+  const seconds = Date.now() / 1_000
+  if (SECRET_KEY === undefined && existsSync(file)) utimesSync(file, seconds, seconds)
 }
 
 /**

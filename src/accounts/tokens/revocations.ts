@@ -91,7 +91,6 @@ export const createRevocations = (sql: Sql, log: Logger, rememberedMs: number) =
     },
     /** Resolves when polling has begun, to the function that stops it. */
     async start() {
-      use()
       await poll()
       return repeat({
         name: "reading revocations",

@@ -1,7 +1,6 @@
 /** /docs: the API reference, its OpenAPI document, and everything that the page loads. */
 import { join } from "node:path"
 import { promisify } from "node:util"
-import { gzip } from "node:zlib"
 import { Elysia, type InternalRoute } from "elysia"
 import { enclosed } from "../../programs/program.ts"
 import type { ClientOf } from "../client-address.ts"
@@ -35,6 +34,8 @@ const ACCEPTS_GZIP = /\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))/i
 /** Blobs, because a response would copy bytes. */
 const prepare = async (source: Source) => {
   const content = await source()
+  // Imported here, because it would add 2 MB to a service that nobody asks for this.
+  const { gzip } = await import("node:zlib")
   return {
     plain: new Blob([content]),
     gzipped: new Blob([await promisify(gzip)(content)]),
