@@ -14,12 +14,15 @@ const ALGORITHMS = ["EdDSA", "ES256", "ES384", "PS256", "RS256"]
 
 const subjectSchema = Text({ minLength: 1, maxLength: 255 })
 
+/** RFC 7515, section 4.1.9: in any case, and with its first half or without. */
+const LOGOUT = /^(application\/)?logout\+jwt$/i
+
 /**
  * The issuer also signs tokens that give no access: logout tokens (OpenID Connect Back-Channel Logout
  * 1.0), and ID tokens, which tell a client who its user is.
  */
 const isAccessToken = ({ protectedHeader, payload }: jose.JWTVerifyResult) =>
-  protectedHeader.typ?.toLowerCase() !== "logout+jwt" &&
+  !LOGOUT.test(String(protectedHeader.typ)) &&
   payload["nonce"] === undefined &&
   payload["at_hash"] === undefined
 

@@ -73,9 +73,9 @@ test("what the issuer signed for another purpose lets nobody in", async () => {
     { at_hash: "77QmUPtjPfzWtF2AnpK9RQ" },
   ])
     expect(await statusOf(key.sign(issuer.claims("ada", claims)))).toBe(401)
-  for (const typ of ["logout+jwt", "Logout+JWT"])
+  for (const typ of ["logout+jwt", "Logout+JWT", "application/logout+jwt"])
     expect(await statusOf(key.sign(issuer.claims("ada"), { typ }))).toBe(401)
-  for (const typ of ["JWT", "at+jwt", undefined])
+  for (const typ of ["JWT", "at+jwt", undefined, 5])
     expect(await statusOf(key.sign(issuer.claims("ada"), { typ }))).toBe(200)
 })
 
