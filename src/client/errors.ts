@@ -90,20 +90,21 @@ export const isUnanswered = (error: unknown) =>
   hasCode(error, "NETWORK_ERROR") || hasCode(error, "UNEXPECTED_ANSWER")
 
 /** An error of the client itself. */
-export const failed = (error_code: ErrorCode, detail: string, status = 0, cause?: unknown) =>
-  new ApiError({ error_code, status, detail }, undefined, cause)
+export const failed = (
+  error_code: ErrorCode,
+  detail: string,
+  status = 0,
+  cause?: unknown,
+  retryAfter?: number,
+) => new ApiError({ error_code, status, detail }, retryAfter, cause)
 
 export const notLoggedIn = () => failed("UNAUTHORIZED", "Nobody is logged in", 401)
 
 export const noSuchTodo = () => failed("TODO_NOT_FOUND", "There is no such todo here", 404)
 
 /** A proxy or a captive portal has answered in place of the service. */
-export const unexpected = (status = 0, retryAfter?: number, cause?: unknown) =>
-  new ApiError(
-    { error_code: "UNEXPECTED_ANSWER", status, detail: `Not an answer of the service: ${status}` },
-    retryAfter,
-    cause,
-  )
+export const unexpected = (status = 0, cause?: unknown, retryAfter?: number) =>
+  failed("UNEXPECTED_ANSWER", `Not an answer of the service: ${status}`, status, cause, retryAfter)
 
 /** Throws. */
 export const storageFailed = (cause: unknown): never => {

@@ -38,7 +38,7 @@ const failure = (response: Response, text: string) => {
   const problem = hasType(response, "application/problem+json") && parse(text)
   return isFailure(problem) && problem.status === status
     ? new ApiError(problem, retryAfter)
-    : unexpected(status, retryAfter)
+    : unexpected(status, undefined, retryAfter)
 }
 
 /** Reads a body as it arrives. React Native has no streams, and gives it whole. */
@@ -59,8 +59,8 @@ const readText = async (response: Response, onData: () => void, onText: Outgoing
 export type Http = ReturnType<typeof createHttp>
 
 export const createHttp = (platform: Platform, url: string) => {
-  /** Background requests, which may hang on a network that is gone, and when each last heard. */
-  const waiting = new Set<{ heard: number; end: () => void }>()
+  /** What ends background requests, which may hang on a network that is gone; when each last heard. */
+  const waiting = new Map<AbortController, number>()
 
   const exchange = async (outgoing: Outgoing, signal: AbortSignal, onData: () => void) => {
     const { method, path, headers, body, onText } = outgoing
@@ -68,8 +68,8 @@ export const createHttp = (platform: Platform, url: string) => {
       method,
       credentials: "omit",
       cache: "no-store",
-      headers: { ...(body !== undefined && { "content-type": "application/json" }), ...headers },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      headers: { ...(body ? { "content-type": "application/json" } : {}), ...headers },
+      body: JSON.stringify(body),
       signal,
     })
     const { status } = response
@@ -96,10 +96,11 @@ export const createHttp = (platform: Platform, url: string) => {
     later = silence,
   ): Promise<Answer<unknown>> => {
     const ending = abortedBy(outgoing.signal)
-    let timer = new AbortController()
+    let timer = abortedBy(ending.signal)
     const expectWithin = (milliseconds: number) => {
+      if (outgoing.isBackground) waiting.set(ending, platform.elapsed())
       timer.abort()
-      timer = new AbortController()
+      timer = abortedBy(ending.signal)
       const { signal } = timer
       platform.sleep(milliseconds, signal).then(() => {
         if (signal.aborted) return
@@ -107,22 +108,16 @@ export const createHttp = (platform: Platform, url: string) => {
         ending.abort()
       })
     }
-    const request = { heard: platform.elapsed(), end: () => ending.abort() }
-    if (outgoing.isBackground) waiting.add(request)
     try {
       outgoing.signal?.throwIfAborted()
       expectWithin(silence)
-      return await exchange(outgoing, ending.signal, () => {
-        request.heard = platform.elapsed()
-        expectWithin(later)
-      })
+      return await exchange(outgoing, ending.signal, () => expectWithin(later))
     } catch (error) {
       outgoing.signal?.throwIfAborted()
       // The timeout, or a connection that broke.
       throw error instanceof ApiError ? error : failed("NETWORK_ERROR", "No answer", 0, error)
     } finally {
-      waiting.delete(request)
-      timer.abort()
+      waiting.delete(ending)
       ending.abort()
     }
   }
@@ -160,7 +155,7 @@ export const createHttp = (platform: Platform, url: string) => {
     /** Ends background requests that heard nothing for so long: the network may have changed. */
     interrupt: (silence: number) => {
       const since = platform.elapsed() - silence
-      for (const { heard, end } of [...waiting]) if (heard <= since) end()
+      for (const [ending, heard] of waiting) if (heard <= since) ending.abort()
     },
   }
 }

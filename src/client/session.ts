@@ -53,7 +53,7 @@ export const createSession = (
   { keysOf, clear }: Belongings,
 ) => {
   const listeners = createListeners()
-  const end = new AbortController()
+  const closing = new AbortController()
   /** The id of the logged-in user, as far as this tab knows. Empty if nobody is logged in. */
   let known: string | undefined
   /** A session that a full storage did not accept. All open tabs then have it in memory. */
@@ -76,6 +76,11 @@ export const createSession = (
     return session
   }
 
+  const sessionOf = (user: User, { access_token, refresh_token }: Tokens): Stored => ({
+    user,
+    access_token,
+    refresh_token,
+  })
   const readOf = async (user: User) => {
     const session = await read()
     if (session?.user.id !== user.id) throw notLoggedIn()
@@ -152,10 +157,9 @@ export const createSession = (
     alone(async () => {
       const guard = guardOf(await readOf(user))
       const answer = await run()
-      const { access_token, refresh_token } = checked(answer.data, isTokens)
+      const tokens = checked(answer.data, isTokens)
       // Another tab has logged out meanwhile.
-      if (!(await write({ user, access_token, refresh_token }, guard)))
-        await endWith(access_token).catch(() => {})
+      if (!(await write(sessionOf(user, tokens), guard))) await end(tokens)
       return answer
     })
 
@@ -181,8 +185,7 @@ export const createSession = (
       // This tab was frozen, and another has renewed it.
       if (now.access_token !== session.access_token) return now
       if (isTokens(answer)) {
-        const { access_token, refresh_token } = answer
-        const renewed = { user: session.user, access_token, refresh_token }
+        const renewed = sessionOf(session.user, answer)
         return (await write(renewed, guardOf(session))) ? renewed : current()
       }
       if (isUnauthorized(answer))
@@ -190,7 +193,7 @@ export const createSession = (
           ? forget(session.user, "queue")
           : write(undefined, guardOf(session)))
       // What answered the refresh says nothing about the request that needs it.
-      else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, undefined, answer)
+      else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, answer)
       throw answer
     })
 
@@ -198,6 +201,7 @@ export const createSession = (
     const path = "/api/v1/auth/logout"
     return http.once({ method: "POST", path, headers: bearer(accessToken) }, PATIENCE)
   }
+  const end = (tokens: Tokens) => endWith(tokens.access_token).catch(() => {})
   /** Returns whether the service has ended the session. */
   const endOne = async (refreshToken: string, accessToken?: string): Promise<boolean> => {
     try {
@@ -215,12 +219,12 @@ export const createSession = (
     if (isEnding) return
     isEnding = true
     try {
-      for (let failures = 0; !end.signal.aborted; failures++) {
+      for (let failures = 0; !closing.signal.aborted; failures++) {
         const left = [...(await storage.read(LEFT))]
         if (left.length === 0) return
         for (const [key, token] of left)
           if (await endOne(String(token))) await storage.write(new Map([[key, undefined]]))
-        await platform.sleep(backOff(platform, failures), end.signal)
+        await platform.sleep(backOff(platform, failures), closing.signal)
       }
     } catch {
       // The storage cannot be read now: the next start tries again.
@@ -240,8 +244,7 @@ export const createSession = (
       const headers = bearer(tokens.access_token)
       const { data } = await http.repeatedly({ method: "GET", path, headers, signal }, true)
       const user = checked(data, isUser)
-      const { access_token, refresh_token } = tokens
-      await alone(() => write({ user, access_token, refresh_token }, undefined))
+      await alone(() => write(sessionOf(user, tokens), undefined))
       return user
     },
 
@@ -259,14 +262,14 @@ export const createSession = (
       await forget(user, what, [[key, session.refresh_token]])
       return async () => {
         const ended = endOne(session.refresh_token, session.access_token)
-        const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, end.signal)])
+        const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, closing.signal)])
         if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
         else endLeft()
       }
     },
 
     /** Ends the session of tokens that are not stored. */
-    end: (tokens: Tokens) => endWith(tokens.access_token).catch(() => {}),
+    end,
 
     /** See `Authorized`. With a `userId`, it fails if another user has logged in since. */
     authorized: async <T>(
@@ -286,7 +289,7 @@ export const createSession = (
 
     onChange: listeners.add,
     closeChannel: async () => {
-      end.abort()
+      closing.abort()
       ;(await channel).close()
     },
   }

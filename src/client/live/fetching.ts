@@ -14,7 +14,9 @@ const SILENCE = 10_000
 const POLL = 10_000
 /** A page has as many changes as arrive in this time: what has arrived is kept. */
 const PAGE_TIME = 2_000
-const [SMALLEST, FIRST, LARGEST] = [10, 100, 1000]
+const SMALLEST = 10
+const FIRST = 100
+const LARGEST = 1000
 
 /** Whether the sync token is refused: it has expired (410), or its signing key is unknown (400). */
 const isLost = (error: unknown) =>
@@ -54,9 +56,7 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
 
   /** The edits whose results every fetch that begins now contains. */
   const savedKeys = () => {
-    const saved = store
-      .allEdits()
-      .flatMap(([, edits]) => edits.filter(({ step }) => step === "saved"))
+    const saved = store.everyEdit().filter(({ step }) => step === "saved")
     return new Set(saved.map(({ key }) => key))
   }
   const forget = (saved: ReadonlySet<string>) =>

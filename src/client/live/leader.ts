@@ -6,7 +6,7 @@
  * streams are blocked, uses long polling. After any failure it pauses, longer each time, until the
  * network or the page comes back, or somebody presses a button.
  */
-import { ApiError, isUnauthorized } from "../errors.ts"
+import { ApiError, isUnanswered, isUnauthorized } from "../errors.ts"
 import type { Http } from "../http.ts"
 import { abortedBy, backOff, type Held, type Platform } from "../platform.ts"
 import type { Authorized, Session } from "../session.ts"
@@ -109,10 +109,7 @@ export const lead = async (
         if (resting.signal.aborted && !(error instanceof ApiError)) continue
         isBehind = true
         const is_logged_in = !isUnauthorized(error)
-        const is_online =
-          error instanceof ApiError &&
-          error.status !== 0 &&
-          error.error_code !== "UNEXPECTED_ANSWER"
+        const is_online = error instanceof ApiError && !isUnanswered(error)
         store.connected({ is_online, is_logged_in })
         const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
         const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))

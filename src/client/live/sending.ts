@@ -88,8 +88,7 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
     hasWork: () => store.unsent() > 0,
 
     /** Whether answers got lost: a fetch could bring a todo before it is known which create made it. */
-    isUncertain: () =>
-      store.allEdits().some(([, edits]) => edits.some(({ step }) => step === "sent")),
+    isUncertain: () => store.everyEdit().some(({ step }) => step === "sent"),
 
     /** Returns false if it is not the leader any more. Throws if edits have to be sent again later. */
     send: async (): Promise<boolean> => {

@@ -5,7 +5,7 @@ import type { Removal } from "../session.ts"
 import type { Storage } from "../storage/storage.ts"
 import type { Change, Edits, Entry, Notice, Outcome, SyncState } from "./model.ts"
 import { createTable, type TableMessage } from "./table.ts"
-import { createView, localId } from "./view.ts"
+import { createView, isSame, localId } from "./view.ts"
 
 const replicaPrefix = (userId: number) => `replica:${userId}:`
 const queuePrefix = (userId: number) => `queue:${userId}:`
@@ -15,6 +15,9 @@ const NOTICES = "notices"
 const LONGEST_NOTICES = 1000
 const NONE: readonly Notice[] = []
 const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
+
+/** An empty list is not stored. */
+const orNone = <Item>(list: readonly Item[]) => (list.length > 0 ? list : undefined)
 
 /** Of the lock of the leader, and of the channel between tabs that understand each other. */
 export const liveName = (storage: Storage, userId: number) => `${storage.name}:live:1:${userId}`
@@ -119,6 +122,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   const allEdits = () =>
     [...queue.values()].filter(([key]) => key !== NOTICES) as readonly [string, Edits][]
 
+  const everyEdit = () => allEdits().flatMap(([, edits]) => edits)
+
   /** Remembers the key of a todo of the replica. */
   const nameEntry = (name: string) => {
     const { key, todo } = entryOf(name) ?? {}
@@ -151,8 +156,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   const keyOf = (id: number) => keys.get(id) ?? String(id)
 
   const connected = (next: Connection) => {
-    const { is_online, is_logged_in } = connection
-    if (next.is_online === is_online && next.is_logged_in === is_logged_in) return
+    if (isSame(next, connection)) return
     connection = next
     if (isLeader) channel.post({ connection })
     call()
@@ -177,8 +181,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     entryOf: (key: string) => entryOf(String(ids.get(key) ?? key)),
     editsOf,
     allEdits,
-    unsent: () =>
-      allEdits().flatMap(([, edits]) => edits.filter(({ step }) => step !== "saved")).length,
+    unsent: () => everyEdit().filter(({ step }) => step !== "saved").length,
+    everyEdit,
     get: view.get,
     list: view.list,
     pending: () => pending,
@@ -214,7 +218,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     edit: (run: (settle: (key: string, ...outcome: Outcome) => void) => void) =>
       queue.change((set) => {
         run((key, edits, told = []) => {
-          set(key, edits.length > 0 ? edits : undefined)
+          set(key, orNone(edits))
           if (told.length > 0) set(NOTICES, [...notices(), ...told].slice(-LONGEST_NOTICES))
         })
       }),
@@ -222,7 +226,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     dismiss: (key: string) =>
       queue.change((set) => {
         const left = notices().filter((notice) => notice.key !== key)
-        set(NOTICES, left.length > 0 ? left : undefined)
+        set(NOTICES, orNone(left))
       }),
 
     clear,

@@ -1,5 +1,5 @@
 /** IndexedDB, or memory where the browser allows none, as in some private windows and frames. */
-import { Blocked, findIndexedDb, indexedDbStorage } from "./indexed-db.ts"
+import { findIndexedDb, indexedDbStorage } from "./indexed-db.ts"
 import { memoryStorage } from "./memory.ts"
 import type { Storage } from "./storage.ts"
 
@@ -10,15 +10,16 @@ export const browserStorage = (name: string): Storage | undefined => {
   let used = indexedDbStorage(factory, name)
   let chosen: Promise<Storage> | undefined
   /**
-   * The first access decides for good. Any other failure is the caller's: what is stored is not to
-   * be hidden behind an empty memory because the disk failed once.
+   * The first access decides for good: the browser may allow no storage here, as in some private
+   * windows and frames. Any other failure is the caller's: what is stored is not to be hidden behind
+   * an empty memory because the disk failed once.
    */
   const choose = async () => {
     chosen ??= used.read("session").then(
       () => used,
       (error) => {
         chosen = undefined
-        if (!(error instanceof Blocked)) throw error
+        if (!/^(Security|InvalidState|NotAllowed)Error/.test(String(error))) throw error
         used = memoryStorage()
         return used
       },

@@ -48,12 +48,8 @@ export const findIndexedDb = () => {
   }
 }
 
-/** The browser allows no storage here, as in some private windows and frames: for good. */
-export class Blocked extends Error {}
-
-const nameOf = (error: unknown) => (error instanceof Error ? error.name : "")
 const isPassing = (error: unknown) =>
-  !(error instanceof Blocked) && nameOf(error) !== "QuotaExceededError"
+  !/^(Security|NotAllowed|QuotaExceeded)Error/.test(String(error))
 
 export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
   let opened: Promise<Database> | undefined
@@ -85,10 +81,7 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
     mode: "readonly" | "readwrite",
     work: (store: ObjectStore, end: (value: T) => void) => void,
   ): Promise<T> => {
-    opened ??= open().catch((error) => {
-      const isBlocked = /^(Security|InvalidState|NotAllowed)Error$/.test(nameOf(error))
-      throw isBlocked ? new Blocked(String(error)) : error
-    })
+    opened ??= open()
     const transaction = (await opened).transaction(STORE, mode)
     return new Promise<T>((resolve, reject) => {
       transaction.onabort = () => reject(transaction.error ?? new Error("The storage gave up"))
