@@ -51,7 +51,7 @@ export const createOnce = async (
     const [created] = await writing<Written>(turn, INSERT_ONCE, values)
     if (created) return created
     const { sql, ownerId, options } = turn
-    const use = await findKeyUse(sql.pipelined, ownerId, key, options)
+    const [use] = await findKeyUses(sql.pipelined, ownerId, [key], options)
     if (!use) continue
     if (bodyHash !== use.body_hash) throw keyReused()
     return { ...firstResponse(body, use), revision: null }
@@ -83,21 +83,22 @@ const INSERT_ONCE = `
 
 export type KeyUse = { body_hash: string; todo_id: number; created_at: string }
 
-const FIND_USE = `
-  select encode(body_hash, 'hex') as body_hash, todo_id, created_at
+const FIND_USES = `
+  select key, encode(body_hash, 'hex') as body_hash, todo_id, created_at
   from idempotency_keys
   where owner_id = $1
-    and key = $2
+    and key = any($2::text[])
     and created_at > now() - ${KEY_LIFETIME}`
 
-export const findKeyUse = async (
+export const findKeyUses = (
   sql: Statements,
   ownerId: number,
-  key: string,
+  keys: string[],
   options: { prepare: boolean } = PREPARED,
 ) => {
-  const [use] = await sql.unsafe<KeyUse[]>(FIND_USE, [ownerId, key], options)
-  return use
+  // An array of Postgres escapes visible ASCII as JSON does.
+  const array = `{${keys.map((key) => JSON.stringify(key)).join()}}`
+  return sql.unsafe<(KeyUse & { key: string })[]>(FIND_USES, [ownerId, array], options)
 }
 
 /**

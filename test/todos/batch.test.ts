@@ -102,6 +102,24 @@ test("a create is repeated by its key, of a batch, of a single create, or of the
   expect(await titles(ada)).toEqual(["single", "batch"])
 })
 
+test("any key is found again, whatever it is made of", async () => {
+  const ada = await app.user()
+  const operations = ['"', "\\", '\\"', "{", "},", "NULL", "'", ",", "!".repeat(255)].map(
+    (key) => ({
+      op: "create",
+      todo: { title: key.slice(0, 9) },
+      key,
+    }),
+  )
+  const first = await send(ada, operations)
+  for (const again of [await send(ada, operations), await send(ada, operations.toReversed())])
+    expect(again.results.map(({ replayed }) => replayed)).toEqual(operations.map(() => true))
+  for (const [index, { key, todo }] of operations.entries()) {
+    const { body } = await ada.post("/todos", todo, { "idempotency-key": key })
+    expect(body).toEqual(first.results[index]?.todo as Todo)
+  }
+})
+
 test("creates keep their order in ids and in every list, with keys, without, and mixed", async () => {
   const ada = await app.user()
   const words = ["delta", "alpha", "echo", "bravo", "charlie", "foxtrot"]

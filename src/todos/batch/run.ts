@@ -5,7 +5,7 @@
 import type { Statements } from "../../database/sql.ts"
 import { entityTag } from "../../http/entity-tag.ts"
 import { Problem } from "../../http/problem.ts"
-import { findKeyUse } from "../idempotency.ts"
+import { findKeyUses } from "../idempotency.ts"
 import type { Versioned } from "../queries.ts"
 import type { Turn, Writer } from "../revisions.ts"
 import { noSuchTodo, type WriteDeps, writeAsUser } from "../writes.ts"
@@ -39,10 +39,9 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]) 
     const own = key === null ? undefined : firsts.get(key)
     if (key !== null && own) uses.set(key, { ...own, todo_id, created_at: now })
   }
-  for (const key of firsts.keys()) {
-    const use = uses.get(key) ?? (await findKeyUse(sql, ownerId, key))
-    if (use) uses.set(key, use)
-  }
+  const others = [...firsts.keys()].filter((key) => !uses.has(key))
+  if (others.length > 0)
+    for (const { key, ...use } of await findKeyUses(sql, ownerId, others)) uses.set(key, use)
   return { drawn: new Map(claimed.map((row) => [row.index, row])), uses }
 }
 
