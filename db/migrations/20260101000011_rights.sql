@@ -10,7 +10,7 @@ declare
     select concat_ws(', ', 'public', string_agg(distinct grantee::regrole::text, ', '))
     from pg_default_acl
     cross join aclexplode(defaclacl)
-    where defaclrole = current_user::regrole
+    where defaclrole = (select oid from pg_roles where rolname = current_user)
       and grantee not in (0, defaclrole)
   );
 begin

@@ -37,6 +37,7 @@ export const withUsers = async <Result>(
   const { url } = opened.use(await openDatabase(config))
   const sql = connect(url, 1, { prepare: config.DATABASE_PREPARED_STATEMENTS === "true" })
   opened.defer(() => sql.end())
+  await sql.found
   const log = createLog(config.LOG_LEVEL, 2)
   opened.defer(() => log.end())
   if ((await schemaState(sql)).pending.length > 0)

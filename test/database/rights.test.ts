@@ -16,7 +16,9 @@ import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 
 const suffix = crypto.randomUUID().slice(0, 8)
-const [owner, serving, anon] = [`owner_${suffix}`, `serving_${suffix}`, `anon_${suffix}`]
+/** Quoted, because the names of some hosted services' roles are addresses. */
+const owner = `"Owner@${suffix}.iam"`
+const [serving, anon] = [`serving_${suffix}`, `anon_${suffix}`]
 
 let database: TestDatabase
 let admin: (text: string) => Promise<unknown[]>

@@ -179,6 +179,13 @@ test("each is a security event in the log, which has no email and no token", asy
   }
 })
 
+test("they wait until the host that target_session_attrs asks for is found", async () => {
+  const url = new URL(app.databaseUrl)
+  url.searchParams.set("target_session_attrs", "read-write")
+  const found = await runCommand(["user", "list", "--json"], { DATABASE_URL: url.href, SECRET_KEY })
+  expect(found).toMatchObject({ code: 0, out: expect.stringMatching(/^\[/) })
+})
+
 test("a database that is away ends with 69, one that is not migrated and none at all with 1", async () => {
   const away = await runCommand(["user", "list"], {
     DATABASE_URL: "postgres://todo:8472@127.0.0.1:1/todo",
