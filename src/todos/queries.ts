@@ -40,20 +40,21 @@ export const findTodo = async (sql: Sql, ownerId: number, id: number) => {
   return row
 }
 
-/** Whether the row's version is one of `$4`. True if `$4` is null. */
-const IS_EXPECTED = "coalesce(version = any($4::bigint[]), true)"
-
+/** For `$4`, the versions that are expected. Null if any is. */
 const arrayOf = (versions: number[] | undefined) => (versions ? `{${versions.join()}}` : null)
+
+/** Locked first, so that the latest version is compared and returned. */
+const BEFORE = `
+  select ${shown("todos")}, coalesce(version = any($4::bigint[]), true) as is_expected
+  from todos
+  where owner_id = $1
+    and id = $3
+    and ${LIMITED_WAIT}
+  for update`
 
 const UPDATE = `
   with before as (
-    select ${shown("todos")},
-      ${IS_EXPECTED} as is_expected
-    from todos
-    where owner_id = $1
-      and id = $3
-      and ${LIMITED_WAIT}
-    for update
+    ${BEFORE}
   ), wanted as (
     select wanted.*
     from before
@@ -88,10 +89,7 @@ const UPDATE = `
   from before
   where not exists (select from after)`
 
-/**
- * Members that are left out stay as they are. If nothing changes, nothing is written. The row is locked
- * first, so that its latest version is compared and returned.
- */
+/** Members that are left out stay as they are. If nothing changes, nothing is written. */
 export const updateTodo = async (
   turn: Turn,
   id: number,
@@ -108,13 +106,7 @@ export const updateTodo = async (
 
 const DELETE = `
   with before as (
-    select ${members.columns()}, created_at, updated_at, version,
-      ${IS_EXPECTED} as is_expected
-    from todos
-    where owner_id = $1
-      and id = $3
-      and ${LIMITED_WAIT}
-    for update
+    ${BEFORE}
   ), revised as (
     ${nextRevision("from before where is_expected", { added: "-1" })}
   ), gone as (

@@ -43,7 +43,6 @@ export const changesPage = t.Object(
   },
   { $id: "ChangesPage", description: "A page of changes", additionalProperties: false },
 )
-export type ChangesPage = Static<typeof changesPage>
 
 export const eventsBody = t.String({
   contentType: "text/event-stream",

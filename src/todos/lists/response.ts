@@ -55,7 +55,7 @@ export const turnToRead = (
         if (reason !== "late") throw reason
         return undefined
       })
-export type PageDeps = Reads & { cursors: Cursors; log: Logger }
+type PageDeps = Reads & { cursors: Cursors; log: Logger }
 export type ListDeps = PageDeps & { sql: Sql; tagOf: ListTags }
 
 type PageQuery = { limit?: string; cursor?: string }
