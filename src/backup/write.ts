@@ -3,6 +3,7 @@ import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress } from "node:zlib"
 import { openConnection } from "../database/driver.ts"
+import { codeOf } from "../database/errors.ts"
 import { hiddenTables } from "../database/migrations/rights.ts"
 import { schemaState } from "../database/migrations/state.ts"
 import { version } from "../version.ts"
@@ -88,7 +89,9 @@ export const writeBackup = async (url: string, options: Options) => {
   try {
     await sql.begin("isolation level repeatable read read only", (snapshot) =>
       writeSnapshot(snapshot, options).catch((error: unknown) => {
-        failure = error
+        // Of the output, not of the database's connection, into which nothing is written meanwhile.
+        failure =
+          codeOf(error) === "EPIPE" ? new BackupError("The backup's reader has left") : error
         throw error
       }),
     )

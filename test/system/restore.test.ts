@@ -365,16 +365,22 @@ test("what cannot be written leaves no file, and what cannot be read says so", a
   await drop()
 })
 
-test("a full disk and an interruption end a backup, and leave nothing behind", async () => {
+test("a full disk, a reader that leaves and an interruption end a backup, and leave nothing behind", async () => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "todo.backup")
   await using source = await databaseWithTodos(60_000)
-  const full = Bun.spawn(["/bin/sh", "-c", '"$@" backup - > /dev/full', "sh", ...program], {
-    env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: source.url },
-    stderr: "pipe",
-  })
+  const inShell = (command: string) =>
+    Bun.spawn(["/bin/bash", "-o", "pipefail", "-c", command, "bash", ...program], {
+      env: { PATH: process.env["PATH"] ?? "", DATABASE_URL: source.url },
+      stdout: "ignore",
+      stderr: "pipe",
+    })
+  const full = inShell('"$@" backup - > /dev/full')
   expect(await full.exited).toBe(1)
   expect(await full.stderr.text()).toContain("no space left")
+  const unread = inShell('"$@" backup - | head -c 10')
+  expect(await unread.exited).toBe(1)
+  expect(await unread.stderr.text()).toBe("todo-api: The backup's reader has left\n")
 
   const interrupted = spawnCommand(["backup", file], { DATABASE_URL: source.url })
   while (readdirSync(directory.path).length === 0) await Bun.sleep(1)
