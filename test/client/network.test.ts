@@ -79,13 +79,32 @@ const isOnline = (live: Live) => () => live.status().is_online
 
 test("an idle tab is offline at once where the browser says so, and online within a second of the network", async () => {
   const { live, client, network, happen, slowDown } = await startLive(app)
+  await eventually(() => network.requests.some((request) => request.endsWith("/events")))
+  await Bun.sleep(100)
   network.cut = /./
   happen("offline")
   expect(live.status().is_online).toBe(false)
+  let times = 0
+  const stop = live.subscribe(() => {
+    if (live.status().is_online) times++
+  })
+  // Nothing waits: only a request finds out, and not that there was nothing to do.
+  await Bun.sleep(200)
+  expect(times).toBe(0)
+  expect(live.status().is_online).toBe(false)
+  stop()
   happen("online")
   await slowDown(/./)
   network.cut = /^$/
   happen("online")
+  expect(await timed(isOnline(live))).toBeLessThan(SECOND)
+  client.close()
+})
+
+test("an idle tab that the browser calls offline in error finds out that it is not", async () => {
+  const { live, client, happen } = await startLive(app)
+  happen("offline")
+  expect(live.status().is_online).toBe(false)
   expect(await timed(isOnline(live))).toBeLessThan(SECOND)
   client.close()
 })

@@ -74,12 +74,17 @@ export const lead = async (
     restart()
   }
 
+  /** Returns whether the service has answered. */
   const step = async (until: AbortSignal) => {
     if (!isLoaded) await store.loadQueue()
     isLoaded = true
     if (sender.hasWork()) {
       isBehind = true
-      do if (!(await sender.send())) return pause(HANGING)
+      do
+        if (!(await sender.send())) {
+          await pause(HANGING)
+          return false
+        }
       while (sender.isUncertain())
     }
     if (isBehind) {
@@ -91,7 +96,9 @@ export const lead = async (
       await platform.sleep(REST, until)
       // Finds the edits of a tab that was closed before it could announce them.
       if (!until.aborted) await store.loadQueue()
+      return false
     }
+    return true
   }
 
   const work = async () => {
@@ -100,9 +107,8 @@ export const lead = async (
       rest = resting
       const over = trouble.signal
       try {
-        await step(resting.signal)
+        if (await step(resting.signal)) store.connected({ is_online: true, is_logged_in: true })
         failures = 0
-        store.connected({ is_online: true, is_logged_in: true })
       } catch (error) {
         if (signal.aborted) return
         // The long poll was interrupted because there is something to do.
@@ -128,15 +134,15 @@ export const lead = async (
     if (next !== isBlocked) wake()
     isBlocked = next
   }
-  const setOffline = () => store.connected({ ...store.connection(), is_online: false })
-  platform.onEvent((event) => {
-    if (event === "offline") setOffline()
-    else reconnect()
-  }, signal)
-  const onLost = (isSilent: boolean) => {
-    if (isSilent) setOffline()
+  /** Asks whether the network is gone. `isOffline`: it seems so. */
+  const onLost = (isOffline: boolean) => {
+    if (isOffline) store.connected({ ...store.connection(), is_online: false })
     catchUp()
   }
+  platform.onEvent((event) => {
+    if (event === "offline") onLost(true)
+    else reconnect()
+  }, signal)
   /** A request that waits since before the stream was opened hangs on another network. */
   const onOpen = (time: number) => {
     if (time < HANGING) http.interrupt(2 * HANGING)
