@@ -18,6 +18,7 @@ import { createSessionTokens } from "./accounts/tokens/session-tokens.ts"
 import { createFederatedUser } from "./accounts/users.ts"
 import { createLimiter } from "./concurrency/limiter.ts"
 import type { Config } from "./config/config.ts"
+import { poolExhausted } from "./database/errors.ts"
 import type { Sql } from "./database/sql.ts"
 import { createClientOf } from "./http/client-address.ts"
 import { cors } from "./http/cors.ts"
@@ -53,8 +54,11 @@ type Deps = {
   isStopping: () => boolean
 }
 
+/** A database that has answered nothing for this long is frozen: a client must get a response within five seconds. */
+const SILENCE_MS = 2_500
+
 /** What reads many rows waits for its user's turn, so that other users do not feel it. */
-const createReads = (poolSize: number) => ({
+const createReads = (poolSize: number, { state }: Sql) => ({
   /** Searches, and what may be large: whole lists, exports, more than 100 todos or changes. */
   slowReads: createLimiter<number>({
     // Two connections are left to what is short.
@@ -62,7 +66,11 @@ const createReads = (poolSize: number) => ({
     perKey: 2,
     queuePerKey: 100,
     waitMs: 5_000,
-    refuse: () => tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
+    isInVain: (since) => performance.now() - Math.max(since, state().answeredAt) > SILENCE_MS,
+    refuse: (why) =>
+      why === "vain"
+        ? poolExhausted()
+        : tooManyRequests("Too many slow requests at once; wait until some have ended", 1),
   }),
   /** Pages of todos or changes: as many as a browser opens connections. */
   shortReads: createLimiter<number>({
@@ -81,7 +89,7 @@ export const createApp = (deps: Deps) => {
   const tokens = { ...deps.tokens, authenticate }
   const clientOf = createClientOf(config.TRUSTED_PROXIES)
   const turns = createTurns()
-  const reads = createReads(config.DATABASE_POOL_SIZE)
+  const reads = createReads(config.DATABASE_POOL_SIZE, sql)
   const accounts: Accounts = {
     ...{ sql, tokens, clientOf },
     limits: createRateLimits(sql, config),

@@ -5,7 +5,7 @@
  *   waiting    while its key or all keys have as many under way as they may: one queue a key;
  *   under way  until it is released; then the key that has waited longest is served, and goes to the end;
  *   refused    where the queues are full (the longest queue gives its last place to a shorter one), after
- *              `waitMs`, or when its client has left (ClientLeft).
+ *              `waitMs`, when the wait is in vain, or when its client has left (ClientLeft).
  */
 
 /** Nobody waits for the response any more. */
@@ -17,7 +17,7 @@ export class ClientLeft extends Error {
 }
 
 /** Why a piece of work was refused while its client was there. */
-export type Refusal = "full" | "late"
+export type Refusal = "full" | "late" | "vain"
 
 type Limits = {
   /** Pieces of work under way, in all and for each key. */
@@ -27,6 +27,8 @@ type Limits = {
   queue?: number
   queuePerKey?: number
   waitMs: number
+  /** Whether nothing that is under way will end soon, for who waits since that time (performance.now). */
+  isInVain?: (since: number) => boolean
   /** Makes the error that a refused piece of work is rejected with. */
   refuse: (why: Refusal) => unknown
 }
@@ -40,7 +42,8 @@ type Wait = {
 type Waiter = Pick<Wait, "signal"> & {
   start: () => void
   reject: (error: unknown) => void
-  until: number
+  /** Infinity if it is patient. */
+  since: number
 }
 type Entry<Key> = { key: Key; underWay: number; waiting: Waiter[] }
 
@@ -53,6 +56,7 @@ export const createLimiter = <Key>({
   queue = Number.POSITIVE_INFINITY,
   queuePerKey = Number.POSITIVE_INFINITY,
   waitMs,
+  isInVain = () => false,
   refuse,
 }: Limits) => {
   const entries = new Map<Key, Entry<Key>>()
@@ -112,7 +116,8 @@ export const createLimiter = <Key>({
     const now = performance.now()
     for (const entry of [...entries.values()])
       for (const waiter of [...entry.waiting])
-        if (waiter.until <= now) remove(entry, waiter, refuse("late"))
+        if (waiter.since + waitMs <= now) remove(entry, waiter, refuse("late"))
+        else if (isInVain(waiter.since)) remove(entry, waiter, refuse("vain"))
         else if (waiter.signal?.().aborted) remove(entry, waiter, new ClientLeft())
     if (waiting > 0) return
     clearInterval(sweeper)
@@ -133,8 +138,8 @@ export const createLimiter = <Key>({
       entry.underWay++
     } else {
       const { promise, resolve, reject } = Promise.withResolvers<void>()
-      const until = isPatient ? Number.POSITIVE_INFINITY : performance.now() + waitMs
-      entry.waiting.push({ start: resolve, reject, signal, until })
+      const since = isPatient ? Number.POSITIVE_INFINITY : performance.now()
+      entry.waiting.push({ start: resolve, reject, signal, since })
       waiting++
       update(entry)
       sweeper ??= setInterval(sweep, Math.min(SWEEP_MS, waitMs))

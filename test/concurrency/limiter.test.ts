@@ -46,6 +46,24 @@ test("no key has more under way than it may, and each key's work runs in the ord
   expect(limiter.state()).toEqual({ underWay: 0, waiting: 0, keys: 0 })
 })
 
+test("who waits in vain is refused before the time, but for who is patient", async () => {
+  let endedAt = 0
+  const isInVain = (since: number) => performance.now() - Math.max(since, endedAt) > 200
+  const limiter = createLimiter<string>({ perKey: 1, waitMs: 5_000, isInVain, refuse })
+  const { work, end } = held()
+  const first = limiter.run("a", work("a1"))
+  const vain = whyOf(limiter.run("a", work("a2")))
+  const patient = limiter.run("a", work("a3"), { isPatient: true })
+  await Bun.sleep(150)
+  endedAt = performance.now()
+  await Bun.sleep(100)
+  expect(limiter.state().waiting).toBe(2)
+  expect(await vain).toBe("vain")
+  await end("a1")
+  await end("a3")
+  expect(await Promise.all([first, patient])).toEqual(["a1", "a3"])
+})
+
 test("keys take turns: one that came late with little does not wait for one that came early with much", async () => {
   const limiter = createLimiter<string>({ total: 1, waitMs: 5_000, refuse })
   const { begun, work, end } = held()
