@@ -24,7 +24,10 @@ export const commonPasswords = async () => {
   return [...found]
 }
 
-if (import.meta.main) {
-  const fingerprints = (await commonPasswords()).map(fingerprint).sort(Buffer.compare)
-  await Bun.write(join(root, "src/accounts/common.fingerprints"), Buffer.concat(fingerprints))
-}
+/** As they are stored. */
+export const fingerprintsOf = (passwords: string[]) =>
+  Buffer.concat(passwords.map(fingerprint).sort(Buffer.compare))
+
+export const stored = join(root, "src/accounts/common.fingerprints")
+
+if (import.meta.main) await Bun.write(stored, fingerprintsOf(await commonPasswords()))

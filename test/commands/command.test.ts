@@ -41,11 +41,10 @@ test("what is printed arrives whole and once through a pipe that is read slowly,
   const { out } = await runCommand(["openapi"])
   expect(out.length).toBeGreaterThan(2 * 65_536)
   expect(JSON.parse(out)).toHaveProperty("openapi")
-  expect(await Promise.all(["cat", "(sleep 1; cat)"].map(shell))).toEqual([
+  expect(await Promise.all(["(sleep 1; cat)", "head -c 10"].map(shell))).toEqual([
     [out, ""],
-    [out, ""],
+    [out.slice(0, 10), ""],
   ])
-  expect(await shell("head -c 10")).toEqual([out.slice(0, 10), ""])
 })
 
 for (const args of [

@@ -139,13 +139,12 @@ const ENDS: Record<string, (user: User) => Promise<unknown>> = {
 
 for (const [name, end] of Object.entries(ENDS))
   test(`${name} cuts off what is being read, and nothing that is made later is in it`, async () => {
-    const expiring = tokenFor(leaver.id, { exp: Date.now() / 1000 + 4 })
+    const expiring = tokenFor(leaver.id, { exp: Date.now() / 1000 + 3 })
     const { token } =
       name === "expiry" ? { token: expiring } : await app.session({ email: leaver.email, password })
     const user = { ...app.withToken(token), id: leaver.id }
-    const open = []
-    for (const path of ["/todos", "/todos?q=o&sort=-title", "/users/me/export"])
-      open.push(await openPaused(app.url, path, token, sql))
+    const paths = ["/todos", "/todos?q=o&sort=-title", "/users/me/export"]
+    const open = await Promise.all(paths.map((path) => openPaused(app.url, path, token, sql)))
     await end(user)
     const [kept] = await sql`select id from users where id = ${user.id}`
     if (kept) await insertMany(sql, user.id, 1, { title: "'made later'" })
