@@ -97,13 +97,16 @@ const FORGET_EXPIRED = `
   update deleted_todos
   set ${cleared}
   where created_at is not null
-    and (owner_id, revision, id) in (
-      select owner_id, revision, id
-      from deleted_todos
-      where created_at is not null
-        and not ${isKept("$1")}
-      order by deleted_at
-      limit $2
+    and deleted_at <= (
+      select max(deleted_at)
+      from (
+        select deleted_at
+        from deleted_todos
+        where created_at is not null
+          and not ${isKept("$1")}
+        order by deleted_at
+        limit $2
+      ) as oldest
     )`
 
 /** Forgets about `limit` todos, of all owners, that cannot be restored any more. Returns how many. */
