@@ -210,9 +210,13 @@ test.each(["LATIN1", "SQL_ASCII"])(
   },
 )
 
-test("no schema in the search_path is said, and so is what it is about", async () => {
+test("no schema in the search_path, or one that dbmate cannot name, is said, and what it is about", async () => {
   await expect(migrate(withOptions("-csearch_path="), "up")).rejects.toThrow(
     "DATABASE_URL: no schema is in the search_path of the role",
+  )
+  await query(database.url, 'create schema "my.app"')
+  await expect(migrate(withOptions('-csearch_path="my.app"'), "up")).rejects.toThrow(
+    "DATABASE_URL: the schema my.app has a dot in its name",
   )
 })
 

@@ -56,6 +56,9 @@ const problemOf = ({ version, encoding, has_icu, current }: Database) => {
   if (!has_icu) return "the database is of a Postgres without ICU, by which emails are compared"
   if (current === null)
     return "no schema is in the search_path of the role: name one, such as public"
+  // dbmate takes it for the name of a database before that of a schema.
+  if (current.includes("."))
+    return `the schema ${current} has a dot in its name: put another first in the search_path`
   return undefined
 }
 
