@@ -192,6 +192,34 @@ test("an update that was refused burns no key, and a key is of one user and one 
   expect(await sent(ada, update)).toEqual([[404, undefined]])
 })
 
+test("a key whose operation was refused is free for a later one of the same batch", async () => {
+  const ada = await app.user()
+  const { id } = await create(ada)
+  const done = { op: "update", id, todo: { is_completed: true }, key: "two" }
+  const { results } = await send(ada, [
+    { op: "update", id: 987_654_321, todo: { title: "nowhere" }, key: "one" },
+    { op: "create", todo: { title: "oats" }, key: "one" },
+    { op: "create", todo: { title: "oats" }, key: "one" },
+    { op: "create", todo: { title: "tea" }, key: "one" },
+    { ...done, if_match: '"42"' },
+    done,
+    { ...done, if_match: '"42"' },
+  ])
+  expect(results.map(({ status, replayed }) => [status, replayed])).toEqual([
+    [404, undefined],
+    [201, undefined],
+    [201, true],
+    [422, undefined],
+    [412, undefined],
+    [200, undefined],
+    [200, true],
+  ])
+  const again = await ada.post("/todos", { title: "oats" }, { "idempotency-key": "one" })
+  expect(again.body).toEqual(results[1]?.todo as Todo)
+  expect((await send(ada, [done])).results[0]?.replayed).toBe(true)
+  expect(await titles(ada)).toEqual(["milk", "oats"])
+})
+
 test("of an atomic batch with a refusal nothing stays: no todo, no key, no change", async () => {
   const ada = await app.user()
   const milk = await create(ada)

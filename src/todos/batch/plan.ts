@@ -9,7 +9,7 @@ import { merge } from "../members.ts"
 import type { Versioned } from "../queries.ts"
 import { quotaExceeded } from "../revisions.ts"
 import { noSuchTodo, preconditionFailed } from "../writes.ts"
-import type { LockedTodo, Writes } from "./queries.ts"
+import type { Claim, LockedTodo, Writes } from "./queries.ts"
 import type {
   CreateOperation,
   DeleteOperation,
@@ -98,6 +98,8 @@ export const planBatch = (
   const created: Versioned[] = []
   /** Keys that were claimed for operations that are refused. */
   const unusedKeys: string[] = []
+  /** Of those, the ones that a later operation has used. */
+  const reclaims: Claim[] = []
   const rows = new Map(
     locked.map((row): [number, Row] => {
       const { created: _, now: __, was_deleted, ...todo } = row
@@ -160,13 +162,19 @@ export const planBatch = (
   const once = (operation: KeyedOperation, index: number): Outcome => {
     const { key } = operation
     const use = key === undefined ? undefined : uses.get(key)
-    if (use && use.first !== index) {
-      if (hashOf(operation) !== use.body_hash) return refused(keyReused())
-      const earlier = use.first === undefined ? undefined : outcomes[use.first]
-      return earlier?.problem ? earlier : replay(operation, use)
-    }
+    const isLater = use !== undefined && use.first !== index
+    const isFree = use?.first !== undefined && outcomes[use.first]?.problem
+    if (isLater && !isFree)
+      return hashOf(operation) === use.body_hash ? replay(operation, use) : refused(keyReused())
     const outcome = operation.op === "create" ? create(operation, index) : change(operation)
-    if (outcome.problem && key !== undefined) unusedKeys.push(key)
+    if (key === undefined) return outcome
+    if (!isLater) {
+      if (outcome.problem) unusedKeys.push(key)
+    } else if (outcome.todo && !outcome.problem) {
+      const used = { body_hash: hashOf(operation), todo_id: outcome.todo.id }
+      uses.set(key, { ...use, ...used, first: index })
+      reclaims.push({ ...used, key, index })
+    }
     return outcome
   }
 
@@ -174,5 +182,10 @@ export const planBatch = (
     if (operation.op === "restore") outcomes.push(restore(operation.id))
     else if (operation.op === "delete") outcomes.push(change(operation))
     else outcomes.push(once(operation, index))
-  return { outcomes, unusedKeys, writes: writesOf([...rows.values()], created, keepsDeleted) }
+  return {
+    outcomes,
+    unusedKeys,
+    reclaims,
+    writes: writesOf([...rows.values()], created, keepsDeleted),
+  }
 }

@@ -25,9 +25,9 @@ const claim = async (sql: Statements, ownerId: number, operations: Operation[]) 
     if (operation.op !== "create" && operation.op !== "update") continue
     const { key } = operation
     const todo_id = operation.op === "update" ? operation.id : null
-    if (key === undefined) {
+    if (key === undefined || firsts.has(key)) {
       if (operation.op === "create") claims.push({ index })
-    } else if (!firsts.has(key)) {
+    } else {
       const body_hash = hashOf(operation)
       firsts.set(key, { first: index, body_hash })
       claims.push({ index, key, body_hash, todo_id })
@@ -79,13 +79,14 @@ const write = async (deps: WriteDeps, writer: Writer, { operations, atomic = fal
       const found = new Set(locked.map(({ id }) => id))
       if (!isLast && !restored.isSubsetOf(found)) return undefined
       const claims = await claim(transaction, ownerId, operations)
-      const { outcomes, unusedKeys, writes } = planBatch(operations, locked, claims, {
+      const { outcomes, unusedKeys, reclaims, writes } = planBatch(operations, locked, claims, {
         count: adds && maxTodos !== undefined ? await queries.lockCount(transaction, ownerId) : 0,
         max: maxTodos,
         keepsDeleted: trashDays > 0,
       })
       if (atomic && outcomes.some(({ problem }) => problem)) throw rolledBack(outcomes)
       if (unusedKeys.length > 0) await queries.releaseKeys(transaction, ownerId, unusedKeys)
+      if (reclaims.length > 0) await queries.claimKeys(transaction, ownerId, reclaims)
       const isChange = Object.values(writes).some(({ length }) => length > 0)
       const revision = isChange
         ? await queries.applyWrites(transaction, ownerId, writes)
