@@ -66,7 +66,7 @@ export const dbmate = async (
   try {
     for (const [name, text] of Object.entries(files)) await Bun.write(join(directory, name), text)
     const options = [
-      ...["--env-file", "/dev/null", "--migrations-dir", directory, "--no-dump-schema"],
+      ...["--env-file", "/dev/null", "--migrations-dir", ".", "--no-dump-schema"],
       ...["--migrations-table", `${schema}.schema_migrations`],
     ]
     const child = Bun.spawn([join(programs, program.executable), ...options, command], {
