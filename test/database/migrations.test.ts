@@ -1,6 +1,6 @@
 /** Migrations: each is applied once, by whoever comes first, or the start fails with the reason. */
 import { afterEach, beforeEach, expect, test } from "bun:test"
-import { readdirSync, readFileSync } from "node:fs"
+import { mkdirSync, readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { connect } from "../../src/database/connect.ts"
 import { migrate } from "../../src/database/migrations/migrate.ts"
@@ -10,6 +10,7 @@ import { createLog } from "../../src/log.ts"
 import { startApp } from "../support/app.ts"
 import { query } from "../support/embedded.ts"
 import { createEmptyDatabase, type TestDatabase } from "../support/postgres.ts"
+import { temporaryDirectory } from "../support/temporary.ts"
 
 const directory = join(import.meta.dir, "../..", "db", "migrations")
 
@@ -57,6 +58,14 @@ test("up applies what is pending, and then nothing", async () => {
     pending: [],
   })
   expect(await tables()).toEqual(["a", "b"])
+})
+
+test("DATA_DIR may have a comma in its path", async () => {
+  using home = temporaryDirectory()
+  const dataDir = join(home.path, "a,b")
+  mkdirSync(dataDir, { mode: 0o700 })
+  const migrated = await migrate(database.url, "up", { files: first, dataDir })
+  expect(migrated).toMatchObject({ changed: [FIRST] })
 })
 
 test("down rolls the last migration back", async () => {
