@@ -146,16 +146,6 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     },
   }
 
-  /** Sends what waits. Returns how many edits are left after a while. */
-  const sendPending = async (signal: AbortSignal | undefined) => {
-    const opened = await openedLive()
-    opened.retry()
-    const sent = until(opened, () => opened.unsent() === 0)
-    await Promise.race([sent, platform.sleep(SENDING, signal)])
-    signal?.throwIfAborted()
-    return opened.unsent()
-  }
-
   return {
     call,
     todos,
@@ -165,14 +155,18 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     logOut: async ({ pending = "send", signal } = {}) => {
       const user = await session.user()
       if (!user) return
-      const opened = await openedLive()
-      const left = pending === "send" ? await sendPending(signal) : opened.unsent()
-      if (pending === "send" && left > 0) {
+      if (pending === "send") {
+        const opened = await openedLive()
+        opened.retry()
+        const sent = until(opened, () => opened.unsent() === 0)
+        await Promise.race([sent, platform.sleep(SENDING, signal)])
+        signal?.throwIfAborted()
+        const left = opened.unsent()
         const detail = `Not sent yet: ${left} edits`
-        throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
+        if (left > 0)
+          throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
-      const end = await session.leave(user, pending === "discard" ? "queue" : "replica")
-      await end()
+      await session.leave(user, pending === "discard" ? "queue" : "replica")
     },
 
     user: session.user,

@@ -1,6 +1,6 @@
 /** Sends requests, and repeats those that may be repeated, with exponential back-off and jitter. */
 import type { Answer } from "./calls.ts"
-import { ApiError, failed, unexpected } from "./errors.ts"
+import { ApiError, failed, isUnanswered, unexpected } from "./errors.ts"
 import { abortedBy, backOff, type Platform } from "./platform.ts"
 import { isFailure, parse } from "./shapes.ts"
 
@@ -160,5 +160,4 @@ export const createHttp = (platform: Platform, url: string) => {
   }
 }
 
-const isNotFound = ({ status, error_code }: ApiError) =>
-  status === 404 && error_code !== "UNEXPECTED_ANSWER"
+const isNotFound = (error: ApiError) => error.status === 404 && !isUnanswered(error)

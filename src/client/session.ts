@@ -253,19 +253,17 @@ export const createSession = (
     /** Forgets the session, and everything of the user: the service has, too. */
     close: (user: User) => alone(() => forget(user, "queue")),
 
-    /** Forgets the session. Resolves to what has the service end it: now, or when it can be reached. */
+    /** Forgets the session, and has the service end it: now, or when it can be reached. */
     leave: async (user: User, what: Removal) => {
       const session = await read()
       // Another tab has logged out, or somebody else in, while edits were sent.
-      if (session?.user.id !== user.id) return () => {}
+      if (session?.user.id !== user.id) return
       const key = LEFT + randomKey()
       await forget(user, what, [[key, session.refresh_token]])
-      return async () => {
-        const ended = endOne(session.refresh_token, session.access_token)
-        const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, closing.signal)])
-        if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
-        else endLeft()
-      }
+      const ended = endOne(session.refresh_token, session.access_token)
+      const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, closing.signal)])
+      if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
+      else endLeft()
     },
 
     /** Ends the session of tokens that are not stored. */

@@ -1,5 +1,5 @@
 /** Fetches changes, and applies them to the replica, page by page. */
-import { ApiError, unexpected } from "../errors.ts"
+import { ApiError, isUnanswered, unexpected } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Platform } from "../platform.ts"
 import type { Authorized } from "../session.ts"
@@ -20,8 +20,7 @@ const LARGEST = 1000
 
 /** Whether the sync token is refused: it has expired (410), or its signing key is unknown (400). */
 const isLost = (error: unknown) =>
-  error instanceof ApiError &&
-  (error.error_code === "CHANGES_EXPIRED" || error.error_code === "BAD_REQUEST")
+  error instanceof ApiError && !isUnanswered(error) && [400, 410].includes(error.status)
 
 type Deps = { platform: Platform; http: Http; store: Store; authorized: Authorized }
 type Preference = { prefer?: string }

@@ -1,5 +1,5 @@
 /** Sends the queue, in batches and in order, and updates it with the answers. */
-import { ApiError, failed, noSuchTodo } from "../errors.ts"
+import { ApiError, type Failure, noSuchTodo } from "../errors.ts"
 import type { Http } from "../http.ts"
 import type { Held } from "../platform.ts"
 import type { Authorized } from "../session.ts"
@@ -104,8 +104,8 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
         const results = await request(batch)
         await settleAll(batch, results)
         size = Math.min(BATCH, size * 2)
-        const passing = results.find(({ status }) => mayPass(status))
-        if (passing) throw failed("SERVICE_UNAVAILABLE", "Not now", passing.status)
+        const passing = results.find(({ status }) => mayPass(status))?.error
+        if (passing) throw new ApiError(passing as Failure)
       } catch (error) {
         if (!isRefusal(error)) throw error
         if (batch.length > 1) size = Math.ceil(batch.length / 2)

@@ -47,7 +47,7 @@ const refusedNotice = (todoKey: string, edit: Operation, error: Refusal | undefi
   const message =
     error?.error_code === "TODO_NOT_FOUND" && edit.op !== "restore"
       ? "was deleted elsewhere"
-      : `could not be ${edit.op}d: ${reason ?? "the service refused it"}`
+      : `could not be ${edit.op}d: ${reason}`
   return noticeOf(todoKey, edit, { kind: "refused", error, message })
 }
 
