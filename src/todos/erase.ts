@@ -1,11 +1,11 @@
-/** Deletes all todos of an owner, in batches, and the owner with the last one. Every statement names the owner. */
+/** Deletes all that an owner has here, in batches, and the owner with the last one. Every statement names the owner. */
 import { isLockTimeout } from "../database/errors.ts"
 import type { Sql, Statements } from "../database/sql.ts"
 import { unavailable } from "../http/problem.ts"
 import { inTurn, LIMITED_WAIT, type Turn, type Turns } from "./revisions.ts"
 
 /** Rows. Deleting so many takes tens of milliseconds, far less than the time limit of a statement on a busy machine. */
-const DELETED_AT_ONCE = 1_000
+const DELETED_AT_ONCE = 5_000
 
 /** While somebody holds a lock on one of the rows: three seconds in all. */
 const MOST_TRIES = 6
@@ -45,22 +45,25 @@ const deleteSomeTodos = async ({ sql, ownerId }: Turn) => {
   return row.count
 }
 
-const deleteSomeTombstones = async ({ sql, ownerId }: Turn) =>
-  (
-    await sql`
-      delete from deleted_todos
-      where owner_id = ${ownerId}
-        and revision <= (
-          select max(revision)
-          from (
-            select revision
-            from deleted_todos
-            where owner_id = ${ownerId}
-            order by revision
-            limit ${DELETED_AT_ONCE}
-          ) as first
-        )`
-  ).count
+/** In the order of a column by which the owner's rows are found. */
+const deleteSomeOf =
+  (table: string, column: string) =>
+  async ({ sql, ownerId }: Turn) =>
+    (
+      await sql`
+        delete from ${sql(table)}
+        where owner_id = ${ownerId}
+          and ${sql(column)} <= (
+            select max(${sql(column)})
+            from (
+              select ${sql(column)}
+              from ${sql(table)}
+              where owner_id = ${ownerId}
+              order by ${sql(column)}
+              limit ${DELETED_AT_ONCE}
+            ) as first
+          )`
+    ).count
 
 /**
  * Locks what every write locks last: who holds another lock of the owner's may be waiting for this one. So
@@ -76,7 +79,7 @@ const LOCK_REVISION = `
 /** Without foreign keys too, which a distributed Postgres lacks here. */
 const TABLES = ["todos", "idempotency_keys", "deleted_todos", "revisions"]
 
-/** One statement for all todos might exceed its time limit. `deleteOwner` is called in the last transaction. */
+/** One statement for all rows might exceed its time limit. `deleteOwner` is called in the last transaction. */
 export const deleteTodosOf =
   (deps: { sql: Sql; turns: Turns }) =>
   async (userId: number, deleteOwner: (transaction: Statements) => Promise<unknown>) => {
@@ -95,7 +98,8 @@ export const deleteTodosOf =
       }, options)
     for (let tries = 1; ; tries++) {
       await deleteAll(deleteSomeTodos)
-      await deleteAll(deleteSomeTombstones)
+      await deleteAll(deleteSomeOf("deleted_todos", "revision"))
+      await deleteAll(deleteSomeOf("idempotency_keys", "key"))
       try {
         return await inTurn(deps, writer, deleteRest)
       } catch (error) {

@@ -36,6 +36,35 @@ test("a token sees all todos or is refused, while the account is deleted", async
   expect((await sql`select from todos where owner_id = ${ada.id}`).count).toBe(0)
 })
 
+test("no statement of a deletion takes more rows than its time limit allows", async () => {
+  const ada = await app.user()
+  await sql.unsafe(`
+    create function refuse_many() returns trigger language plpgsql as $$
+    begin
+      if (select count(*) from gone) > 5000 then
+        raise exception 'too many rows of % at once', tg_table_name;
+      end if;
+      return null;
+    end
+    $$`)
+  for (const table of ["todos", "deleted_todos", "idempotency_keys"])
+    await sql.unsafe(`
+      create trigger refuse_many after delete on ${table} referencing old table as gone
+      for each statement execute function refuse_many()`)
+  await insertMany(sql, ada.id, MANY)
+  await sql`
+    insert into deleted_todos (owner_id, id, revision)
+    select ${ada.id}, n, n
+    from generate_series(1, ${MANY}::integer) as n`
+  await sql`
+    insert into idempotency_keys (owner_id, key, body_hash, todo_id)
+    select ${ada.id}, 'key-' || n, sha256('{}'), n
+    from generate_series(1, ${MANY}::integer) as n`
+  expect((await ada.delete("/users/me")).status).toBe(204)
+  for (const table of ["todos", "deleted_todos", "idempotency_keys"])
+    expect((await sql`select from ${sql(table)} where owner_id = ${ada.id}`).count).toBe(0)
+})
+
 test("a deletion that is interrupted has refused the account, and is ended by whoever finds it", async () => {
   const ada = await account()
   const { body } = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
