@@ -2,7 +2,7 @@
 import { t } from "elysia"
 import type { Sql } from "../database/sql.ts"
 import { rowsOf, type StreamedList } from "../http/json-stream.ts"
-import { id } from "../http/schema.ts"
+import { id, instant, shape } from "../http/schema.ts"
 import { listTodos } from "./lists/pages.ts"
 import { EVERYTHING } from "./lists/parameters.ts"
 import { pagesAfter } from "./lists/response.ts"
@@ -39,11 +39,8 @@ export const exportedLists = (sql: Sql): Record<string, StreamedList> => ({
   },
 })
 
-const usedKey = t.Object(
-  { key: t.String(), todo_id: id, created_at: t.String({ format: "date-time" }) },
-  {
-    $id: "UsedKey",
-    description: "An Idempotency-Key that is remembered",
-    additionalProperties: false,
-  },
+const usedKey = shape(
+  "UsedKey",
+  { key: t.String(), todo_id: id, created_at: instant() },
+  { description: "An Idempotency-Key that is remembered" },
 )

@@ -6,7 +6,7 @@
 import { type TOptional, type TSchema, Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
 import type { Value } from "../database/sql.ts"
-import { id, NullableText, Text } from "../http/schema.ts"
+import { id, instant, NullableText, nullable, shape, Text } from "../http/schema.ts"
 
 /** `initially` is what it has in a todo that was created without it. Without that it is required. */
 type Member = { schema: TSchema; sql: "text" | "boolean" | "bigint"; initially?: Value }
@@ -57,8 +57,6 @@ const ofNew = mapped<{
     : Members[N]["schema"]
 }>(({ schema, initially }) => (initially === undefined ? schema : t.Optional(schema)))
 
-const instant = (description: string) => t.String({ format: "date-time", description })
-
 const MOST = Number.MAX_SAFE_INTEGER
 const ignoredText = t.Optional(Text({ maxLength: 40 }))
 /**
@@ -72,6 +70,12 @@ const readOnly = {
 }
 const undocumented = Object.keys(readOnly)
 
+const timestamps = {
+  created_at: instant({ description: "When it was created" }),
+  updated_at: instant({ description: "When it last changed" }),
+}
+const deleted_at = instant({ description: "When it was deleted" })
+
 /** The todo of the README's tour and of all examples. */
 const milk = {
   id: 1,
@@ -84,43 +88,33 @@ const milk = {
 
 /** Responses are not checked by it: lists are texts that Postgres makes, and one todo is of the same columns. */
 export const todo = t.NoValidate(
-  t.Object(
-    {
-      id,
-      ...all,
-      created_at: instant("When it was created"),
-      updated_at: instant("When it last changed"),
-    },
-    { $id: "Todo", description: "The todo", examples: [milk], additionalProperties: false },
-  ),
+  shape("Todo", { id, ...all, ...timestamps }, { description: "The todo", examples: [milk] }),
 )
 export type Todo = Static<typeof todo>
 
-export const deletedTodo = t.Object(
-  { ...todo.properties, deleted_at: instant("When it was deleted") },
+export const deletedTodo = shape(
+  "DeletedTodo",
+  { ...todo.properties, deleted_at },
   {
-    $id: "DeletedTodo",
     description: "A deleted todo, as it was",
     examples: [{ ...milk, deleted_at: "2026-11-23T08:02:11.509Z" }],
-    additionalProperties: false,
   },
 )
 
 /** What is remembered of a deleted todo. Without content it cannot be restored. */
-export const tombstone = t.Object(
+export const tombstone = shape(
+  "Tombstone",
   {
     id,
     revision: id,
-    ...mapped<{ [N in Name]: TSchema }>(({ schema }) => t.Union([schema, t.Null()])),
-    created_at: t.Union([instant("When it was created"), t.Null()]),
-    updated_at: t.Union([instant("When it last changed"), t.Null()]),
-    deleted_at: instant("When it was deleted"),
+    ...mapped<{ [N in Name]: TSchema }>(({ schema }) => nullable(schema)),
+    created_at: nullable(timestamps.created_at),
+    updated_at: nullable(timestamps.updated_at),
+    deleted_at,
   },
   {
-    $id: "Tombstone",
     description:
       "A deleted todo that is remembered, with its content as long as it can be restored",
-    additionalProperties: false,
   },
 )
 

@@ -1,7 +1,7 @@
 /** The shapes of a batch: its operations and their results. */
 import { Type } from "@sinclair/typebox"
 import { type Static, t } from "elysia"
-import { id, Text } from "../../http/schema.ts"
+import { id, instant, shape, Text } from "../../http/schema.ts"
 import { newTodo, todo, todoChanges } from "../members.ts"
 
 /** Bytes. Enough for a hundred of the longest creates with their keys, even if every character is escaped. */
@@ -23,37 +23,25 @@ const key = (description: string) =>
     }),
   )
 
-const create = t.Object(
-  {
-    op: t.Literal("create"),
-    todo: newTodo,
-    key: key("Like the header Idempotency-Key, and remembered together with those"),
-  },
-  { $id: "CreateOperation", additionalProperties: false },
-)
+const create = shape("CreateOperation", {
+  op: t.Literal("create"),
+  todo: newTodo,
+  key: key("Like the header Idempotency-Key, and remembered together with those"),
+})
 
-const update = t.Object(
-  {
-    op: t.Literal("update"),
-    id,
-    todo: todoChanges,
-    key: key(
-      "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
-    ),
-    if_match: ifMatch,
-  },
-  { $id: "UpdateOperation", additionalProperties: false },
-)
+const update = shape("UpdateOperation", {
+  op: t.Literal("update"),
+  id,
+  todo: todoChanges,
+  key: key(
+    "Makes a repeat safe, even if the todo has changed since: the update is not made again. The result is the todo as it is now, and `if_match` is ignored",
+  ),
+  if_match: ifMatch,
+})
 
-const remove = t.Object(
-  { op: t.Literal("delete"), id, if_match: ifMatch },
-  { $id: "DeleteOperation", additionalProperties: false },
-)
+const remove = shape("DeleteOperation", { op: t.Literal("delete"), id, if_match: ifMatch })
 
-const restore = t.Object(
-  { op: t.Literal("restore"), id },
-  { $id: "RestoreOperation", additionalProperties: false },
-)
+const restore = shape("RestoreOperation", { op: t.Literal("restore"), id })
 
 const operation = t.Union([create, update, remove, restore], {
   $id: "Operation",
@@ -63,13 +51,13 @@ const operation = t.Union([create, update, remove, restore], {
 /** An HTTP status. */
 const status = Type.Integer({ minimum: 200, maximum: 599 })
 
-export const batch = t.Object(
+export const batch = shape(
+  "Batch",
   {
     operations: t.Array(operation, { minItems: 1, maxItems: MOST_OPERATIONS }),
     atomic: t.Optional(t.Boolean({ description: "Whether one refusal undoes all" })),
   },
   {
-    $id: "Batch",
     examples: [
       {
         operations: [
@@ -78,7 +66,6 @@ export const batch = t.Object(
         ],
       },
     ],
-    additionalProperties: false,
   },
 )
 export type Batch = Static<typeof batch>
@@ -88,23 +75,23 @@ export type UpdateOperation = Static<typeof update>
 export type DeleteOperation = Static<typeof remove>
 export type KeyedOperation = CreateOperation | UpdateOperation
 
-const problem = t.Object(
+const problem = shape(
+  "OperationProblem",
   {
     type: t.String(),
     title: t.String(),
     status,
     detail: t.String({ description: "What is wrong, for people" }),
     error_code: t.String({ description: "What is wrong, for programs" }),
-    timestamp: t.String({ format: "date-time" }),
+    timestamp: instant(),
   },
   {
-    $id: "OperationProblem",
     description: "The error that the single request would have had",
-    additionalProperties: false,
   },
 )
 
-const batchResult = t.Object(
+const batchResult = shape(
+  "BatchResult",
   {
     status,
     etag: t.Optional(t.String({ description: "The entity tag of `todo`" })),
@@ -115,21 +102,18 @@ const batchResult = t.Object(
     error: t.Optional(problem),
   },
   {
-    $id: "BatchResult",
     examples: [{ status: 201, etag: '"1"', todo: todo["examples"]?.[0] }],
     description: "The result of an operation. With a 412, `todo` is the current one",
-    additionalProperties: false,
   },
 )
 export type BatchResult = Static<typeof batchResult>
 
 export const batchResults = t.NoValidate(
-  t.Object(
+  shape(
+    "BatchResults",
     { results: t.Array(batchResult) },
     {
-      $id: "BatchResults",
       description: "The results, in the order of the operations",
-      additionalProperties: false,
     },
   ),
 )

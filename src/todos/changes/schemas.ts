@@ -1,6 +1,6 @@
 /** The shapes of changes: the query, the response, and the stream of events. */
 import { type Static, t } from "elysia"
-import { id, Text } from "../../http/schema.ts"
+import { id, nullable, shape, Text } from "../../http/schema.ts"
 import { limitParameter } from "../lists/parameters.ts"
 import { todo } from "../members.ts"
 
@@ -24,24 +24,24 @@ export const readChangesQuery = ({ since, limit }: ChangesQuery) => ({
   limit: limit === undefined ? DEFAULT_LIMIT : Number(limit),
 })
 
-const change = t.Object(
+const change = shape(
+  "Change",
   {
     id,
-    etag: t.Union([t.String({ description: "Its entity tag" }), t.Null()]),
-    todo: t.Union([todo, t.Null()], {
-      description: "The todo as it is now. Null if it was deleted",
-    }),
+    etag: nullable(t.String({ description: "Its entity tag" })),
+    todo: nullable(todo, { description: "The todo as it is now. Null if it was deleted" }),
   },
-  { $id: "Change", description: "A todo that has changed", additionalProperties: false },
+  { description: "A todo that has changed" },
 )
 
-export const changesPage = t.Object(
+export const changesPage = shape(
+  "ChangesPage",
   {
     changes: t.Array(change),
     next: t.String({ description: "The `since` of the next request" }),
     has_more: t.Boolean({ description: "Whether there are more changes to fetch at once" }),
   },
-  { $id: "ChangesPage", description: "A page of changes", additionalProperties: false },
+  { description: "A page of changes" },
 )
 
 export const eventsBody = t.String({
