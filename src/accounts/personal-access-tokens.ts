@@ -40,7 +40,7 @@ export const personalAccessTokens = ({ sql, tokens, logEvent, clientOf }: Accoun
       "",
       async ({ caller }) => {
         // Whoever used a token a moment ago is to see that here.
-        await tokens.lastUses.flush()
+        await tokens.lastUses.flush(["personal_tokens"])
         return listPersonalTokens(sql, caller.userId)
       },
       {

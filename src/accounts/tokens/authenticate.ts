@@ -135,17 +135,19 @@ export type Tokens = Omit<ReturnType<typeof createTokens>, "authenticate"> & {
 const FLUSH_MS = 60_000
 /** Sessions and tokens a minute. For more than these a later request has to do. */
 const USES_LIMIT = 10_000
+const TABLES = ["sessions", "personal_tokens"] as const
+type Table = (typeof TABLES)[number]
 
 /** Notes when sessions and personal tokens are used, in memory, and writes it once a minute. */
 const createLastUses = (sql: Sql, log: Logger) => {
-  const used = { sessions: new Set<string>(), personal_tokens: new Set<string>() }
+  const used: Record<Table, Set<string>> = { sessions: new Set(), personal_tokens: new Set() }
 
   const add = (ids: Set<string>, id: string | undefined) => {
     if (id !== undefined && ids.size < USES_LIMIT) ids.add(id)
   }
 
-  const flush = async () => {
-    for (const table of ["sessions", "personal_tokens"] as const) {
+  const flush = async (tables: readonly Table[] = TABLES) => {
+    for (const table of tables) {
       const ids = [...used[table]]
       used[table].clear()
       // An idle service asks its database for nothing.
@@ -164,9 +166,9 @@ const createLastUses = (sql: Sql, log: Logger) => {
         name: "writing when sessions and tokens were used",
         everyMs: FLUSH_MS,
         log,
-        work: flush,
+        work: () => flush(),
       }),
-    /** Writes what is left at the end, unless the database is away. */
-    flush: () => flush().catch(() => {}),
+    /** Writes what was noted so far, unless the database is away or read-only. */
+    flush: (tables?: readonly Table[]) => flush(tables).catch(() => {}),
   }
 }
