@@ -5,7 +5,7 @@ import { ApiError, hasCode, isAccountDeleted, isUnanswered, notLoggedIn } from "
 import { createHttp } from "./http.ts"
 import { type Live, type OpenLive, openLive, until } from "./live/live.ts"
 import { storedKeys } from "./live/store.ts"
-import type { Platform } from "./platform.ts"
+import { type Platform, within } from "./platform.ts"
 import { createSession } from "./session.ts"
 import { checked, isTokens } from "./shapes.ts"
 import { browserStorage } from "./storage/browser.ts"
@@ -159,7 +159,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         const opened = await openedLive()
         opened.retry()
         const sent = until(opened, () => opened.unsent() === 0)
-        await Promise.race([sent, platform.sleep(SENDING, signal)])
+        await within(platform, SENDING, sent, signal)
         signal?.throwIfAborted()
         const left = opened.unsent()
         const detail = `Not sent yet: ${left} edits`

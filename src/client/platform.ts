@@ -33,7 +33,6 @@ export type Platform = {
   /** A message reaches all other channels of the same name, but not the one that posts it. */
   channel(name: string, onMessage: (message: unknown) => void): Channel
   isOnline(): boolean
-  isVisible(): boolean
   /** Until the signal aborts. */
   onEvent(listener: (event: PlatformEvent) => void, signal: AbortSignal): void
 }
@@ -108,6 +107,17 @@ export const abortedBy = (...signals: (AbortSignal | undefined)[]) => {
   }
   abort()
   return either
+}
+
+/** Waits for a promise, but not for longer. Leaves no timer, which would keep a program from ending. */
+export const within = (
+  { sleep }: Platform,
+  milliseconds: number,
+  promise: Promise<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<unknown> => {
+  const over = abortedBy(signal)
+  return Promise.race([promise, sleep(milliseconds, over.signal)]).finally(() => over.abort())
 }
 
 const webLocks = (): Lock | undefined => {
@@ -198,7 +208,6 @@ export const platform: Platform = {
   channel:
     host.navigator?.onLine !== undefined && host.BroadcastChannel ? broadcast : createChannels(),
   isOnline: () => host.navigator?.onLine !== false,
-  isVisible,
   onEvent,
 }
 
@@ -208,6 +217,9 @@ export const randomKey = () =>
     .map((byte) => (byte + 256).toString(16).slice(1))
     .join("")
 
-/** Exponential, up to 30 s. With jitter, so that not all clients come back at once. */
-export const backOff = ({ random, isVisible }: Platform, failures: number) =>
-  (0.1 + 0.9 * random()) * Math.min(isVisible() ? 10_000 : 30_000, 300 * 2 ** failures)
+/**
+ * Exponential, up to 10 s: a hidden tab may lead one that is looked at. With jitter, so that not all
+ * clients come back at once.
+ */
+export const backOff = ({ random }: Platform, failures: number) =>
+  (0.1 + 0.9 * random()) * Math.min(10_000, 300 * 2 ** failures)

@@ -16,7 +16,7 @@ import {
 import type { Http } from "./http.ts"
 import { createListeners } from "./listeners.ts"
 import { withLock } from "./lock.ts"
-import { backOff, orAborted, type Platform, randomKey } from "./platform.ts"
+import { backOff, orAborted, type Platform, randomKey, within } from "./platform.ts"
 import { checked, isSession, isTokens, isUser, parse, type Session as Stored } from "./shapes.ts"
 import type { Guard, Storage, Stored as StoredValue } from "./storage/storage.ts"
 
@@ -261,7 +261,7 @@ export const createSession = (
       const key = LEFT + randomKey()
       await forget(user, what, [[key, session.refresh_token]])
       const ended = endOne(session.refresh_token, session.access_token)
-      const isEnded = await Promise.race([ended, platform.sleep(PATIENCE, closing.signal)])
+      const isEnded = await within(platform, PATIENCE, ended, closing.signal)
       if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
       else endLeft()
     },

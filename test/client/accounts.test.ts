@@ -86,6 +86,22 @@ test("a log-out that cannot send every edit says how many are left, and does not
   expect([...(await storage.read("")).keys()]).toEqual([])
 })
 
+test("a log-out leaves no timer that would keep a program from ending", async () => {
+  let timers = 0
+  const sleep: Platform["sleep"] = async (milliseconds, signal) => {
+    timers++
+    await platform.sleep(milliseconds, signal)
+    timers--
+  }
+  const client = createClientOn({ ...platform, sleep }, { url: app.url })
+  await client.logIn(await app.account())
+  await client.todos.live({ until: "synced" })
+  await client.logOut()
+  client.close()
+  await Bun.sleep(50)
+  expect(timers).toBe(0)
+})
+
 test("a log-out without a network succeeds here, and ends the session when the network is back", async () => {
   const { wire, through } = createWire()
   const [client, desk] = [app.open(through, undefined, 100), app.open()]

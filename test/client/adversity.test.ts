@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { ApiError, memoryStorage } from "../../src/client/index.ts"
 import { LONGEST_QUEUE } from "../../src/client/live/live.ts"
-import { createChannels, createLocks } from "../../src/client/platform.ts"
+import { backOff, createChannels, createLocks, platform } from "../../src/client/platform.ts"
 import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
 import { problem } from "../support/portal.ts"
 
@@ -190,4 +190,13 @@ test("closed clients leave no channel, no lock and no timer behind", async () =>
   expect(await Promise.all(waiting)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   await Bun.sleep(0)
   expect(listeners.count).toBe(0)
+})
+
+test("a hidden tab tries again as soon as one that is looked at, and that it may lead", () => {
+  Object.assign(globalThis, { document: { visibilityState: "hidden" } })
+  try {
+    expect(backOff({ ...platform, random: () => 0.999 }, 20)).toBeLessThanOrEqual(10_000)
+  } finally {
+    Reflect.deleteProperty(globalThis, "document")
+  }
 })

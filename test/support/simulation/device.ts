@@ -98,7 +98,6 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
         untilRunning().then(() => end.aborted || onMessage(message))
       }),
     isOnline: () => isOnline,
-    isVisible: () => true,
     onEvent: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
