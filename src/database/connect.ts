@@ -3,7 +3,7 @@ import type postgres from "postgres"
 import { connectionOptions, hostUrls, targetOf } from "../config/database-url.ts"
 import type { Log } from "../log.ts"
 import { isUnreplicatedCommit, openConnection } from "./driver.ts"
-import { watchHosts } from "./hosts/failover.ts"
+import { watchHosts } from "./failover.ts"
 import { CONNECT_LIMIT_SECONDS, createPool } from "./pool.ts"
 import type { Columns, Sql, Statements, Types, Waiting } from "./sql.ts"
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os"
 import type postgres from "postgres"
 import { ConfigError } from "../../config/config.ts"
 import { keepIdle, openConnection } from "../driver.ts"
-import { writableUrl } from "../hosts/failover.ts"
+import { writableUrl } from "../failover.ts"
 import type { Statements } from "../sql.ts"
 import { lackingRights } from "./rights.ts"
 import {

@@ -1,8 +1,8 @@
 /** Asks a host of the database whether it is suitable, and on which timeline it is. */
 import type postgres from "postgres"
-import type { Target } from "../../config/database-url.ts"
-import { openConnection } from "../driver.ts"
-import { mayPass, noWritableHost } from "../errors.ts"
+import type { Target } from "../config/database-url.ts"
+import { openConnection } from "./driver.ts"
+import { mayPass, noWritableHost } from "./errors.ts"
 
 const ANSWER_LIMIT_MS = 2_000
 

@@ -8,8 +8,8 @@
  * A former primary that comes back is on an older timeline than the chosen host, and is not chosen
  * again. While no host is suitable, the choice stays, and reads go on if they can.
  */
-import { hostUrls, type Target, targetOf } from "../../config/database-url.ts"
-import { mayPass, noWritableHost } from "../errors.ts"
+import { hostUrls, type Target, targetOf } from "../config/database-url.ts"
+import { mayPass, noWritableHost } from "./errors.ts"
 import { createProbe, type History, type Report } from "./probe.ts"
 
 const POLL_MS = 1_000
