@@ -4,7 +4,7 @@ import { writeWhole } from "../backup/file.ts"
 import { createProgress } from "../backup/progress.ts"
 import { writeBackup } from "../backup/write.ts"
 import { readConfig } from "../config/config.ts"
-import { secretKeys } from "../keys/secret-keys.ts"
+import { secretKeys } from "../keys.ts"
 import { createStandardOutput, type Flags, interruptible, refuseTerminal } from "./command.ts"
 import { openDatabase } from "./open-database.ts"
 

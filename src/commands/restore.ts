@@ -5,7 +5,7 @@ import { BackupError } from "../backup/manifest.ts"
 import { createProgress } from "../backup/progress.ts"
 import { openBackup, restoreBackup } from "../backup/restore.ts"
 import { type Config, readConfig } from "../config/config.ts"
-import { adoptKeys, hasOtherKey } from "../keys/secret-keys.ts"
+import { adoptKeys, hasOtherKey } from "../keys.ts"
 import { interruptible } from "./command.ts"
 import { openDatabase } from "./open-database.ts"
 

@@ -1,6 +1,6 @@
 /** `todo-api rotate-key`: replaces the generated secret key. */
 import { ConfigError, readConfig } from "../config/config.ts"
-import { rotateGeneratedKey } from "../keys/secret-keys.ts"
+import { rotateGeneratedKey } from "../keys.ts"
 import { print } from "./command.ts"
 
 const CONFIGURED = `rotate-key changes the generated key of the embedded database, and this secret is configured.

@@ -21,7 +21,7 @@ import {
 } from "../../src/data-dir/private-files.ts"
 import { accountOf } from "../../src/database/embedded/server-user.ts"
 import { startEmbedded } from "../../src/database/embedded/start.ts"
-import { secretKeys } from "../../src/keys/secret-keys.ts"
+import { secretKeys } from "../../src/keys.ts"
 import { runCommand, startCommand } from "../support/command.ts"
 import { usedDataDir } from "../support/embedded.ts"
 import { temporaryDirectory } from "../support/temporary.ts"

@@ -14,7 +14,7 @@ const FLOORS = [
   "log.ts",
   "concurrency",
   "data-dir",
-  "keys",
+  "keys.ts",
   "programs",
   "database",
   "http",

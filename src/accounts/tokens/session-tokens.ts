@@ -2,7 +2,7 @@
  * The tokens of a session. A refresh token is the id of the session, its generation, its user, and a signature of
  * all: the row of the session holds the generation that was issued last, so that no token is stored anywhere.
  */
-import { createMac, type Secrets } from "../../keys/mac.ts"
+import { createMac, type Secrets } from "../../keys.ts"
 import type { Tokens } from "./authenticate.ts"
 
 /** A session, as far as its next tokens need it. */

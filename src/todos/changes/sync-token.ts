@@ -1,6 +1,6 @@
 /** Sync tokens: signed texts that say how complete a client's replica is. Only the same user can use them. */
 import { badRequest, Problem } from "../../http/problem.ts"
-import { createMac, type Secrets } from "../../keys/mac.ts"
+import { createMac, type Secrets } from "../../keys.ts"
 
 /** The owner's revision, the last one whose deletions are forgotten, and the epoch, which a restore renews. */
 export type Head = { epoch: string; revision: number; forgottenUpTo: number }

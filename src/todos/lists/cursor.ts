@@ -1,6 +1,6 @@
 /** Cursors and entity tags: what a list gives to clients that they can neither make up nor use elsewhere. */
 import { badRequest } from "../../http/problem.ts"
-import { createMac, type Secrets } from "../../keys/mac.ts"
+import { createMac, type Secrets } from "../../keys.ts"
 
 /** The position of a row in an order: its id, and its sort key as Postgres writes it. */
 export type Position = { key: string; id: number }

@@ -1,7 +1,7 @@
 /** A session is one rotation of refresh tokens. */
 import { expect, test } from "bun:test"
 import { randomBytes, randomUUID } from "node:crypto"
-import { createMac } from "../../../src/keys/mac.ts"
+import { createMac } from "../../../src/keys.ts"
 import { insertAccount } from "../../support/accounts.ts"
 import { startApp } from "../../support/app.ts"
 import { sessionCalls, sessionIdOf } from "../../support/sessions.ts"

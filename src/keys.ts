@@ -1,10 +1,12 @@
-/** The secret keys: configured, or generated and kept in DATA_DIR. */
-import { randomBytes } from "node:crypto"
+/** The secret keys, configured or generated and kept in DATA_DIR, and the signatures of what clients keep by them. */
+import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto"
 import { existsSync, statSync, utimesSync } from "node:fs"
 import { join } from "node:path"
-import type { Config } from "../config/config.ts"
-import { placePrivateFile, readPrivateFile, writePrivateFile } from "../data-dir/private-files.ts"
-import type { Secrets } from "./mac.ts"
+import type { Config } from "./config/config.ts"
+import { placePrivateFile, readPrivateFile, writePrivateFile } from "./data-dir/private-files.ts"
+
+/** The current one signs. Signatures by the previous ones stay valid. */
+export type Secrets = readonly [current: string, ...previous: string[]]
 
 /** As long as HS512 requires. */
 const KEY_BYTES = 64
@@ -78,4 +80,31 @@ export const hasOtherKey = (dataDir: string, key: string): boolean => {
 export const adoptKeys = (dataDir: string, [current, previous]: Secrets) => {
   if (previous !== undefined) writePrivateFile(previousFile(dataDir), previous)
   writePrivateFile(currentFile(dataDir), current)
+}
+
+/** RFC 5869: a key tells nothing about the secret, nor about the keys of other purposes. */
+const deriveKey = (secret: string, purpose: string) =>
+  Buffer.from(hkdfSync("sha256", secret, "", `todo-api ${purpose}`, 32))
+
+const hmac = (key: Buffer, text: string) => createHmac("sha256", key).update(text).digest()
+
+/** All instances that share a secret verify each other's signatures. */
+export const createMac = (secrets: Secrets, purpose: string) => {
+  const [current, ...previous] = secrets
+  const signingKey = deriveKey(current, purpose)
+  const keys = [signingKey, ...previous.map((secret) => deriveKey(secret, purpose))]
+  return {
+    /** Returns base64url. */
+    sign: (text: string): string => hmac(signingKey, text).toString("base64url"),
+    /** Takes constant time for signatures of the right length. */
+    verify(text: string, signature: string): boolean {
+      const given = Buffer.from(signature, "base64url")
+      // Otherwise spare bits and ignored characters would give a text several signatures.
+      if (given.toString("base64url") !== signature) return false
+      return keys.some((key) => {
+        const expected = hmac(key, text)
+        return given.length === expected.length && timingSafeEqual(given, expected)
+      })
+    },
+  }
 }
