@@ -116,8 +116,9 @@ const failure = async (error: unknown): Promise<[message: string, code: number]>
   if (error instanceof ConfigError) return [`wrong configuration:\n${error.message}`, EXIT.config]
   const message = error instanceof Error ? error.message : String(error)
   // Imported late, because it loads the driver.
-  const { mayPass, isTlsMissing } = await import("./database/errors.ts")
-  if (isTlsMissing(error)) return [`wrong configuration:\nDATABASE_URL: ${message}`, EXIT.config]
+  const { isParameterRefused, isTlsMissing, mayPass } = await import("./database/errors.ts")
+  if (isTlsMissing(error) || isParameterRefused(error))
+    return [`wrong configuration:\nDATABASE_URL: ${message}`, EXIT.config]
   if (mayPass(error)) return [`the database did not come: ${message}`, EXIT.unavailable]
   return [message, EXIT.failure]
 }

@@ -28,6 +28,12 @@ export const isLockTimeout = (error: unknown): boolean => codeOf(error) === "55P
 /** The server offers no TLS, and sslmode asks for it: waiting does not help. */
 export const isTlsMissing = (error: unknown): boolean => codeOf(error) === "TLS_NOT_OFFERED"
 
+/** The pooler refuses a start-up parameter. If it is one of the URL, waiting does not help. */
+export const isParameterRefused = (error: unknown): boolean =>
+  isOfServer(error) &&
+  error.code === "08P01" &&
+  error.message.startsWith("unsupported startup parameter")
+
 /** Of the pool or its hosts, not of the server. */
 class PoolError extends Error {
   override name = "PoolError"
@@ -73,10 +79,10 @@ const REFUSES = /^(28\w{3}|3D000|42501|55000)$/
 /** It was made anew, or restored without our tables or an older state of them. */
 const LACKS_SCHEMA = /^(3F000|42P01|42703)$/
 
-/** Whether waiting helps. At the start it does not against a wrong password. */
+/** Whether waiting helps. At the start it does not against a wrong password or parameter. */
 export const mayPass = (error: unknown): boolean =>
   isOfServer(error)
-    ? MAY_PASS.test(error.code)
+    ? MAY_PASS.test(error.code) && !isParameterRefused(error)
     : error instanceof PoolError ||
       // postgres.js' word that nothing of a transaction is there.
       codeOf(error) === "ROLLED_BACK" ||
@@ -106,11 +112,11 @@ export const whyRefused = (
   error: unknown,
 ): "statement" | "plan" | "setting" | "read-only" | "cancel" | "connection" | undefined => {
   if (!isOfServer(error)) return isGone(error) || isTlsMissing(error) ? "connection" : undefined
-  const { code, message, routine, severity } = error
+  const { code, routine, severity } = error
   if (code === "26000" || code === "42P05") return "statement"
   // The function of Postgres that sends it: "cached plan must not change result type", in any language.
   if (code === "0A000" && routine === "RevalidateCachedQuery") return "plan"
-  if (code === "08P01" && message.startsWith("unsupported startup parameter")) return "setting"
+  if (isParameterRefused(error)) return "setting"
   if (severity === "FATAL" || severity === "PANIC") return "connection"
   if (code === "25006") return "read-only"
   return code === "57014" ? "cancel" : undefined

@@ -129,6 +129,15 @@ describe("behind a pooler", () => {
   test.each(ofSessions)("with %s all is as without", (setting) =>
     expectNoDifference(setting, pooled, { DATABASE_PREPARED_STATEMENTS: "false" }),
   )
+
+  test("a parameter of the URL that it refuses is a wrong configuration, at once", async () => {
+    const env = { DATABASE_URL: `${pooler?.url}?search_path=public`, SECRET_KEY: "x".repeat(48) }
+    for (const command of ["serve", "migrate", "backup"])
+      expect(await runCommand([command], env)).toMatchObject({
+        code: 78,
+        err: expect.stringContaining("unsupported startup parameter: search_path"),
+      })
+  })
 })
 
 test("what no setting of ours can mend is refused with its name, before anything is made", async () => {
