@@ -28,7 +28,7 @@ const untilStatus = async (status: number, token: string) => {
 const refresh = (refresh_token: string) =>
   app.call("POST", "/api/v1/auth/refresh", { body: { refresh_token } })
 
-test("a disabled user's tokens and logins are refused everywhere, and an enabled one's are not", async () => {
+test.concurrent("a disabled user's tokens and logins are refused everywhere, and an enabled one's are not", async () => {
   const ada = await account()
   await untilStatus(200, ada.token)
   const wrong = await app.logIn({ ...ada, password: "wrong" })
@@ -47,7 +47,7 @@ test("a disabled user's tokens and logins are refused everywhere, and an enabled
   expect((await refresh(ada.refreshToken)).status).toBe(200)
 })
 
-test("a token that was never seen before is refused at once while its user is disabled", async () => {
+test.concurrent("a token that was never seen before is refused at once while its user is disabled", async () => {
   const ada = await account()
   await disable(ada)
   const token = tokenFor(ada.id)
@@ -57,7 +57,7 @@ test("a token that was never seen before is refused at once while its user is di
   await untilStatus(200, token)
 })
 
-test("a disabled user's personal tokens are refused, and good again when they are enabled", async () => {
+test.concurrent("a disabled user's personal tokens are refused, and good again when they are enabled", async () => {
   const ada = await account()
   const made = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
   const { token } = made.body as { token: string }
@@ -73,7 +73,7 @@ test("a disabled user's personal tokens are refused, and good again when they ar
   await untilTodos(200)
 })
 
-test("a federated user is disabled by their id", async () => {
+test.concurrent("a federated user is disabled by their id", async () => {
   const outside = await app.user()
   await userCommand(app.databaseUrl, "disable", String(outside.id))
   await untilStatus(401, outside.token)
@@ -81,7 +81,7 @@ test("a federated user is disabled by their id", async () => {
   await untilStatus(200, outside.token)
 })
 
-test("disabling ends nobody else's session, and deletes nothing", async () => {
+test.concurrent("disabling ends nobody else's session, and deletes nothing", async () => {
   const [ada, bob] = [await account(), await account()]
   expect((await ada.post("/todos", { title: "kept" })).status).toBe(201)
   await disable(ada)
@@ -92,7 +92,7 @@ test("disabling ends nobody else's session, and deletes nothing", async () => {
   expect((await ada.get("/todos")).body).toMatchObject([{ title: "kept" }])
 })
 
-test("a session that a revocation ended stays ended when its user is enabled", async () => {
+test.concurrent("a session that a revocation ended stays ended when its user is enabled", async () => {
   const ada = await account()
   await disable(ada)
   await untilStatus(401, ada.token)
