@@ -80,7 +80,7 @@ test("nobody hears of another's changes", async () => {
   expect(second?.data.state).toBe(await fetchedState(ada))
 })
 
-test("what another instance commits is told within two seconds", async () => {
+test.concurrent("what another instance commits is told within two seconds", async () => {
   const ada = await app.user()
   await using stream = await openEvents(other.url, ada.token)
   await stream.until(1)
@@ -92,7 +92,7 @@ test("what another instance commits is told within two seconds", async () => {
   expect(events.at(-1)?.data.state).toBe(await fetchedState(ada))
 })
 
-test("a stream needs a token, and HEAD opens none", async () => {
+test.concurrent("a stream needs a token, and HEAD opens none", async () => {
   const ada = await app.user()
   expect((await app.call("GET", "/api/v1/todos/events")).status).toBe(401)
   const { status, headers, text } = await app.call("HEAD", "/api/v1/todos/events", {
@@ -103,7 +103,7 @@ test("a stream needs a token, and HEAD opens none", async () => {
   expect((await ada.get("/todos/events?since=1")).status).toBe(400)
 })
 
-test("a stream ends when its token expires", async () => {
+test.concurrent("a stream ends when its token expires", async () => {
   const ada = await app.user()
   const token = tokenFor(ada.id, { exp: Date.now() / 1000 + 2 })
   await using stream = await openEvents(app.url, token)
@@ -111,7 +111,7 @@ test("a stream ends when its token expires", async () => {
   expect(stream.events()).toHaveLength(1)
 })
 
-test("streams and waits end when their token is revoked, on another instance too", async () => {
+test.concurrent("streams and waits end when their token is revoked, on another instance too", async () => {
   const ada = await app.user()
   const state = await fetchedState(ada)
   await using here = await openEvents(app.url, ada.token)
@@ -124,7 +124,7 @@ test("streams and waits end when their token is revoked, on another instance too
   expect(performance.now() - revoked).toBeLessThan(5_000)
 })
 
-test("the streams of a user who is gone end", async () => {
+test.concurrent("the streams of a user who is gone end", async () => {
   const ada = await app.user()
   await using stream = await openEvents(app.url, ada.token)
   await stream.until(1)
@@ -183,7 +183,7 @@ test("a client that does not read holds up no other", async () => {
   deaf.destroy()
 })
 
-test("a wait with nothing new ends after its seconds, with the same state", async () => {
+test.concurrent("a wait with nothing new ends after its seconds, with the same state", async () => {
   const ada = await app.user()
   const state = await fetchedState(ada)
   const asked = performance.now()
@@ -193,7 +193,7 @@ test("a wait with nothing new ends after its seconds, with the same state", asyn
   expect(body).toEqual({ changes: [], next: state, has_more: false })
 })
 
-test("a wait ends with the change, of this instance or another", async () => {
+test.concurrent("a wait ends with the change, of this instance or another", async () => {
   const ada = await app.user()
   for (const instance of [app, other]) {
     const state = await fetchedState(ada)
