@@ -83,7 +83,10 @@ export const startService = async (options: Options) => {
   await expectFreePorts(config)
   const embedded = config.DATABASE_URL
     ? undefined
-    : await (await import("./database/embedded/start.ts")).startEmbedded(config.DATA_DIR)
+    : await (await import("./database/embedded/start.ts")).startEmbedded(
+        config.DATA_DIR,
+        config.DATABASE_POOL_SIZE,
+      )
   opened.defer(() => embedded?.stop())
   const url = config.DATABASE_URL ?? embedded?.url ?? ""
   noteKeyUse(config)

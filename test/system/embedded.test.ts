@@ -32,6 +32,13 @@ test("a first start makes a private cluster in UTF-8 that listens on no port", a
   }
 })
 
+test("it takes more connections than the pool may have", async () => {
+  using data = await usedDataDir()
+  const { url, stop } = await startEmbedded(data.path, 1_000)
+  expect(await query(url, "show max_connections")).toEqual(["1090"])
+  await stop()
+})
+
 test("a second start has what the first one kept", async () => {
   using data = await usedDataDir()
   const { url, stop, exited } = await startEmbedded(data.path)

@@ -24,7 +24,6 @@ const settings = {
   // Works without a large /dev/shm, which containers lack, and in spite of RemoveIPC of logind.
   dynamic_shared_memory_type: "mmap",
   io_method: "sync",
-  max_connections: "100",
   wal_level: "minimal",
   max_wal_senders: "0",
   max_logical_replication_workers: "0",
@@ -46,7 +45,11 @@ const LEFTOVER_PATIENCE_MS = 10_000
 
 const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0
 
-const spawnServer = ({ programs, cluster, user }: Installation, logFile: string) => {
+const spawnServer = (
+  { programs, cluster, user }: Installation,
+  logFile: string,
+  options: string[],
+) => {
   const isFull = sizeOf(logFile) > LOG_SIZE_LIMIT
   const log = openPrivateFile(
     logFile,
@@ -54,7 +57,7 @@ const spawnServer = ({ programs, cluster, user }: Installation, logFile: string)
   )
   try {
     return Bun.spawn(
-      [join(programs, "bin", "postgres"), "-D", ownDirectory(cluster, user), ...settingsWith()],
+      [join(programs, "bin", "postgres"), "-D", ownDirectory(cluster, user), ...options],
       {
         ...user,
         cwd: cluster,
@@ -92,11 +95,16 @@ const statusOf = (cluster: string, pid: number) => {
 /** After a postmaster was killed, its other processes may need a moment to end. */
 const isLeftover = (log: string) => /still in use|lock file .* already exists/.test(log)
 
-export const startServer = async (installation: Installation, logFile: string): Promise<Server> => {
+export const startServer = async (
+  installation: Installation,
+  logFile: string,
+  connections: number,
+): Promise<Server> => {
+  const options = settingsWith({ max_connections: String(connections) })
   const deadline = Date.now() + LEFTOVER_PATIENCE_MS
   for (;;) {
     const logStart = sizeOf(logFile)
-    const server = spawnServer(installation, logFile)
+    const server = spawnServer(installation, logFile, options)
     const guard = spawnGuard(server.pid)
     const exited = server.exited.then(() => guard.kill("SIGKILL"))
     while (server.exitCode === null && server.signalCode === null) {

@@ -32,7 +32,10 @@ const refuseOtherMajorVersion = (dataDir: string) => {
   )
 }
 
-export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
+/** Beside those of the pool: for commands, and for connections that are closed and not gone yet. */
+const OTHER_CONNECTIONS = 90
+
+export const startEmbedded = async (dataDir: string, poolSize = 10): Promise<Embedded> => {
   const home = resolve(dataDir)
   const cluster = clusterIn(home)
   refuseOtherMajorVersion(home)
@@ -49,7 +52,8 @@ export const startEmbedded = async (dataDir: string): Promise<Embedded> => {
     }
     await endLeftoverPostmaster(cluster)
     await prepareCluster(installation, home)
-    const server = await startServer(installation, join(home, "postgres.log"))
+    const connections = poolSize + OTHER_CONNECTIONS
+    const server = await startServer(installation, join(home, "postgres.log"), connections)
     const { url, close } = openUrl(home)
     const exited = server.exited.then(() => {
       close()
