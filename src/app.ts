@@ -123,7 +123,7 @@ export const createApp = (deps: Deps) => {
     .onRequest(leaveQueryUnread)
     .decorate("largeBodies", createLargeBodies())
     .use(hooks)
-    .use(cors(config.CORS_ORIGINS))
+    .use(cors(config.CORS_ORIGINS, log))
     .use(health(deps.isReady))
     .group("/api/v1", (api) =>
       api

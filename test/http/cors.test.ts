@@ -1,6 +1,7 @@
 /** CORS: which pages may read the answers. */
 import { expect, test } from "bun:test"
 import { startApp } from "../support/app.ts"
+import { startProcess } from "../support/process.ts"
 
 const OURS = "https://app.example"
 const EXPOSED =
@@ -56,6 +57,38 @@ test("* lets every origin in, and without CORS_ORIGINS none is", async () => {
   expect((await headersOf(open)).get("access-control-allow-origin")).toBe("*")
   expect((await headersOf(open)).has("vary")).toBe(false)
   expect((await headersOf(closed)).has("access-control-allow-origin")).toBe(false)
+})
+
+test("a page that is refused is logged once, with the variable that lets it in", async () => {
+  await using service = await startProcess()
+  for (const origin of ["http://localhost:5173", "http://localhost:5173", "https://b.example"])
+    await service.call("OPTIONS", "/api/v1/todos", {
+      headers: { origin, "access-control-request-method": "GET" },
+    })
+  await service.stop()
+  const refusals = (await service.lines()).filter(({ msg }) => String(msg).includes("CORS_ORIGINS"))
+  expect(refusals.map(({ origin }) => origin)).toEqual([
+    "http://localhost:5173",
+    "https://b.example",
+  ])
+})
+
+test("invented origins neither silence the log of refused pages nor get into it", async () => {
+  await using service = await startProcess()
+  const preflight = (origin: string) =>
+    service.call("OPTIONS", "/api/v1/todos", {
+      headers: { origin, "access-control-request-method": "GET" },
+    })
+  for (let n = 0; n < 150; n++) await preflight(`https://invented-${n}.example`)
+  for (const raw of ["<script>alert(1)</script>", `https://${"x".repeat(5_000)}`, 'a" b'])
+    await preflight(raw)
+  await preflight("https://app.example")
+  await service.stop()
+  const origins = (await service.lines())
+    .filter(({ msg }) => String(msg).includes("CORS_ORIGINS"))
+    .map(({ origin }) => origin)
+  expect(origins).toHaveLength(152)
+  expect(origins.slice(-2)).toEqual(["none that a browser sends", "https://app.example"])
 })
 
 test("a page of an application may be let in, whatever its scheme", async () => {
