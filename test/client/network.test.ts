@@ -173,7 +173,7 @@ test("a refresh that hangs holds up nothing once the network is back", async () 
   client.close()
 })
 
-test("a page that was asked to wait for days waits for a minute", async () => {
+test.concurrent("a page that was asked to wait for days waits for a minute", async () => {
   const { live, client, network } = await startLive(app)
   const slept: number[] = []
   network.through = (to) => async (url, init) => {
@@ -192,7 +192,7 @@ test("a page that was asked to wait for days waits for a minute", async () => {
   client.close()
 }, 30_000)
 
-test("the first replica arrives on a slow line, page by page, and what has arrived is kept", async () => {
+test.concurrent("the first replica arrives on a slow line, page by page, and what has arrived is kept", async () => {
   const storage = memoryStorage()
   const first = startDevice(app, storage)
   const user = await first.client.logIn(await registered())
