@@ -67,14 +67,17 @@ export const createSession = (
     known = user
     listeners.call()
   }
-  const read = async () => {
+  /** The guard holds until any tab stores another session, or none. */
+  const readGuarded = async () => {
     const values = unstored ? undefined : await storage.read(KEY).catch(storageFailed)
-    const value = parse(String(values?.get(KEY)))
+    const text = values?.get(KEY) as string | undefined
+    const value = parse(String(text))
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
     known ??= whose(session)
-    return session
+    return { session, guard: new Map(unstored ? [] : [[KEY, text]]) }
   }
+  const read = async () => (await readGuarded()).session
 
   const sessionOf = (user: User, { access_token, refresh_token }: Tokens): Stored => ({
     user,
@@ -82,13 +85,10 @@ export const createSession = (
     refresh_token,
   })
   const readOf = async (user: User) => {
-    const session = await read()
+    const { session, guard } = await readGuarded()
     if (session?.user.id !== user.id) throw notLoggedIn()
-    return session
+    return { session, guard }
   }
-  /** It holds until any tab stores another session, or none. The text is the same for the same one. */
-  const guardOf = (session: Stored): Guard | undefined =>
-    unstored ? undefined : { key: KEY, value: JSON.stringify(session) }
 
   /** The storage may get another name by its first read: see `browserStorage`. */
   const name = () => `${storage.name}:session`
@@ -119,7 +119,7 @@ export const createSession = (
     guard: Guard | undefined,
     message = whose(session),
     removed: readonly string[] = [],
-    left: readonly [string, StoredValue][] = [],
+    left: readonly (readonly [string, StoredValue])[] = [],
   ): Promise<boolean> => {
     const without = [KEY, ...removed].map((key) => [key, undefined] as const)
     const added = session ? ([[KEY, JSON.stringify(session)]] as const) : left
@@ -140,22 +140,31 @@ export const createSession = (
     changed(whose(session))
     return true
   }
-  /** Forgets the session and, in the same write, what is stored of the user. */
+  /**
+   * Forgets the session and, in the same write, what is stored of the user, but no session of somebody
+   * who has logged in since. Returns what was forgotten. Under `leftKey` its refresh token is left.
+   */
   const forget = async (
     user: User,
     what: Removal,
-    left?: [string, StoredValue][],
-  ): Promise<void> => {
-    const { keys, guard } = await keysOf(user, what).catch(storageFailed)
-    // Otherwise another tab has stored an edit meanwhile.
-    if (await write(undefined, guard, what, keys, left)) await clear(what)
-    else await forget(user, what, left)
+    leftKey?: string,
+  ): Promise<Stored | undefined> => {
+    const stored = await keysOf(user, what).catch(storageFailed)
+    const { session, guard } = await readGuarded()
+    const [gone, rest] = session?.user.id === user.id ? [session] : [undefined, session]
+    const left = gone && leftKey ? [[leftKey, gone.refresh_token] as const] : []
+    const all = new Map([...stored.guard, ...guard])
+    // Otherwise another tab has stored an edit, or a session, meanwhile.
+    if (!(await write(rest, all, rest ? whose(rest) : what, stored.keys, left)))
+      return forget(user, what, leftKey)
+    await clear(what)
+    return gone
   }
 
   /** Until it has stored the new tokens no tab refreshes those before them, which may have ended. */
   const renew = <T extends { data: unknown }>(user: User, run: () => Promise<T>) =>
     alone(async () => {
-      const guard = guardOf(await readOf(user))
+      const { guard } = await readOf(user)
       const answer = await run()
       const tokens = checked(answer.data, isTokens)
       // Another tab has logged out meanwhile.
@@ -174,24 +183,22 @@ export const createSession = (
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
-      const current = () => readOf(stale.user)
+      const current = async () => (await readOf(stale.user)).session
       const session = await current()
       if (session.access_token !== stale.access_token) return session
       const answer: Tokens | ApiError = await requestRefresh(session.refresh_token).catch(
         (error) => error,
       )
       // After a log-out meanwhile the used token ends the new ones, too.
-      const now = await current()
+      const { session: now, guard } = await readOf(stale.user)
       // This tab was frozen, and another has renewed it.
       if (now.access_token !== session.access_token) return now
       if (isTokens(answer)) {
         const renewed = sessionOf(session.user, answer)
-        return (await write(renewed, guardOf(session))) ? renewed : current()
+        return (await write(renewed, guard)) ? renewed : current()
       }
       if (isUnauthorized(answer))
-        await (isAccountDeleted(answer)
-          ? forget(session.user, "queue")
-          : write(undefined, guardOf(session)))
+        await (isAccountDeleted(answer) ? forget(session.user, "queue") : write(undefined, guard))
       // What answered the refresh says nothing about the request that needs it.
       else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, answer)
       throw answer
@@ -255,11 +262,10 @@ export const createSession = (
 
     /** Forgets the session, and has the service end it: now, or when it can be reached. */
     leave: async (user: User, what: Removal) => {
-      const session = await read()
-      // Another tab has logged out, or somebody else in, while edits were sent.
-      if (session?.user.id !== user.id) return
       const key = LEFT + randomKey()
-      await forget(user, what, [[key, session.refresh_token]])
+      const session = await forget(user, what, key)
+      // Another tab has logged out, or somebody else in, while edits were sent.
+      if (!session) return
       const ended = endOne(session.refresh_token, session.access_token)
       const isEnded = await within(platform, PATIENCE, ended, closing.signal)
       if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})

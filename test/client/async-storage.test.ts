@@ -61,7 +61,7 @@ test("a write under a guard that does not hold writes nothing", async () => {
   const { functions } = createItems()
   const storage = asyncStorage(functions)
   const write = (version: string, guard: string | undefined) =>
-    storage.write(new Map([["version", version]]), { key: "version", value: guard })
+    storage.write(new Map([["version", version]]), new Map([["version", guard]]))
   const [first, second] = await Promise.all([write("1", undefined), write("2", undefined)])
   expect([first, second]).toEqual([true, false])
   expect(await storage.read("")).toEqual(new Map([["version", "1"]]))

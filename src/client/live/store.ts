@@ -30,7 +30,7 @@ export const storedKeys = async (storage: Storage, userId: number, what: Removal
     Array.isArray(value) && value.some(({ step }) => step !== "saved")
   const keys = [...(await storage.read(replicaPrefix(userId))).keys()]
   if (what === "queue" || ![...queue.values()].some(isWaiting)) keys.push(...queue.keys())
-  return { keys, guard: { key: prefix, value: queue.get(prefix) as string | undefined } }
+  return { keys, guard: new Map([[prefix, queue.get(prefix) as string | undefined]]) }
 }
 
 export type Connection = {

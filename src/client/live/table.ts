@@ -102,7 +102,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     const [written, changed, from, to] = [new Set(unstored), delta(), version, randomKey()]
     const stored = new Map<string, unknown>([[prefix, to]])
     for (const [key, value] of changed) stored.set(prefix + key, value)
-    if (!(await storage.write(stored, { key: prefix, value: from }))) return reload()
+    if (!(await storage.write(stored, new Map([[prefix, from]])))) return reload()
     unstored = unstored.filter((one) => !written.has(one))
     version = to
     post({ from, to, values: changed })
@@ -176,7 +176,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
       onChange(before)
       return inTurn(async () => {
         const stored = await storage.read(prefix)
-        const guard = { key: prefix, value: stored.get(prefix) as string | undefined }
+        const guard = new Map([[prefix, stored.get(prefix) as string | undefined]])
         if (!(await isKept()))
           await storage.write(new Map([...stored.keys()].map((key) => [key, undefined])), guard)
         version = undefined

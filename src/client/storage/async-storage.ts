@@ -38,7 +38,8 @@ export const asyncStorage = (items: AsyncStorage, name = "todo-api"): Storage =>
       }),
     write: (values, guard) =>
       inTurn(async () => {
-        if (guard && parse(await items.getItem(own(guard.key))) !== guard.value) return false
+        for (const [key, value] of guard ?? [])
+          if (parse(await items.getItem(own(key))) !== value) return false
         const entries = [...values]
         const texts = entries.map(([key, value]): [string, string] => [
           own(key),

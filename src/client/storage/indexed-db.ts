@@ -116,15 +116,18 @@ export const indexedDbStorage = (indexedDB: Factory, name: string): Storage => {
       }),
     write: (values, guard) =>
       steadily("readwrite", (store, end) => {
+        const guarded = [...(guard ?? [])].map(([key, value]) => ({ value, found: store.get(key) }))
         const put = () => {
+          if (guarded.some(({ value, found }) => found.result !== value)) return end(false)
           for (const [key, value] of values)
             if (value === undefined) store.delete(key)
             else store.put(value, key)
           end(true)
         }
-        if (!guard) return put()
-        const request = store.get(guard.key)
-        request.onsuccess = () => (request.result === guard.value ? put() : end(false))
+        // Requests are answered in their order.
+        const last = guarded.at(-1)
+        if (last) last.found.onsuccess = put
+        else put()
       }),
     persist: async (ask) => {
       const manager = host.navigator?.storage

@@ -12,7 +12,7 @@ export const writeTo = (
   changes: ReadonlyMap<string, Stored>,
   guard: Guard | undefined,
 ) => {
-  if (guard && values.get(guard.key) !== guard.value) return false
+  for (const [key, value] of guard ?? []) if (values.get(key) !== value) return false
   for (const [key, value] of changes)
     if (value === undefined) values.delete(key)
     else values.set(key, value)

@@ -3,8 +3,8 @@
 /** Any JSON value. */
 export type Stored = unknown
 
-/** What a write depends on: the value (a text) that a key has, or undefined if it has none. */
-export type Guard = { key: string; value: string | undefined }
+/** What a write depends on: the values (texts) that keys have, undefined if one has none. */
+export type Guard = ReadonlyMap<string, string | undefined>
 
 /** Where a client keeps what outlives it: for whom none of the storages of the package fits. */
 export interface Storage {

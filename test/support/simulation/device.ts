@@ -118,7 +118,8 @@ const runningOn = ({ profile, hasLocks, ...given }: Given, end: AbortSignal) => 
     write: (values, guard) => {
       if (end.aborted) return never
       const [isWritten, told] = [shared.write(values, guard), [...unwritten]]
-      if (guard?.key.startsWith("queue:")) isWritten.then((is) => is && tellWritten(told))
+      const isQueue = guard?.keys().some((key) => key.startsWith("queue:"))
+      if (isQueue) isWritten.then((is) => is && tellWritten(told))
       return alive(isWritten)
     },
   }
