@@ -65,6 +65,29 @@ test("no statement of a deletion takes more rows than its time limit allows", as
     expect((await sql`select from ${sql(table)} where owner_id = ${ada.id}`).count).toBe(0)
 })
 
+test("a user of many sessions can be deleted, though the statistics know of one a user", async () => {
+  const ada = await account()
+  const open = (users: number, sessions: number) => sql`
+    with added as (
+      insert into users (id)
+      select ${ada.id}::bigint - 1000000 - n
+      from generate_series(1, ${users}::integer) as n
+      returning id
+    )
+    insert into sessions (id, user_id, created_at, expires_at)
+    select gen_random_uuid(), owner, now(), now() + interval '1 day'
+    from (
+      select id from added
+      union all
+      select ${ada.id}::bigint from generate_series(1, ${sessions}::integer)
+    ) as of_user (owner)`
+  await open(20_000, 0)
+  await sql.unsafe("alter table sessions set (autovacuum_enabled = false); analyze sessions")
+  await open(0, 60_000)
+  expect((await ada.delete("/users/me")).status).toBe(204)
+  expect((await sql`select from sessions where user_id = ${ada.id}`).count).toBe(0)
+})
+
 test("a deletion that is interrupted has refused the account, and is ended by whoever finds it", async () => {
   const ada = await account()
   const { body } = await ada.post("/users/me/tokens", { name: "script", scopes: ["todos:read"] })
