@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { runSimulation } from "../support/simulation/run.ts"
 
-const simulated = runSimulation({ from: 1, seeds: 10 })
+const simulated = runSimulation({ from: 1, seeds: 20 })
 
 test("replicas end equal, and no click is lost, whatever the network does", async () => {
   const { failures, clicks } = await simulated

@@ -1,4 +1,4 @@
 /** A few generated requests for each operation; the system tests send many. */
 import { testDocumentedAnswers } from "../support/properties.ts"
 
-await testDocumentedAnswers(20)
+await testDocumentedAnswers(30)
