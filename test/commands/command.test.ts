@@ -11,7 +11,7 @@ import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
 
 /** Port 1: nobody listens there. */
-const NOWHERE = { DATABASE_URL: "postgres://todo:8472-secret@127.0.0.1:1/todo", SECRET_KEY }
+const NOWHERE = { DATABASE_URL: "postgres://todo:unspoken@127.0.0.1:1/todo", SECRET_KEY }
 
 test("--help and --version answer, and need nothing configured", async () => {
   const [help, told] = await Promise.all([runCommand(["--help"]), runCommand(["--version"])])
@@ -157,7 +157,7 @@ test.concurrent("a database that does not come ends with 69, after the wait, and
   expect(code).toBe(69)
   expect(out).toContain("waiting for the database")
   expect(err).toContain("the database did not come")
-  expect(out + err).not.toContain("8472")
+  expect(out + err).not.toContain("unspoken")
 })
 
 test.concurrent("a signal ends a start that waits", async () => {
