@@ -76,7 +76,8 @@ type Task = Pick<Waiting, "signal"> & {
   ended?: Promise<unknown>
   /** A cancel that was meant for another statement may have reached this one. */
   isInCancelsWay?: boolean
-  isSentAnew?: boolean
+  /** Why the server has not run it so far. */
+  refusals?: Set<ReturnType<typeof whyRefused>>
 }
 
 type Slot = {
@@ -259,14 +260,15 @@ export const createPool = (size: number, { maker, open, ...hooks }: Hooks) => {
       else waiting.push(task)
   }
 
-  /** Once, what the server has not run is sent anew, by a connection without what it refused. */
+  /** Once for each reason, what the server has not run is sent anew, by a connection without what it refused. */
   const sendAnew = (task: Task, error: unknown) => {
     const slot = slots.find(({ tasks }) => tasks.includes(task))
     const why = whyRefused(error)
     const isInnocent = why === "cancel" && task.isInCancelsWay
     const isRun = !isInnocent && why !== "statement" && why !== "plan" && why !== "setting"
-    if (!slot || isRun || task.isSentAnew) return false
-    task.isSentAnew = true
+    task.refusals ??= new Set()
+    if (!slot || isRun || task.refusals.has(why)) return false
+    task.refusals.add(why)
     learnFrom(slot, slot.connection, error)
     queueMicrotask(() => {
       waiting.unshift(task)

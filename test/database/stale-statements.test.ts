@@ -27,7 +27,7 @@ const USERS = 24
 /**
  * Statements of all kinds, until `work` is over. Returns what was wrong with their answers. `allAnswered`
  * resolves when nothing is under way any more that had begun before: on a busy machine that takes long, and
- * a statement that two changes meet is sent anew for the first one only.
+ * a statement that two changes of the same kind meet is sent anew for the first one only.
  */
 const underLoad = async (sql: Sql, work: (allAnswered: () => Promise<void>) => Promise<void>) => {
   const wrong: unknown[] = []
@@ -124,6 +124,28 @@ test.concurrent("what a connection has forgotten counts even if its plans were s
       [{ count: 0 }],
       [{ count: 0 }],
     ])
+  }))
+
+test.concurrent("what meets a stale plan first and a forgotten statement then is sent anew for both", () =>
+  withTable(async (sql) => {
+    await sql`create sequence calls`
+    await sql`
+      create function called() returns bigint language plpgsql as $$
+      declare call bigint := nextval('calls');
+      begin
+        if call = 2 then
+          raise exception 'as after discard' using errcode = '26000';
+        end if;
+        return call;
+      end
+      $$`
+    const call = () =>
+      sql.unsafe("select called()::text, stored.* from stored where id = $1", [1], PREPARED)
+    expect(await call()).toMatchObject([{ called: "1" }])
+    await sql`alter table stored alter n type bigint`
+    const before = sql.state().ended
+    expect(await call()).toMatchObject([{ called: "3" }])
+    expect(sql.state().ended - before).toBe(3)
   }))
 
 test.concurrent("of what is sent anew only once, and never in a transaction", () =>
