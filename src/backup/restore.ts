@@ -2,7 +2,7 @@
 import { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import postgres from "postgres"
-import { keepIdle, openConnection } from "../database/driver.ts"
+import { abortable, keepIdle, openConnection } from "../database/driver.ts"
 import { migrate } from "../database/migrations/migrate.ts"
 import {
   JOINING,
@@ -112,19 +112,19 @@ const load = (sql: queries.Transaction, archive: Archive, { signal, onProgress }
 
 export const restoreBackup = async (url: string, archive: Archive, options: Options) => {
   const { header } = archive
-  const { dataDir } = options
+  const { dataDir, signal } = options
   const tables = Object.keys(header.columns).filter((table) => !TABLES_DROPPED.includes(table))
   const isOld = isFromBeforeJoining(header)
   const sql = openConnection(url)
   try {
     await keepIdle(sql)
-    await sql.begin(refuseRows)
+    await abortable(sql, signal, () => sql.begin(refuseRows))
     await useSchema(sql, url, header, dataDir)
     await sql.begin("isolation level read committed", async (transaction) => {
       await queries.useKnownSettings(transaction)
       if (isOld) await queries.addDroppedColumn(transaction)
       await refuseOtherColumns(transaction, header)
-      await queries.lockTables(transaction, tables)
+      await abortable(sql, signal, () => queries.lockTables(transaction, tables))
       await refuseRows(transaction)
       const { sequences } = await queries.withoutIndexes(transaction, tables, async () => {
         const manifest = await load(transaction, archive, options)

@@ -2,7 +2,7 @@
 import type { Writable } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress } from "node:zlib"
-import { openConnection } from "../database/driver.ts"
+import { abortable, openConnection } from "../database/driver.ts"
 import { codeOf } from "../database/errors.ts"
 import { hiddenTables } from "../database/migrations/rights.ts"
 import { schemaState } from "../database/migrations/state.ts"
@@ -87,13 +87,15 @@ export const writeBackup = async (url: string, options: Options) => {
   // Leaving a COPY half-way ends the connection, so that the transaction fails with another error.
   let failure: unknown
   try {
-    await sql.begin("isolation level repeatable read read only", (snapshot) =>
-      writeSnapshot(snapshot, options).catch((error: unknown) => {
-        // Of the output, not of the database's connection, into which nothing is written meanwhile.
-        failure =
-          codeOf(error) === "EPIPE" ? new BackupError("The backup's reader has left") : error
-        throw error
-      }),
+    await abortable(sql, options.signal, () =>
+      sql.begin("isolation level repeatable read read only", (snapshot) =>
+        writeSnapshot(snapshot, options).catch((error: unknown) => {
+          // Of the output, not of the database's connection, into which nothing is written meanwhile.
+          failure =
+            codeOf(error) === "EPIPE" ? new BackupError("The backup's reader has left") : error
+          throw error
+        }),
+      ),
     )
   } catch (error) {
     throw failure ?? error

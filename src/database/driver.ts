@@ -54,6 +54,22 @@ export const keepIdle = (sql: postgres.Sql) => sql`
   from pg_settings
   where name = 'idle_session_timeout'`
 
+/** Ends the connection where the work is aborted meanwhile: it may be waiting for a lock of somebody's. */
+export const abortable = async <Result>(
+  sql: postgres.Sql,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result> => {
+  signal.throwIfAborted()
+  const end = () => sql.end({ timeout: 0 })
+  signal.addEventListener("abort", end)
+  try {
+    return await work()
+  } finally {
+    signal.removeEventListener("abort", end)
+  }
+}
+
 declare const made: unique symbol
 /** A query, or a fragment of one. A query starts when it is awaited. */
 export type Query = Promise<unknown> & { readonly [made]: true }

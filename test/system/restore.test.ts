@@ -365,6 +365,32 @@ test("what cannot be written leaves no file, and what cannot be read says so", a
   await drop()
 })
 
+const expectInterrupted = async (command: ReturnType<typeof spawnCommand>) => {
+  command.kill("SIGINT")
+  expect(await command.exited).toBe(1)
+  expect(await command.stderr.text()).toContain("interrupted by SIGINT")
+}
+
+/** Nobody else reads or writes the table while the work is done. */
+const whileLocked = (
+  url: string,
+  table: string,
+  work: (isWaitedFor: () => Promise<boolean>) => Promise<void>,
+) =>
+  withSql(url, (sql) =>
+    sql.begin(async (locking) => {
+      await locking`lock table ${locking(table)} in access exclusive mode`
+      await work(async () => {
+        const waiting = await locking`
+          select
+          from pg_locks
+          where relation = ${table}::regclass
+            and not granted`
+        return waiting.count > 0
+      })
+    }),
+  )
+
 test("a full disk, a reader that leaves and an interruption end a backup, and leave nothing behind", async () => {
   using directory = temporaryDirectory()
   const file = join(directory.path, "todo.backup")
@@ -382,10 +408,27 @@ test("a full disk, a reader that leaves and an interruption end a backup, and le
   expect(await unread.exited).toBe(1)
   expect(await unread.stderr.text()).toBe("todo-api: The backup's reader has left\n")
 
-  const interrupted = spawnCommand(["backup", file], { DATABASE_URL: source.url })
-  while (readdirSync(directory.path).length === 0) await Bun.sleep(1)
-  interrupted.kill("SIGINT")
-  expect(await interrupted.exited).toBe(1)
-  expect(await interrupted.stderr.text()).toContain("interrupted by SIGINT")
+  // It cannot end before it is interrupted.
+  const last = TABLES.at(-1) ?? ""
+  await whileLocked(source.url, last, async () => {
+    const interrupted = spawnCommand(["backup", file], { DATABASE_URL: source.url })
+    while (readdirSync(directory.path).length === 0) await Bun.sleep(1)
+    await expectInterrupted(interrupted)
+  })
   expect(readdirSync(directory.path)).toEqual([])
+})
+
+test("a backup or a restore that waits for somebody's lock is interrupted, too", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  const { url, drop } = await createDatabase()
+  expect(await backup(url, file)).toEqual(DONE)
+  for (const command of ["backup", "restore"])
+    await whileLocked(url, "todos", async (isWaitedFor) => {
+      const waiting = spawnCommand([command, file], { DATABASE_URL: url })
+      while (!(await isWaitedFor())) await Bun.sleep(10)
+      await expectInterrupted(waiting)
+    })
+  expect(readdirSync(directory.path)).toEqual(["todo.backup"])
+  await drop()
 })
