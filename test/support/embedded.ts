@@ -80,7 +80,8 @@ export const postmasterOf = (dataDir: string): number =>
 
 export const guardOf = (pid: number): number => {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ")
-  const isGuard = (child: string) => readFileSync(`/proc/${child}/cmdline`, "utf8").includes("read")
+  const isGuard = (child: string) =>
+    !isGone(Number(child)) && readFileSync(`/proc/${child}/cmdline`, "utf8").includes("\0guard\0")
   return Number(children.find(isGuard))
 }
 

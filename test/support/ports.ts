@@ -5,9 +5,16 @@ import { randomInt } from "node:crypto"
 const FIRST = 10_000
 const LAST = 30_000
 
+/** Between two starts another test could choose it, too: the kernel keeps it for this process, until it ends. */
+const reserve = (port: number) => {
+  if (process.platform !== "linux") return
+  Bun.listen({ unix: `\0todo-api-test-port-${port}`, socket: { data() {} } }).unref()
+}
+
 export const freePort = (): number => {
   const port = randomInt(FIRST, LAST)
   try {
+    reserve(port)
     Bun.listen({ hostname: "127.0.0.1", port, socket: { data() {} } }).stop()
     return port
   } catch {
