@@ -67,7 +67,7 @@ export const createDatabase = (): Promise<TestDatabase> => {
 }
 
 /**
- * Slow machines are no failure. bunfig.toml preloads this module, so that it holds for all files:
- * up to one that sets another, after which bun test's own --timeout holds.
+ * Slow machines are no failure: this ends what hangs. bunfig.toml preloads this module, so that it holds for
+ * all files: up to one that sets another, after which bun test's own --timeout holds.
  */
-setDefaultTimeout(60_000)
+setDefaultTimeout(300_000)

@@ -23,7 +23,7 @@ export const testDocumentedAnswers = async (runs: number) => {
       test(
         `${operation.method} ${operation.path}`,
         () => expectDocumentedAnswers(app, sql, operation, some),
-        10_000 + some * 200,
+        300_000 + some * 200,
       )
     }
   })

@@ -1,7 +1,7 @@
 /** Writers that go on whatever happens, and what each of their requests came to. */
 import type { User } from "./client.ts"
 
-export type Write = { title: string; status: number; endedAt: number }
+export type Write = { title: string; status: number }
 
 /** `stop` resolves when the last answer is there. */
 export const startWriters = (count: number, user: Pick<User, "post">, name = "load") => {
@@ -11,7 +11,7 @@ export const startWriters = (count: number, user: Pick<User, "post">, name = "lo
     for (let n = 0; !isOver; n++) {
       const title = `${name}: ${writer}-${n}`
       const { status } = await user.post("/todos", { title })
-      writes.push({ title, status, endedAt: performance.now() })
+      writes.push({ title, status })
       // A refusal is answered at once: none of them must keep the machine busy.
       if (status !== 201) await Bun.sleep(10)
     }

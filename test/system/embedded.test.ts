@@ -107,9 +107,10 @@ test("a second service on the same DATA_DIR is refused while the first one lives
 test("a service that follows another waits until that one has shut down", async () => {
   using data = await usedDataDir()
   const predecessor = await startEmbedded(data.path)
+  // It has found the lock taken when this returns, and waits for two seconds: no fewer than this needs.
   const successor = startEmbedded(data.path)
-  await Bun.sleep(100)
-  await predecessor.stop()
+  process.kill(postmasterOf(data.path), "SIGQUIT")
+  await predecessor.exited
   const { url, stop } = await successor
   expect(await query(url, "select row from kept")).toEqual([1])
   await stop()

@@ -1,15 +1,14 @@
 /** A primary, its synchronous standby, and a service that is told of both: the failover, in each order. */
 
-import { expect, setDefaultTimeout, test } from "bun:test"
+import { expect, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { type Cluster, clusterDirectory, createPair } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
 import { openEvents } from "../support/events.ts"
+import { tenthsOf } from "../support/pace.ts"
 import { listById, Replica } from "../support/replica.ts"
 import { openSql } from "../support/sql.ts"
 import { startWriters, type Write } from "../support/writers.ts"
-
-setDefaultTimeout(120_000)
 
 const ROUNDS = Number(process.env["TEST_ROUNDS"] ?? 2)
 
@@ -31,11 +30,10 @@ const isStandby = async (cluster: Cluster) => {
   return row?.is
 }
 
-/** Resolves to the moment at which it takes writes. */
+/** Resolves when it takes writes. */
 const promoted = async (standby: Cluster) => {
   standby.promote()
   while (await isStandby(standby)) await Bun.sleep(10)
-  return performance.now()
 }
 
 const titlesOf = async (cluster: Cluster) => {
@@ -46,18 +44,34 @@ const titlesOf = async (cluster: Cluster) => {
 const acknowledged = (writes: Write[]) =>
   writes.filter(({ status }) => status === 201).map(({ title }) => title)
 
-/** Two seconds are promised; a busy machine is allowed more. */
-const LIMIT_MS = 4_000
+/** Two seconds are promised; more is allowed. */
+const LIMIT_SECONDS = 4
 
-/** Until it is not refused any more, which is in time. */
-const writeAgain = async (ada: Pick<User, "post">, title: string, since: number) => {
-  let answer = await ada.post("/todos", { title })
-  while (answer.status === 503 && performance.now() - since < 10_000) {
-    await Bun.sleep(20)
-    answer = await ada.post("/todos", { title })
+/** Until it is not refused any more, which is in time: beside it somebody asks the host directly. */
+const writeAgain = async (ada: Pick<User, "post">, title: string, host: Cluster) => {
+  const write = async () => {
+    let answer = await ada.post("/todos", { title })
+    while (answer.status === 503) {
+      await Bun.sleep(20)
+      answer = await ada.post("/todos", { title })
+    }
+    return answer
   }
+  const [answer, tenths] = await tenthsOf(write(), () => host.query("select 1"))
   expect(answer.status).toBe(201)
-  expect(performance.now() - since).toBeLessThan(LIMIT_MS)
+  expect(tenths).toBeLessThan(LIMIT_SECONDS * 10)
+}
+
+/** A write that cannot be done, which is said in time. */
+const expectUnwritable = async (
+  ada: Pick<User, "post">,
+  title: string,
+  service: { url: string },
+) => {
+  const live = () => fetch(`${service.url}/health/live`)
+  const [answer, tenths] = await tenthsOf(ada.post("/todos", { title }), live)
+  expect(answer.status).toBe(503)
+  expect(tenths).toBeLessThan(50)
 }
 
 const readiness = async (service: { url: string }) =>
@@ -75,11 +89,10 @@ test(`after a failover writes go on within two seconds, and none is lost, in ${R
       await Bun.sleep(500)
       await primary.kill()
       await Bun.sleep(200)
-      const since = await promoted(standby)
+      await promoted(standby)
       const before = writes.length
-      await writeAgain(ada, `after ${round}`, since)
-      await Bun.sleep(1_500)
-      expect(acknowledged(writes.slice(before)).length).toBeGreaterThan(16)
+      await writeAgain(ada, `after ${round}`, standby)
+      while (acknowledged(writes.slice(before)).length <= 16) await Bun.sleep(20)
       await stop()
       const kept = await titlesOf(standby)
       const lost = acknowledged(writes).filter((title) => !kept.has(title))
@@ -103,10 +116,9 @@ test("a frozen primary is left for the promoted one, and not returned to when it
     const ada = await service.account("ada@example.org")
     expect((await ada.post("/todos", { title: "before" })).status).toBe(201)
     primary.freeze()
-    const frozen = performance.now()
-    expect((await ada.post("/todos", { title: "frozen" })).status).toBe(503)
-    expect(performance.now() - frozen).toBeLessThan(5_000)
-    await writeAgain(ada, "after", await promoted(standby))
+    await expectUnwritable(ada, "frozen", service)
+    await promoted(standby)
+    await writeAgain(ada, "after", standby)
     primary.resume()
     await Bun.sleep(3_000)
     expect((await ada.post("/todos", { title: "later" })).status).toBe(201)
@@ -119,7 +131,8 @@ test("a primary that comes back beside the promoted one is never written to agai
     await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
     const ada = await service.account("ada@example.org")
     await primary.kill()
-    await writeAgain(ada, "after", await promoted(standby))
+    await promoted(standby)
+    await writeAgain(ada, "after", standby)
     primary.set("synchronous_standby_names", "")
     await primary.start()
     await Bun.sleep(1_500)
@@ -133,7 +146,7 @@ test("a primary that comes back beside the promoted one is never written to agai
     }
     expect(await readiness(service)).toBe(503)
     await standby.start()
-    await writeAgain(ada, "again", performance.now())
+    await writeAgain(ada, "again", standby)
     expect(await titlesOf(primary)).toEqual(new Set())
     // A service that starts while both are there finds the one that was promoted.
     await using other = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
@@ -147,12 +160,10 @@ test("a commit that did not reach the standby is not acknowledged", () =>
     await using service = await startCommand({ DATABASE_URL: bothHosts(primary, standby) })
     const ada = await service.account("ada@example.org")
     standby.freeze()
-    const start = performance.now()
-    expect((await ada.post("/todos", { title: "here alone" })).status).toBe(503)
-    expect(performance.now() - start).toBeLessThan(5_000)
+    await expectUnwritable(ada, "here alone", service)
     expect(await titlesOf(primary)).toContain("here alone")
     standby.resume()
-    await writeAgain(ada, "everywhere", performance.now())
+    await writeAgain(ada, "everywhere", primary)
   }))
 
 test("a service whose only host may not be written to serves reads, and is not ready", () =>
@@ -168,7 +179,7 @@ test("a service whose only host may not be written to serves reads, and is not r
     expect(await readiness(writer)).toBe(200)
     await primary.kill()
     await promoted(standby)
-    await writeAgain(reading, "bread", performance.now())
+    await writeAgain(reading, "bread", standby)
     expect(await readiness(reader)).toBe(200)
   }))
 
@@ -177,13 +188,16 @@ test("any host that answers will do where target_session_attrs says so", () =>
     await using writer = await startCommand({ DATABASE_URL: primary.url })
     const ada = await writer.account("ada@example.org")
     const DATABASE_URL = `${bothHosts(standby, primary)}?target_session_attrs=any`
+    // Whichever answered sooner would be the chosen one.
+    primary.freeze()
     await using reader = await startCommand({ DATABASE_URL })
+    primary.resume()
     const reading = reader.withToken(ada.token)
     expect((await reading.get("/todos")).status).toBe(200)
     expect((await reading.post("/todos", { title: "milk" })).status).toBe(503)
     primary.set("synchronous_standby_names", "")
     await standby.kill()
-    await writeAgain(reading, "milk", performance.now())
+    await writeAgain(reading, "milk", primary)
   }))
 
 test("a connection that may only read is given up", () =>
@@ -208,7 +222,7 @@ test("a connection that may only read is given up", () =>
     await sql`alter database postgres reset default_transaction_read_only`
     await sql`commit`
     await sql.end()
-    await writeAgain(ada, "written", performance.now())
+    await writeAgain(ada, "written", primary)
   }))
 
 test("replicas go on from their states after a failover that lost nothing", () =>
@@ -221,7 +235,8 @@ test("replicas go on from their states after a failover that lost nothing", () =
     await using stream = await openEvents(service.url, ada.token)
     await stream.until(1)
     await primary.kill()
-    await writeAgain(ada, "after", await promoted(standby))
+    await promoted(standby)
+    await writeAgain(ada, "after", standby)
     const [, event] = await stream.until(2)
     await replica.fetch()
     expect(replica.next).toBe(event?.data.state ?? "")
@@ -263,7 +278,8 @@ test.each(["with a warning", "with a warning that comes too late"])(
       await using stream = await openEvents(other.url, ada.token)
       await stream.until(1)
       await primary.kill()
-      await writeAgain(ada, "instead", await promoted(standby))
+      await promoted(standby)
+      await writeAgain(ada, "instead", standby)
       // Of the same revision as what was lost.
       await stream.ended
       await expect(replica.fetch()).rejects.toThrow("CHANGES_EXPIRED")

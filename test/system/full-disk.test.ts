@@ -45,7 +45,6 @@ test.if(canMount)(
     expect((await write()).status).toBe(201)
     expect((await ada.get("/todos")).body).toHaveLength(written + 1)
   },
-  60_000,
 )
 
 /** Writes to its log alone until that needs a file for which there is no space: then it gives up. */
@@ -73,5 +72,4 @@ test.if(canMount)(
     expect((await service.call("GET", "/health/ready")).status).toBe(503)
     expect((await service.call("GET", "/health/live")).status).toBe(200)
   },
-  60_000,
 )

@@ -26,19 +26,23 @@ test("twelve of the worst searches at once are answered, two at a time, while ot
     isOver = true
   })
   let most = 0
+  let before = new Set<string>()
   const waits: number[] = []
   while (!isOver) {
     const start = performance.now()
     expect((await ada.get(`/todos/${id}`)).status).toBe(200)
     waits.push(performance.now() - start)
-    const [row] = await sql<[{ running: number }]>`
-      select count(*)::integer as running
+    const rows = await sql<{ statement: string }[]>`
+      select pid || ' since ' || query_start as statement
       from pg_stat_activity
       where datname = current_database()
         and state = 'active'
         and query like '%strpos%'
         and pid <> pg_backend_pid()`
-    most = Math.max(most, row.running)
+    const running = new Set(rows.map(({ statement }) => statement))
+    // One that ends and one that begins may both be seen in one look: those of two looks ran at once.
+    most = Math.max(most, running.intersection(before).size)
+    before = running
   }
   const statuses = (await searches).map(({ status }) => status)
   await sql.end()

@@ -1,5 +1,5 @@
 /** TLS to a Postgres with a certificate of its own, and the words of libpq for it. */
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, beforeAll, expect, test } from "bun:test"
 import { chmodSync, chownSync, mkdirSync } from "node:fs"
 import { networkInterfaces } from "node:os"
 import { join } from "node:path"
@@ -8,8 +8,6 @@ import { runCommand, startCommand } from "../support/command.ts"
 import { freePort } from "../support/ports.ts"
 import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-
-setDefaultTimeout(60_000)
 
 const programs = process.env["POSTGRES_15"] ?? "/usr/lib/postgresql/15/bin"
 const port = freePort()
@@ -207,14 +205,14 @@ test("TLS that is required and not offered is said at once", async () => {
     socket: { data: (client) => void client.write("N") },
   })
   for (const command of ["serve", "migrate", "backup"]) {
-    const began = performance.now()
     const { code, err } = await runCommand([command], {
       DATABASE_URL: `postgres://todo@127.0.0.1:${plain.port}/todo?sslmode=require`,
+      // Longer than a test may take.
+      DATABASE_WAIT_SECONDS: "3600",
       SECRET_KEY: "s".repeat(32),
     })
     expect({ command, code }).toEqual({ command, code: 78 })
     expect(err).toContain("offers no TLS")
-    expect(performance.now() - began).toBeLessThan(5_000)
   }
 })
 

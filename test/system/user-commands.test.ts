@@ -188,10 +188,10 @@ test("they wait until the host that target_session_attrs asks for is found", asy
 
 test("a database that is away ends with 69, one that is not migrated and none at all with 1", async () => {
   const away = await runCommand(["user", "list"], {
-    DATABASE_URL: "postgres://todo:8472@127.0.0.1:1/todo",
+    DATABASE_URL: "postgres://todo:s3cret@127.0.0.1:1/todo",
   })
   expect(away.code).toBe(69)
-  expect(away.err).not.toContain("8472")
+  expect(away.err).not.toContain("s3cret")
   using directory = temporaryDirectory()
   const none = await runCommand(["user", "list"], { DATA_DIR: `${directory.path}/none` })
   expect(none).toMatchObject({ code: 1, err: expect.stringContaining("there is no database in") })

@@ -48,7 +48,13 @@ const startServer = async (name: string, programs: string) => {
   const url = `postgres://todo@127.0.0.1:${port}/postgres`
   for (;;) {
     const isReady = await query(url, "select 1").then(Boolean, () => false)
-    if (isReady) return { url, stop: () => server.kill("SIGQUIT") }
+    if (isReady) {
+      const stop = async () => {
+        server.kill("SIGQUIT")
+        await server.exited
+      }
+      return { url, stop }
+    }
     if (server.exitCode !== null) throw new Error(`Postgres ${name} did not start`)
     await Bun.sleep(50)
   }
@@ -61,8 +67,8 @@ beforeAll(async () => {
   servers.push(await startServer("13", await installOldest()), await startServer("18", newest))
 })
 
-afterAll(() => {
-  for (const { stop } of servers) stop()
+afterAll(async () => {
+  for (const { stop } of servers) await stop()
   directory[Symbol.dispose]()
 })
 

@@ -1,8 +1,6 @@
 /** What all requests of a soak came to, and which of their answers nobody may get. */
 import type { Answer } from "../client.ts"
 
-/** Milliseconds after the end of an outage: five times of what is promised. */
-const GRACE = 5_000
 /** Of all requests, without an outage: on a busy machine a statement may run into its time limit. */
 const RARE = 0.01
 
@@ -24,8 +22,7 @@ export const createTally = () => {
   const failures: { at: number; text: string }[] = []
   const outages: { from: number; to: number }[] = []
 
-  const isDuringOutage = (at: number) =>
-    outages.some(({ from, to }) => at >= from && at <= to + GRACE)
+  const isDuringOutage = (at: number) => outages.some(({ from, to }) => at >= from && at <= to)
 
   return {
     counts,
@@ -50,13 +47,13 @@ export const createTally = () => {
       }
     },
 
-    /** Answers that say so are to be expected from its beginning to shortly after its end. */
-    async outage<Result>(work: () => Promise<Result>): Promise<Result> {
+    /** Answers that say so are to be expected from now on, until what it returns is called. */
+    outage() {
       const outage = { from: performance.now(), to: Number.POSITIVE_INFINITY }
       outages.push(outage)
-      const result = await work()
-      outage.to = performance.now()
-      return result
+      return () => {
+        outage.to = performance.now()
+      }
     },
 
     /** Everything that was wrong. */

@@ -1,9 +1,7 @@
 /** Three instances on one database behind nginx: what their clients see of a deploy. Kills: soak.test.ts. */
-import { expect, setDefaultTimeout, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { startDeployment } from "../../support/deployment.ts"
 import { createDatabase } from "../../support/postgres.ts"
-
-setDefaultTimeout(120_000)
 
 const WRITERS = 20
 

@@ -2,11 +2,15 @@
 import { expect, test } from "bun:test"
 import { type Cluster, clusterDirectory, createCluster, createPair } from "../../support/cluster.ts"
 import { type Deployment, startDeployment } from "../../support/deployment.ts"
+import { pass } from "../../support/pace.ts"
 import { soak } from "../../support/soak/run.ts"
 import type { Tally } from "../../support/soak/tally.ts"
 
 /** `SOAK_SECONDS=600 bun test …` for a long one. */
 const SECONDS = Number(process.env["SOAK_SECONDS"] ?? 16)
+
+/** Seconds after the database is back: five times of what is promised. */
+const GRACE = 5
 
 /** kill -9 of each in turn, each time once the one before is back, for so many seconds and once all. */
 const killInstances = async (deployment: Deployment, seconds: number) => {
@@ -23,10 +27,13 @@ const killEverything = async (
   deployment: Deployment,
   tally: Tally,
   databaseIsLost: () => Promise<void>,
+  database: () => Cluster,
 ) => {
   await killInstances(deployment, SECONDS / 2)
-  await tally.outage(databaseIsLost)
-  await killInstances(deployment, SECONDS / 2)
+  const endOutage = tally.outage()
+  await databaseIsLost()
+  const grace = pass(GRACE, () => database().query("select 1")).then(endOutage)
+  await Promise.all([grace, killInstances(deployment, SECONDS / 2)])
 }
 
 const expectNothingLost = async (
@@ -37,7 +44,7 @@ const expectNothingLost = async (
   await using deployment = await startDeployment(databaseUrl)
   const { figures, wrong } = await soak(
     deployment,
-    (tally) => killEverything(deployment, tally, databaseIsLost),
+    (tally) => killEverything(deployment, tally, databaseIsLost, database),
     database,
   )
   console.log(figures)
