@@ -1,6 +1,7 @@
 /** The limiter: at most N at once, fair between keys, with an end for whoever waits. */
 import { expect, test } from "bun:test"
 import { ClientLeft, createLimiter, type Refusal } from "../../src/concurrency/limiter.ts"
+import { setClock } from "../support/clock.ts"
 
 class Refused extends Error {
   constructor(readonly why: Refusal) {
@@ -47,6 +48,7 @@ test("no key has more under way than it may, and each key's work runs in the ord
 })
 
 test("who waits in vain is refused before the time, but for who is patient", async () => {
+  using clock = setClock()
   let endedAt = 0
   const isInVain = (since: number) => performance.now() - Math.max(since, endedAt) > 200
   const limiter = createLimiter<string>({ perKey: 1, waitMs: 5_000, isInVain, refuse })
@@ -54,10 +56,13 @@ test("who waits in vain is refused before the time, but for who is patient", asy
   const first = limiter.run("a", work("a1"))
   const vain = whyOf(limiter.run("a", work("a2")))
   const patient = limiter.run("a", work("a3"), { isPatient: true })
-  await Bun.sleep(150)
+  clock.advance(0.15)
   endedAt = performance.now()
-  await Bun.sleep(100)
+  clock.advance(0.15)
+  // It looks every 100 ms.
+  await Bun.sleep(120)
   expect(limiter.state().waiting).toBe(2)
+  clock.advance(0.1)
   expect(await vain).toBe("vain")
   await end("a1")
   await end("a3")

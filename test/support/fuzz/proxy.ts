@@ -21,6 +21,8 @@ export type Plan = {
   /** The first short messages are sent in pieces of so many bytes. 0: whole. */
   pieces: number
   cancelDelay: number
+  /** In place of the delay: what a cancel waits for. */
+  cancelGate?: Promise<void>
 }
 
 const CANCEL = 80_877_102
@@ -68,7 +70,7 @@ export const startProxy = async (target: NetConnectOpts) => {
 
   const serve = (client: Socket) => {
     const plan = plans.shift() ?? CALM
-    const { faults, pieces, cancelDelay } = plan
+    const { faults, pieces, cancelDelay, cancelGate } = plan
     used.add(plan)
     const server = openSocket(target)
     let isCut = false
@@ -146,7 +148,7 @@ export const startProxy = async (target: NetConnectOpts) => {
         if (isCut) return
         const number = index++
         if (side === "c" && number === 0 && message.readInt32BE(4) === CANCEL) {
-          await Bun.sleep(cancelDelay)
+          await (cancelGate ?? Bun.sleep(cancelDelay))
           return void to.write(message)
         }
         const fault = faults.get(`${side}${number}`)
