@@ -144,5 +144,8 @@ test("of two concurrent password changes one succeeds", async () => {
   const change = (new_password: string) =>
     ada.put("/users/me/password", { current_password: ada.password, new_password })
   const answers = await Promise.all([change("a first horse"), change("a second horse")])
-  expect(answers.map(({ status }) => status).sort()).toEqual([200, 403])
+  const [changed, refused] = answers.map(({ status }) => status).sort()
+  expect(changed).toBe(200)
+  // By its password; if the machine is so busy that it comes after the other one, by its session.
+  expect([401, 403]).toContain(refused ?? 0)
 })

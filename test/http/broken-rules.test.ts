@@ -61,15 +61,20 @@ test("what is in order beside many unknown members is not complained of", async 
 test("eight who send nothing but broken rules delay nobody", async () => {
   await using app = await startApp()
   let isOver = false
+  let checked = 0
   const send = async () => {
-    while (!isOver) await app.call("POST", "/api/v1/auth/login", { body: FLOOD })
+    for (; !isOver; checked++) await app.call("POST", "/api/v1/auth/login", { body: FLOOD })
   }
   const senders = Array.from({ length: 8 }, send)
-  const start = performance.now()
-  for (let i = 0; i < 30; i++) expect((await app.call("GET", "/health/live")).status).toBe(200)
-  const wait = (performance.now() - start) / 30
+  while (checked < 8) await Bun.sleep(1)
+  const waits: number[] = []
+  for (let i = 0; i < 31; i++) {
+    const start = performance.now()
+    expect((await app.call("GET", "/health/live")).status).toBe(200)
+    waits.push(performance.now() - start)
+  }
   isOver = true
   await Promise.all(senders)
-  // Some 15 ms. Eight bodies that Elysia checked took seconds.
-  expect(wait).toBeLessThan(1_000)
+  // Some 15 ms. Eight bodies that Elysia checked took seconds. The median: others use the machine, too.
+  expect(waits.toSorted((a, b) => a - b)[15]).toBeLessThan(1_000)
 })

@@ -35,6 +35,7 @@ export const openPaused = async (url: string, path: string, token: string, sql: 
   await untilFull(sql)
   return {
     socket,
+    isOpen: text.startsWith("HTTP/1.1 200"),
     /** All that comes until the answer or the connection ends. */
     async rest() {
       socket.on("data", (data: string) => {

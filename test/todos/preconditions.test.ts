@@ -82,11 +82,12 @@ for (const [method, write] of Object.entries(writes)) {
 
 test("a list of nothing but commas takes no longer than it is long", () => {
   const commas = `${",".repeat(200_000)}x`
-  const startedAt = performance.now()
+  // Of this process alone: others may keep it from running.
+  const before = process.cpuUsage()
   expect(expectedVersions(commas)).toEqual([])
   expect(matchesWeakly(`"a"${commas}`, '"1"')).toBe(false)
   // Two ways to read each comma took a minute.
-  expect(performance.now() - startedAt).toBeLessThan(1_000)
+  expect(process.cpuUsage(before).user / 1_000).toBeLessThan(1_000)
 })
 
 test("a tag is stale after a change", async () => {

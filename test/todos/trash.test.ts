@@ -6,6 +6,7 @@ import { deleteExpiredTombstones } from "../../src/todos/changes/queries.ts"
 import { forgetExpired } from "../../src/todos/trash.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
+import { setClock } from "../support/clock.ts"
 import { nextPath } from "../support/lists.ts"
 import { listById, Replica } from "../support/replica.ts"
 import { insertMany, MISCOUNTED } from "../support/rows.ts"
@@ -275,6 +276,8 @@ const untilWaiting = async (count: number) => {
 const LOCK_TODO = "select from todos where owner_id = $1 and id = $2 for update"
 
 test("a batch that looks again for a todo to restore does not deadlock with others", async () => {
+  // What waits for a lock is not cancelled, however busy the machine is.
+  using _ = setClock()
   await using other = await startApp({ DATABASE_URL: app.databaseUrl })
   const ada = await app.user()
   const there = { ...ada, ...other.withToken(ada.token) }
@@ -301,6 +304,7 @@ test("a batch that looks again for a todo to restore does not deadlock with othe
 })
 
 test("to empty the trash does not deadlock with a batch that restores from it", async () => {
+  using _ = setClock()
   await using other = await startApp({ DATABASE_URL: app.databaseUrl })
   const ada = await app.user()
   const there = { ...ada, ...other.withToken(ada.token) }

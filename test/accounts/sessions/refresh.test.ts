@@ -36,10 +36,19 @@ test("a refresh gives two new tokens that work", async () => {
 })
 
 test("a refresh whose answer got lost may be repeated within 10 s, for the same refresh token", async () => {
-  const ada = await account()
-  const lost = await refresh(ada.refreshToken)
-  await age(sessionIdOf(ada.token), 8)
-  const { status, pair } = await refresh(ada.refreshToken)
+  const repeatOfLost = async () => {
+    const ada = await account()
+    const started = performance.now()
+    const lost = await refresh(ada.refreshToken)
+    await age(sessionIdOf(ada.token), 8)
+    const repeat = await refresh(ada.refreshToken)
+    return { lost, repeat, seconds: 8 + (performance.now() - started) / 1_000 }
+  }
+  let repeated = await repeatOfLost()
+  // The machine may be so busy that it comes too late.
+  while (repeated.seconds >= 10) repeated = await repeatOfLost()
+  const { lost, repeat } = repeated
+  const { status, pair } = repeat
   expect(status).toBe(200)
   expect(pair.refresh_token).toBe(lost.pair.refresh_token)
   expect(pair.access_token).not.toBe(lost.pair.access_token)
@@ -167,13 +176,13 @@ test("a session ends SESSION_MAX_DAYS after its login, however often it is refre
   const id = sessionIdOf(ada.token)
   await sql`
     update sessions
-    set created_at = now() - interval '2 days' + interval '60 seconds'
+    set created_at = now() - interval '2 days' + interval '10 minutes'
     where id = ${id}`
   const last = await refresh(ada.refreshToken, strict)
   const { expires_in } = last.body as { expires_in: number }
-  expect(expires_in).toBeGreaterThan(50)
-  expect(expires_in).toBeLessThanOrEqual(60)
-  expect(Number(claimsOf(last.pair.access_token)["exp"]) - Date.now() / 1000).toBeLessThan(61)
+  expect(expires_in).toBeGreaterThan(500)
+  expect(expires_in).toBeLessThanOrEqual(600)
+  expect(Number(claimsOf(last.pair.access_token)["exp"]) - Date.now() / 1000).toBeLessThan(601)
   await sql`update sessions set created_at = now() - interval '2 days' where id = ${id}`
   expect((await refresh(last.pair.refresh_token, strict)).status).toBe(401)
 })

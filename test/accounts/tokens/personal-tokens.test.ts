@@ -274,11 +274,13 @@ test("a token that was never used works on a read-only database, by an instance 
     `alter database "${new URL(later.databaseUrl).pathname.slice(1)}" set default_transaction_read_only = on`,
   )
   await database`
-    select pg_terminate_backend(pid)
+    select pg_terminate_backend(pid, 60000)
     from pg_stat_activity
     where datname = current_database()
       and pid <> pg_backend_pid()`
-  expect(await within5s(async () => (await statusOf(ada.token, other)) === 200)).toBe(true)
+  // Until each has heard that its connections are gone.
+  for (const at of [later, other])
+    expect(await within5s(async () => (await statusOf(ada.token, at)) === 200)).toBe(true)
   for (const at of [later, other]) expect(await statusOf(token, at)).toBe(200)
   const refused = await other.withToken(token).post("/todos", { title: "milk" })
   expect(refused.status).not.toBe(401)
