@@ -1,6 +1,6 @@
 /** Two tabs that both lead, as on a page without locks. */
 import { expect, test } from "bun:test"
-import { openStore } from "../../src/client/live/store.ts"
+import { openStore, type Store } from "../../src/client/live/store.ts"
 import { createChannels, type Platform, platform } from "../../src/client/platform.ts"
 import { memoryStorage } from "../../src/client/storage/memory.ts"
 
@@ -28,31 +28,50 @@ test("their statuses cross, and neither answers the other: each knows its own co
   expect(two.connection()).toEqual({ is_online: true, is_logged_in: false })
 })
 
-test("a created todo that another leader has fetched before its answer is shown once, under its key", async () => {
+const members = { title: "milk", description: null, is_completed: false }
+const times = { created_at: "2026-01-01T00:00:00Z", updated_at: "2026-01-01T00:00:00Z" }
+const todo = { id: 7, ...members, ...times }
+const fetched = [{ id: 7, todo, etag: '"1"' }]
+const synced = { token: "1", isComplete: true, round: 0 }
+const key = "0123456789abcdef0123456789abcdef"
+const create = { op: "create", key, id: -1, step: "sent", order: 1, todo: members, at: 0 } as const
+const created = { ...create, id: 7, step: "saved", known: todo } as const
+
+const openTabs = () => {
   const { signal } = new AbortController()
   const on = { ...platform, channel: createChannels() }
-  const given = { platform: on, storage: memoryStorage(), userId: 1, isLoggedIn: () => true }
-  const store = await openStore({ ...given, signal })
-  const members = { title: "milk", description: null, is_completed: false }
-  const times = { created_at: "2026-01-01T00:00:00Z", updated_at: "2026-01-01T00:00:00Z" }
-  const todo = { id: 7, ...members, ...times }
-  const key = "0123456789abcdef0123456789abcdef"
-  const create = {
-    op: "create",
-    key,
-    id: -1,
-    step: "sent",
-    order: 1,
-    todo: members,
-    at: 0,
-  } as const
-  const shown = () => store.list({}, "created_at").map((one) => [one.key, one.id])
+  const storage = memoryStorage()
+  return () => openStore({ platform: on, storage, userId: 1, isLoggedIn: () => true, signal })
+}
+
+const shownBy = (store: Store) => store.list({}, "created_at").map((one) => [one.key, one.id])
+
+test("a created todo that another leader has fetched before its answer is shown once, under its key", async () => {
+  const store = await openTabs()()
   await store.edit((set) => set(key, [create]))
-  const fetched = [{ id: 7, todo, etag: '"1"' }]
-  await store.replace(undefined, { token: "1", isComplete: true, round: 0 }, fetched)
-  await store.edit((set) => set(key, [{ ...create, id: 7, step: "saved", known: todo }]))
-  expect(shown()).toEqual([[key, 7]])
+  await store.replace(undefined, synced, fetched)
+  await store.edit((set) => set(key, [created]))
+  expect(shownBy(store)).toEqual([[key, 7]])
   await store.edit((set) => set(key, []))
-  expect(shown()).toEqual([[key, 7]])
+  expect(shownBy(store)).toEqual([[key, 7]])
   expect(store.get(store.keyOf(7))?.key).toBe(key)
+})
+
+test("a todo of which a tab that opened after a log-out has forgotten the key is shown once in every tab", async () => {
+  const open = openTabs()
+  const [old, isKept] = [await open(), async () => false]
+  await old.edit((set) => set(key, [created]))
+  await old.replace(undefined, synced, fetched)
+  await old.edit((set) => set(key, []))
+  expect(shownBy(old)).toEqual([[key, 7]])
+  await old.clear("queue", isKept)
+  const next = await open()
+  await next.replace(undefined, synced, fetched)
+  const changes = { base: members, seen: todo, todo: { title: "oats" } }
+  const update = { op: "update", key: "1", id: 7, step: "new", order: 2, ...changes } as const
+  await next.edit((set) => set("7", [update]))
+  for (const store of [next, old]) {
+    expect(shownBy(store)).toEqual([["7", 7]])
+    expect(store.get("7")?.title).toBe("oats")
+  }
 })

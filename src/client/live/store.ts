@@ -131,7 +131,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
     for (const id of [todo.id, localId(key)]) keys.set(id, key)
     ids.set(key, todo.id)
   }
-  /** Returns the names in the replica of the todos that may have got a key by that. */
+  /** Returns the keys until now of the todos that may have got another one by that. */
   const nameEdits = (changed: Iterable<string>) => {
     const named = new Set<string>()
     for (const key of changed) {
@@ -139,9 +139,9 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       pending += edits.length - (counts.get(key) ?? 0)
       counts.set(key, edits.length)
       for (const edit of edits) {
+        named.add(keyOf(edit.id))
         keys.set(edit.id, key)
         if (edit.id > 0) ids.set(key, edit.id)
-        named.add(String(edit.id))
         order = Math.max(order, edit.order)
       }
     }
