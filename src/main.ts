@@ -93,7 +93,7 @@ const argumentOf = (name: string, { argument }: Command, [given, ...others]: str
 const run = async (argv: string[], env: NodeJS.ProcessEnv): Promise<number> => {
   const { args: words, flags: found } = parseOptions(argv, knownOptions, false)
   if (found["help"]) return print(helpFor(words))
-  if (words[0] === "help") return print(helpFor(words.slice(1)))
+  if (words[0] === "help") return print(helpFor(parseOptions(argv, everyOption).args.slice(1)))
   const name = nameOf(found["version"] ? ["version"] : words)
   const command = commands[name] as Command
   try {

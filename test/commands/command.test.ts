@@ -51,6 +51,7 @@ for (const args of [
   ["serv"],
   ["serv", "--help"],
   ["help", "serv"],
+  ["help", "--serv"],
   ["serve", "now"],
   ["migrate", "sideways"],
 ]) {
