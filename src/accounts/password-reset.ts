@@ -162,6 +162,6 @@ const passwordResetBody = shape(
 /** As loose as a login: an email that nobody could have registered has no account. */
 const resetRequestBody = shape(
   "PasswordResetRequest",
-  { email: Text({ examples: ["ada@example.org"], minLength: 3, maxLength: 254, trimmed: true }) },
+  { email: Text() },
   { examples: [{ email: "ada@example.org" }] },
 )
