@@ -46,6 +46,7 @@ export const exportOfAccount = ({ lists, ...deps }: Deps) => {
       response: { 200: exported(all) },
       detail: {
         operationId: "exportMe",
+        responseHeaders: ["Content-Disposition"],
         summary: "Export everything that is stored about the caller",
         description:
           "One document, streamed: the account, its sessions and tokens (without anything that " +

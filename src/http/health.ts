@@ -7,6 +7,9 @@ const response = t.Object({ status: t.Literal("ok") }, { $id: "Health", descript
 
 export const health = (isReady: () => Promise<boolean>) =>
   new Elysia({ prefix: "/health" })
+    .onBeforeHandle(({ set }) => {
+      set.headers["cache-control"] = "no-store"
+    })
     .get("/live", () => ok, {
       response,
       detail: {

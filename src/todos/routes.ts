@@ -56,10 +56,11 @@ export const todos = (deps: Deps) =>
     )
     .get(
       "/changes",
-      ({ caller, client, query, wait, set }) => {
-        if (wait !== undefined) set.headers["preference-applied"] = `wait=${wait}`
+      async ({ caller, client, query, wait, set }) => {
         const asked = { caller, client, ...readChangesQuery(query), wait: wait ?? 0 }
-        return respondWithChanges(deps, asked)
+        const response = await respondWithChanges(deps, asked)
+        if (wait !== undefined) set.headers["preference-applied"] = `wait=${wait}`
+        return response
       },
       {
         ...queryOf(changesQuery),

@@ -24,6 +24,9 @@ const faultsOf = (schema: Schema, value: unknown) => {
 /** A header's text as the value that its schema describes. */
 const headerValue = ({ type }: Schema, text: string) => (type === "integer" ? Number(text) : text)
 
+/** Of HTTP, which no operation documents. */
+const OF_HTTP = ["content-length", "content-type", "date", "transfer-encoding"]
+
 /** How an answer differs from what the document says of it. */
 const differences = (
   { responses }: Operation,
@@ -38,6 +41,9 @@ const differences = (
     if (value !== null)
       faults.push(...faultsOf(schema, headerValue(schema, value)).map((fault) => name + fault))
   }
+  const known = [...OF_HTTP, ...Object.keys(said.headers).map((name) => name.toLowerCase())]
+  for (const name of headers.keys())
+    if (!known.includes(name)) faults.push(`the header ${name} is not documented`)
   const type = headers.get("content-type")?.split(";")[0]
   const [documented] = Object.entries(said.content ?? {})
   if (!documented) return text === "" ? faults : [...faults, "there is a body"]

@@ -44,7 +44,7 @@ export const responseHeaders = {
   }),
   "X-Content-Type-Options": always("Content types are not to be guessed", oneOf("nosniff")),
   "Cache-Control": always(
-    "`no-store` on tokens and users, `private, no-cache` on todos",
+    "`private, no-cache` on todos, `no-store` on all else",
     oneOf("no-store", "private, no-cache"),
   ),
   ETag: always(
@@ -85,6 +85,7 @@ export const responseHeaders = {
     '"default";q=600;w=60',
   ),
   Accept: always("The content types that the route takes"),
+  "Content-Disposition": always("What browsers are to save it as"),
 } satisfies Record<string, Json> & Record<ExposedHeader, Json>
 
 export type ResponseHeader = keyof typeof responseHeaders
@@ -99,7 +100,10 @@ declare module "elysia/types" {
   interface DocumentDecoration extends Declared {}
 }
 
-const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options"]
+const EVERYWHERE: ResponseHeader[] = ["X-Request-Id", "X-Content-Type-Options", "Cache-Control"]
+
+/** Of what is answered to a caller who is known: a stranger has no requests of their own. */
+export const RATE_LIMIT: ResponseHeader[] = ["RateLimit", "RateLimit-Policy"]
 
 export const referTo = (kind: string, name: string) => ({ $ref: `#/components/${kind}/${name}` })
 

@@ -8,6 +8,7 @@ import {
   type Declared,
   headersOf,
   type Json,
+  RATE_LIMIT,
   type ResponseHeader,
   referTo,
   requestHeaders,
@@ -96,12 +97,10 @@ const response = (
   }
 }
 
-const isApi = (path: string) => path.startsWith("/api/")
-
 /** The error codes of a route, by status: those that it declares, and those of its kind. */
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
   const codes = new Set<ErrorCode>(errors)
-  if (isApi(path)) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
+  if (path.startsWith("/api/")) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
   if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE").add("TOO_MANY_REQUESTS")
@@ -111,11 +110,7 @@ const refusals = (path: string, { security, requestBody, errors = [] }: Operatio
 const operation = (path: string, raw: Operation, named: Named): Json => {
   const { parameters = [], requestBody, responses, security = [], ...rest } = raw
   const { requestHeaders: sent = [], responseHeaders: received = [], errors: _, ...said } = rest
-  const headers: ResponseHeader[] = [
-    ...(isApi(path) ? (["Cache-Control"] as const) : []),
-    ...(security.length > 0 ? (["RateLimit", "RateLimit-Policy"] as const) : []),
-    ...received,
-  ]
+  const headers: ResponseHeader[] = [...(security.length > 0 ? RATE_LIMIT : []), ...received]
   const body = schemaOf(requestBody?.content)
   const documented: Json = {}
   for (const [status, given] of Object.entries(responses))

@@ -1,6 +1,6 @@
 /** The errors in the OpenAPI document: each code with its meaning, and the problem document it is in. */
 import { type ErrorCode, errorCodes, errors, Problem } from "../problem.ts"
-import { headersOf, type Json, type ResponseHeader, referTo } from "./headers.ts"
+import { headersOf, type Json, RATE_LIMIT, type ResponseHeader, referTo } from "./headers.ts"
 
 const string = { type: "string" }
 
@@ -8,7 +8,7 @@ const refusalHeaders: { [status: number]: ResponseHeader[] } = {
   401: ["WWW-Authenticate"],
   412: ["ETag"],
   415: ["Accept"],
-  429: ["Retry-After", "RateLimit", "RateLimit-Policy"],
+  429: ["Retry-After"],
   503: ["Retry-After"],
 }
 
@@ -125,7 +125,7 @@ const exampleOf = (code: ErrorCode, status: number) => {
 export const refusal = (status: number, codes: ErrorCode[], named: Json): Json => ({
   description: meaningOf(codes),
   headers: {
-    ...headersOf(refusalHeaders[status] ?? []),
+    ...headersOf([...(refusalHeaders[status] ?? []), ...(status === 401 ? [] : RATE_LIMIT)]),
     // Other codes of the same status come without it.
     ...(codes.includes("INSUFFICIENT_SCOPE") && {
       "WWW-Authenticate": {
