@@ -1,6 +1,6 @@
 /** Passwords are hashed in turns: one address that sends many logins delays nobody else's. */
 import { expect, test } from "bun:test"
-import { openRaw, rawRequest } from "../support/raw.ts"
+import { openRaw, rawRequest, untilItHasLooked } from "../support/raw.ts"
 import { shareApp } from "../support/shared-app.ts"
 
 const { app, sql } = await shareApp({ TRUSTED_PROXIES: "127.0.0.0/8" })
@@ -63,21 +63,14 @@ test("the logins of clients that left are not made", async () => {
     body,
   )
   const clients = Array.from({ length: 90 }, () => openRaw(app.url))
-  /** Of the service, however busy the machine is: some of its turns of looking who has left. */
-  const untilItHasLooked = async () => {
-    for (let n = 0; n < 6; n++) {
-      await Bun.sleep(50)
-      await app.call("GET", "/health/live")
-    }
-  }
   await sql.begin(async (transaction) => {
     // Those under way wait to be counted, and all others behind them.
     await transaction`lock table rate_limits in exclusive mode`
     await Promise.all(clients.map((client) => client.send(bytes)))
-    await untilItHasLooked()
+    await untilItHasLooked(app.url)
     for (const client of clients) client.destroy()
     await Promise.all(clients.map(({ closed }) => closed))
-    await untilItHasLooked()
+    await untilItHasLooked(app.url)
   })
   expect((await logIn(ada.email, ada.password, "198.18.0.3")).status).toBe(200)
   const [row] = await sql<[{ sessions: number }]>`

@@ -89,9 +89,9 @@ const failAtEach = async (open: (storage: Storage, turns: Turns) => Client) => {
 
 test("a storage that fails once, at any access, loses nothing, and all goes on", async () => {
   await failAtEach((storage, turns) => app.open(undefined, failingStorage(storage, turns)))
-}, 120_000)
+})
 
 test("a request that is cut, or whose answer is lost, at any time, loses and doubles nothing", async () => {
   for (const isLost of [false, true])
     await failAtEach((storage, turns) => app.open(failingNetwork(turns, isLost), storage))
-}, 120_000)
+})

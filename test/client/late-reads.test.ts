@@ -50,7 +50,7 @@ test("a login that is heard of before the failure of the last request is known i
   locks.open()
   await eventually(() => live.status().is_logged_in && live.list().length === 1)
   tab.close()
-}, 120_000)
+})
 
 test("a stream that was refused before a login is opened at once after it", async () => {
   await using app = await startLiveApp()
@@ -90,7 +90,7 @@ test("a stream that was refused before a login is opened at once after it", asyn
   reads.open()
   await eventually(() => streams === 2)
   tab.close()
-}, 120_000)
+})
 
 test("a tab that was frozen during a log-out removes nothing of the session after it", async () => {
   await using app = await startLiveApp()
@@ -128,7 +128,7 @@ test("a tab that was frozen during a log-out removes nothing of the session afte
   isCut = false
   await eventually(() => again.status().pending === 0 && tab.list().length === 2)
   frozen.close()
-}, 120_000)
+})
 
 test("a tab that is opened while another stores something shows it", async () => {
   const storage = memoryStorage()

@@ -83,9 +83,9 @@ test("down rolls the last migration back", async () => {
 
 test("a migration that takes longer than a session may be idle is no failure", async () => {
   const name = new URL(database.url).pathname.slice(1)
-  await query(database.url, `alter database "${name}" set idle_session_timeout = '300ms'`)
+  await query(database.url, `alter database "${name}" set idle_session_timeout = '1s'`)
   const files = {
-    "30000101000001_slow.sql": "-- migrate:up\nselect pg_sleep(0.5);\n-- migrate:down",
+    "30000101000001_slow.sql": "-- migrate:up\nselect pg_sleep(1.2);\n-- migrate:down",
   }
   expect(await migrate(database.url, "up", { files })).toMatchObject({ changed: [FIRST] })
 })
@@ -232,9 +232,9 @@ test("no schema in the search_path, or one that dbmate cannot name, is said, and
 test("limits of the role's own do not cut migrations off", async () => {
   const slow = {
     ...first,
-    "30000101000002_slow.sql": "-- migrate:up\nselect pg_sleep(0.3);\n-- migrate:down",
+    "30000101000002_slow.sql": "-- migrate:up\nselect pg_sleep(1.2);\n-- migrate:down",
   }
-  const url = withOptions("-cstatement_timeout=200 -clock_timeout=1")
+  const url = withOptions("-cstatement_timeout=1000 -clock_timeout=1")
   expect(await migrate(url, "up", { files: slow })).toMatchObject({ pending: [] })
 })
 
@@ -260,8 +260,8 @@ test("an index whose building was cut off is named, and built by the next migrat
   await sql.end()
   expect(lines).toEqual(indexes)
   // Rebuilding waits for those who have begun to read.
-  const reading = query(database.url, "select count(*), pg_sleep(0.6) from todos")
-  const migrated = await migrate(withOptions("-cstatement_timeout=300"), "up")
+  const reading = query(database.url, "select count(*), pg_sleep(1.2) from todos")
+  const migrated = await migrate(withOptions("-cstatement_timeout=1000"), "up")
   await reading
   expect(migrated).toMatchObject({ invalid: [], changed: [] })
   const valid = await query(

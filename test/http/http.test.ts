@@ -100,20 +100,31 @@ describe("bodies", () => {
 
   test("that are large are read in turns: one user's do not delay another's", async () => {
     const bob = await app.user()
-    const bobs = { Authorization: `Bearer ${bob.token}`, "content-type": "application/json" }
     const body = `{"operations":[]${" ".repeat(1_000_000)}}`
-    const ended: string[] = []
-    const send = async (name: string, headers: Record<string, string>) => {
-      const { status } = await app.call("POST", `${TODOS}/batch`, { body, headers })
-      expect(status).toBe(400)
-      ended.push(name)
+    const begin = async (name: string, token: string) => {
+      const client = openRaw(app.url)
+      const headers = {
+        Authorization: `Bearer ${token}`,
+        "content-type": "application/json",
+        "Content-Length": String(body.length),
+      }
+      await client.send(rawRequest(`POST ${TODOS}/batch`, headers, body.slice(0, -1)))
+      return { name, ...client }
     }
-    await Promise.all([
-      ...Array(20)
-        .fill(credentials)
-        .map((own) => send("ada", own)),
-      send("bob", bobs),
-    ])
+    const clients = [
+      ...(await Promise.all(Array.from({ length: 20 }, () => begin("ada", ada.token)))),
+      await begin("bob", bob.token),
+    ]
+    const ended: string[] = []
+    // All of them are complete at once: only their turns are left.
+    for (const { send } of clients) send(body.slice(-1))
+    await Promise.all(
+      clients.map(async ({ name, statuses, destroy }) => {
+        expect(await statuses(1)).toEqual([400])
+        ended.push(name)
+        destroy()
+      }),
+    )
     expect(ended.indexOf("bob")).toBeLessThan(15)
   })
 

@@ -91,7 +91,7 @@ export const expireToken = async (storage: Storage, more: object = {}) => {
 
 /** Until it is true. The end is there to say what never came; that of the whole test says less. */
 export const eventually = async (isTrue: () => boolean) => {
-  const deadline = Date.now() + 50_000
+  const deadline = Date.now() + 240_000
   while (!isTrue()) {
     if (Date.now() > deadline) throw new Error(`It never came true: ${isTrue}`)
     await Bun.sleep(5)

@@ -33,6 +33,17 @@ export const openRaw = (url: string) => {
   }
 }
 
+/**
+ * The service has looked several times since for clients that have left, which it does every 100 ms: answers
+ * say that it runs, however busy the machine is.
+ */
+export const untilItHasLooked = async (url: string) => {
+  for (let n = 0; n < 6; n++) {
+    await Bun.sleep(50)
+    await fetch(`${url}/health/live`)
+  }
+}
+
 /** One request as it is written, with what belongs into every one. */
 export const rawRequest = (line: string, headers: Record<string, string> = {}, body = "") =>
   [

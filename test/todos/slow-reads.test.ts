@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test"
 import type { User } from "../support/client.ts"
 import { setClock } from "../support/clock.ts"
+import { untilItHasLooked } from "../support/raw.ts"
 import { insertMany } from "../support/rows.ts"
 import { shareApp } from "../support/shared-app.ts"
 
@@ -102,8 +103,7 @@ test("what waits for a client that has left is dropped", async () => {
     while (!(await isRefused()));
     leaving.abort()
     await Promise.all(left)
-    // The queue is looked through every 100 ms.
-    await Bun.sleep(500)
+    await untilItHasLooked(app.url)
     return [...first, ...ask(ada, 50)]
   })
   expect(statuses(await Promise.all(value))).toEqual({ 200: 52 })
