@@ -80,6 +80,7 @@ export const createCluster = (directory: Directory, name: string, megabytes?: nu
       },
     )
   }
+  const isRunning = () => server?.exitCode === null && server.signalCode === null
   /** On its own disk, which others see through the process alone. */
   const filler = () => `/proc/${server?.pid}/root${mount}/filler`
 
@@ -107,10 +108,11 @@ export const createCluster = (directory: Directory, name: string, megabytes?: nu
     /** Takes connections when it resolves. Until orphans of a killed one have ended it is refused. */
     async start() {
       do {
-        if (!server || server.exitCode !== null || server.signalCode !== null) spawn()
+        if (!isRunning()) spawn()
         await Bun.sleep(20)
       } while (!isReady())
     },
+    isRunning,
     async stop() {
       server?.kill("SIGQUIT")
       await server?.exited

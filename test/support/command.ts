@@ -74,8 +74,15 @@ export const startCommand = async (
       command.kill("SIGTERM")
       return command.exited
     },
-    untilLogged: async (text: string) => {
-      while (!log.includes(text) && command.exitCode === null) await Bun.sleep(5)
+    /** Resolves to the moment at which it was logged. */
+    untilLogged: async (text: string): Promise<number> => {
+      const found = () =>
+        log
+          .split("\n")
+          .slice(0, -1)
+          .find((line) => line.includes(text))
+      while (found() === undefined && command.exitCode === null) await Bun.sleep(5)
+      return Date.parse(JSON.parse(found() ?? "{}").time)
     },
     /** What went wrong so far, as it was logged. */
     warnings: () => log.split("\n").filter((line) => /^\{"level":"(warn|error|fatal)",/.test(line)),

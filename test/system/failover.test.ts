@@ -7,7 +7,7 @@ import { startCommand } from "../support/command.ts"
 import { openEvents } from "../support/events.ts"
 import { tenthsOf } from "../support/pace.ts"
 import { listById, Replica } from "../support/replica.ts"
-import { openSql } from "../support/sql.ts"
+import { openSql, type TestSql } from "../support/sql.ts"
 import { startWriters, type Write } from "../support/writers.ts"
 
 const ROUNDS = Number(process.env["TEST_ROUNDS"] ?? 2)
@@ -243,12 +243,13 @@ test("replicas go on from their states after a failover that lost nothing", () =
     expect(replica.todos()).toEqual(await listById(ada))
   }))
 
-/** A commit that waits for its standby. */
-const waitingBackend = async (primary: Cluster): Promise<number> => {
-  const found = await primary.query<{ pid: number }>(
-    "select pid from pg_stat_activity where wait_event = 'SyncRep'",
-  )
-  return found[0]?.pid ?? (await Bun.sleep(20).then(() => waitingBackend(primary)))
+/** A commit that waits for its standby: it does so for less than three seconds. */
+const waitingBackend = async (sql: TestSql): Promise<number> => {
+  const [found] = await sql<{ pid: number }[]>`
+    select pid
+    from pg_stat_activity
+    where wait_event = 'SyncRep'`
+  return found?.pid ?? (await Bun.sleep(5).then(() => waitingBackend(sql)))
 }
 
 test.each(["with a warning", "with a warning that comes too late"])(
@@ -262,9 +263,11 @@ test.each(["with a warning", "with a warning that comes too late"])(
       standby.set("primary_conninfo", "host=127.0.0.1 port=1")
       while ((await primary.query("select from pg_stat_replication")).length > 0)
         await Bun.sleep(20)
+      await using sql = openSql(primary.url)
+      await sql`select 1`
       const lost = ada.post("/todos", { title: "lost" })
       if (how.endsWith("late")) {
-        const pid = await waitingBackend(primary)
+        const pid = await waitingBackend(sql)
         process.kill(pid, "SIGSTOP")
         await lost
         process.kill(pid, "SIGCONT")
