@@ -36,15 +36,16 @@ const failingNetwork = (turns: Turns, isLost: boolean) => (reach: Reach) => {
   return through
 }
 
-/** As an application does that says what went wrong, and whose user tries again. */
-const tryAgain = async <T>(run: () => Promise<T>): Promise<T> => {
+/** As an application does that says what went wrong, and whose user tries again: once for each failure. */
+const tryAgain = async <T>(run: () => Promise<T>, failures = 1): Promise<T> => {
   try {
     return await run()
   } catch (error) {
-    const isPassing =
-      error instanceof ApiError && ["STORAGE_FAILED", "NETWORK_ERROR"].includes(error.error_code)
-    if (!isPassing) throw error
-    return run()
+    const code = error instanceof ApiError ? error.error_code : undefined
+    // Of a machine that is too busy for so many at once: none of the failures that are meant here.
+    if (code === "SERVICE_UNAVAILABLE") return tryAgain(run, failures)
+    if (failures === 0 || (code !== "STORAGE_FAILED" && code !== "NETWORK_ERROR")) throw error
+    return tryAgain(run, failures - 1)
   }
 }
 
