@@ -27,7 +27,7 @@ export const ownCredentials = (accounts: Accounts) =>
         detail: {
           operationId: "changePassword",
           summary: "Change the password",
-          errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          errors: ["INVALID_CREDENTIALS"],
           description:
             "Ends all sessions of the user, including this one, and all tokens without a session. " +
             "Answers with the tokens of a new session. A wrong current password counts as a failed " +
@@ -47,7 +47,7 @@ export const ownCredentials = (accounts: Accounts) =>
         detail: {
           operationId: "changeEmail",
           summary: "Change the email",
-          errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+          errors: ["EMAIL_TAKEN", "INVALID_CREDENTIALS"],
           description:
             "If the service sends mails, the old address gets one. A wrong password counts as a " +
             "failed login. Users of an outside issuer have no password.",

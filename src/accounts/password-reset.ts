@@ -52,7 +52,7 @@ export const passwordReset = (accounts: Accounts) =>
         detail: {
           operationId: "requestPasswordReset",
           summary: "Request a reset token by mail",
-          errors: ["TOO_MANY_REQUESTS", "NOT_FOUND"],
+          errors: ["NOT_FOUND"],
           description:
             "The response is the same whether somebody has the email or not. The number of requests " +
             "for an email and from an address is limited. A service that sends no mails answers " +

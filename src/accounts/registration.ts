@@ -21,7 +21,7 @@ export const registration = (accounts: Accounts) =>
       detail: {
         operationId: "register",
         summary: "Register an account",
-        errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED", "TOO_MANY_REQUESTS"],
+        errors: ["EMAIL_TAKEN", "REGISTRATION_CLOSED"],
         description:
           "The number of registrations from one address in an hour is limited. The operator may " +
           "have restricted registration to invited users, or closed it.",

@@ -582,26 +582,6 @@ export interface components {
             /** Format: date-time */
             timestamp: string;
         };
-        /** Too many requests or attempts; retry after `Retry-After` seconds */
-        TooManyRequestsProblem: {
-            /**
-             * Says no more than the status
-             * @example about:blank
-             */
-            type: string;
-            /** The status in words */
-            title: string;
-            status: number;
-            /** What is wrong, for people */
-            detail: string;
-            /**
-             * What is wrong, for programs
-             * @enum {string}
-             */
-            error_code: "TOO_MANY_REQUESTS";
-            /** Format: date-time */
-            timestamp: string;
-        };
         /** The body or the query is invalid; `errors` lists why */
         BadRequestProblem: {
             /**
@@ -623,6 +603,26 @@ export interface components {
             timestamp: string;
             /** The broken rules, 20 at most */
             errors?: components["schemas"]["BrokenRule"][];
+        };
+        /** Too many requests or attempts; retry after `Retry-After` seconds */
+        TooManyRequestsProblem: {
+            /**
+             * Says no more than the status
+             * @example about:blank
+             */
+            type: string;
+            /** The status in words */
+            title: string;
+            status: number;
+            /** What is wrong, for people */
+            detail: string;
+            /**
+             * What is wrong, for programs
+             * @enum {string}
+             */
+            error_code: "TOO_MANY_REQUESTS";
+            /** Format: date-time */
+            timestamp: string;
         };
         /** The database is unreachable, or the service is stopping */
         ServiceUnavailableProblem: {
@@ -1441,6 +1441,20 @@ export interface components {
                 "application/problem+json": components["schemas"]["RegistrationClosedProblem"];
             };
         };
+        /** The body or the query is invalid; `errors` lists why */
+        BadRequest: {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id"];
+                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
+                "Cache-Control": components["headers"]["Cache-Control"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["BadRequestProblem"];
+            };
+        };
         /** Too many requests or attempts; retry after `Retry-After` seconds */
         TooManyRequests: {
             headers: {
@@ -1454,20 +1468,6 @@ export interface components {
             };
             content: {
                 "application/problem+json": components["schemas"]["TooManyRequestsProblem"];
-            };
-        };
-        /** The body or the query is invalid; `errors` lists why */
-        BadRequest: {
-            headers: {
-                "X-Request-Id": components["headers"]["X-Request-Id"];
-                "X-Content-Type-Options": components["headers"]["X-Content-Type-Options"];
-                "Cache-Control": components["headers"]["Cache-Control"];
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": components["schemas"]["BadRequestProblem"];
             };
         };
         /** The database is unreachable, or the service is stopping */
@@ -1858,6 +1858,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
         };
     };
@@ -1888,6 +1889,7 @@ export interface operations {
             401: components["responses"]["InvalidCredentials"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["TooManyRequests"];
             503: components["responses"]["ServiceUnavailable"];
         };
     };

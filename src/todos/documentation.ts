@@ -17,7 +17,6 @@ export const documentation = named({
       "searches, whole lists or pages of more than 100 todos of a user run at once; further ones wait " +
       "up to 5 seconds.",
     responseHeaders: ["ETag", "Link", "X-Total-Count"],
-    errors: ["TOO_MANY_REQUESTS"],
   },
   createTodo: {
     summary: "Create a todo",
@@ -60,7 +59,6 @@ export const documentation = named({
       "The deleted todos that can be restored, the latest deletion first: all or, with `limit`, a page " +
       "of them, as in the list of todos.",
     responseHeaders: ["Link"],
-    errors: ["TOO_MANY_REQUESTS"],
   },
   restoreTodo: {
     summary: "Restore a deleted todo",
@@ -88,7 +86,7 @@ export const documentation = named({
       "With `Prefer: wait=30` a response without changes is delayed until there is one, for at most 30 " +
       "seconds.",
     responseHeaders: ["Preference-Applied"],
-    errors: ["CHANGES_EXPIRED", "TOO_MANY_REQUESTS"],
+    errors: ["CHANGES_EXPIRED"],
   },
   getEvents: {
     summary: "Stream changes",
@@ -98,7 +96,6 @@ export const documentation = named({
       "has it already need not fetch. A comment is sent every 15 seconds. The stream ends when its token " +
       "expires or is revoked, and when the service stops; `retry` then says when to reconnect. Read it " +
       "by `fetch`, because `EventSource` cannot send Authorization. At most 20 streams of a user.",
-    errors: ["TOO_MANY_REQUESTS"],
   },
   runBatch: {
     summary: "Make many changes at once",

@@ -74,6 +74,11 @@ test("every error code that a documented route can give is documented", () => {
 
 const document = JSON.parse(await openapiDocument())
 
+test("every call of the API may be one of too many", () => {
+  const calls = operations.filter(({ path }) => path.startsWith("/api/"))
+  expect(calls.filter(({ responses }) => !("429" in responses))).toEqual([])
+})
+
 test("the groups come in the order in which a newcomer needs them", () => {
   const names = document.tags.map(({ name }: { name: string }) => name)
   const order = ["Authentication", "Todos", "Sync", "Trash", "Account", "Sessions", "Access tokens"]

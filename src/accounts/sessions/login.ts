@@ -43,7 +43,7 @@ export const login = (accounts: Accounts) =>
       detail: {
         operationId: "login",
         summary: "Log in",
-        errors: ["INVALID_CREDENTIALS", "TOO_MANY_REQUESTS"],
+        errors: ["INVALID_CREDENTIALS"],
         description:
           "Opens a session. In 15 minutes these failed logins are allowed: 10 of an account from " +
           "an address, 100 from an address (IPv6: 1,000 from a /48), and 100 of an account. After " +

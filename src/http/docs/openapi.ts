@@ -100,10 +100,12 @@ const response = (
 /** The error codes of a route, by status: those that it declares, and those of its kind. */
 const refusals = (path: string, { security, requestBody, errors = [] }: Operation) => {
   const codes = new Set<ErrorCode>(errors)
-  if (path.startsWith("/api/")) codes.add("BAD_REQUEST").add("SERVICE_UNAVAILABLE")
+  // Large bodies are read in turns, and users may have so many requests a minute.
+  if (path.startsWith("/api/"))
+    codes.add("BAD_REQUEST").add("TOO_MANY_REQUESTS").add("SERVICE_UNAVAILABLE")
   if (path.includes("{")) codes.add(path.includes("/todos/") ? "TODO_NOT_FOUND" : "NOT_FOUND")
   if (requestBody) codes.add("PAYLOAD_TOO_LARGE").add("UNSUPPORTED_MEDIA_TYPE")
-  if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE").add("TOO_MANY_REQUESTS")
+  if (security) codes.add("UNAUTHORIZED").add("INSUFFICIENT_SCOPE")
   return Map.groupBy(codes, (code) => statusOf(code, security !== undefined))
 }
 
