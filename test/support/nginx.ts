@@ -35,6 +35,15 @@ ${block}
 }
 `
 
+const isListening = (port: number) =>
+  Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } }).then(
+    (socket) => {
+      socket.end()
+      return true
+    },
+    () => false,
+  )
+
 /** By a block of its own. */
 export const startNginxWith = async (port: number, block: string) => {
   const directory = temporaryDirectory()
@@ -43,6 +52,7 @@ export const startNginxWith = async (port: number, block: string) => {
   const nginx = Bun.spawn(["nginx", "-p", directory.path, "-c", file, "-e", "stderr"], {
     stdio: ["ignore", "ignore", "inherit"],
   })
+  while (nginx.exitCode === null && !(await isListening(port))) await Bun.sleep(20)
   return {
     url: `http://127.0.0.1:${port}`,
     async [Symbol.asyncDispose]() {

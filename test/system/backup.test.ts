@@ -1,6 +1,6 @@
 /** Moving a whole service: by a backup while it is written to, and by a copy of its folder. */
 
-import { expect, setDefaultTimeout, test } from "bun:test"
+import { expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
@@ -13,8 +13,6 @@ import {
 } from "../support/command.ts"
 import { insertMany } from "../support/rows.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
-
-setDefaultTimeout(180_000)
 
 const ci = (name: string) => join(import.meta.dir, "..", "..", ".ci", name)
 

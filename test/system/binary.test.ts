@@ -1,6 +1,6 @@
 /** The executable: one file on a bare machine. `bun run test:binary` builds it and names it. */
 
-import { describe, expect, setDefaultTimeout, test } from "bun:test"
+import { describe, expect, test } from "bun:test"
 import {
   chmodSync,
   chownSync,
@@ -26,12 +26,11 @@ import {
   spawnCommand,
   startCommand,
 } from "../support/command.ts"
+import { freePort } from "../support/ports.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
-
-setDefaultTimeout(60_000)
 
 const isDebian = process.geteuid?.() === 0 && existsSync("/lib/x86_64-linux-gnu/libc.so.6")
 const isRoot = process.geteuid?.() === 0
@@ -242,8 +241,10 @@ describe.if(binary !== undefined)("the executable", () => {
 
   test.if(isRoot)("needs no network but loopback", async () => {
     using machine = bareMachine()
-    await using service = await startCommand({}, { ...machine, wrapper: withoutNetwork })
-    const { port } = new URL(service.url)
+    // One at which nobody listens outside.
+    const port = String(freePort())
+    const place = { ...machine, wrapper: withoutNetwork }
+    await using service = await startCommand({ PORT: port }, place)
     const inside = ["nsenter", "--net", "--target", String(service.pid)]
     const { code, out } = await runCommand(["healthcheck"], { PORT: port }, { wrapper: inside })
     expect({ code, out }).toEqual({ code: 0, out: "ready\n" })

@@ -15,6 +15,7 @@ test("after a logout and a login of somebody else, a plain fetch gets the latter
   const browser = await launchChromium()
   try {
     const page = await browser.newPage()
+    page.setDefaultTimeout(0)
     await page.goto(`${app.url}/health/live`)
     const get = (token: string, path: string) =>
       page.evaluate(

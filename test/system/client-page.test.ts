@@ -1,6 +1,6 @@
 /** The client in Chromium: tabs of one profile, another profile, offline, a reload. */
-import { afterAll, beforeAll, expect, test } from "bun:test"
-import type { Browser, Page } from "playwright-core"
+import { afterAll, beforeAll, test } from "bun:test"
+import type { Browser, Request } from "playwright-core"
 import { startApp } from "../support/app.ts"
 import { launchChromium } from "../support/chromium.ts"
 import { buildScript, openPage, origin, run, says, shows } from "../support/client-page.ts"
@@ -8,7 +8,7 @@ import { buildScript, openPage, origin, run, says, shows } from "../support/clie
 let browser: Browser
 beforeAll(async () => {
   browser = await launchChromium()
-}, 30_000)
+})
 afterAll(() => browser.close())
 
 test("two tabs and another profile stay in step; one goes offline, edits, reloads, and comes back", async () => {
@@ -19,12 +19,16 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
   const two = await openPage(home, app.url, script)
   const three = await openPage(elsewhere, app.url, script)
 
-  const streaming = new Set<Page>()
+  const streams = new Set<Request>()
+  const end = (request: Request) => streams.delete(request)
   for (const page of [one, two, three])
-    page.on("request", (request) => {
-      const isStream = request.method() === "GET" && request.url().endsWith("/events")
-      if (isStream) streaming.add(page)
-    })
+    page
+      .on("request", (request) => {
+        const isStream = request.method() === "GET" && request.url().endsWith("/events")
+        if (isStream) streams.add(request)
+      })
+      .on("requestfinished", end)
+      .on("requestfailed", end)
 
   const account = JSON.stringify({ email: "ada@example.org", password: "correct horse" })
   await run(one, `open(${account}, true)`)
@@ -35,8 +39,8 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
   await run(three, `create("rice")`)
   for (const page of [one, two, three]) await shows(page, "[ ] milk", "[ ] oats", "[ ] rice")
   for (const page of [one, two, three]) await says(page, "0 online")
-  // The two tabs share theirs.
-  expect(streaming.size).toBe(2)
+  // The two tabs share theirs: if one was busy for seconds, the other has taken it over.
+  while (streams.size !== 2) await one.waitForTimeout(20)
 
   await home.setOffline(true)
   await run(one, `create("offline")`)
@@ -53,7 +57,7 @@ test("two tabs and another profile stay in step; one goes offline, edits, reload
   for (const page of [one, two, three])
     await shows(page, "[ ] oats", "[ ] offline", "[x] milk", "[x] rice")
   for (const page of [one, two]) await says(page, "0 online")
-}, 120_000)
+})
 
 /** What some pages lack, and what some browsers do to them. */
 const lacking = {
@@ -84,4 +88,4 @@ for (const [name, content] of Object.entries(lacking))
     await Promise.all([run(one, `complete("milk")`), run(two, `complete("oats")`)])
     for (const page of [one, two]) await shows(page, "[x] milk", "[x] oats")
     for (const page of [one, two]) await says(page, "0 online")
-  }, 120_000)
+  })

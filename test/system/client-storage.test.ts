@@ -31,7 +31,7 @@ test("a read that fails once is tried again, and nobody is logged out", async ()
     }`)
   await run(opened.page, "open()")
   await shows(opened.page, "[ ] milk")
-}, 60_000)
+})
 
 test("a database of a newer version is an error, not an empty memory with a login page", async () => {
   await using opened = await openAgain(`
@@ -45,7 +45,7 @@ test("a database of a newer version is an error, not an empty memory with a logi
   await run(opened.page, "isMended = true")
   await run(opened.page, "open()")
   await shows(opened.page, "[ ] milk")
-}, 60_000)
+})
 
 test("a refresh that ends just after another tab's log-out does not log in again", async () => {
   await using opened = await openAgain(`
@@ -74,7 +74,7 @@ test("a refresh that ends just after another tab's log-out does not log in again
   expect(await failing(page, "client.todos.list()")).toBe("UNAUTHORIZED")
   expect(await run(page, "isLate")).toBe(false)
   expect(await run(page, "client.user().then(Boolean)")).toBe(false)
-}, 60_000)
+})
 
 test("a page of a newer version can raise the database's version while old tabs are open", async () => {
   await using opened = await openAgain("")
@@ -90,7 +90,7 @@ test("a page of a newer version can raise the database's version while old tabs 
     })`,
   )
   expect(raised).toBe("raised")
-}, 60_000)
+})
 
 test("where the disk is full edits go on in memory, are sent, and tell so", async () => {
   await using opened = await openAgain(`
@@ -124,4 +124,4 @@ test("where the disk is full edits go on in memory, are sent, and tell so", asyn
   await page.waitForFunction("window.isReady")
   await run(page, "open()")
   await shows(page, "[ ] milk", "[ ] oats", "[ ] rice", "[ ] tea")
-}, 60_000)
+})

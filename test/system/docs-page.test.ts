@@ -11,7 +11,7 @@ import { freePort } from "../support/ports.ts"
 let browser: Browser
 beforeAll(async () => {
   browser = await launchChromium()
-}, 30_000)
+})
 afterAll(() => browser.close())
 
 const desktop: BrowserContextOptions = { viewport: { width: 1440, height: 1000 } }
@@ -24,6 +24,7 @@ const phone: BrowserContextOptions = {
 /** The page, and what it asked of other hosts or was refused by its policy. */
 const openDocs = async ({ url }: { url: string }, options: BrowserContextOptions) => {
   const page = await browser.newPage(options)
+  page.setDefaultTimeout(0)
   const elsewhere: string[] = []
   const refused: string[] = []
   await page.route(
@@ -90,7 +91,7 @@ test("with the network cut, the README's tour succeeds as the reference prefills
 
   expect(elsewhere).toEqual([])
   expect(refused).toEqual([])
-}, 240_000)
+})
 
 /** What our page and our colours decide. All else is Scalar's markup. */
 const OURS = ["color-contrast", "document-title", "html-has-lang", "meta-viewport"]
@@ -129,7 +130,7 @@ for (const [name, options] of Object.entries({ desktop, phone }))
       await openDialog(page, "authentication", "POST", "/api/v1/auth/register")
       await page.getByRole("button", { name: /^Send Request/ }).waitFor()
       expect(await faults(page)).toEqual([])
-    }, 120_000)
+    })
 
 test("under a prefix of nginx the page finds its script, its document and the API", async () => {
   await using app = await startApp({ TRUSTED_PROXIES: "127.0.0.1" })
@@ -149,7 +150,7 @@ test("under a prefix of nginx the page finds its script, its document and the AP
   expect(registered).toMatchObject({ status: 201, body: { email: "ada@example.org" } })
   expect(elsewhere).toEqual([])
   expect(refused).toEqual([])
-}, 120_000)
+})
 
 const root = join(import.meta.dir, "../..")
 /** `SCREENS=1` takes the README's picture anew, with the example application's own beside it. */

@@ -12,18 +12,22 @@ import { serveExample } from "../support/example.ts"
 const browsers = {
   Chromium: () =>
     puppeteer.launch({
+      timeout: 0,
       executablePath: process.env["CHROMIUM"] ?? "/usr/bin/chromium",
       args: ["--no-sandbox", "--disable-gpu", "--disable-features=LocalNetworkAccessChecks"],
     }),
   Firefox: () =>
     puppeteer.launch({
       browser: "firefox",
+      timeout: 0,
       executablePath: process.env["FIREFOX"] ?? "/usr/bin/firefox-esr",
     }),
 }
 
 const openTab = async (browser: Browser, address: string, complaints: string[]) => {
   const page = await browser.newPage()
+  // A slow machine is no failure: the limit of the test ends what hangs.
+  page.setDefaultTimeout(0)
   const complain = (text: string) => {
     // The browser's own line for every request that fails.
     if (!/Failed to load resource|Cross-Origin Request Blocked/.test(text)) complaints.push(text)
@@ -37,8 +41,7 @@ const openTab = async (browser: Browser, address: string, complaints: string[]) 
 }
 
 /** Waits until an expression is true in the page. Not by frames: a hidden tab has none. */
-const until = (page: Page, code: string) =>
-  page.waitForFunction(code, { timeout: 60_000, polling: 50 })
+const until = (page: Page, code: string) => page.waitForFunction(code, { polling: 50 })
 const says = (page: Page, text: string) =>
   until(page, `document.body.textContent.includes(${JSON.stringify(text)})`)
 const TITLES = `[...document.querySelectorAll(".todos .title")].map((title) => title.textContent).join()`
@@ -46,18 +49,22 @@ const shows = (page: Page, ...titles: string[]) =>
   until(page, `${TITLES} === ${JSON.stringify(titles.join())}`)
 const isSaved = (page: Page) => until(page, `!document.querySelector(".todos .pending")`)
 /** By the page's own events: so they reach a hidden tab, too, in every browser. */
-const act = async (page: Page, selector: string, action: string) => {
-  const found = `[...document.querySelectorAll(${JSON.stringify(selector)})]`
-  await until(page, `${found}.length > 0`)
-  await page.evaluate(`{ const [element] = ${found}; ${action} }`)
-}
+const actOn = (page: Page, found: string, action: string) =>
+  until(
+    page,
+    `(() => {
+      const element = ${found}
+      if (!element) return false
+      ${action}
+      return true
+    })()`,
+  )
+const act = (page: Page, selector: string, action: string) =>
+  actOn(page, `document.querySelector(${JSON.stringify(selector)})`, action)
 const click = (page: Page, selector: string) => act(page, selector, "element.click()")
 const button = (text: string) =>
-  `[...document.querySelectorAll("button")].find(({ textContent }) => textContent === ${JSON.stringify(text)})`
-const press = async (page: Page, text: string) => {
-  await until(page, `${button(text)} !== undefined`)
-  await page.evaluate(`${button(text)}.click()`)
-}
+  `[...document.querySelectorAll("button:enabled")].find(({ textContent }) => textContent === ${JSON.stringify(text)})`
+const press = (page: Page, text: string) => actOn(page, button(text), "element.click()")
 const fill = (page: Page, selector: string, text: string) =>
   act(
     page,
@@ -109,6 +116,7 @@ for (const [name, launch] of Object.entries(browsers))
 
       // Somebody renames a todo while its creation is confirmed: the text stays, and so does the focus.
       await add(page, "Call")
+      await shows(page, "Buy milk", "Buy oats", "Call")
       await page.bringToFront()
       const twice = `element.dispatchEvent(new MouseEvent("dblclick", { bubbles: true }))`
       await act(page, ".todos li:last-child .title", twice)
@@ -145,6 +153,8 @@ for (const [name, launch] of Object.entries(browsers))
       await isSaved(page)
       await press(page, "Complete all")
       await says(tab, "0 open")
+      // What is not sent yet would be asked about.
+      await isSaved(page)
 
       await press(page, "Log out")
       for (const one of [page, tab]) await until(one, `document.querySelector("[name=log-in]")`)
@@ -158,8 +168,7 @@ for (const [name, launch] of Object.entries(browsers))
       await fill(page, "[name=password]", "correct horse battery")
       await press(page, "Delete everything")
       for (const one of [page, tab]) await until(one, `document.querySelector("[name=log-in]")`)
-      const left = await page.evaluate(STORED)
-      expect(left).toEqual([])
+      await until(page, `${STORED}.then((keys) => keys.length === 0)`)
       expect(complaints).toEqual([])
     } catch (error) {
       for (const page of await browser.pages())
@@ -168,4 +177,4 @@ for (const [name, launch] of Object.entries(browsers))
     } finally {
       await browser.close()
     }
-  }, 300_000)
+  }, 600_000)

@@ -32,4 +32,4 @@ test("without requests the database is left alone, and what was revoked meanwhil
   // By now it is known to the instance again what was revoked, and its memory of tokens is good.
   expect(await ada.get("/todos")).toMatchObject({ status: 401 })
   await sql.end()
-}, 120_000)
+})
