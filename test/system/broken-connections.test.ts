@@ -3,6 +3,7 @@ import { expect, test } from "bun:test"
 import type { Socket } from "node:net"
 import { connect } from "../../src/database/connect.ts"
 import { isAway } from "../../src/database/errors.ts"
+import { setClock } from "../support/clock.ts"
 import { tenthsOf } from "../support/pace.ts"
 import { answers, startPostgresServer } from "../support/postgres-server.ts"
 
@@ -19,6 +20,7 @@ const nextOutcomeOf = async (ask: () => PromiseLike<unknown>): Promise<unknown> 
 }
 
 test("connections that are reset while writes are pending take no later ones along", async () => {
+  using _ = setClock()
   let statements = 0
   await using server = await startPostgresServer((socket, said) => {
     if (said === "start") socket.write(answers.start)
@@ -40,6 +42,7 @@ test("connections that are reset while writes are pending take no later ones alo
 })
 
 test("what a statement was answered when its connection broke off is no answer to the next one", async () => {
+  using _ = setClock()
   let statements = 0
   await using server = await startPostgresServer((socket, said, connection) => {
     if (connection === 2) socket.end(answers.starting)
@@ -57,6 +60,7 @@ test("what a statement was answered when its connection broke off is no answer t
 })
 
 test("what a transaction still asks when its connection is gone reaches no other connection", async () => {
+  using _ = setClock()
   const later: string[] = []
   await using server = await startPostgresServer((socket, said, connection) => {
     if (said === "start") socket.write(answers.start)
@@ -86,6 +90,7 @@ test("what a transaction still asks when its connection is gone reaches no other
 })
 
 test("a connection that is closed before it is ready fails its statement at once", async () => {
+  using _ = setClock()
   await using server = await startPostgresServer((socket) => socket.end())
   const sql = connect(server.url, 1)
   // Once its time is over it would be another error.
@@ -94,16 +99,17 @@ test("a connection that is closed before it is ready fails its statement at once
   await sql.end()
 })
 
-/** What the work comes to. It is less than five seconds. */
-const inTime = async <Result>(work: Promise<Result>): Promise<Result> => {
+/** In less than five seconds, as one whose database is away. */
+const failsInTime = async (statement: Promise<unknown>) => {
   await using server = await startPostgresServer((socket, said) =>
     socket.write(said === "start" ? answers.start : answers.statement),
   )
   const sql = connect(server.url, 1)
-  const [result, tenths] = await tenthsOf(work, () => outcomeOf(sql`select 1`))
+  const failure = statement.catch((error: unknown) => error)
+  const [error, tenths] = await tenthsOf(failure, () => outcomeOf(sql`select 1`))
   await sql.end()
+  expect(isAway(error) || error).toBe(true)
   expect(tenths).toBeLessThan(50)
-  return result
 }
 
 /** What a server does that a client has asked for TLS. */
@@ -124,8 +130,7 @@ for (const [name, serve] of tlsEndings)
       serve(socket)
     })
     const sql = connect(`${server.url}?sslmode=require`, 1)
-    const error = await inTime(sql`select 1`.catch((thrown: unknown) => thrown))
-    expect(isAway(error) || error).toBe(true)
+    await failsInTime(sql`select 1`)
     expect(asked).toBeLessThan(5)
     await sql.end()
   })
@@ -136,7 +141,7 @@ test.concurrent("a server that is gone without a word fails the statement in tim
     else if (connection > 1) socket.write(answers.statement)
   })
   const sql = connect(server.url, 1)
-  expect(await inTime(outcomeOf(sql`select 1`))).toBe("CONNECTION_DESTROYED")
+  await failsInTime(sql`select 1`)
   expect(await outcomeOf(sql`select 1`)).toBe("answered")
   await sql.end()
 })
