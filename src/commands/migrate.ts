@@ -9,7 +9,7 @@ export const runMigrate = async (
   command: "up" | "down" | "status",
 ): Promise<number> => {
   const config = readConfig(env, false)
-  await using database = await openDatabase(config, true)
+  await using database = await openDatabase(config, command === "up")
   const { changed, ...state } = await migrate(database.url, command, { dataDir: config.DATA_DIR })
   const lines = [
     ...changed.map((version) => `${command === "down" ? "rolled back" : "applied"} ${version}`),

@@ -193,8 +193,11 @@ test("a database that is away ends with 69, one that is not migrated and none at
   expect(away.code).toBe(69)
   expect(away.err).not.toContain("s3cret")
   using directory = temporaryDirectory()
-  const none = await runCommand(["user", "list"], { DATA_DIR: `${directory.path}/none` })
-  expect(none).toMatchObject({ code: 1, err: expect.stringContaining("there is no database in") })
+  const none = { code: 1, err: expect.stringContaining("there is no database in") }
+  for (const command of ["user list", "migrate status", "migrate down"]) {
+    const env = { DATA_DIR: `${directory.path}/none` }
+    expect(await runCommand(command.split(" "), env)).toMatchObject(none)
+  }
 })
 
 test("against the embedded database they work while the service runs, and when it does not", async () => {
