@@ -228,7 +228,7 @@ test("400 MB are backed up and restored with less than half of that in memory", 
   const [fewOut = Number.NaN, fewIn = Number.NaN, manyOut, manyIn] = peaks
   expect(manyOut).toBeLessThan(fewOut + 200e6)
   expect(manyIn).toBeLessThan(fewIn + 200e6)
-})
+}, 600_000)
 
 test("a restore that is killed leaves the database empty, and the next one fills it", async () => {
   using directory = temporaryDirectory()

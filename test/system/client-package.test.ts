@@ -115,7 +115,7 @@ test("what is built is one small module without dependencies, and works where it
   const typescript5 = join(import.meta.dir, "../../node_modules/typescript-5/bin/tsc")
   const compiledOld = Bun.spawnSync([process.execPath, typescript5, "-p", directory])
   expect(compiledOld.stdout.toString()).toBe("")
-})
+}, 600_000)
 
 test("the tarball has the same bytes for the same source", async () => {
   using temporary = temporaryDirectory()

@@ -91,7 +91,7 @@ test("with the network cut, the README's tour succeeds as the reference prefills
 
   expect(elsewhere).toEqual([])
   expect(refused).toEqual([])
-})
+}, 600_000)
 
 /** What our page and our colours decide. All else is Scalar's markup. */
 const OURS = ["color-contrast", "document-title", "html-has-lang", "meta-viewport"]

@@ -44,4 +44,4 @@ test("a list and an export reach a client whole that takes nothing for most of a
     const json = body.replaceAll(/\r\n[\da-f]+\r\n/g, "")
     expect(json.match(/"title":"todo /g)).toHaveLength(TODOS)
   }
-})
+}, 600_000)
