@@ -11,12 +11,27 @@ import { startProxy } from "../support/fuzz/proxy.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { openSql } from "../support/sql.ts"
 
-const withConnections = async (size: number, work: (sql: Sql) => Promise<void>, log?: Log) => {
+/** A cancel that comes before the server has begun is for nothing. */
+type UntilBegun = () => Promise<void>
+
+const withConnections = async (
+  size: number,
+  work: (sql: Sql, untilBegun: UntilBegun) => Promise<void>,
+  log?: Log,
+) => {
   const { url, drop } = await createDatabase()
   const sql = connect(url, size, { ...(log && { log }) })
   // Connected, and the statement prepared: what comes next is under way at once.
   await Promise.all(Array.from({ length: size }, () => sql.pipelined`select pg_sleep(${0})`))
-  await work(sql)
+  await work(sql, async () => {
+    await using other = openSql(url)
+    const begun = () => other`
+      select
+      from pg_stat_activity
+      where datname = current_database()
+        and wait_event = 'PgSleep'`
+    while ((await begun()).count === 0) await Bun.sleep(5)
+  })
   await sql.end()
   await drop()
 }
@@ -81,13 +96,14 @@ test.concurrent("pipelined statements do not keep others out", () =>
   }))
 
 test("who was sent behind a statement that is cancelled gets its own answer", () =>
-  withConnections(1, async (sql) => {
+  withConnections(1, async (sql, untilBegun) => {
     using clock = setClock()
     const outcome = send(sql.pipelined`select pg_sleep(${60})`).catch((error) => error.code)
     const names = ["ada", "bob", "eve"]
     const behind = names.map((name) => send(sql.pipelined`select ${name} as name`))
     await untilSent()
     expect(sql.state()).toMatchObject({ busy: 1, waiting: 0 })
+    await untilBegun()
     clock.advance(3)
     expect(await outcome).toBe("57014")
     expect(await Promise.all(behind)).toMatchObject(names.map((name) => [{ name }]))
@@ -95,12 +111,13 @@ test("who was sent behind a statement that is cancelled gets its own answer", ()
   }))
 
 test("whoever waits is served as long as others are, and has the rest of its time to run", () =>
-  withConnections(1, async (sql) => {
+  withConnections(1, async (sql, untilBegun) => {
     using clock = setClock()
     const takeSome = () => clock.advance(0.1)
     const many = Promise.all(Array.from({ length: 20 }, () => sql`select`.then(takeSome)))
     const last = send(sql`select pg_sleep(${60})`).catch((error) => error.code)
     expect(await many).toHaveLength(20)
+    await untilBegun()
     clock.advance(1.9)
     // It looks every 100 ms.
     await Bun.sleep(150)
@@ -178,11 +195,11 @@ test("slow statements are logged at debug with their text and time, and nothing 
 })
 
 test("what was waited for elsewhere counts into the time limits", () =>
-  withConnections(1, async (sql) => {
+  withConnections(1, async (sql, untilBegun) => {
     using clock = setClock()
     const options = { prepare: true, askedAt: performance.now() - 3_000 }
-    const slow = sql.unsafe("select pg_sleep($1)", [60], options).catch((error) => error.code)
-    await untilSent()
+    const slow = send(sql.unsafe("select pg_sleep($1)", [60], options)).catch((error) => error.code)
+    await untilBegun()
     const waiting = sql.begin(() => expect.unreachable(), options)
     clock.advance(0.6)
     expect(await waiting.catch((error) => error.code)).toBe("POOL_EXHAUSTED")
@@ -231,6 +248,8 @@ test("a cancel that comes late reaches no other statement", async () => {
 })
 
 test("writes to a locked todo hold up nobody else, and succeed when it is free", async () => {
+  // What waits for the lock is not cancelled, however busy the machine is.
+  using _ = setClock()
   await using app = await startApp({ DATABASE_POOL_SIZE: "3" })
   const ada = await app.user()
   const bob = await app.user()

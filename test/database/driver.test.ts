@@ -38,6 +38,14 @@ const started = (made: unknown, instance = sql) => {
   return { query, outcome }
 }
 
+/** Whoever wants this lock waits until it is released. */
+const holdLock = async () => {
+  const holder = open()
+  await holder`select pg_advisory_lock(1)`
+  return () => holder.end()
+}
+const waitForLock = () => maker`select pg_advisory_xact_lock_shared(1)`
+
 const untilActive = async (query: Query) => {
   while (!isActive(query)) await Bun.sleep(1)
 }
@@ -74,11 +82,13 @@ test("a query runs on the instance that starts it, not on the one that made it",
 })
 
 test("of queries that were sent one behind another only the first is active", async () => {
-  const first = started(maker`select pg_sleep(0.5)`)
+  const release = await holdLock()
+  const first = started(waitForLock())
   const second = started(maker`select 2 as n`)
   expect(isActive(first.query)).toBe(false)
   await untilActive(first.query)
   expect([first, second].map(({ query }) => isActive(query))).toEqual([true, false])
+  await release()
   await first.outcome
   expect(await second.outcome).toMatchObject({ rows: [{ n: 2 }] })
   expect(isActive(second.query)).toBe(false)
@@ -118,10 +128,12 @@ test("a query whose rejection is kept back can be started anew", async () => {
 test("a query that is rejected has that outcome, whatever the server answers", async () => {
   // On a connection of its own: a cancel may still be on its way to the other.
   const own = open()
-  const { query, outcome } = started(maker`select pg_sleep(0.5)`, own)
+  const release = await holdLock()
+  const { query, outcome } = started(waitForLock(), own)
   await untilActive(query)
   rejectQuery(query, new Error("given up"))
   expect(await outcome).toEqual({ code: "given up" })
+  await release()
   expect(await own`select 1 as n`).toMatchObject([{ n: 1 }])
   await own.end()
 })
