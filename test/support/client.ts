@@ -21,6 +21,16 @@ const parse = (text: string): unknown => {
   }
 }
 
+/** What finds no connection in time, on a busy machine, comes again, as it is told to. */
+export const patiently = async <Answer extends { status: number }>(ask: () => Promise<Answer>) => {
+  let answer = await ask()
+  for (let times = 0; answer.status === 503 && times < 50; times++) {
+    await Bun.sleep(100)
+    answer = await ask()
+  }
+  return answer
+}
+
 /** `lastError`: what the service logged last, for the answers that should never be. */
 export const createClient = (url: string, lastError?: () => string) => {
   const call = async (
@@ -64,7 +74,7 @@ export const createClient = (url: string, lastError?: () => string) => {
   const user = async () => {
     const id = randomInt(2 ** 40, 2 ** 41)
     const caller = withToken(tokenFor(id))
-    const { status } = await caller.get("/users/me")
+    const { status } = await patiently(() => caller.get("/users/me"))
     if (status !== 200) throw new Error(`A federated user is not let in: ${status}`)
     return { ...caller, id }
   }
@@ -77,7 +87,7 @@ export const createClient = (url: string, lastError?: () => string) => {
 
   /** The tokens of a login that has to succeed: without them other tests would test refusals. */
   const session = async (credentials: { email: string; password: string }) => {
-    const { status, ...tokens } = await logIn(credentials)
+    const { status, ...tokens } = await patiently(() => logIn(credentials))
     if (status !== 200) throw new Error(`${credentials.email} cannot log in: ${status}`)
     return tokens
   }
@@ -86,7 +96,7 @@ export const createClient = (url: string, lastError?: () => string) => {
   /** Registered and logged in. */
   const account = async (email = `user-${++accounts}@example.org`, password = "correct horse") => {
     const body = { email, password }
-    const registered = await call("POST", "/api/v1/auth/register", { body })
+    const registered = await patiently(() => call("POST", "/api/v1/auth/register", { body }))
     const { id } = registered.body as { id: number }
     return { ...(await session(body)), id, email, password }
   }

@@ -1,7 +1,7 @@
 /** Batches: many operations in one transaction, each of which does what its single request would do. */
 import { expect, test } from "bun:test"
 import { randomInt } from "node:crypto"
-import type { User } from "../support/client.ts"
+import { patiently, type User } from "../support/client.ts"
 import { Replica } from "../support/replica.ts"
 import { shareApp } from "../support/shared-app.ts"
 import { tokenFor } from "../support/tokens.ts"
@@ -349,13 +349,6 @@ const shuffled = <T>(items: T[], seed: number) =>
     .map((item, i) => ({ item, order: Math.sin(seed * 1_000 + i * 37) }))
     .sort((a, b) => a.order - b.order)
     .map(({ item }) => item)
-
-/** What finds no connection in time, on a busy machine, comes again. */
-const patiently = async <Answer extends { status: number }>(write: () => Promise<Answer>) => {
-  let answer = await write()
-  while (answer.status === 503) answer = await write()
-  return answer
-}
 
 test("batches, single writers and readers over the same todos never wait for each other for ever", async () => {
   const ada = await app.user()
