@@ -24,8 +24,8 @@ export type ClientOptions = {
 export type LogOutOptions = CallOptions & {
   /**
    * `send` (default): they are sent, for 5 seconds at most; if some are left, it rejects with
-   * EDITS_PENDING, and nothing has happened. `keep`: they wait here until the same user logs in again.
-   * `discard`: they are lost.
+   * EDITS_PENDING, and nothing has happened. `keep`: they wait here until the same user logs in again,
+   * as they always do where the service has ended the session. `discard`: they are lost.
    */
   pending?: "send" | "keep" | "discard"
 }
@@ -153,9 +153,10 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     logIn,
 
     logOut: async ({ pending = "send", signal } = {}) => {
-      const user = await session.user()
-      if (!user) return
-      if (pending === "send") {
+      const { session: open, owner } = await session.stored()
+      if (!owner) return
+      // Where the session has ended nothing can be sent: edits wait for the next login.
+      if (pending === "send" && open) {
         const opened = await openedLive()
         opened.retry()
         const sent = until(opened, () => opened.unsent() === 0)
@@ -166,7 +167,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         if (left > 0)
           throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
-      await session.leave(user, pending === "discard" ? "queue" : "replica")
+      await session.leave(owner, pending === "discard" ? "queue" : "replica")
     },
 
     user: session.user,

@@ -28,7 +28,7 @@ const LONGEST_WAIT = 30
 const LONGEST_BACKGROUND_WAIT = 5
 
 const hasType = ({ headers }: Response, type: string) =>
-  (headers.get("content-type") ?? "").startsWith(type)
+  headers.get("content-type")?.startsWith(type)
 
 /** Only a problem document of the service is its answer. */
 const failure = (response: Response, text: string) => {

@@ -143,7 +143,7 @@ const webLocks = (): Lock | undefined => {
       return await locks.request(name, steal ? { steal } : { signal }, given)
     } catch (error) {
       // A sandboxed page has Web Locks, but is not allowed to use them.
-      if (!running && !signal?.aborted) return among(name, { signal, steal }, run)
+      if (!running && !signal?.aborted) return among(name, { signal }, run)
       if (!running) throw error
       // Stolen, unless it is the error of the function itself.
       lost.abort()

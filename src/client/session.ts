@@ -1,7 +1,8 @@
 /**
  * The session: tokens that all tabs share, and one refresh for all requests that need it. It is
  *   open    from a login on, with tokens that a refresh replaces;
- *   closed  by a log-out, or when the service refuses the refresh token.
+ *   ended   when the service refuses the refresh token: whose it was is kept with their replica;
+ *   closed  by a log-out.
  * After a log-out without a network the refresh token is kept until the service has ended the session.
  */
 import type { Tokens, User } from "./calls.ts"
@@ -34,6 +35,9 @@ export const bearer = (token: string) => ({ authorization: `Bearer ${token}` })
 export type Authorized = <T>(run: (headers: Record<string, string>) => Promise<T>) => Promise<T>
 
 export type Session = ReturnType<typeof createSession>
+
+/** The tokens of a session that the service has to end. */
+type Left = Pick<Tokens, "refresh_token"> & Partial<Pick<Tokens, "access_token">>
 
 /** What a log-out removes of its user. `queue`: edits, too, that are not sent. The others wait. */
 export type Removal = "replica" | "queue"
@@ -75,7 +79,8 @@ export const createSession = (
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
     known ??= whose(session)
-    return { session, guard: new Map(unstored ? [] : [[KEY, text]]) }
+    const { user: owner } = Object(session ?? value) as Partial<Stored>
+    return { session, owner, guard: new Map(unstored ? [] : [[KEY, text]]) }
   }
   const read = async () => (await readGuarded()).session
 
@@ -155,7 +160,7 @@ export const createSession = (
     const left = gone && leftKey ? [[leftKey, gone.refresh_token] as const] : []
     const all = new Map([...stored.guard, ...guard])
     // Otherwise another tab has stored an edit, or a session, meanwhile.
-    if (!(await write(rest, all, rest ? whose(rest) : what, stored.keys, left)))
+    if (!(await write(rest, all, whose(rest) || what, stored.keys, left)))
       return forget(user, what, leftKey)
     await clear(what)
     return gone
@@ -183,8 +188,7 @@ export const createSession = (
   /** Does not take the caller's signal: if the new tokens were lost, the session would end. */
   const refresh = (stale: Stored) =>
     alone(async () => {
-      const current = async () => (await readOf(stale.user)).session
-      const session = await current()
+      const { session } = await readOf(stale.user)
       if (session.access_token !== stale.access_token) return session
       const answer: Tokens | ApiError = await requestRefresh(session.refresh_token).catch(
         (error) => error,
@@ -195,29 +199,26 @@ export const createSession = (
       if (now.access_token !== session.access_token) return now
       if (isTokens(answer)) {
         const renewed = sessionOf(session.user, answer)
-        return (await write(renewed, guard)) ? renewed : current()
+        return (await write(renewed, guard)) ? renewed : (await readOf(stale.user)).session
       }
-      if (isUnauthorized(answer))
-        await (isAccountDeleted(answer) ? forget(session.user, "queue") : write(undefined, guard))
+      if (isAccountDeleted(answer)) await forget(session.user, "queue")
+      else if (isUnauthorized(answer))
+        await write(undefined, guard, "", [], [[KEY, JSON.stringify({ user: session.user })]])
       // What answered the refresh says nothing about the request that needs it.
       else if (answer.status >= 400 && answer.status < 429) throw unexpected(0, answer)
       throw answer
     })
 
-  const endWith = (accessToken: string) => {
-    const path = "/api/v1/auth/logout"
-    return http.once({ method: "POST", path, headers: bearer(accessToken) }, PATIENCE)
-  }
-  const end = (tokens: Tokens) => endWith(tokens.access_token).catch(() => {})
   /** Returns whether the service has ended the session. */
-  const endOne = async (refreshToken: string, accessToken?: string): Promise<boolean> => {
+  const end = async ({ refresh_token, access_token }: Left): Promise<boolean> => {
     try {
-      await endWith(accessToken ?? (await requestRefresh(refreshToken)).access_token)
-      return true
+      const token = access_token ?? (await requestRefresh(refresh_token)).access_token
+      const outgoing = { method: "POST", path: "/api/v1/auth/logout", headers: bearer(token) }
+      // Anything else is the answer of a proxy.
+      return (await http.once(outgoing, PATIENCE)).status === 204
     } catch (error) {
-      if (!isUnauthorized(error)) return false
       // The session had ended, or only the access token has expired.
-      return accessToken === undefined || endOne(refreshToken)
+      return isUnauthorized(error) && (!access_token || end({ refresh_token }))
     }
   }
 
@@ -226,12 +227,14 @@ export const createSession = (
     if (isEnding) return
     isEnding = true
     try {
-      for (let failures = 0; !closing.signal.aborted; failures++) {
+      let failures = 0
+      while (!closing.signal.aborted) {
         const left = [...(await storage.read(LEFT))]
         if (left.length === 0) return
         for (const [key, token] of left)
-          if (await endOne(String(token))) await storage.write(new Map([[key, undefined]]))
-        await platform.sleep(backOff(platform, failures), closing.signal)
+          if (await end({ refresh_token: String(token) }))
+            await storage.write(new Map([[key, undefined]]))
+        await platform.sleep(backOff(platform, failures++), closing.signal)
       }
     } catch {
       // The storage cannot be read now: the next start tries again.
@@ -243,6 +246,8 @@ export const createSession = (
 
   return {
     user: async () => (await read())?.user,
+    /** `owner`: the user or, if the service has ended the session, who it was. */
+    stored: readGuarded,
     isOf: (userId: number) => known === String(userId),
 
     /** Finds out the user of a new session, and stores its tokens. */
@@ -251,14 +256,14 @@ export const createSession = (
       const headers = bearer(tokens.access_token)
       const { data } = await http.repeatedly({ method: "GET", path, headers, signal }, true)
       const user = checked(data, isUser)
-      await alone(() => write(sessionOf(user, tokens), undefined))
+      await write(sessionOf(user, tokens), undefined)
       return user
     },
 
     renew,
 
     /** Forgets the session, and everything of the user: the service has, too. */
-    close: (user: User) => alone(() => forget(user, "queue")),
+    close: (user: User) => forget(user, "queue"),
 
     /** Forgets the session, and has the service end it: now, or when it can be reached. */
     leave: async (user: User, what: Removal) => {
@@ -266,8 +271,7 @@ export const createSession = (
       const session = await forget(user, what, key)
       // Another tab has logged out, or somebody else in, while edits were sent.
       if (!session) return
-      const ended = endOne(session.refresh_token, session.access_token)
-      const isEnded = await within(platform, PATIENCE, ended, closing.signal)
+      const isEnded = await within(platform, PATIENCE, end(session), closing.signal)
       if (isEnded) await storage.write(new Map([[key, undefined]])).catch(() => {})
       else endLeft()
     },

@@ -14,12 +14,10 @@ export const parse = (text: string): unknown => {
 type Shape<Value> = (value: unknown) => value is Value
 type Test = (value: unknown) => boolean
 
-/** An object whose members pass these tests. It may have more. */
+/** An object whose members pass these tests, of which none passes undefined. It may have more. */
 const object = <Value>(members: Record<string, Test>) =>
-  ((value: Record<string, unknown> | null) =>
-    typeof value === "object" &&
-    value !== null &&
-    Object.entries(members).every(([name, test]) => test(value[name]))) as Shape<Value>
+  ((value: unknown) =>
+    Object.entries(members).every(([name, test]) => test(Object(value)[name]))) as Shape<Value>
 const list = <Value>(isItem: Test) =>
   ((value: unknown) => Array.isArray(value) && value.every(isItem)) as Shape<Value[]>
 
@@ -54,12 +52,10 @@ export const isChanges = object<Schemas["ChangesPage"]>({
 
 export type Result = Schemas["BatchResult"]
 export const isFailure = object<Failure>({ error_code: isText })
-const isRefusal = object({ error: isFailure })
 const isResult = (value: unknown) => {
-  if (!object<Result>({ status: Number.isInteger })(value)) return false
-  const { status } = value
+  const { status, error } = Object(value) as Result
   if (status < 300) return status === 204 || isVersion(value)
-  return (status === 412 && isVersion(value)) || isRefusal(value)
+  return (status === 412 && isVersion(value)) || (status >= 300 && isFailure(error))
 }
 /** The results of a batch of so many operations. */
 export const isResultsOf = (length: number) =>

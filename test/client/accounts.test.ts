@@ -87,6 +87,38 @@ test("a log-out that cannot send every edit says how many are left, and does not
   expect([...(await storage.read("")).keys()]).toEqual([])
 })
 
+test("where the service has ended the session, a log-out keeps edits or leaves nothing, after a reload too", async () => {
+  const account = await app.account()
+  const storage = memoryStorage()
+  const client = app.open(undefined, storage)
+  await client.logIn(account)
+  const live = await client.todos.live()
+  await live.create({ title: "Buy milk" })
+  await eventually(() => live.status().pending === 0)
+  await expireToken(storage, { refresh_token: "ended" })
+  await failing(client.todos.list())
+  await live.create({ title: "waits" })
+  client.close()
+  const stored = async () => JSON.stringify([...(await storage.read(""))])
+  expect(await stored()).not.toContain("refresh_token")
+
+  const reloaded = app.open(undefined, storage)
+  expect(await reloaded.user()).toBeUndefined()
+  await reloaded.logOut()
+  expect(await stored()).not.toContain("Buy milk")
+  expect(await stored()).not.toContain(account.email)
+  await reloaded.logIn(account)
+  const again = await reloaded.todos.live()
+  await eventually(() => again.status().pending === 0 && again.list().length === 2)
+
+  await expireToken(storage, { refresh_token: "ended" })
+  await failing(reloaded.todos.list())
+  await again.create({ title: "lost" })
+  await reloaded.logOut({ pending: "discard" })
+  expect([...(await storage.read("")).keys()]).toEqual([])
+  expect(again.list()).toEqual([])
+})
+
 test("a log-out leaves no timer that would keep a program from ending", async () => {
   let timers = 0
   const sleep: Platform["sleep"] = async (milliseconds, signal) => {
@@ -115,6 +147,22 @@ test("a log-out without a network succeeds here, and ends the session when the n
   expect(await client.user()).toBeUndefined()
   expect(await sessions()).toBe(2)
   wire.cut = /^$/
+  while ((await sessions()) > 1) await Bun.sleep(20)
+})
+
+test("a log-out that a captive portal answers has ended no session: it ends when the network is back", async () => {
+  let isPortal = false
+  const through = (reach: Reach) => (path: string, init: RequestInit) =>
+    isPortal ? Promise.resolve(Response.json({})) : reach(path, init)
+  const [client, desk] = [app.open(through, undefined, 100), app.open()]
+  const account = await app.account()
+  await client.logIn(account)
+  await desk.logIn(account)
+  isPortal = true
+  await client.logOut()
+  const sessions = async () => (await desk.call("get", "/api/v1/users/me/sessions")).data.length
+  expect(await sessions()).toBe(2)
+  isPortal = false
   while ((await sessions()) > 1) await Bun.sleep(20)
 })
 

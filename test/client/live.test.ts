@@ -113,6 +113,19 @@ test("an edit that the service must refuse is refused at once, with the same pro
   expect(live.notices()).toEqual([])
 })
 
+test("a member that is there, but undefined, stays as it is, as JSON leaves it out", async () => {
+  const client = app.open()
+  await client.logIn(await app.account())
+  const live = await client.todos.live()
+  const { key } = await live.create({ title: "Buy milk", description: "Two litres" })
+  const changes = { title: undefined, description: undefined, is_completed: true }
+  await live.update(key, changes as object)
+  const changed = { title: "Buy milk", description: "Two litres", is_completed: true }
+  expect(live.list({ q: "milk" }, "title")).toMatchObject([changed])
+  await eventually(() => isSettled(live))
+  expect(live.list({ q: "litres" }, "title")).toMatchObject([changed])
+})
+
 test("a refused edit is undone and told, and blocks no other", async () => {
   await using app = await startLiveApp({ MAX_TODOS_PER_USER: "2" })
   const client = app.open()
@@ -133,6 +146,17 @@ test("a refused edit is undone and told, and blocks no other", async () => {
   expect(notice?.message).toStartWith("“three” could not be created: ")
   await live.dismiss(notice?.key ?? "")
   expect(live.notices()).toEqual([])
+})
+
+test("each refused edit is told, however many are", async () => {
+  await using app = await startLiveApp({ MAX_TODOS_PER_USER: "1" })
+  const client = app.open()
+  await client.logIn(await app.account())
+  const live = await client.todos.live()
+  await live.createMany(Array.from({ length: 1_102 }, (_, index) => ({ title: `${index}` })))
+  await eventually(() => isSettled(live))
+  expect(live.notices().length).toBe(1_101)
+  expect(live.notices()[0]?.last.title).toBe("1")
 })
 
 test("what was typed one after the other stays so, in every sort, before and after it is sent", async () => {

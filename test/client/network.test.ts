@@ -24,7 +24,13 @@ const HASTE = 20
 /** A device whose seconds last a twentieth, and whose network the test holds up. */
 const startDevice = (app: App, storage = memoryStorage()) => {
   const listeners = new Set<(event: PlatformEvent) => void>()
-  const network = { hold: /^$/, cut: /^$/, requests: [] as string[], through: (to: Fetch) => to }
+  const network = {
+    hold: /^$/,
+    cut: /^$/,
+    requests: [] as string[],
+    isOnline: true,
+    through: (to: Fetch) => to,
+  }
   const own = createPatientClock(2)
   const clock = { haste: HASTE, since: own.now(), elapsed: 0 }
   const elapsed = () => clock.elapsed + (own.now() - clock.since) * clock.haste
@@ -40,6 +46,7 @@ const startDevice = (app: App, storage = memoryStorage()) => {
     },
     sleep: (milliseconds, signal) => own.sleep(milliseconds / clock.haste, signal),
     elapsed,
+    isOnline: () => network.isOnline,
     onEvent: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -105,6 +112,32 @@ test("an idle tab is offline at once where the browser says so, and online withi
   network.cut = /^$/
   happen("online")
   expect(await timed(isOnline(live))).toBeLessThan(SECOND)
+  close()
+})
+
+test("where nobody is logged in any more it is online as far as the browser knows", async () => {
+  const storage = memoryStorage()
+  let looks = 0
+  const read: typeof storage.read = (prefix) => {
+    if (prefix === "session") looks++
+    return storage.read(prefix)
+  }
+  const { live, client, network, happen, close } = await startLive(app, { ...storage, read })
+  await client.logOut()
+  const isOut = (is_online: boolean) => () =>
+    live.status().is_logged_in === false && live.status().is_online === is_online
+  await eventually(isOut(true))
+  Object.assign(network, { isOnline: false, cut: /./ })
+  happen("offline")
+  // Both what sends and what follows the stream look whether somebody is logged in.
+  const before = looks
+  live.retry()
+  await eventually(() => looks >= before + 2)
+  await Bun.sleep(0)
+  expect(isOut(false)()).toBe(true)
+  network.isOnline = true
+  happen("online")
+  await eventually(isOut(true))
   close()
 })
 

@@ -26,7 +26,8 @@ const startTabs = async (app: LiveApp) => {
   const { key } = await live.create({ title: "Buy milk", description: "Two litres" })
   await eventually(() => isSettled(live) && tab.list().length === 1 && isSettled(tab))
   network.sent.length = 0
-  return { client: one, live, tab, key, network }
+  const reload = () => app.open(through, storage).todos.live()
+  return { client: one, live, tab, key, network, reload }
 }
 
 test("an undo before the deletion was sent sends nothing, in any tab", async () => {
@@ -96,6 +97,24 @@ test("the trash is what the service has and what is not sent yet, and can be res
   expect(await live.deleted().catch(({ error_code }) => error_code)).toBe("NETWORK_ERROR")
 })
 
+test("a key outlives the deletion of its todo, a reload, and what restores it", async () => {
+  const { client, live, tab, key, network, reload } = await startTabs(app)
+  const { id = 0 } = live.get(key) ?? {}
+  await live.delete(key)
+  await eventually(() => isSettled(live) && isSettled(tab))
+  client.close()
+  const reloaded = await reload()
+  expect(await reloaded.deleted()).toMatchObject([{ key, id }])
+  const again = await reload()
+  network.isCut = true
+  await again.restore(key)
+  network.isCut = false
+  again.retry()
+  await eventually(() => [reloaded, tab, again].every((one) => one.get(key)?.is_pending === false))
+  for (const one of [reloaded, tab, again])
+    expect(one.list()).toMatchObject([{ key, id, title: "Buy milk" }])
+})
+
 test("what cannot be restored any more is told", async () => {
   const { client, live, key } = await startTabs(app)
   const undo = await live.delete(key)
@@ -105,5 +124,6 @@ test("what cannot be restored any more is told", async () => {
   await eventually(() => isSettled(live) && live.notices().length === 1)
   expect(live.list()).toEqual([])
   expect(live.notices()[0]?.message).toStartWith("“Buy milk” could not be restored: ")
-  await expect(live.restore("no such key")).rejects.toThrow("TODO_NOT_FOUND")
+  for (const none of ["no such key", "", 0, -5])
+    await expect(live.restore(none)).rejects.toThrow("TODO_NOT_FOUND")
 })

@@ -275,3 +275,21 @@ test("tabs with a memory of their own, because the browser blocks IndexedDB, sha
   expect(told).toBe(0)
   expect(await other?.user()).toBeUndefined()
 })
+
+test("what a blocked browser has in memory is stored when the service has it", async () => {
+  let isCut = false
+  const through = (reach: Reach) => (path: string, init: RequestInit) =>
+    isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)
+  const client = app.open(through, blockedStorage())
+  await client.logIn(await app.account())
+  const live = await client.todos.live({ until: "synced" })
+  isCut = true
+  await live.create({ title: "Buy milk" })
+  // The edit was stored, and marked as sent.
+  await eventually(() => !live.status().is_online)
+  expect(live.status()).toMatchObject({ pending: 1, is_stored: false })
+  isCut = false
+  live.retry()
+  await eventually(() => live.status().pending === 0)
+  expect(live.status().is_stored).toBe(true)
+})

@@ -115,10 +115,12 @@ export const lead = async (
         if (resting.signal.aborted && !(error instanceof ApiError)) continue
         isBehind = true
         const is_logged_in = !isUnauthorized(error)
-        const is_online = error instanceof ApiError && !isUnanswered(error)
+        // Where nobody is logged in nothing is asked, and only the browser knows.
+        const is_online =
+          error instanceof ApiError && !isUnanswered(error) && (is_logged_in || platform.isOnline())
         store.connected({ is_online, is_logged_in })
-        const after = error instanceof ApiError ? (error.retry_after ?? 0) : 0
-        const wait = 1000 * Math.max(0, Math.min(after, LONGEST_WAIT))
+        const { retry_after = 0 } = Object(error) as Partial<ApiError>
+        const wait = 1000 * Math.min(retry_after, LONGEST_WAIT)
         isAsked = wait > 0
         await pause(is_logged_in ? wait + backOff(platform, failures++) : REST, over)
       } finally {

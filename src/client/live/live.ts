@@ -180,7 +180,7 @@ export const openLive = async (
   const restoreMany = async (keys: readonly string[]) => {
     const edits = keys.map((key) => {
       const id = deleted.get(key)?.id ?? store.idOf(key)
-      if (Number.isNaN(id) && store.editsOf(key).length === 0) throw noSuchTodo()
+      if (!(id > 0) && store.editsOf(key).length === 0) throw noSuchTodo()
       return [key, { op: "restore", id, known: deleted.get(key) }] as const
     })
     await add(edits)
@@ -200,9 +200,9 @@ export const openLive = async (
 
   /** The trash of the service, with what is not sent yet. */
   const readTrash = async () => {
-    const outgoing = { method: "GET", path: "/api/v1/todos/deleted" }
+    const path = "/api/v1/todos/deleted"
     const { data } = await session.authorized(
-      (headers) => given.http.repeatedly({ ...outgoing, headers }, true),
+      (headers) => given.http.repeatedly({ method: "GET", path, headers }, true),
       { userId },
     )
     const there = checked(data, isDeletedTodos)
@@ -245,7 +245,7 @@ export const openLive = async (
         ...store.connection(),
         pending: store.pending(),
         has_synced: store.syncState().isComplete,
-        is_stored: store.isStored(),
+        is_stored: store.isStored() && !(storage.isVolatile && store.pending()),
         is_persistent: isPersistent,
       }
       if (!known || !isSame(next, known)) known = next

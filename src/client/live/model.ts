@@ -5,8 +5,16 @@ export type Members = Pick<Todo, keyof NewTodo>
 export type Member = keyof Members
 export const MEMBERS: readonly Member[] = ["title", "description", "is_completed"]
 
-/** `key`: of a todo that was created on this device. Any other has its id as its key. */
-export type Entry = { todo: Todo; etag: string; key?: string | undefined; round: number }
+/**
+ * `key`: of a todo that was created on this device. Any other has its id as its key. Where that todo
+ * was deleted its key is kept without it: it may be restored.
+ */
+export type Entry = {
+  todo?: Todo | undefined
+  etag?: string | undefined
+  key?: string | undefined
+  round: number
+}
 /**
  * `token`: the sync token. `isComplete`: there was a complete replica at some time. `round` counts how
  * often all todos were fetched anew, because a token was refused. What is shown stays until a round is
@@ -126,7 +134,9 @@ export const membersOf = ({
   is_completed = false,
 }: NewTodo): Members => ({ title, description, is_completed })
 
-export const namesOf = (members: Partial<Members>) => MEMBERS.filter((name) => name in members)
+/** What is there, but undefined, is left out: as JSON leaves it out. */
+export const namesOf = (members: Partial<Members>) =>
+  MEMBERS.filter((name) => members[name] !== undefined)
 
 export const pick = (values: Partial<Members>, names: readonly Member[]): Partial<Members> =>
   Object.fromEntries(names.map((name) => [name, values[name]]))

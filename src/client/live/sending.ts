@@ -70,10 +70,11 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
     return checked(data, isResultsOf(batch.length)).results
   }
 
-  const refuseAll = (batch: readonly Sent[], { error_code, status, detail, errors }: Refusal) =>
+  const refuseAll = (batch: readonly Sent[], error: Refusal) =>
     store.edit((set) => {
+      // The error itself cannot be stored.
       for (const [key, sent] of batch)
-        set(key, ...refuse(key, store.editsOf(key), sent, { error_code, status, detail, errors }))
+        set(key, ...refuse(key, store.editsOf(key), sent, { ...error }))
     })
 
   const settleAll = (batch: readonly Sent[], results: readonly Result[]) =>
@@ -96,7 +97,7 @@ export const createSender = ({ http, store, authorized, held, signal }: Deps) =>
       const isKnown = ([, { id, op }]: Sent) => op === "create" || id > 0
       const batch = marked.filter(isKnown)
       const lost = marked.filter((sent) => !isKnown(sent))
-      if (lost.length > 0) await refuseAll(lost, noSuchTodo() as Refusal)
+      await refuseAll(lost, noSuchTodo() as Refusal)
       // After its own suspension the leader may not be the leader any more.
       if (batch.length === 0) return true
       if (!(await held.isHeld())) return false

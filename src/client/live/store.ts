@@ -12,7 +12,6 @@ const queuePrefix = (userId: number) => `queue:${userId}:`
 /** Of the values that are no todo's. */
 const STATE = "state"
 const NOTICES = "notices"
-const LONGEST_NOTICES = 1000
 const NONE: readonly Notice[] = []
 const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
 
@@ -126,10 +125,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
 
   /** Remembers the key of a todo of the replica. */
   const nameEntry = (name: string) => {
-    const { key, todo } = entryOf(name) ?? {}
-    if (!key || !todo) return
-    for (const id of [todo.id, localId(key)]) keys.set(id, key)
-    ids.set(key, todo.id)
+    const { key } = entryOf(name) ?? {}
+    if (!key) return
+    for (const id of [Number(name), localId(key)]) keys.set(id, key)
+    ids.set(key, Number(name))
   }
   /** Returns the keys until now of the todos that may have got another one by that. */
   const nameEdits = (changed: Iterable<string>) => {
@@ -150,9 +149,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
 
   // Another leader may have fetched a created todo before it was known which create made it.
   const view = createView((key) => {
-    const entry = entryOf(String(ids.get(key) ?? key))
-    return [entry && keyOf(entry.todo.id) === key ? entry : undefined, editsOf(key)]
+    const entry = entryOf(String(idOf(key)))
+    return [keyOf(idOf(key)) === key ? entry : undefined, editsOf(key)]
   })
+  const idOf = (key: string) => ids.get(key) ?? Number(key)
   const keyOf = (id: number) => keys.get(id) ?? String(id)
 
   const connected = (next: Connection) => {
@@ -165,8 +165,10 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
   /** Where the storage fails, it has at most what was being stored at that moment. */
   const clear = async (what: Removal, isKept: () => Promise<boolean>) => {
     isRemoved = true
-    const cleared = what === "queue" ? queue.clear(isKept) : queue.load()
-    await Promise.allSettled([replica.clear(isKept), cleared])
+    await Promise.allSettled([
+      replica.clear(isKept),
+      what === "queue" ? queue.clear(isKept) : queue.load(),
+    ])
   }
 
   const notices = () => (queue.values().get(NOTICES) ?? NONE) as readonly Notice[]
@@ -177,8 +179,8 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
 
   return {
     keyOf: (key: string | number) => (typeof key === "number" ? keyOf(key) : key),
-    idOf: (key: string) => ids.get(key) ?? Number(key),
-    entryOf: (key: string) => entryOf(String(ids.get(key) ?? key)),
+    idOf,
+    entryOf: (key: string) => entryOf(String(idOf(key))),
     editsOf,
     allEdits,
     unsent: () => everyEdit().filter(({ step }) => step !== "saved").length,
@@ -205,8 +207,9 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
         if (syncState().token !== token || !isLoggedIn()) return
         for (const { id, todo, etag } of changes) {
           const [name, own] = [String(id), keyOf(id)]
-          const entry = { key: own === name ? undefined : own, round: state.round }
-          set(name, todo && etag ? { todo, etag, ...entry } : undefined)
+          const key = own === name ? undefined : own
+          const version = todo && etag && { todo, etag }
+          set(name, version || key ? { ...version, key, round: state.round } : undefined)
         }
         if (isLast && state.round > 0)
           for (const [name, value] of [...replica.values()])
@@ -219,14 +222,13 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       queue.change((set) => {
         run((key, edits, told = []) => {
           set(key, orNone(edits))
-          if (told.length > 0) set(NOTICES, [...notices(), ...told].slice(-LONGEST_NOTICES))
+          if (told.length > 0) set(NOTICES, [...notices(), ...told])
         })
       }),
 
     dismiss: (key: string) =>
       queue.change((set) => {
-        const left = notices().filter((notice) => notice.key !== key)
-        set(NOTICES, orNone(left))
+        set(NOTICES, orNone(notices().filter((notice) => notice.key !== key)))
       }),
 
     clear,

@@ -20,7 +20,7 @@ export const browserStorage = (name: string): Storage | undefined => {
       (error) => {
         chosen = undefined
         if (!/^(Security|InvalidState|NotAllowed)Error/.test(String(error))) throw error
-        used = memoryStorage()
+        used = { ...memoryStorage(), isVolatile: true }
         return used
       },
     )
@@ -30,6 +30,9 @@ export const browserStorage = (name: string): Storage | undefined => {
     /** Memory has another name in each tab: tabs without a shared storage have no common leader. */
     get name() {
       return used.name
+    },
+    get isVolatile() {
+      return used.isVolatile
     },
     read: async (prefix) => (await choose()).read(prefix),
     write: async (values, guard) => (await choose()).write(values, guard),

@@ -10,6 +10,8 @@ export type Guard = ReadonlyMap<string, string | undefined>
 export interface Storage {
   /** Clients whose storages have the same name share what is stored, and have one leader. */
   readonly name: string
+  /** Whether a reload loses all of it: then only what the service has counts as stored. */
+  readonly isVolatile?: boolean | undefined
   /** All values whose keys begin with the prefix, by key. */
   read(prefix: string): Promise<ReadonlyMap<string, Stored>>
   /**
