@@ -58,8 +58,10 @@ const problemsWithout = async (lines: string[], seed: number) => {
   const command = [process.execPath, "--preload", `${directory}/unmended.ts`, `${directory}/run.ts`]
   const env = { ...process.env, UNMENDED: lines.join("\n") }
   // What happens at the same time is not the same each time: many attempts.
-  const child = Bun.spawn([...command, `${seed}`, "1", "50"], { env, stderr: "ignore" })
-  return (await child.stdout.text()).match(/^\d+: .*/gm) ?? []
+  const child = Bun.spawn([...command, `${seed}`, "1", "50"], { env, stderr: "pipe" })
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()])
+  if (!/^\d+ seeds from/m.test(out)) throw new Error(`${out}\n${err}`)
+  return out.match(/^\d+: .*/gm) ?? []
 }
 
 // At once: most of the time they wait for what hangs.

@@ -3,7 +3,7 @@ import { createClient } from "../../../src/client/index.ts"
 import type { User } from "../client.ts"
 import { Replica, type Todo } from "../replica.ts"
 import type { Ledger } from "./ledger.ts"
-import type { Tally } from "./tally.ts"
+import { repeatedly, type Tally } from "./tally.ts"
 
 type Getting = Pick<User, "get">
 export type Tailing = { name: string; todos(): Todo[]; stop(): Promise<void> }
@@ -11,18 +11,6 @@ export type Tailing = { name: string; todos(): Todo[]; stop(): Promise<void> }
 const WAIT_SECONDS = 5
 /** Between two creates of a replica that is live. */
 const CREATE_MS = 1_000
-
-const repeatedly = (step: () => Promise<unknown>) => {
-  let isOver = false
-  const run = async () => {
-    while (!isOver) await step()
-  }
-  const ended = run()
-  return async () => {
-    isOver = true
-    await ended
-  }
-}
 
 const steady = (user: Getting, tally: Tally): Getting => ({
   get: (path, headers) => tally.steadily(() => user.get(path, headers)),
@@ -117,7 +105,12 @@ export const openLive = async (
   ledger: Ledger,
 ) => {
   const client = createClient({ url })
-  await client.logIn(credentials)
+  const logIn = (): Promise<unknown> =>
+    client.logIn(credentials).catch((error) => {
+      if (error.error_code !== "SERVICE_UNAVAILABLE") throw error
+      return logIn()
+    })
+  await logIn()
   const live = await client.todos.live()
   const created: string[] = []
   const stopCreating = repeatedly(async () => {

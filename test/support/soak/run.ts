@@ -18,7 +18,9 @@ const startUser = async (deployment: Deployment, tally: Tally, name: string) => 
   const { email, password, id } = await deployment.account(`${name}@example.org`)
   const token = tokenFor(id, { exp: secondsFromNow(86_400) })
   const user = deployment.withToken(token)
-  const counter = (await user.post("/todos", { title: `${name} counter` })).body as Held
+  const key = { "idempotency-key": "counter" }
+  const create = () => user.post("/todos", { title: `${name} counter` }, key)
+  const counter = (await tally.steadily(create)).body as Held
   const ledger = new Ledger(counter.id)
   const live = await openLive(`${name}-live`, deployment.url, { email, password }, ledger)
   const replicas: Tailing[] = [
@@ -60,6 +62,7 @@ export const soak = async (
   database: () => Cluster,
 ) => {
   const tally = createTally()
+  const stopWatching = tally.watch(() => database().query("select 1"))
   const users = await Promise.all(
     Array.from({ length: USERS }, (_, user) => startUser(deployment, tally, `user${user}`)),
   )
@@ -83,6 +86,7 @@ export const soak = async (
     created += ledger.created.size
     deleted += ledger.deleted.size
   }
+  await stopWatching()
   const miscounted = await database().query(MISCOUNTED)
   if (miscounted.length > 0) tally.report({ miscounted })
   const replicas = users.flatMap((user) => user.replicas).length

@@ -3,6 +3,22 @@ import type { Answer } from "../client.ts"
 
 /** Of all requests, without an outage: on a busy machine a statement may run into its time limit. */
 const RARE = 0.01
+/** Milliseconds after which somebody who asks the database directly is late, and a request is refused. */
+const LATE = 250
+const LIMIT = 4_000
+
+/** Returns the function that stops it. */
+export const repeatedly = (step: () => Promise<unknown>) => {
+  let isOver = false
+  const run = async () => {
+    while (!isOver) await step()
+  }
+  const ended = run()
+  return async () => {
+    isOver = true
+    await ended
+  }
+}
 
 export const createTally = () => {
   const counts = {
@@ -54,6 +70,17 @@ export const createTally = () => {
       return () => {
         outage.to = performance.now()
       }
+    },
+
+    /** Where a control is late, too, the machine is: then statements run into their time limit. */
+    watch(ask: () => Promise<unknown>) {
+      return repeatedly(async () => {
+        const from = performance.now()
+        await ask().catch(() => {})
+        const to = performance.now()
+        if (to - from > LATE) outages.push({ from, to: to + LIMIT })
+        await Bun.sleep(200)
+      })
     },
 
     /** Everything that was wrong. */
