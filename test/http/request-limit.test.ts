@@ -39,6 +39,8 @@ test("a user's tokens share one limit, and strangers are not counted", async () 
 test("of requests at once no more are let in than one after the other", async () => {
   await using app = await startApp({ REQUESTS_PER_MINUTE: "10" })
   const ada = app.withToken(tokenFor(1))
+  // Nobody waits too long for a turn, however busy the machine is.
+  using _ = setClock()
   const answers = await Promise.all(Array.from({ length: 30 }, () => ada.get("/todos")))
   expect(answers.filter(({ status }) => status === 200)).toHaveLength(10)
 })

@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test"
 import { type App, startApp } from "../support/app.ts"
-import type { User } from "../support/client.ts"
+import { patiently, type User } from "../support/client.ts"
 import { insertMany } from "../support/rows.ts"
 import { openSql } from "../support/sql.ts"
 import { tokenFor } from "../support/tokens.ts"
@@ -16,7 +16,7 @@ const create = (user: Pick<User, "post">, title = "milk", headers?: Record<strin
 const statuses = (answers: { status: number }[]) => answers.map(({ status }) => status)
 
 const createMany = (user: Pick<User, "post">, count: number) =>
-  Promise.all(Array.from({ length: count }, (_, i) => create(user, `todo ${i}`)))
+  Promise.all(Array.from({ length: count }, (_, i) => patiently(() => create(user, `todo ${i}`))))
 
 const countOf = async ({ get }: Pick<User, "get">) =>
   ((await get("/todos")).body as unknown[]).length
