@@ -19,7 +19,7 @@ const types = join(source, "api.ts")
 const parts = { file: "storage/file", "async-storage": "storage/async-storage", react: "react" }
 const entries = ["index", ...Object.values(parts)].map((file) => join(source, `${file}.ts`))
 /** Bytes of the module that a page loads, gzipped. */
-const LIMIT = 13_754
+const LIMIT = 13_760
 
 /** The generator is written against TypeScript 5: the compiler of this project has no API. */
 plugin({

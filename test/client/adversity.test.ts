@@ -1,7 +1,7 @@
 /** The client where its surroundings fail it: tabs, proxies, sessions that end. */
 import { expect, test } from "bun:test"
 import { ApiError, memoryStorage } from "../../src/client/index.ts"
-import { LONGEST_QUEUE } from "../../src/client/live/live.ts"
+import { LONGEST_QUEUE } from "../../src/client/live/store.ts"
 import { backOff, createChannels, createLocks, platform } from "../../src/client/platform.ts"
 import { eventually, expireToken, type Reach, shareLiveApp } from "../support/live.ts"
 import { problem } from "../support/portal.ts"

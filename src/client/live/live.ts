@@ -17,7 +17,7 @@ import {
   type Operation,
   pick,
 } from "./model.ts"
-import { type Connection, liveName, openStore } from "./store.ts"
+import { type Connection, LONGEST_QUEUE, liveName, openStore } from "./store.ts"
 import { validate } from "./validate.ts"
 import { type Filter, isSame, localId } from "./view.ts"
 
@@ -84,9 +84,6 @@ export interface Live {
 
 /** `unsent`: how many edits the service has not answered. `clear`: after a log-out, in any tab. */
 export type OpenLive = Live & { unsent(): number; clear(what: Removal): Promise<void> }
-
-/** How many edits are kept at most while the service cannot be reached. */
-export const LONGEST_QUEUE = 5000
 
 type Assigned = "key" | "step" | "order"
 /** An edit as it is given. What `Assigned` names is added, but for the key of a create. */

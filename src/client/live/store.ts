@@ -12,6 +12,8 @@ const queuePrefix = (userId: number) => `queue:${userId}:`
 /** Of the values that are no todo's. */
 const STATE = "state"
 const NOTICES = "notices"
+/** How many edits are kept at most while the service cannot be reached, and notices: all may be refused. */
+export const LONGEST_QUEUE = 5000
 const NONE: readonly Notice[] = []
 const NOTHING: SyncState = { token: undefined, isComplete: false, round: 0 }
 
@@ -222,7 +224,7 @@ export const openStore = async ({ platform, storage, userId, signal, isLoggedIn 
       queue.change((set) => {
         run((key, edits, told = []) => {
           set(key, orNone(edits))
-          if (told.length > 0) set(NOTICES, [...notices(), ...told])
+          if (told.length > 0) set(NOTICES, [...notices(), ...told].slice(-LONGEST_QUEUE))
         })
       }),
 

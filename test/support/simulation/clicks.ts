@@ -88,7 +88,8 @@ const explains = (known: Case, state: State): boolean => {
   )
   const ended = {
     told: told.toSpliced(index, 1),
-    undone: [{ from: first.from, to: step.to }, ...undone],
+    // Another tab may have shown any of its steps.
+    undone: [...edit.map(({ to }) => ({ from: first.from, to })).reverse(), ...undone],
   }
   const isTold = index !== -1
   if (isOther) return (isTold && goOn({ ...ended, aside: [] })) || goOn({ aside: edit })
