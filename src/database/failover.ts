@@ -1,8 +1,8 @@
 /**
  * Chooses the host that is written to, of several.
  *
- * All hosts are probed repeatedly. The first choice is made when a host is suitable and all others have
- * answered, or GRACE_MS later. After that another host is chosen
+ * All hosts are probed repeatedly. The first choice is made when all have answered, or have not in time:
+ * the slowest may be the one that was promoted. After that another host is chosen
  *   when it was promoted after the chosen one, which its newer timeline tells;
  *   when it is suitable, and the chosen one is away or read-only.
  * A former primary that comes back is on an older timeline than the chosen host, and is not chosen
@@ -15,7 +15,6 @@ import { createProbe, type History, type Report } from "./probe.ts"
 const POLL_MS = 1_000
 /** While the chosen host is not suitable, or none is chosen yet. */
 const SEARCH_MS = 150
-const GRACE_MS = 500
 
 const isOlder = (one: History | undefined, other: History | undefined): boolean =>
   one !== undefined &&
@@ -42,7 +41,6 @@ export const watchHosts = (
   const reports = new Map<string, Report>()
   let chosen: Choice | undefined
   let isEnded = false
-  let grace: NodeJS.Timeout | undefined
   const { promise: found, resolve: find } = Promise.withResolvers<void>()
 
   /** Of the suitable hosts the one that was promoted last. Of equals the first. */
@@ -57,19 +55,15 @@ export const watchHosts = (
     }
     return candidate
   }
-  const choose = () => {
-    const before = chosen
-    chosen = best()
-    if (chosen) find()
-    if (before && chosen && chosen.url !== before.url)
-      onMove(chosen.url, promotionOf(before, chosen))
-  }
   const report = (url: string, one: Report) => {
     reports.set(url, one)
     if (chosen?.url === url && one.isSuitable) chosen.isSynchronous = one.isSynchronous
-    if (chosen || reports.size === urls.length) choose()
-    else if (one.isSuitable) grace ??= setTimeout(choose, GRACE_MS)
-    if (reports.size === urls.length) find()
+    if (reports.size < urls.length) return
+    const before = chosen
+    chosen = best()
+    if (before && chosen && chosen.url !== before.url)
+      onMove(chosen.url, promotionOf(before, chosen))
+    find()
   }
   const isSettled = () => chosen !== undefined && reports.get(chosen.url)?.isSuitable === true
 
@@ -91,7 +85,7 @@ export const watchHosts = (
   const stops = urls.map(watch)
 
   return {
-    /** Resolves when a host was chosen, or all were asked in vain. */
+    /** Resolves when all were asked, and one was chosen if one is suitable. */
     found,
     /** The chosen host. Throws if there is none. */
     current(): string {
@@ -105,7 +99,6 @@ export const watchHosts = (
     },
     end() {
       isEnded = true
-      clearTimeout(grace)
       for (const stop of stops) stop()
     },
   }
