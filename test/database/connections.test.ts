@@ -227,19 +227,24 @@ test("a cancel that comes late reaches no other statement", async () => {
   const other = openSql(url)
   await other`select pg_advisory_lock(1)`
   const slow = send(sql.pipelined`select pg_advisory_lock_shared(1)`)
-  const behind = send(sql.pipelined`select 'behind' as name`)
+  const behind = send(sql.pipelined`select pg_sleep(0.3), 'behind' as name`)
   await untilSent()
   clock.advance(3)
   while (sql.state().cancelled === 0) await Bun.sleep(5)
   // It ends by itself while its cancel is on its way.
   await other.end()
   await slow
+  await untilSent()
+  const pipelined = send(sql.pipelined`select 'pipelined' as name`)
   const next = send(sql`select pg_sleep(0.3), 'next' as name`)
+  await untilSent()
+  expect(sql.state()).toMatchObject({ busy: 1, waiting: 2 })
   // For one that does not wait for the cancel to be under way.
   await Bun.sleep(100)
   letCancelPass()
-  expect(await Promise.all([behind, next])).toMatchObject([
+  expect(await Promise.all([behind, pipelined, next])).toMatchObject([
     [{ name: "behind" }],
+    [{ name: "pipelined" }],
     [{ name: "next" }],
   ])
   expect(sql.state()).toMatchObject({ cancelled: 1, replaced: 0 })
