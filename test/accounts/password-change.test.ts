@@ -143,12 +143,15 @@ test("a login that a password change overtakes opens no session", async () => {
 })
 
 test("of two concurrent password changes one succeeds", async () => {
-  const ada = await app.account()
-  const change = (new_password: string) =>
-    ada.put("/users/me/password", { current_password: ada.password, new_password })
-  const answers = await Promise.all([change("a first horse"), change("a second horse")])
-  const [changed, refused] = answers.map(({ status }) => status).sort()
-  expect(changed).toBe(200)
-  // By its password; if the machine is so busy that it comes after the other one, by its session.
-  expect([401, 403]).toContain(refused ?? 0)
+  const statuses = async () => {
+    const ada = await app.account()
+    const change = (new_password: string) =>
+      ada.put("/users/me/password", { current_password: ada.password, new_password })
+    const answers = await Promise.all([change("a first horse"), change("a second horse")])
+    return answers.map(({ status }) => status).sort()
+  }
+  let found = await statuses()
+  // A machine that is so busy lets one come after the other has ended its session.
+  while (found.includes(401)) found = await statuses()
+  expect(found).toEqual([200, 403])
 })
