@@ -169,6 +169,7 @@ test("a service that stops ends its streams, and tells each when to come back", 
   )
   for (const stream of streams) await stream.until(1)
   await stopping.stop()
+  await Promise.all(streams.map(({ ended }) => ended))
   const retries = streams.map((stream) => Number(/^retry: (\d+)$/m.exec(stream.text())?.[1]))
   for (const retry of retries) {
     expect(retry).toBeGreaterThanOrEqual(1_000)
