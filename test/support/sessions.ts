@@ -25,3 +25,9 @@ export const within5s = async (isTrue: () => Promise<boolean>) => {
   }
   return isTrue()
 }
+
+/** Told to the minute: of a use since that time, and of none that is yet to come. */
+export const isUseSince = (time: number, last_used_at = "") => {
+  const minute = Date.parse(last_used_at)
+  return minute >= time - (time % 60_000) && minute <= Date.now()
+}
