@@ -100,9 +100,13 @@ test("only the query that is cancelled fails, and the cancel is over when its co
   await untilActive(first.query)
   // A cancel that comes before the server has begun is for nothing.
   const own = open()
-  const begun =
-    "select from pg_stat_activity where query like 'select pg_sleep(60)%' and state = 'active'"
-  while ((await own.unsafe(begun)).count === 0) await Bun.sleep(1)
+  const begun = () => own`
+    select
+    from pg_stat_activity
+    where datname = current_database()
+      and query like 'select pg_sleep(60)%'
+      and state = 'active'`
+  while ((await begun()).count === 0) await Bun.sleep(1)
   await own.end()
   await controlsOf(sql).cancel(first.query)
   expect(await first.outcome).toEqual({ code: "57014" })
