@@ -6,6 +6,7 @@ import { join } from "node:path"
 import { version } from "../../package.json"
 import { program, runCommand, spawnCommand, startCommand } from "../support/command.ts"
 import { query } from "../support/embedded.ts"
+import { freePort } from "../support/ports.ts"
 import { createDatabase, createEmptyDatabase } from "../support/postgres.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
 import { SECRET_KEY } from "../support/tokens.ts"
@@ -172,8 +173,9 @@ test.concurrent("a signal ends a start that waits", async () => {
 test("a healthcheck tells whether a service is ready", async () => {
   const { url, drop } = await createDatabase()
   {
-    await using service = await startCommand({ DATABASE_URL: url })
-    const { port } = new URL(service.url)
+    // Nobody else is given it when the service has ended.
+    const port = String(freePort())
+    await using service = await startCommand({ DATABASE_URL: url, PORT: port })
     const proxy = "http://127.0.0.1:1"
     const proxies = { HTTP_PROXY: proxy, http_proxy: proxy, ALL_PROXY: proxy, all_proxy: proxy }
     for (const env of [{}, proxies])
