@@ -161,8 +161,8 @@ test("a database that takes no connections, or is not there, is a 503 that is lo
   const log = await service.log()
   for (const [code] of outages) {
     expect(metrics).toMatch(new RegExp(`todo_api_database_errors_total{code="${code}"} 1?\\d+\n`))
-    const lines = log.split("\n").filter((line) => line.includes(code) && line.includes("refuses"))
-    expect([code, lines.length]).toEqual([code, 1])
+    const said = (line: string) => line.includes(`"code":"${code}"`) && line.includes("refuses")
+    expect([code, log.split("\n").filter(said).length]).toEqual([code, 1])
   }
   await drop()
 })

@@ -131,7 +131,8 @@ test("on a terminal a person can read it", async () => {
     env: { SECRET_KEY, PORT: "0", DATABASE_URL: url },
     terminal: { cols: 200, rows: 50, data },
   })
-  while (!screen.includes("listens on")) await Bun.sleep(20)
+  // The last of what it says: a terminal may show the lines of one message one by one.
+  await eventually(() => screen.includes("Ctrl-C"))
   const found = /listens on (http\S+),/.exec(screen)?.[1] ?? ""
   expect(screen).toContain(`its documentation is at ${found}/docs`)
   expect(screen).toMatch(/Data: {2}in the database that DATABASE_URL names\s+Stop: {2}Ctrl-C/)
