@@ -16,14 +16,14 @@ type UntilBegun = () => Promise<void>
 
 const withConnections = async (
   size: number,
-  work: (sql: Sql, untilBegun: UntilBegun) => Promise<void>,
+  work: (sql: Sql, untilBegun: UntilBegun, url: string) => Promise<void>,
   log?: Log,
 ) => {
   const { url, drop } = await createDatabase()
   const sql = connect(url, size, { ...(log && { log }) })
   // Connected, and the statement prepared: what comes next is under way at once.
   await Promise.all(Array.from({ length: size }, () => sql.pipelined`select pg_sleep(${0})`))
-  await work(sql, async () => {
+  const untilBegun = async () => {
     await using other = openSql(url)
     const begun = () => other`
       select
@@ -31,9 +31,17 @@ const withConnections = async (
       where datname = current_database()
         and wait_event = 'PgSleep'`
     while ((await begun()).count === 0) await Bun.sleep(5)
-  })
+  }
+  await work(sql, untilBegun, url)
   await sql.end()
   await drop()
+}
+
+/** Whoever wants the lock waits until it is released. */
+const holdLock = async (url: string, lock: number) => {
+  const holder = openSql(url)
+  await holder`select pg_advisory_lock(${lock})`
+  return () => holder.end()
 }
 
 /** Sends what a query would only send when it is awaited. */
@@ -127,12 +135,15 @@ test("whoever waits is served as long as others are, and has the rest of its tim
     expect(await last).toBe("57014")
   }))
 
-test.concurrent("what waits for a client that has left is dropped, and is no error where it has begun", () =>
-  withConnections(1, async (sql) => {
+test("what waits for a client that has left is dropped, and is no error where it has begun", () =>
+  withConnections(1, async (sql, _, url) => {
+    using _clock = setClock()
+    const release = await holdLock(url, 1)
     const leaving = new AbortController()
     const options = { prepare: true, signal: () => leaving.signal }
     const codeOf = (error: Error) => error.name
-    const slow = send(sql.unsafe("select 'begun' as name, pg_sleep($1)", [0.2], options))
+    const text = "select 'begun' as name, pg_advisory_lock_shared($1)"
+    const slow = send(sql.unsafe(text, [1], options))
     await untilSent()
     const statement = sql.pipelined.unsafe("select 'left' where $1", [true], options).catch(codeOf)
     const transaction = sql.begin(() => expect.unreachable(), options).catch(codeOf)
@@ -142,6 +153,7 @@ test.concurrent("what waits for a client that has left is dropped, and is no err
     leaving.abort()
     expect(await Promise.all([statement, transaction])).toEqual(["ClientLeft", "ClientLeft"])
     expect(await late.catch(codeOf)).toBe("ClientLeft")
+    await release()
     expect(await slow).toMatchObject([{ name: "begun" }])
     expect(sql.state()).toMatchObject({ busy: 0, waiting: 0 })
   }))
@@ -224,15 +236,16 @@ test("a cancel that comes late reaches no other statement", async () => {
   const sql = connect(through.toString(), 1)
   await sql.pipelined`select ${1}`
   using clock = setClock()
-  const other = openSql(url)
-  await other`select pg_advisory_lock(1)`
+  const [releaseFirst, releaseSecond] = [await holdLock(url, 1), await holdLock(url, 2)]
   const slow = send(sql.pipelined`select pg_advisory_lock_shared(1)`)
-  const behind = send(sql.pipelined`select pg_sleep(0.3), 'behind' as name`)
+  const behind = send(
+    sql.pipelined`select pg_advisory_lock_shared(2), pg_sleep(0.3), 'behind' as name`,
+  )
   await untilSent()
   clock.advance(3)
   while (sql.state().cancelled === 0) await Bun.sleep(5)
   // It ends by itself while its cancel is on its way.
-  await other.end()
+  await releaseFirst()
   await slow
   await untilSent()
   const pipelined = send(sql.pipelined`select 'pipelined' as name`)
@@ -242,6 +255,7 @@ test("a cancel that comes late reaches no other statement", async () => {
   // For one that does not wait for the cancel to be under way.
   await Bun.sleep(100)
   letCancelPass()
+  await releaseSecond()
   expect(await Promise.all([behind, pipelined, next])).toMatchObject([
     [{ name: "behind" }],
     [{ name: "pipelined" }],

@@ -104,8 +104,7 @@ test("only the query that is cancelled fails, and the cancel is over when its co
     select
     from pg_stat_activity
     where datname = current_database()
-      and query like 'select pg_sleep(60)%'
-      and state = 'active'`
+      and wait_event = 'PgSleep'`
   while ((await begun()).count === 0) await Bun.sleep(1)
   await own.end()
   await controlsOf(sql).cancel(first.query)

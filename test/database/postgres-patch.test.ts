@@ -220,11 +220,12 @@ test("a COPY that was written whole is not failed afterwards", () =>
   withConnection(async (sql) => {
     for (const id of [1, 2, 3]) {
       const first = await sql`copy kept (id) from stdin`.writable()
+      const ended = once(first, "close")
       first.end(`${id}\n`)
       await new Promise(setImmediate)
       // Asked for before the first one has ended.
       const second = sql`copy kept (id) from stdin`.writable()
-      await once(first, "close")
+      await ended
       const writer = await second
       writer.end(`${id + 10}\n`)
       await once(writer, "close")
