@@ -41,6 +41,17 @@ const titlesOf = async (cluster: Cluster) => {
   return new Set(rows.map(({ title }) => title))
 }
 
+const untilThere = async (cluster: Cluster, title: string) => {
+  while (!(await titlesOf(cluster)).has(title)) await Bun.sleep(20)
+}
+
+/** The standby stores each commit before it is acknowledged, and shows it later. */
+const untilShown = async (primary: Cluster, standby: Cluster) => {
+  const [written] = await primary.query<{ at: string }>("select pg_current_wal_lsn()::text as at")
+  const shown = `select where pg_last_wal_replay_lsn() >= '${written?.at}'`
+  while ((await standby.query(shown)).length === 0) await Bun.sleep(20)
+}
+
 const acknowledged = (writes: Write[]) =>
   writes.filter(({ status }) => status === 201).map(({ title }) => title)
 
@@ -168,7 +179,8 @@ test("a commit that did not reach the standby is not acknowledged", () =>
     const ada = await service.account("ada@example.org")
     standby.freeze()
     await expectUnwritable(ada, "here alone", service)
-    expect(await titlesOf(primary)).toContain("here alone")
+    // It is cancelled, which is said before it is shown.
+    await untilThere(primary, "here alone")
     standby.resume()
     await writeAgain(ada, "everywhere", primary)
   }))
@@ -178,6 +190,7 @@ test("a service whose only host may not be written to serves reads, and is not r
     await using writer = await startCommand({ DATABASE_URL: primary.url })
     const ada = await writer.account("ada@example.org")
     expect((await ada.post("/todos", { title: "milk" })).status).toBe(201)
+    await untilShown(primary, standby)
     await using reader = await startCommand({ DATABASE_URL: standby.url })
     const reading = reader.withToken(ada.token)
     expect((await reading.get("/todos")).body).toMatchObject([{ title: "milk" }])
@@ -195,6 +208,7 @@ test("any host that answers will do where target_session_attrs says so", () =>
     await using writer = await startCommand({ DATABASE_URL: primary.url })
     const ada = await writer.account("ada@example.org")
     const DATABASE_URL = `${bothHosts(standby, primary)}?target_session_attrs=any`
+    await untilShown(primary, standby)
     // Whichever answered sooner would be the chosen one.
     primary.freeze()
     await using reader = await startCommand({ DATABASE_URL })
@@ -278,9 +292,9 @@ test.each(["with a warning", "with a warning that comes too late"])(
         process.kill(pid, "SIGSTOP")
         await lost
         process.kill(pid, "SIGCONT")
-        while ((await titlesOf(primary)).size < 2) await Bun.sleep(20)
       }
       expect((await lost).status).toBe(503)
+      await untilThere(primary, "lost")
       const replica = new Replica(ada)
       await replica.fetch()
       expect(replica.todos()).toHaveLength(2)
