@@ -52,6 +52,15 @@ test.skipIf(!Bun.which("curl"))(
   },
 )
 
+test("the tour's token is the access token, whichever letters the signature of the other one has", () => {
+  const filter = /^token=.*\| (.*)\)$/m.exec(tour)?.[1]
+  const answer = { access_token: "eyJh.eyJz.c2ln", token_type: "bearer", refresh_token: "1.aeyJb" }
+  const shell = Bun.spawnSync(["sh", "-c", `${filter}`], {
+    stdin: Buffer.from(JSON.stringify(answer)),
+  })
+  expect(shell.stdout.toString().trim()).toBe(answer.access_token)
+})
+
 test("the tour can be pasted where curl is old: without --json and without prompts", () => {
   expect(tour).not.toMatch(/--json|^\$ /m)
 })
