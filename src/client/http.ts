@@ -136,7 +136,8 @@ export const createHttp = (platform: Platform, url: string) => {
         if (!(error instanceof ApiError)) throw error
         const { status, retry_after = 0 } = error
         // An earlier attempt probably deleted it, and only the answer was lost.
-        if (mayBeExecuted && outgoing.method === "DELETE" && isNotFound(error))
+        const isGone = status === 404 && !isUnanswered(error)
+        if (mayBeExecuted && outgoing.method === "DELETE" && isGone)
           return { data: undefined, status: 204, headers: new Headers() }
         // A 429 means that the service has not executed the request.
         mayBeExecuted ||= status !== 429
@@ -159,5 +160,3 @@ export const createHttp = (platform: Platform, url: string) => {
     },
   }
 }
-
-const isNotFound = (error: ApiError) => error.status === 404 && !isUnanswered(error)

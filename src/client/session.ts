@@ -78,12 +78,13 @@ export const createSession = (
     const value = parse(String(text))
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
-    known ??= whose(session)
+    const user = whose(session)
+    known ??= user
+    // The browser removes what is stored without a word, and a read may come later than a message.
+    if (!known || !user) changed(user)
     const { user: owner } = Object(session ?? value) as Partial<Stored>
     return { session, owner, guard: new Map(unstored ? [] : [[KEY, text]]) }
   }
-  const read = async () => (await readGuarded()).session
-
   const sessionOf = (user: User, { access_token, refresh_token }: Tokens): Stored => ({
     user,
     access_token,
@@ -97,7 +98,7 @@ export const createSession = (
 
   /** The storage may get another name by its first read: see `browserStorage`. */
   const name = () => `${storage.name}:session`
-  const channel = read()
+  const channel = readGuarded()
     .catch(() => {})
     .then(() =>
       // A message is the user, what was removed of them, or a session that is not stored.
@@ -245,7 +246,7 @@ export const createSession = (
   channel.then(endLeft)
 
   return {
-    user: async () => (await read())?.user,
+    user: async () => (await readGuarded()).session?.user,
     /** `owner`: the user or, if the service has ended the session, who it was. */
     stored: readGuarded,
     isOf: (userId: number) => known === String(userId),
@@ -284,7 +285,7 @@ export const createSession = (
       run: (headers: Record<string, string>, user: User) => Promise<T>,
       { userId, signal }: { userId?: number; signal?: AbortSignal | undefined } = {},
     ): Promise<T> => {
-      const session = await read()
+      const { session } = await readGuarded()
       if (!session || (userId ?? session.user.id) !== session.user.id) throw notLoggedIn()
       try {
         return await run(bearer(session.access_token), session.user)

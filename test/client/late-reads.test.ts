@@ -52,6 +52,33 @@ test("a login that is heard of before the failure of the last request is known i
   tab.close()
 })
 
+test("a login after the browser has removed what is stored is heard of by the tab that leads", async () => {
+  await using app = await startLiveApp()
+  const storage = memoryStorage()
+  const account = app.newAccount()
+  const page = app.open(undefined, storage)
+  await page.register(account)
+  await page.todos.create({ title: "milk" })
+  // Whose pauses end by nothing but a reason to.
+  const on: Platform = {
+    ...platform,
+    sleep: (milliseconds, signal) =>
+      platform.sleep(milliseconds < 60_000 ? milliseconds : 2 ** 30, signal),
+  }
+  const tab = createClientOn(on, { url: app.url, storage })
+  const live = await tab.todos.live({ until: "synced" })
+  const users: (string | null | undefined)[] = []
+  tab.onSessionChange(async () => users.push((await tab.user())?.email))
+  const stored = await storage.read("")
+  await storage.write(new Map([...stored.keys()].map((key) => [key, undefined])))
+  live.retry()
+  await eventually(() => !live.status().is_logged_in)
+  await page.logIn(account)
+  await eventually(() => live.status().is_logged_in && live.list().length === 1)
+  await eventually(() => users.join() === `,${account.email}`)
+  tab.close()
+})
+
 test("a stream that was refused before a login is opened at once after it", async () => {
   await using app = await startLiveApp()
   const storage = memoryStorage()
