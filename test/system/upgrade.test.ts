@@ -138,10 +138,20 @@ test("a new database is rolled back to an empty one, step by step, and one of 16
   expect(await definitionsIn(fresh.url)).toEqual(before)
 
   await using old = await oldDatabase()
+  const refuseDown = async () => {
+    const definitions = await definitionsIn(old.url)
+    const applied = await query(old.url, "select version from schema_migrations order by 1")
+    const down = await runCommand(["migrate", "down"], { DATABASE_URL: old.url })
+    expect(down.code).toBe(1)
+    expect(down.err).toContain("20260101000019 is not undone: restore a backup from before it")
+    expect(await query(old.url, "select version from schema_migrations order by 1")).toEqual(
+      applied,
+    )
+    expect(await definitionsIn(old.url)).toEqual(definitions)
+  }
+  await refuseDown()
   await migrate(old.url, "up")
-  const down = await runCommand(["migrate", "down"], { DATABASE_URL: old.url })
-  expect(down.code).toBe(1)
-  expect(down.err).toContain("20260101000019 is not undone: restore a backup from before it")
+  await refuseDown()
   expect(await rowsIn(old.url)).toEqual(DATA)
 })
 

@@ -10,6 +10,7 @@ import {
   type Files,
   invalidIndexes,
   migrationFiles,
+  refuseRollback,
   SchemaError,
   type SchemaState,
   schemaState,
@@ -156,6 +157,7 @@ export const migrate = async (
     const problem = problemOf(database) ?? (await lackingRights(sql))
     if (problem !== undefined) throw new ConfigError(`DATABASE_URL: ${problem}`)
     if (state.unknown.length > 0) throw new SchemaError(foreign(state.unknown))
+    if (command === "down") refuseRollback(state.applied)
 
     const run = async (): Promise<Migrated> => {
       const { applied, pending } = await stateIn(schema)

@@ -49,6 +49,14 @@ const refuseOlder = (applied: string[], what: string) => {
     )
 }
 
+/** Its versions are of other files than ours: what these roll back would not be what it applied. */
+export const refuseRollback = (applied: string[]) => {
+  if (applied.includes(FIRST_FORMER) && applied.every((version) => version <= JOINING))
+    throw new SchemaError(
+      `The database is of commit 168fbfb, and the step from ${LAST_FORMER} is not undone: restore a backup from before it.`,
+    )
+}
+
 /** Versions, the oldest first. Unknown ones were applied by a newer release, or by another program. */
 export type SchemaState = { applied: string[]; pending: string[]; unknown: string[] }
 const undefinedTable = "42P01"
