@@ -22,6 +22,9 @@ export const awaitDatabase = async (
   const deadline = performance.now() + seconds * 1_000
   for (let attempt = 1; ; attempt++) {
     try {
+      // First: it names what the role lacks, schema_migrations too.
+      const lack = await lackingRights(sql)
+      if (lack !== undefined) throw new ConfigError(`DATABASE_URL: ${lack}`)
       const state = await schemaState(sql)
       if (attempt > 1) log.info({ attempt }, "the database is there")
       return state
@@ -45,8 +48,6 @@ type Options = {
 export const prepareSchema = async (sql: Sql, url: string, options: Options) => {
   const { log, dataDir } = options
   const state = await awaitDatabase(sql, options.waitSeconds, log)
-  const lack = await lackingRights(sql)
-  if (lack !== undefined) throw new ConfigError(`DATABASE_URL: ${lack}`)
   const { changed, pending, unknown } =
     options.migrate && state.pending.length > 0
       ? await migrate(url, "up", { dataDir })
