@@ -51,8 +51,8 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
   const draft = join(dirname(target), `.${basename(target)}.${randomUUID()}`)
   // With `flush` its content survives a power cut.
   const output = createWriteStream(draft, { flags: "wx", mode: MODE, flush: true })
+  await once(output, "open").catch(refuse)
   try {
-    await once(output, "open").catch(refuse)
     await write(output)
     await rename(draft, target)
     syncDirectory(dirname(target))
@@ -64,7 +64,7 @@ export const writeWhole = async (path: string, write: (output: Writable) => Prom
 
 /** Saves a pipe to a file, so that all of it can be verified before the restore begins. */
 export const withSpooled = async <Result>(
-  input: Readable,
+  open: () => Readable,
   dataDir: string,
   signal: AbortSignal,
   use: (path: string) => Promise<Result>,
@@ -74,7 +74,7 @@ export const withSpooled = async <Result>(
   )
   try {
     const path = join(directory, "backup")
-    await pipeline(input, createWriteStream(path, { mode: MODE }), { signal })
+    await pipeline(open(), createWriteStream(path, { mode: MODE }), { signal })
     return await use(path)
   } finally {
     await rm(directory, { recursive: true, force: true })

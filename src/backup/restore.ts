@@ -4,13 +4,7 @@ import { pipeline } from "node:stream/promises"
 import postgres from "postgres"
 import { abortable, keepIdle, openConnection } from "../database/driver.ts"
 import { migrate } from "../database/migrations/migrate.ts"
-import {
-  JOINING,
-  migrationFiles,
-  schemaState,
-  stateOf,
-  versionOf,
-} from "../database/migrations/state.ts"
+import { JOINING, migrationFiles, stateOf, versionOf } from "../database/migrations/state.ts"
 import { type Archive, openArchive, readArchive } from "./archive.ts"
 import { BackupError, type Header } from "./manifest.ts"
 import type { Progress } from "./progress.ts"
@@ -54,18 +48,13 @@ export const openBackup = async (path: string, signal: AbortSignal): Promise<Arc
  * Migrates the empty database up or down to the schema of the backup: to that of JOINING, if the backup is
  * from before.
  */
-const useSchema = async (
-  sql: postgres.Sql,
-  url: string,
-  { migrations }: Header,
-  dataDir: string,
-) => {
+const useSchema = async (url: string, { migrations }: Header, dataDir: string) => {
   const isWanted = (version: string) => version <= JOINING || migrations.includes(version)
   const files = Object.fromEntries(
     Object.entries(migrationFiles()).filter(([file]) => isWanted(versionOf(file))),
   )
   for (;;) {
-    const { applied, unknown } = await schemaState(sql)
+    const { applied, unknown } = await migrate(url, "status")
     if (unknown.length > 0)
       throw new BackupError(`The database is of a newer version: it has ${unknown.join(", ")}`)
     if (applied.every(isWanted)) break
@@ -119,7 +108,7 @@ export const restoreBackup = async (url: string, archive: Archive, options: Opti
   try {
     await keepIdle(sql)
     await abortable(sql, signal, () => sql.begin(refuseRows))
-    await useSchema(sql, url, header, dataDir)
+    await useSchema(url, header, dataDir)
     await sql.begin("isolation level read committed", async (transaction) => {
       await queries.useKnownSettings(transaction)
       if (isOld) await queries.addDroppedColumn(transaction)

@@ -1,5 +1,5 @@
 /** `todo-api restore FILE|-`: restores a backup into an empty database. */
-import { createReadStream } from "node:fs"
+import { createReadStream, statSync } from "node:fs"
 import { withSpooled } from "../backup/file.ts"
 import { BackupError } from "../backup/manifest.ts"
 import { createProgress } from "../backup/progress.ts"
@@ -38,12 +38,14 @@ const restoreFile = async (path: string, config: Config, signal: AbortSignal) =>
 
 export const restore = async (env: NodeJS.ProcessEnv, file: string) => {
   const config = readConfig(env, false)
-  await interruptible((signal) =>
-    file === "-"
-      ? withSpooled(createReadStream("", { fd: STANDARD_INPUT }), config.DATA_DIR, signal, (path) =>
-          restoreFile(path, config, signal),
-        )
-      : restoreFile(file, config, signal),
-  )
+  const isInput = file === "-"
+  // A pipe can be read only once.
+  const isPipe = isInput || statSync(file, { throwIfNoEntry: false })?.isFIFO()
+  const open = () =>
+    isInput ? createReadStream("", { fd: STANDARD_INPUT }) : createReadStream(file)
+  await interruptible((signal) => {
+    const restoreFrom = (path: string) => restoreFile(path, config, signal)
+    return isPipe ? withSpooled(open, config.DATA_DIR, signal, restoreFrom) : restoreFrom(file)
+  })
   return 0
 }

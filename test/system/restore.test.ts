@@ -14,7 +14,7 @@ import { columnsToKeep } from "../../src/backup/write.ts"
 import { migrationFiles } from "../../src/database/migrations/state.ts"
 import { startApp } from "../support/app.ts"
 import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
-import { program, spawnCommand } from "../support/command.ts"
+import { program, runCommand, spawnCommand } from "../support/command.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { insertTodos } from "../support/rows.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -263,6 +263,33 @@ test("through a pipe it is the same, and half of it changes nothing", async () =
   const whole = shell('DATABASE_URL=$FROM "$@" backup - | "$@" restore -', target.url)
   expect(await whole.exited).toBe(0)
   expect(await titlesIn(target.url)).toEqual(["moved"])
+
+  using directory = temporaryDirectory()
+  await using other = await emptyDatabase()
+  const pipe = join(directory.path, "pipe")
+  Bun.spawnSync(["mkfifo", pipe])
+  const named = shell(`DATABASE_URL=$FROM "$@" backup ${pipe} & "$@" restore ${pipe}`, other.url)
+  expect(await named.stderr.text()).toBe("")
+  expect(await titlesIn(other.url)).toEqual(["moved"])
+})
+
+test("a schema of one's own is restored into beside another program's", async () => {
+  using directory = temporaryDirectory()
+  const file = join(directory.path, "todo.backup")
+  await using source = await databaseWithTodos(3)
+  await backup(source.url, file)
+  await using target = await emptyDatabase()
+  await withSql(target.url, async (sql) => {
+    await sql`create table schema_migrations as select '20150101000000' as version`
+    await sql`create schema app`
+  })
+  const own = new URL(target.url)
+  own.searchParams.set("search_path", "app,public")
+  expect(await restore(own.href, file)).toEqual(DONE)
+  await withSql(target.url, async (sql) => {
+    expect([...(await sql`select count(*)::int from app.todos`)]).toEqual([{ count: 3 }])
+    expect([...(await sql`select version from public.schema_migrations`)]).toHaveLength(1)
+  })
 })
 
 test("a restore into a database with rows is refused, and so is one of a newer version", async () => {
@@ -363,6 +390,19 @@ test("what cannot be written leaves no file, and what cannot be read says so", a
   expect((await backup(empty.url, "-")).err).toContain("there is nothing to keep")
   expect(readdirSync(directory.path)).toEqual([])
   await drop()
+})
+
+test.if(process.geteuid?.() === 0)("a read-only file system is named as the reason", async () => {
+  using directory = temporaryDirectory()
+  await using empty = await emptyDatabase()
+  const script = `mount -t tmpfs -o ro tmpfs ${directory.path} && exec "$@"`
+  const wrapper = ["unshare", "--mount", "sh", "-c", script, "sh"]
+  const file = join(directory.path, "todo.backup")
+  const { code, err } = await runCommand(["backup", file], { DATABASE_URL: empty.url }, { wrapper })
+  expect({ code, err }).toEqual({
+    code: 1,
+    err: `todo-api: ${file} cannot be written: its file system is read-only\n`,
+  })
 })
 
 const expectInterrupted = async (command: ReturnType<typeof spawnCommand>) => {
