@@ -3,6 +3,7 @@ import type { Todo } from "../../../src/client/calls.ts"
 import { connect } from "../../../src/database/connect.ts"
 import { insertAccount } from "../accounts.ts"
 import { startApp } from "../app.ts"
+import { patiently } from "../client.ts"
 import { readHistory, recordHistory } from "./history.ts"
 import { simulate } from "./world.ts"
 
@@ -26,7 +27,8 @@ export const runSimulation = async ({ from, seeds }: { from: number; seeds: numb
         service,
         seed,
         credentials: { email, password },
-        list: async () => (await app.withToken(token).get("/todos")).body as Todo[],
+        list: async () =>
+          (await patiently(() => app.withToken(token).get("/todos"))).body as Todo[],
         history: () => readHistory(sql, id),
       })
       clicks += result.clicks
