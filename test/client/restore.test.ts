@@ -10,12 +10,11 @@ const isSettled = (live: Live) => live.status().pending === 0
 /** Two tabs of a browser, with a todo, and the operations that they send. */
 const startTabs = async (app: LiveApp) => {
   const storage = memoryStorage()
-  const network = { isCut: false, held: Promise.resolve(), waiting: 0, sent: [] as string[] }
+  const network = { isCut: false, held: Promise.resolve(), sent: [] as string[], isFetching: false }
   const through = (reach: Reach) => async (path: string, init: RequestInit) => {
     if (network.isCut) throw new TypeError("cut")
-    network.waiting++
+    network.isFetching ||= path.includes("/changes")
     await network.held
-    network.waiting--
     if (path.endsWith("/batch"))
       for (const { op } of JSON.parse(String(init.body)).operations) network.sent.push(op)
     return reach(path, init)
@@ -32,13 +31,14 @@ const startTabs = async (app: LiveApp) => {
 
 test("an undo before the deletion was sent sends nothing, in any tab", async () => {
   const { client, live, tab, key, network } = await startTabs(app)
-  // The leader waits for an answer, and so sends nothing.
+  // The leader waits for changes, and so sends nothing: what it fetched before has come.
   let release = () => {}
   network.held = new Promise((resolve) => {
     release = resolve
   })
+  network.isFetching = false
   live.retry()
-  await eventually(() => network.waiting > 0)
+  await eventually(() => network.isFetching)
   const undo = await live.delete(key)
   expect(live.list()).toEqual([])
   await undo()

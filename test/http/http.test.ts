@@ -119,9 +119,10 @@ describe("bodies", () => {
     // All of them are complete at once: only their turns are left.
     for (const { send } of clients) send(body.slice(-1))
     await Promise.all(
-      clients.map(async ({ name, statuses, destroy }) => {
-        expect(await statuses(1)).toEqual([400])
+      clients.map(async ({ name, answered, statuses, destroy }) => {
+        await answered
         ended.push(name)
+        expect(await statuses(1)).toEqual([400])
         destroy()
       }),
     )

@@ -6,13 +6,16 @@ export const openRaw = (url: string) => {
   const socket = connect(Number(port), hostname)
   let received = ""
   let isClosed = false
+  const { promise: answered, resolve: isAnswered } = Promise.withResolvers<void>()
   socket.on("data", (bytes) => {
     received += bytes
+    isAnswered()
   })
   socket.on("error", () => {})
   const closed = new Promise<void>((resolve) => {
     socket.on("close", () => {
       isClosed = true
+      isAnswered()
       resolve()
     })
   })
@@ -21,6 +24,8 @@ export const openRaw = (url: string) => {
     end: () => socket.end(),
     destroy: () => socket.destroy(),
     closed,
+    /** Resolves when an answer begins, or the connection is closed: of several in the order of these. */
+    answered,
     get received() {
       return received
     },
