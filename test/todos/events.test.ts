@@ -1,6 +1,8 @@
 /** Events and waits: a client hears of every change, as soon as it is committed, and of nothing else. */
 import { afterAll, expect, test } from "bun:test"
+import { createLog } from "../../src/log.ts"
 import { eventStream } from "../../src/todos/changes/events.ts"
+import { createWatchers } from "../../src/todos/changes/watchers.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
 import { openEvents } from "../support/events.ts"
@@ -283,6 +285,26 @@ test("a stream that was opened after a restore is told of each commit, whatever 
   expect(second?.data.state).toBe(await fetchedState(ada))
   expect(clock.now() - created).toBeLessThan(1_000)
   await sql`update epochs set epoch = ${row?.["epoch"]}`
+})
+
+test("what was read before a stream began neither ends it nor tells it of a revision", async () => {
+  const { promise: read, resolve: answer } = Promise.withResolvers<object[]>()
+  const watchers = createWatchers((() => read) as never)
+  const told: unknown[] = []
+  const watch = (epoch: string) =>
+    watchers.watch({
+      caller: { userId: 1, isStillValid: () => true },
+      epoch,
+      committed: (revision) => told.push([epoch, revision]),
+      tick() {},
+      closed: () => told.push([epoch, "closed"]),
+    })
+  watch("before")
+  const stop = watchers.start(createLog("silent"))
+  watch("since a restore")
+  answer([{ epoch: "before", owner_id: 1, revision: 5 }])
+  await stop()
+  expect(told).toEqual([["before", 5]])
 })
 
 test("streams and waits whose clients leave within the first read give their places back", async () => {

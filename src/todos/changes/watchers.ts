@@ -61,10 +61,17 @@ export const createWatchers = (sql: Sql) => {
       else closeUnless(isValid, watcher)
     }
     if (owners.size === 0) return
+    // Whoever learns something meanwhile may know what is younger: the next poll is for them.
+    const informed = all().filter(({ epoch }) => epoch !== undefined)
     const rows = await currentRevisions(sql, [...owners.keys()])
     const epoch = rows[0]?.epoch
-    for (const watcher of all()) closeUnless((watcher.epoch ?? epoch) === epoch, watcher)
-    for (const { owner_id, revision } of rows) if (owner_id !== null) committed(owner_id, revision)
+    const revisions = new Map(rows.map(({ owner_id, revision }) => [owner_id, revision]))
+    for (const watcher of informed) {
+      const { userId } = watcher.caller
+      if (!owners.get(userId)?.has(watcher)) continue
+      if (watcher.epoch === epoch) watcher.committed(revisions.get(userId) ?? 0)
+      else closeUnless(false, watcher)
+    }
   }
 
   return {
