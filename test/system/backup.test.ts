@@ -4,6 +4,7 @@ import { expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
+import { patiently } from "../support/client.ts"
 import {
   type Command,
   program,
@@ -46,7 +47,9 @@ const startWriters = (service: Command, token: string) => {
   const all = acknowledged.map(async (_, writer) => {
     while (!isOver) {
       const number = (acknowledged[writer] ?? 0) + 1
-      const { status } = await post("/todos", { title: `${writer} ${number}` })
+      const title = `${writer} ${number}`
+      const key = { "idempotency-key": `${writer}-${number}` }
+      const { status } = await patiently(() => post("/todos", { title }, key))
       if (status !== 201) throw new Error(`A write was answered with ${status}`)
       acknowledged[writer] = number
     }

@@ -2,6 +2,7 @@
 
 import { expect, test } from "bun:test"
 import { type App, startApp } from "../support/app.ts"
+import { patiently } from "../support/client.ts"
 import { userCommand } from "../support/commands.ts"
 import { startMailServer } from "../support/mail-server.ts"
 import { freePort } from "../support/ports.ts"
@@ -14,10 +15,12 @@ const settings = (port: number, scheme = "smtp", query = "") => ({
 })
 
 const request = (app: App, email: string, from = "198.18.0.1") =>
-  app.call("POST", "/api/v1/auth/password-reset/request", {
-    headers: { "x-forwarded-for": from },
-    body: { email },
-  })
+  patiently(() =>
+    app.call("POST", "/api/v1/auth/password-reset/request", {
+      headers: { "x-forwarded-for": from },
+      body: { email },
+    }),
+  )
 const reset = (app: App, token: string) =>
   app.call("POST", "/api/v1/auth/password-reset", {
     body: { token, new_password: "another horse" },
@@ -117,10 +120,14 @@ test.concurrent("requests are limited by account and by address, whether there i
     const sinceFirst = (performance.now() - began) / 1_000
     expect(Number(answer.headers.get("retry-after")) + sinceFirst).toBeGreaterThanOrEqual(3_600)
   }
-  const sent = Array.from({ length: 60 }, (_, i) =>
-    request(app, `nobody-${i}@example.org`, "198.18.1.1"),
-  )
-  const statuses = (await Promise.all(sent)).map(({ status }) => status)
+  const statuses: number[] = []
+  // Not all at once: those that wait for a connection may be refused on a busy machine.
+  for (let round = 0; round < 4; round++) {
+    const sent = Array.from({ length: 15 }, (_, i) =>
+      request(app, `nobody-${round}-${i}@example.org`, "198.18.1.1"),
+    )
+    statuses.push(...(await Promise.all(sent)).map(({ status }) => status))
+  }
   expect(statuses.filter((status) => status === 202)).toHaveLength(50)
   expect(statuses.filter((status) => status === 429)).toHaveLength(10)
 })

@@ -36,15 +36,16 @@ test("events come one by one as they happen, and within two seconds, of every in
 test("a wait is answered by the change that it waits for", async () => {
   const [ada, bob] = [await deployment.user(), await deployment.user()]
   const answered: string[] = []
-  const wait = async (name: string, user: typeof ada) => {
-    const path = `/todos/changes?since=${await fetchedState(user)}`
+  const [adasState, bobsState] = [await fetchedState(ada), await fetchedState(bob)]
+  const wait = async (name: string, user: typeof ada, state: string) => {
+    const path = `/todos/changes?since=${state}`
     const answer = await user.get(path, { prefer: "wait=50" })
     answered.push(name)
     return answer
   }
   // Bob's began first: without a change it ends first.
-  const bobs = wait("bob", bob)
-  const adas = wait("ada", ada)
+  const bobs = wait("bob", bob, bobsState)
+  const adas = wait("ada", ada, adasState)
   await Bun.sleep(1_500)
   expect(answered).toEqual([])
   await ada.post("/todos", { title: "milk" })

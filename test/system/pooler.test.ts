@@ -1,5 +1,6 @@
 /** PgBouncer in transaction mode, as Debian has it, with the service's defaults: it knows no prepared statements. */
 import { expect, test } from "bun:test"
+import { patiently } from "../support/client.ts"
 import { clusterDirectory, createCluster } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
 import { startPooler } from "../support/pooler.ts"
@@ -26,8 +27,8 @@ test("nothing is lost or changed behind a pooler without prepared statements, wh
       Array.from({ length: 30 }, async (_, n) => {
         const todo = { title: `${n}`, is_completed: true }
         const key = { "idempotency-key": `${n}` }
-        const first = await user.post("/todos", todo, key)
-        const again = await user.post("/todos", todo, key)
+        const first = await patiently(() => user.post("/todos", todo, key))
+        const again = await patiently(() => user.post("/todos", todo, key))
         return [first.status, again.status, again.headers.get("idempotent-replayed")]
       }),
     )

@@ -7,6 +7,7 @@ import { deleteTodosOf } from "../../src/todos/erase.ts"
 import { createTurns } from "../../src/todos/revisions.ts"
 import { startApp } from "../support/app.ts"
 import type { User } from "../support/client.ts"
+import { setClock } from "../support/clock.ts"
 import { tenthsOf } from "../support/pace.ts"
 import { openSql, type TestSql } from "../support/sql.ts"
 
@@ -52,7 +53,8 @@ test("an owner whose writes wait holds one connection, and others are served", a
   const id = await create(ada)
   await using sql = openSql(app.databaseUrl)
   const lock = await holdLock(app.databaseUrl, lockRevision(ada))
-  const startedAt = performance.now()
+  // Nobody waits too long, however busy the machine is.
+  using _ = setClock()
   const operations = [{ op: "delete", id }]
   const waiting = [
     ...Array.from({ length: 10 }, () => ada.post("/todos", { title: "late" })),
@@ -60,26 +62,20 @@ test("an owner whose writes wait holds one connection, and others are served", a
     ada.post("/todos/batch", { operations }),
   ]
   while ((await countWaiting(sql)) === 0) await Bun.sleep(5)
-  // Together, because the lock is held for no longer than a write waits for it.
   const others = await Promise.all([
     ...Array.from({ length: 5 }, () => bob.post("/todos", { title: "tea" })),
     ...Array.from({ length: 5 }, () => ada.get(`/todos/${id}`)),
   ])
   expect(await countWaiting(sql)).toBeLessThanOrEqual(1)
   await lock.release()
-  // On a busy machine the test may hold it for longer than a write waits.
-  const isLate = performance.now() - startedAt > 2_500
   expect(others.map(({ status }) => status)).toEqual([
     ...Array.from({ length: 5 }, () => 201),
     ...Array.from({ length: 5 }, () => 200),
   ])
   const statuses = (await Promise.all(waiting)).map(({ status }) => status)
-  const done = [...Array.from({ length: 10 }, () => 201), 200, 200]
-  if (!isLate) expect(statuses).toEqual(done)
-  for (const [index, status] of statuses.entries()) expect([done[index], 503]).toContain(status)
+  expect(statuses).toEqual([...Array.from({ length: 10 }, () => 201), 200, 200])
   const todos = (await ada.get("/todos")).body as { id: number }[]
-  const created = statuses.filter((status) => status === 201).length
-  expect(todos.filter((todo) => todo.id !== id)).toHaveLength(created)
+  expect(todos.filter((todo) => todo.id !== id)).toHaveLength(10)
 })
 
 test("who waits for the turn is refused within five seconds", async () => {
