@@ -82,7 +82,7 @@ export const startCommand = async (
           .slice(0, -1)
           .find((line) => line.includes(text))
       while (found() === undefined && command.exitCode === null) await Bun.sleep(5)
-      return Date.parse(JSON.parse(found() ?? "{}").time)
+      return Number(JSON.parse(found() ?? "{}").time)
     },
     /** What went wrong so far, as it was logged. */
     warnings: () => log.split("\n").filter((line) => /^\{"level":"(warn|error|fatal)",/.test(line)),
