@@ -153,8 +153,8 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
     logIn,
 
     logOut: async ({ pending = "send", signal } = {}) => {
-      const { session: open, owner } = await session.stored()
-      if (!owner) return
+      const { session: open, user } = await session.stored()
+      if (!user) return
       // Where the session has ended nothing can be sent: edits wait for the next login.
       if (pending === "send" && open) {
         const opened = await openedLive()
@@ -167,7 +167,7 @@ export const createClientOn = (platform: Platform, options: ClientOptions): Clie
         if (left > 0)
           throw new ApiError({ error_code: "EDITS_PENDING", status: 0, detail, pending: left })
       }
-      await session.leave(owner, pending === "discard" ? "queue" : "replica")
+      await session.leave(user, pending === "discard" ? "queue" : "replica")
     },
 
     user: session.user,

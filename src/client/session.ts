@@ -78,12 +78,12 @@ export const createSession = (
     const value = parse(String(text))
     // Another tab may have sent one during the read.
     const session = unstored ?? (isSession(value) ? value : undefined)
-    const user = whose(session)
-    known ??= user
+    const found = whose(session)
+    known ??= found
     // The browser removes what is stored without a word, and a read may come later than a message.
-    if (!known || !user) changed(user)
-    const { user: owner } = Object(session ?? value) as Partial<Stored>
-    return { session, owner, guard: new Map(unstored ? [] : [[KEY, text]]) }
+    if (!known || !found) changed(found)
+    const { user } = Object(session ?? value) as Partial<Stored>
+    return { session, user, guard: new Map(unstored ? [] : [[KEY, text]]) }
   }
   const sessionOf = (user: User, { access_token, refresh_token }: Tokens): Stored => ({
     user,
@@ -247,7 +247,7 @@ export const createSession = (
 
   return {
     user: async () => (await readGuarded()).session?.user,
-    /** `owner`: the user or, if the service has ended the session, who it was. */
+    /** `user`: who is logged in or, if the service has ended the session, who was. */
     stored: readGuarded,
     isOf: (userId: number) => known === String(userId),
 

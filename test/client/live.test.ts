@@ -415,3 +415,31 @@ test("a replica that another tab's log-out removed is there again after the next
   const live = await second.todos.live()
   await eventually(() => live.list().length === 1 && leading.list().length === 1)
 })
+
+test("a replica that the browser removes during a fetch is fetched anew", async () => {
+  const storage = memoryStorage()
+  const waiting: (() => void)[] = []
+  let isHeld = false
+  const client = app.open(
+    (reach) => async (path, init) => {
+      const response = await reach(path, init)
+      if (isHeld && path.includes("/changes"))
+        await new Promise<void>((resolve) => waiting.push(resolve))
+      return response
+    },
+    storage,
+    1,
+  )
+  await client.logIn(await app.account())
+  const live = await client.todos.live({ until: "synced" })
+  await client.todos.create({ title: "Buy milk" })
+  await eventually(() => live.list().length === 1)
+  isHeld = true
+  await client.todos.create({ title: "Buy oats" })
+  await eventually(() => waiting.length > 0)
+  const stored = await storage.read("replica:")
+  await storage.write(new Map([...stored.keys()].map((key) => [key, undefined])))
+  isHeld = false
+  for (const go of waiting) go()
+  await eventually(() => live.list().length === 2 && live.status().has_synced)
+})

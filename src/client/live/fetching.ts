@@ -14,6 +14,8 @@ const SILENCE = 10_000
 const POLL = 10_000
 /** A page has as many changes as arrive in this time: what has arrived is kept. */
 const PAGE_TIME = 2_000
+/** Before it goes on from what another has stored. */
+const PAUSE = 1_000
 const SMALLEST = 10
 const FIRST = 100
 const LARGEST = 1000
@@ -81,11 +83,12 @@ export const createFetcher = ({ platform, http, store, authorized }: Deps) => {
           const state = { token: next, isComplete: isComplete || !has_more, round }
           await store.replace(token, state, changes, !has_more)
         }
-        // Another tab has become the leader, and its replica is another one.
-        if (store.syncState().token !== next) return true
-        if (has_more) continue
-        await forget(saved)
-        return next !== before
+        // What is stored is another replica, of another leader, or none: the browser has removed it.
+        if (store.syncState().token !== next) await platform.sleep(PAUSE, signal)
+        else if (!has_more) {
+          await forget(saved)
+          return next !== before
+        }
       } catch (error) {
         if (!isLost(error) || token === undefined) throw error
         await store.replace(token, { token: undefined, isComplete, round: round + 1 }, [])
