@@ -1,5 +1,5 @@
 /** A replica of a user's todos, kept in step by what has changed. */
-import type { User } from "./client.ts"
+import { patiently, type User } from "./client.ts"
 
 export type Todo = { id: number; title: string; is_completed: boolean }
 export type Page = {
@@ -22,7 +22,7 @@ export class Replica {
   async lose(headers: Record<string, string> = {}): Promise<Page> {
     const since = this.next === "" ? "" : `&since=${this.next}`
     const path = `/todos/changes?limit=${this.limit}${since}`
-    const { status, body, text } = await this.user.get(path, headers)
+    const { status, body, text } = await patiently(() => this.user.get(path, headers))
     if (status !== 200) throw new Error(`${status} ${text}`)
     return body as Page
   }
@@ -60,7 +60,7 @@ const byId = (todos: Todo[]) => todos.sort((a, b) => a.id - b.id)
 
 /** What every replica of the user has to be. */
 export const listById = async (user: Pick<User, "get">) =>
-  byId((await user.get("/todos")).body as Todo[])
+  byId((await patiently(() => user.get("/todos"))).body as Todo[])
 
 /** What a complete fetch ends with. */
 export const fetchedState = async (user: Pick<User, "get">) => {

@@ -1,7 +1,7 @@
 /** The property that replicas have: whatever clients do, repeat and lose, each ends equal to the list. */
 import { expect, test } from "bun:test"
 import fc from "fast-check"
-import type { User } from "../support/client.ts"
+import { patiently, type User } from "../support/client.ts"
 import { seed } from "../support/documented.ts"
 import { listById, Replica } from "../support/replica.ts"
 import { deleteTodo, insertMany, MISCOUNTED } from "../support/rows.ts"
@@ -74,7 +74,8 @@ const createWorld = async (limit: number) => {
     switch (step.does) {
       case "create": {
         const headers = { "idempotency-key": `key-${step.key}` }
-        const { status, body } = await user.post("/todos", { title: `a ${step.key}` }, headers)
+        const todo = { title: `a ${step.key}` }
+        const { status, body } = await patiently(() => user.post("/todos", todo, headers))
         expect(status).toBe(201)
         return ids.push((body as { id: number }).id)
       }
