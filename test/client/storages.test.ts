@@ -14,6 +14,7 @@ const limitedStorage = () => {
   const disk = { isFull: false, isBroken: false, writes: 0, keys: /./ }
   const limited: Storage = {
     ...storage,
+    isVolatile: false,
     read: async (prefix) => {
       if (disk.isBroken) throw new Error("The storage cannot be read")
       return storage.read(prefix)
@@ -276,20 +277,40 @@ test("tabs with a memory of their own, because the browser blocks IndexedDB, sha
   expect(await other?.user()).toBeUndefined()
 })
 
-test("what a blocked browser has in memory is stored when the service has it", async () => {
-  let isCut = false
-  const through = (reach: Reach) => (path: string, init: RequestInit) =>
-    isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)
-  const client = app.open(through, blockedStorage())
-  await client.logIn(await app.account())
-  const live = await client.todos.live({ until: "synced" })
-  isCut = true
-  await live.create({ title: "Buy milk" })
-  // The edit was stored, and marked as sent.
-  await eventually(() => !live.status().is_online)
-  expect(live.status()).toMatchObject({ pending: 1, is_stored: false })
-  isCut = false
-  live.retry()
-  await eventually(() => live.status().pending === 0)
-  expect(live.status().is_stored).toBe(true)
-})
+/** Of a tab whose browser does not even let pages look for IndexedDB, or has none. */
+const noStorage = (get: () => unknown) => {
+  Object.defineProperty(globalThis, "indexedDB", { configurable: true, get })
+  try {
+    return browserStorage("todo-api")
+  } finally {
+    Reflect.deleteProperty(globalThis, "indexedDB")
+  }
+}
+const forbidden = () => {
+  throw new DOMException("blocked", "SecurityError")
+}
+
+test.each([
+  ["blocked", blockedStorage],
+  ["forbidden", () => noStorage(forbidden)],
+  ["without storages", () => noStorage(() => undefined)],
+])(
+  "what a browser that is %s has in memory is stored when the service has it",
+  async (_, start) => {
+    let isCut = false
+    const through = (reach: Reach) => (path: string, init: RequestInit) =>
+      isCut ? Promise.reject(new TypeError("cut")) : reach(path, init)
+    const client = app.open(through, start())
+    await client.logIn(await app.account())
+    const live = await client.todos.live({ until: "synced" })
+    isCut = true
+    await live.create({ title: "Buy milk" })
+    // The edit was stored, and marked as sent.
+    await eventually(() => !live.status().is_online)
+    expect(live.status()).toMatchObject({ pending: 1, is_stored: false })
+    isCut = false
+    live.retry()
+    await eventually(() => live.status().pending === 0)
+    expect(live.status().is_stored).toBe(true)
+  },
+)

@@ -20,7 +20,7 @@ export const browserStorage = (name: string): Storage | undefined => {
       (error) => {
         chosen = undefined
         if (!/^(Security|InvalidState|NotAllowed)Error/.test(String(error))) throw error
-        used = { ...memoryStorage(), isVolatile: true }
+        used = memoryStorage()
         return used
       },
     )

@@ -24,6 +24,7 @@ export const memoryStorage = (): Storage => {
   const values = new Map<string, Stored>()
   return {
     name: `memory:${randomKey()}`,
+    isVolatile: true,
     read: async (prefix) => readFrom(values, prefix),
     write: async (changes, guard) => writeTo(values, changes, guard),
   }
