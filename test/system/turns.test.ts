@@ -50,12 +50,13 @@ const lockRevision = ({ id }: User) => `select from revisions where owner_id = $
 test("an owner whose writes wait holds one connection, and others are served", async () => {
   await using app = await startApp({ DATABASE_POOL_SIZE: "2" })
   const [ada, bob] = [await app.user(), await app.user()]
-  const id = await create(ada)
+  // Of writes at once any may come first: none of what another deletes.
+  const [id, deleted] = [await create(ada), await create(ada)]
   await using sql = openSql(app.databaseUrl)
   const lock = await holdLock(app.databaseUrl, lockRevision(ada))
   // Nobody waits too long, however busy the machine is.
   using _ = setClock()
-  const operations = [{ op: "delete", id }]
+  const operations = [{ op: "delete", id: deleted }]
   const waiting = [
     ...Array.from({ length: 10 }, () => ada.post("/todos", { title: "late" })),
     ada.put(`/todos/${id}`, { title: "late" }),
