@@ -28,9 +28,15 @@ const untilFull = async (sql: TestSql) => {
 export const openPaused = async (url: string, path: string, token: string, sql: TestSql) => {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
+  socket.on("error", () => {})
+  // The service may reset it while nobody reads.
+  const closed = new Promise((resolve) => socket.once("close", resolve))
   socket.setEncoding("utf8")
   socket.write(rawRequest(`GET /api/v1${path}`, { Authorization: `Bearer ${token}` }))
-  let text = await new Promise<string>((resolve) => socket.once("data", resolve))
+  let text = await Promise.race([
+    new Promise<string>((resolve) => socket.once("data", resolve)),
+    closed.then(() => ""),
+  ])
   socket.pause()
   await untilFull(sql)
   return {
@@ -42,9 +48,8 @@ export const openPaused = async (url: string, path: string, token: string, sql: 
         text += data
         if (text.endsWith(LAST_CHUNK)) socket.end()
       })
-      socket.on("error", () => {})
       socket.resume()
-      await new Promise((resolve) => socket.once("close", resolve))
+      await closed
       return text
     },
   }
