@@ -356,3 +356,19 @@ test("a client that leaves while its token is looked at is told nothing, and not
   for (const stream of watched) expect(() => stream.closed()).not.toThrow()
   expect(watched.length).toBe(1)
 })
+
+test("a stream that the service closes before its first event is told when to come back, too", async () => {
+  const { promise: heads, resolve } = Promise.withResolvers<object[]>()
+  const watched: { closed(): void }[] = []
+  const watchers = {
+    watch: (stream: { closed(): void }) => watched.push(stream),
+    unwatch: () => {},
+    isDraining: () => true,
+  }
+  const sql = { pipelined: { unsafe: () => heads } }
+  const deps = { sql, watchers, syncTokens: { write: () => "token" } }
+  const opened = eventStream(deps as never, { userId: 1 } as never, { closeAfter() {} })
+  for (const stream of watched) stream.closed()
+  resolve([{ epoch: "1", revision: 0 }])
+  expect(await (await opened).text()).toMatch(/^retry: \d+$/m)
+})

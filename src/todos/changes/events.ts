@@ -89,7 +89,8 @@ class EventStream implements Watcher {
   }
 
   private put(text: string) {
-    this.text = text
+    // Closed while its head was read: what it says last is not replaced.
+    this.text = this.isClosed ? text + (this.text ?? "") : text
     this.flush()
   }
 
