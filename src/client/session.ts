@@ -107,7 +107,11 @@ export const createSession = (
           const user = /\D/.test(message) ? "" : message
           unstored = undefined
           changed(user)
-          if (user !== message) clear(message as Removal)
+          if (user !== message) {
+            clear(message as Removal)
+            // The tab that has logged out may be closed before it reaches the service.
+            endLeft()
+          }
         } else if (isSession(message)) {
           unstored = message
           changed(whose(message))
@@ -223,7 +227,7 @@ export const createSession = (
     }
   }
 
-  /** Ends what was left, until nothing is left. */
+  /** Ends what was left, until nothing is left: after a pause, because the tab that left it does, too. */
   const endLeft = async () => {
     if (isEnding) return
     isEnding = true
@@ -233,7 +237,7 @@ export const createSession = (
         const left = [...(await storage.read(LEFT))]
         if (left.length === 0) return
         for (const [key, token] of left)
-          if (await end({ refresh_token: String(token) }))
+          if (failures && (await end({ refresh_token: String(token) })))
             await storage.write(new Map([[key, undefined]]))
         await platform.sleep(backOff(platform, failures++), closing.signal)
       }

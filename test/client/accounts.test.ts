@@ -168,6 +168,25 @@ test("a log-out that a captive portal answers has ended no session: it ends when
   while ((await sessions()) > 1) await Bun.sleep(20)
 })
 
+test("a log-out without a network ends the session from another tab, where its own is closed", async () => {
+  const [closed, open] = [createWire(), createWire()]
+  const storage = memoryStorage()
+  const client = app.open(closed.through, storage, 100)
+  const [tab, desk] = [app.open(open.through, storage, 100), app.open()]
+  const account = await app.account()
+  await client.logIn(account)
+  await desk.logIn(account)
+  expect(await tab.user()).toBeDefined()
+  for (const { wire } of [closed, open]) wire.cut = /./
+  await client.logOut()
+  client.close()
+  expect(await tab.user()).toBeUndefined()
+  open.wire.cut = /^$/
+  const sessions = async () => (await desk.call("get", "/api/v1/users/me/sessions")).data.length
+  while ((await sessions()) > 1) await Bun.sleep(20)
+  while ((await storage.read("")).size > 0) await Bun.sleep(20)
+})
+
 test("a log-out without a network ends the session at the next start, too", async () => {
   const { wire, through } = createWire()
   const storage = memoryStorage()

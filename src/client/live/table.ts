@@ -72,7 +72,7 @@ export const createTable = <T>({ platform, storage, prefix, channel, signal, onC
     ) as Map<string, T>
     const found = stored.get(prefix) as string | undefined
     // Nobody has stored anything since.
-    if (found !== undefined && found === version) return
+    if (found && found === version) return
     version = found
     stored.delete(prefix)
     const before = values.keys()
