@@ -28,6 +28,14 @@ export type AnyCaller = {
 /** Ends a response under way, when the caller's token is no longer valid. Resets the connection. */
 export const invalidated = () => new Problem("UNAUTHORIZED", "The token is no longer valid")
 
+/**
+ * Throws if the caller's token is no longer valid. To be called between reading and sending: what was read before
+ * was read while it was valid, and of an account that is being deleted some rows may be gone.
+ */
+export const expectStillValid = async ({ isStillValid }: Pick<AnyCaller, "isStillValid">) => {
+  if (!(await isStillValid())) throw invalidated()
+}
+
 type Headers = Record<string, string | number | undefined>
 
 /**

@@ -4,7 +4,7 @@ import type { Logger } from "pino"
 import type { Limiter } from "../concurrency/limiter.ts"
 import { PREPARED, type Sql, type Value } from "../database/sql.ts"
 import { type Client, IDLE_SECONDS, READING_SECONDS } from "./client-address.ts"
-import { type AnyCaller, invalidated } from "./guard.ts"
+import { type AnyCaller, expectStillValid, invalidated } from "./guard.ts"
 import { Problem } from "./problem.ts"
 
 /** Bytes that are sent at once: more would hold the event loop. */
@@ -37,11 +37,10 @@ async function* readAhead(parts: AsyncIterable<Uint8Array>) {
   }
 }
 
-async function* slices(parts: AsyncIterable<Uint8Array>, { isStillValid }: Streaming["caller"]) {
+async function* slices(parts: AsyncIterable<Uint8Array>, caller: Streaming["caller"]) {
   for await (const part of readAhead(parts))
     for (let at = 0; at < part.length; at += SLICE) {
-      // Asked after reading: what is sent was read while the token was valid.
-      if (!(await isStillValid())) throw invalidated()
+      await expectStillValid(caller)
       yield part.subarray(at, at + SLICE)
       // Otherwise the next slices would be sent at once, for as long as the kernel takes them.
       await new Promise(setImmediate)

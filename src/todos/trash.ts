@@ -4,6 +4,7 @@
  */
 import { t } from "elysia"
 import { PREPARED, type Sql, type Value } from "../database/sql.ts"
+import { expectStillValid } from "../http/guard.ts"
 import { listQuery } from "./lists/parameters.ts"
 import { readTexts } from "./lists/queries.ts"
 import type { Headers, ListDeps, PageRequest, ReadPage } from "./lists/response.ts"
@@ -26,7 +27,9 @@ export const respondWithTrash = async (
   const start = readStart(deps, request, LIST)
   const read = readTrash(deps.sql, request.caller.userId, deps.trashDays)
   const pages = { path: "/todos/deleted", list: LIST, read }
-  return (await respondWithPages(deps, request, pages, start, headers)).response
+  const { response } = await respondWithPages(deps, request, pages, start, headers)
+  await expectStillValid(request.caller)
+  return response
 }
 
 const forget = (deps: WriteDeps, writer: Writer, text: string, ...values: Value[]) =>

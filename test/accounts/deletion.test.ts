@@ -39,27 +39,28 @@ test("a token sees all todos or is refused, while the account is deleted", async
   expect((await sql`select from todos where owner_id = ${ada.id}`).count).toBe(0)
 })
 
-test("a list that is read while the account is refused is refused, too", async () => {
-  // What waits for the lock is not cancelled, however busy the machine is.
-  using _ = setClock()
-  const ada = await account()
-  await insertMany(sql, ada.id, 1)
-  const { listed, deleted } = await sql.begin(async (transaction) => {
-    await transaction`lock table todos in access exclusive mode`
-    const waiting = () => transaction`
-      select
-      from pg_locks
-      where relation = 'todos'::regclass
-        and not granted`
-    const listed = ada.get("/todos?count=true")
-    while ((await waiting()).count === 0) await Bun.sleep(5)
-    const deleted = ada.delete("/users/me")
-    while ((await ada.get("/users/me")).status !== 401) await Bun.sleep(5)
-    return { listed, deleted }
+for (const path of ["/todos?count=true", "/todos/deleted", "/todos/changes"])
+  test(`what is read of ${path} while the account is refused is refused, too`, async () => {
+    // What waits for the lock is not cancelled, however busy the machine is.
+    using _ = setClock()
+    const ada = await account()
+    await insertMany(sql, ada.id, 1)
+    const { listed, deleted } = await sql.begin(async (transaction) => {
+      await transaction`lock table todos, deleted_todos in access exclusive mode`
+      const waiting = () => transaction`
+        select
+        from pg_locks
+        where relation in ('todos'::regclass, 'deleted_todos'::regclass)
+          and not granted`
+      const listed = ada.get(path)
+      while ((await waiting()).count === 0) await Bun.sleep(5)
+      const deleted = ada.delete("/users/me")
+      while ((await ada.get("/users/me")).status !== 401) await Bun.sleep(5)
+      return { listed, deleted }
+    })
+    expect((await listed).status).toBe(401)
+    expect((await deleted).status).toBe(204)
   })
-  expect((await listed).status).toBe(401)
-  expect((await deleted).status).toBe(204)
-})
 
 test("no statement of a deletion takes more rows than its time limit allows", async () => {
   const ada = await app.user()

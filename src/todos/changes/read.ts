@@ -3,7 +3,7 @@ import type { Logger } from "pino"
 import { ClientLeft } from "../../concurrency/limiter.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
-import type { AnyCaller } from "../../http/guard.ts"
+import { type AnyCaller, expectStillValid } from "../../http/guard.ts"
 import { sendJson } from "../../http/json-stream.ts"
 import { SHORT_PAGE } from "../lists/parameters.ts"
 import { type Reads, turnToRead } from "../lists/response.ts"
@@ -49,9 +49,10 @@ type ChangesRequest = {
 
 const changesSince = async (
   { sql, ...reads }: ChangesDeps,
-  { caller: { userId }, client, limit }: ChangesRequest,
+  { caller, client, limit }: ChangesRequest,
   from: (Checkpoint & { epoch: string }) | undefined,
 ): Promise<Page> => {
+  const { userId } = caller
   if (from?.kind === "complete") {
     // Usually nothing has changed, and one row says so.
     const head = await findHead(sql, userId)
@@ -69,6 +70,7 @@ const changesSince = async (
     )
   }
   const page = await read()
+  await expectStillValid(caller)
   if (from) checkRemembered(from, page.head)
   return page
 }

@@ -4,7 +4,7 @@ import type { Limiter } from "../../concurrency/limiter.ts"
 import type { Sql } from "../../database/sql.ts"
 import type { Client } from "../../http/client-address.ts"
 import { matchesWeakly } from "../../http/entity-tag.ts"
-import { type AnyCaller, invalidated } from "../../http/guard.ts"
+import { type AnyCaller, expectStillValid } from "../../http/guard.ts"
 import { inTurns, joined, joinedParts, sendJson, streamJson } from "../../http/json-stream.ts"
 import { badRequest } from "../../http/problem.ts"
 import type { Cursors, ListTags, Position } from "./cursor.ts"
@@ -143,8 +143,7 @@ export const respondWithList = async (deps: ListDeps, request: ListRequest, head
         : count()
       : undefined,
   ])
-  // Asked after reading: of an account that is being deleted some todos may be gone.
-  if (!(await caller.isStillValid())) throw invalidated()
+  await expectStillValid(caller)
   headers["etag"] = tag ?? tagOf(ownerId, state)
   if (total !== undefined) headers["x-total-count"] = String(total)
   return response
