@@ -2,11 +2,7 @@
 import { expect, test } from "bun:test"
 import { type Cluster, clusterDirectory, createCluster } from "../support/cluster.ts"
 import { startCommand } from "../support/command.ts"
-
-/** Not every container may. */
-const canMount = Bun.spawnSync(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], {
-  stderr: "ignore",
-}).success
+import { canMount } from "../support/mounts.ts"
 
 const startOnSmallDisk = async () => {
   const directory = clusterDirectory()

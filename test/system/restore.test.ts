@@ -15,6 +15,7 @@ import { migrationFiles } from "../../src/database/migrations/state.ts"
 import { startApp } from "../support/app.ts"
 import { backup, databaseWithTodos, emptyDatabase, restore, withSql } from "../support/backups.ts"
 import { program, runCommand, spawnCommand } from "../support/command.ts"
+import { canMount } from "../support/mounts.ts"
 import { createDatabase } from "../support/postgres.ts"
 import { insertTodos } from "../support/rows.ts"
 import { temporaryDirectory } from "../support/temporary.ts"
@@ -392,7 +393,7 @@ test("what cannot be written leaves no file, and what cannot be read says so", a
   await drop()
 })
 
-test.if(process.geteuid?.() === 0)("a read-only file system is named as the reason", async () => {
+test.if(canMount)("a read-only file system is named as the reason", async () => {
   using directory = temporaryDirectory()
   await using empty = await emptyDatabase()
   const script = `mount -t tmpfs -o ro tmpfs ${directory.path} && exec "$@"`
