@@ -162,18 +162,16 @@ test("a role without rights, or from which rows are hidden, does not serve, and 
   const empty = await backup(database.url, "-")
   expect(empty.code).toBe(1)
   expect(empty.err).toContain("Row level security hides rows of epochs, todos from this role")
-  for (const [right, name] of [
-    ["execute on function is_todo", "is_todo"],
-    ["select on schema_migrations", "is_todo, schema_migrations"],
-  ]) {
-    await admin(`revoke ${right} from ${serving}`)
-    const { code, err } = await runCommand(["serve"], {
-      DATABASE_URL: database.url,
-      SECRET_KEY: "x".repeat(48),
-    })
-    expect(code).toBe(78)
-    expect(err).toContain(`DATABASE_URL: the role may not use ${name} (see Rights in db/README.md)`)
-  }
+  await admin(`revoke execute on function is_todo from ${serving}`)
+  await admin(`revoke select on schema_migrations from ${serving}`)
+  const { code, err } = await runCommand(["serve"], {
+    DATABASE_URL: database.url,
+    SECRET_KEY: "x".repeat(48),
+  })
+  expect(code).toBe(78)
+  expect(err).toContain(
+    "DATABASE_URL: the role may not use is_todo, schema_migrations (see Rights in db/README.md)",
+  )
 })
 
 test("what a role lacks is found without a look at every function that there is", async () => {
