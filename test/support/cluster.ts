@@ -115,6 +115,8 @@ export const createCluster = (directory: Directory, name: string, megabytes?: nu
     isRunning,
     async stop() {
       server?.kill("SIGQUIT")
+      // A test that fails may leave it frozen.
+      server?.kill("SIGCONT")
       await server?.exited
     },
     /** Its main process alone, whose children find that out and end. */
