@@ -246,7 +246,8 @@ test.concurrent("the first replica arrives on a slow line, page by page, and wha
       let at = 0
       const body = new ReadableStream<Uint8Array>({
         async pull(controller) {
-          await own.sleep(100 / HASTE)
+          // Until its request is aborted: the clock of a closed device stands still.
+          await own.sleep(100 / HASTE, init.signal ?? undefined)
           if (init.signal?.aborted) return controller.error(init.signal.reason)
           if (at >= bytes.length) return controller.close()
           controller.enqueue(bytes.slice(at, at + 2_000))
